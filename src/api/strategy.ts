@@ -1,0 +1,59 @@
+/**
+ * How a kind behaves beyond its fields: defaulting, validation, what a write may change, selectable fields, Table columns. One file per kind in the folder of its
+ * group (`core/pod.ts`), joined in the table `strategies.ts`. Kinds without a file behave as upstream's simplest: only metadata is validated.
+ */
+import type { FieldError } from "#apimachinery/field-error.ts";
+import type { KubeObject } from "#apimachinery/meta.ts";
+
+/** An object that a strategy may change: a private copy. */
+// oxlint-disable-next-line typescript/no-explicit-any -- defaulting walks many kinds' optional fields; each strategy narrows it at its border
+export type Draft = { [key: string]: any };
+
+/** One column of `kubectl get`. Facts as in upstream's printers: name, type, format, priority (0 shown always, 1 with -o wide). */
+export type TableColumn = {
+  readonly name: string;
+  readonly type: "string" | "integer" | "number" | "boolean" | "date";
+  readonly format: string;
+  readonly description: string;
+  readonly priority: number;
+};
+
+/** How one object becomes a row. `now` is ms since 1970, for ages. Cells are in the columns' order. */
+export type TablePrinter = {
+  readonly columns: readonly TableColumn[];
+  readonly row: (object: Draft, now: number) => readonly (string | number | boolean | null)[];
+};
+
+/** What a kind adds. Everything is optional. Functions are pure: same object, same answer; nothing but `draft` is changed. */
+export type KindStrategy<T extends KubeObject = KubeObject> = {
+  /** Fills in defaults, in place. Also called for stored objects of older versions, so it must be idempotent. */
+  readonly applyDefaults?: (draft: Draft) => void;
+  /** Before a create: clears status and what a client may not set. */
+  readonly prepareForCreate?: (draft: Draft) => void;
+  /** Before an update of the main resource: restores what a client may not change. The registry resets status and raises generation itself. */
+  readonly prepareForUpdate?: (draft: Draft, old: T) => void;
+  /** Before an update of /status: the registry resets spec and most of metadata itself. */
+  readonly prepareForStatusUpdate?: (draft: Draft, old: T) => void;
+  readonly validate?: (object: T) => readonly FieldError[];
+  readonly validateUpdate?: (object: T, old: T) => readonly FieldError[];
+  readonly validateStatusUpdate?: (object: T, old: T) => readonly FieldError[];
+  /** Warnings for the client (header `Warning: 299`). */
+  readonly warnings?: (object: T, old: T | undefined) => readonly string[];
+  /** Whether the kind's metadata.name may be any path segment instead of a DNS subdomain ("dns-subdomain" is the default). */
+  readonly nameRule?: "dns-subdomain" | "dns-label" | "dns-1035-label" | "path-segment";
+  /** Field selectors beyond metadata.name and metadata.namespace: { "spec.nodeName": "n1" }. */
+  readonly selectableFields?: (object: T) => Readonly<Record<string, string>>;
+  /** True where /status is its own endpoint and the main one ignores status. Default: as the kind facts say. */
+  readonly hasStatus?: boolean;
+  /** Grace period in seconds for a delete; undefined deletes at once. `asked` is the client's. */
+  readonly deletionGracePeriodSeconds?: (object: T, asked: number | undefined) => number | undefined;
+  /** False where an update without resourceVersion is refused. Default true. */
+  readonly allowsUnconditionalUpdate?: boolean;
+  /** True where PUT creates what is absent. Default false. */
+  readonly allowsCreateOnUpdate?: boolean;
+  /** True where the kind has no generation. Default: generation rises with spec. */
+  readonly hasNoGeneration?: boolean;
+  /** Propagation when a delete names none: "orphan" for old kinds (v1 ReplicationController), else background. */
+  readonly defaultGarbageCollection?: "orphan" | "background";
+  readonly table?: TablePrinter;
+};
