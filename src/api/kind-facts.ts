@@ -35,6 +35,7 @@ export interface KindFacts {
   readonly resources: readonly ResourceFacts[];
   /** The resource, or undefined. */
   findResource(group: string, version: string, resource: string): ResourceFacts | undefined;
+  /** The resource that holds objects of this kind, or undefined. */
   findByKind(group: string, version: string, kind: string): ResourceFacts | undefined;
   /** Shape of a kind: of resources and of the options, Scale, Status, … that travel with them. Undefined for unknown ones. */
   schemaOf(group: string, version: string, kind: string): StructSchema | undefined;

@@ -67,6 +67,7 @@ export type Decision = {
 
 /** Decides whether a user may do what is asked. */
 export interface Authorizer {
+  /** Decides one request. Never throws for a refusal; the decision says why. */
   authorize(
     user: User,
     request: RequestInfo,

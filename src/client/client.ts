@@ -55,13 +55,17 @@ export type DeleteOptions = {
 /** The API's verbs. Every method throws StatusError as the server said it. */
 export interface Client {
   readonly transport: Transport;
+  /** The object. Throws NotFound. */
   get<T extends KubeObject>(ref: ResourceRef, options?: GetOptions): Promise<T>;
   /** One page (all, without limit). */
   list<T extends KubeObject>(ref: ResourceRef, options?: ListOptions): Promise<KubeList<T>>;
+  /** Follows a collection; ends when the server ends it. See {@link Transport.watch}. */
   watch<T extends KubeObject>(ref: ResourceRef, options?: WatchOptions): Promise<AsyncIterable<WatchEvent<T>>>;
   /** Creates `object`; with a subresource (binding, eviction, token) `ref.name` names the object it acts on. Gives what the server answers. */
   create<T extends KubeObject>(ref: ResourceRef, object: T, options?: WriteOptions): Promise<T>;
+  /** Replaces the object. Throws Conflict when `metadata.resourceVersion` is given and not the current one. */
   update<T extends KubeObject>(ref: ResourceRef, object: T, options?: WriteOptions): Promise<T>;
+  /** Changes parts of the object. */
   patch<T extends KubeObject>(
     ref: ResourceRef,
     patch: { readonly type: PatchType; readonly body: unknown },
@@ -69,5 +73,6 @@ export interface Client {
   ): Promise<T>;
   /** Deletes; gives the Status, or the object while finalizers or grace hold it. */
   delete(ref: ResourceRef, options?: DeleteOptions): Promise<KubeObject>;
+  /** Deletes all objects that match. */
   deleteCollection(ref: ResourceRef, list: ListOptions, options?: DeleteOptions): Promise<void>;
 }

@@ -184,6 +184,7 @@ export interface ContainerRuntime {
   ensureSandbox(spec: SandboxSpec, signal: AbortSignal): Promise<Sandbox>;
   /** Removes the sandbox with all its containers, killing them. Unknown is success. */
   removeSandbox(pod: PodRef): Promise<void>;
+  /** All sandboxes, those of before a restart of the agent included. */
   listSandboxes(): Promise<readonly Sandbox[]>;
   /** Makes and starts a container in its pod's sandbox. Resolves when its process runs. Throws {@link ContainerError}. */
   startContainer(spec: ContainerSpec, signal: AbortSignal): Promise<ContainerState>;
@@ -215,6 +216,7 @@ export interface ImageService {
   findImage(reference: string): Promise<ImageInfo | undefined>;
   /** Pulls it. Two pulls of one reference share the work. Throws {@link ImageError}. */
   pullImage(reference: string, credentials: readonly RegistryCredential[], signal: AbortSignal): Promise<ImageInfo>;
+  /** All images that are here. */
   listImages(): Promise<readonly ImageInfo[]>;
   /** Removes an image that no container uses. Unknown is success. */
   removeImage(reference: string): Promise<void>;

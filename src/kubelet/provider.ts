@@ -1,8 +1,9 @@
 /**
  * The provider contract: a place that can run whole pods. Clouds, other clusters and the fake implement it directly; places that run single containers implement
- * {@link import("./container-runtime.ts").ContainerRuntime} instead, which `pod-engine.ts` lifts to this contract. Modelled on virtual-kubelet's
+ * the ContainerRuntime of container-runtime.ts instead, which `pod-engine.ts` lifts to this contract. Modelled on virtual-kubelet's
  * PodLifecycleHandler, with status pushed. Every implementation passes `providerSuite` in provider-suite.ts.
  */
+import type { Duplex } from "node:stream";
 import type { Pod, PodStatus } from "#api/generated/types/core-v1.ts";
 
 /** Names a pod for good: a new pod of the same name has another uid. */
@@ -63,7 +64,7 @@ export interface PodStreams {
   /** Joins the streams of the container's main process until it ends or the signal aborts. */
   attach(ref: PodRef, container: string, streams: ProcessStreams, signal: AbortSignal): Promise<void>;
   /** Opens a TCP connection to the pod's own 127.0.0.1. Throws when nothing listens. */
-  portForward(ref: PodRef, port: number, signal: AbortSignal): Promise<import("node:stream").Duplex>;
+  portForward(ref: PodRef, port: number, signal: AbortSignal): Promise<Duplex>;
 }
 
 /** CPU and memory used. `cpuUsageNanoseconds` counts up from the start. */
@@ -77,5 +78,6 @@ export type ContainerUsage = {
 
 /** Extra: what pods use. */
 export interface PodStats {
+  /** Usage of all running pods now. */
   podUsage(): Promise<readonly { readonly ref: PodRef; readonly containers: readonly ContainerUsage[] }[]>;
 }

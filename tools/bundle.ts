@@ -1,0 +1,44 @@
+/**
+ * Bundles src/cmd/ into dist/: one JavaScript file an entry point and shared chunks for what is loaded lazily, because start-up time is a feature.
+ * Native packages stay outside. A stamp of the sources' newest change lets `npm start` see whether the bundle is stale.
+ */
+import { build } from "esbuild";
+import { cpSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { fingerprint } from "./fingerprint.mjs";
+
+const root = resolve(import.meta.dirname, "..");
+const dist = join(root, "dist");
+const entryPoints = readdirSync(join(root, "src/cmd"))
+  .filter((name) => /^(nodeless|control-plane|node)\.ts$/.test(name))
+  .map((name) => join(root, "src/cmd", name));
+
+/** Packages with native parts, which cannot be put into one file. */
+const native = ["lmdb", "koffi", "@lydell/node-pty"];
+
+rmSync(dist, { recursive: true, force: true });
+mkdirSync(dist, { recursive: true });
+await build({
+  entryPoints,
+  outdir: dist,
+  bundle: true,
+  splitting: true,
+  format: "esm",
+  platform: "node",
+  target: "node24",
+  minifySyntax: true,
+  minifyWhitespace: true,
+  keepNames: true,
+  sourcemap: "linked",
+  chunkNames: "chunks/[name]-[hash]",
+  external: native,
+  // Some bundled libraries are CommonJS and ask for require().
+  banner: {
+    js: 'import { createRequire as nodelessRequire } from "node:module"; const require = nodelessRequire(import.meta.url);',
+  },
+  logLevel: "warning",
+});
+const data = join(root, "src/api/generated/data");
+if (existsSync(data)) cpSync(data, join(dist, "data"), { recursive: true });
+writeFileSync(join(dist, "fingerprint"), fingerprint(root));
+console.log(`bundled ${entryPoints.length} entry points into dist/`);

@@ -1,0 +1,65 @@
+/**
+ * All tests, in order: the checks without unit tests, the unit tests in one process, then end-to-end and conformance files one after another, a process each
+ * (the machine's network and cgroups are theirs alone). The last line is "N passed, N failed" or "N passed, N failed, N skipped".
+ */
+import { spawnSync } from "node:child_process";
+import { readdirSync } from "node:fs";
+import { join, relative, resolve } from "node:path";
+import { run } from "node:test";
+import { spec } from "node:test/reporters";
+
+const root = resolve(import.meta.dirname, "..");
+const totals = { passed: 0, failed: 0, skipped: 0 };
+
+function filesUnder(folder: string, pattern: RegExp): string[] {
+  return readdirSync(join(root, folder), { recursive: true, encoding: "utf8" })
+    .filter((name) => pattern.test(name))
+    .map((name) => join(root, folder, name))
+    .sort();
+}
+
+async function runFiles(files: readonly string[], isolation: "none" | "process"): Promise<void> {
+  if (files.length === 0) return;
+  const stream = run({
+    files,
+    isolation,
+    concurrency: 1,
+    cwd: root,
+    forceExit: isolation === "process",
+    timeout: 15 * 60_000,
+  });
+  stream.on("test:pass", (event) => {
+    if (event.details.type === "suite") return;
+    if (event.skip) totals.skipped += 1;
+    else totals.passed += 1;
+  });
+  stream.on("test:fail", (event) => {
+    if (event.details.type !== "suite") totals.failed += 1;
+  });
+  const output = stream.compose(spec);
+  for await (const chunk of output) process.stdout.write(chunk as string);
+}
+
+console.log(`node ${process.version}`);
+const only = process.argv.slice(2);
+const unit = [...filesUnder("src", /\.test\.ts$/), ...filesUnder("tools", /\.test\.ts$/)];
+const endToEnd = [...filesUnder("src", /\.e2e\.ts$/), ...filesUnder("test", /\.(test|e2e)\.ts$/)];
+const chosen = (files: readonly string[]) =>
+  files.filter((file) => only.length === 0 || only.some((part) => file.includes(part)));
+
+if (only.length === 0) {
+  const { status } = spawnSync(process.execPath, [join(root, "tools/check.ts"), "--without-tests"], {
+    cwd: root,
+    stdio: "inherit",
+  });
+  if (status !== 0) totals.failed += 1;
+  else totals.passed += 1;
+}
+await runFiles(chosen(unit), "none");
+for (const file of chosen(endToEnd)) {
+  console.log(`\n— ${relative(root, file)}`);
+  await runFiles([file], "process");
+}
+const skipped = totals.skipped > 0 ? `, ${totals.skipped} skipped` : "";
+console.log(`${totals.passed} passed, ${totals.failed} failed${skipped}`);
+process.exit(totals.failed === 0 && totals.passed > 0 ? 0 : 1);

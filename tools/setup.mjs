@@ -1,0 +1,113 @@
+/**
+ * Installs what a fresh machine lacks, for `npm start` and `npm test`: npm packages, and with root and apt the few system tools. Runs on whatever Node
+ * started npm, so plain JavaScript and no packages.
+ */
+import { spawnSync } from "node:child_process";
+import { accessSync, constants, existsSync, readFileSync, writeFileSync } from "node:fs";
+import { delimiter, join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+
+export const root = resolve(fileURLToPath(new URL("..", import.meta.url)));
+
+/** Debian packages by the command that each is needed for, and why. */
+export const systemTools = [
+  { command: "crun", debian: "crun", why: "starts containers" },
+  { command: "runc", debian: "runc", why: "starts containers where crun cannot" },
+  { command: "conmon", debian: "conmon", why: "watches over each container" },
+  { command: "nft", debian: "nftables", why: "carries Services" },
+  { command: "ip", debian: "iproute2", why: "gives pods their addresses" },
+  { command: "conntrack", debian: "conntrack", why: "forgets connections to endpoints that are gone" },
+  { command: "socat", debian: "socat", why: "attach and port-forward" },
+  { command: "setfattr", debian: "attr", why: "unpacks images" },
+  { command: "catatonit", debian: "catatonit", why: "first process of shared process namespaces" },
+  { command: "nsenter", debian: "util-linux", why: "enters namespaces" },
+  { command: "mount", debian: "mount", why: "mounts root file systems" },
+];
+
+/** @param {string} command */
+export function findCommand(command) {
+  for (const folder of [
+    ...(process.env.PATH ?? "").split(delimiter),
+    "/usr/sbin",
+    "/sbin",
+    "/usr/bin",
+    "/usr/libexec/podman",
+  ]) {
+    const path = join(folder, command);
+    try {
+      accessSync(path, constants.X_OK);
+      return path;
+    } catch {
+      // not in this folder
+    }
+  }
+  return undefined;
+}
+
+/** Installs npm packages when package-lock.json changed since the last time. */
+export function ensureNpmPackages() {
+  const lock = readFileSync(join(root, "package-lock.json"), "utf8");
+  const stamp = join(root, "node_modules/.nodeless-lock");
+  if (existsSync(stamp) && readFileSync(stamp, "utf8") === lock) return;
+  say("npm packages (npm ci)");
+  run("npm", ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]);
+  writeFileSync(stamp, lock);
+}
+
+/**
+ * Installs missing system tools where root and apt allow it; says what is missing elsewhere.
+ * @param {readonly { command: string, debian: string, why: string }[]} tools
+ * @returns {boolean} whether all are there
+ */
+export function ensureSystemTools(tools = systemTools) {
+  const missing = tools.filter(({ command }) => findCommand(command) === undefined);
+  if (missing.length === 0) return true;
+  const packages = missing.map(({ debian }) => debian).join(" ");
+  if (process.getuid?.() !== 0 || findCommand("apt-get") === undefined) {
+    console.log(`Missing: ${missing.map(({ command, why }) => `${command} (${why})`).join(", ")}.`);
+    console.log(`Run once: sudo apt-get install -y ${packages}`);
+    return false;
+  }
+  for (const { debian, why } of missing) say(`${debian}: ${why}`);
+  const environment = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
+  const install = () =>
+    spawnSync("apt-get", ["install", "-y", "-qq", "--no-install-recommends", ...packages.split(" ")], {
+      env: environment,
+      encoding: "utf8",
+    });
+  let result = install();
+  if (result.status !== 0) {
+    spawnSync("apt-get", ["update", "-qq"], { stdio: "ignore" });
+    result = install();
+  }
+  if (result.status !== 0) {
+    console.error(`Installing ${packages} with apt-get failed:\n${result.stderr}`);
+    return false;
+  }
+  return true;
+}
+
+/** Bundles when the sources changed since the last bundle. */
+export async function ensureBundle() {
+  const { fingerprint } = await import("./fingerprint.mjs");
+  const stamp = join(root, "dist/fingerprint");
+  if (existsSync(stamp) && readFileSync(stamp, "utf8") === fingerprint(root)) return;
+  say("the bundle (dist/)");
+  run(process.execPath, [join(root, "tools/node24.mjs"), join(root, "tools/bundle.ts")]);
+}
+
+/** @param {string} what */
+function say(what) {
+  console.log(`Installing ${what}`);
+}
+
+/**
+ * @param {string} command
+ * @param {readonly string[]} args
+ */
+function run(command, args) {
+  const { status, stderr, stdout } = spawnSync(command, args, { cwd: root, encoding: "utf8" });
+  if (status === 0) return;
+  console.error(`${command} ${args.join(" ")} failed:\n${stdout}${stderr}`);
+  process.exit(1);
+}
