@@ -1,0 +1,215 @@
+/**
+ * The keys and certificates of a cluster, as files: two CAs, what the API server shows and uses, and the key that signs service account tokens. Names of the files as kubeadm's.
+ * What is missing or about to expire is made anew; all else is only read.
+ */
+import { createPrivateKey, createPublicKey, X509Certificate } from "node:crypto";
+import { mkdir, open, readFile, rename } from "node:fs/promises";
+import { isIP } from "node:net";
+import { join } from "node:path";
+import type { Clock } from "./clock.ts";
+import {
+  type CertificateContent,
+  type CertificateSubject,
+  createCa,
+  createKey,
+  issueCertificate,
+  type KeyPair,
+} from "./x509.ts";
+
+/** Key that signs service account tokens (P-256, for ES256), PEM. */
+export type SigningKey = { readonly privateKey: string; readonly publicKey: string };
+
+/** All keys and certificates of a cluster. */
+export type Pki = {
+  /** Signs server and client certificates; clients trust it (`certificate-authority-data`). */
+  readonly ca: KeyPair;
+  /** What the API server shows. */
+  readonly server: KeyPair;
+  /** What the API server shows to nodes (CN kube-apiserver-kubelet-client, O system:masters). */
+  readonly kubeletClient: KeyPair;
+  /** Signs what the API server shows to aggregated API servers; `requestheader-client-ca-file`. */
+  readonly frontProxyCa: KeyPair;
+  /** What the API server shows to aggregated API servers (CN front-proxy-client). */
+  readonly frontProxyClient: KeyPair;
+  readonly serviceAccountKey: SigningKey;
+};
+
+/** What the cluster's certificates must say. */
+export type PkiOptions = {
+  /** Host names and IP addresses under which the API server is reached. A certificate that lacks one is replaced. */
+  readonly serverAddresses: readonly string[];
+  readonly clock: Clock;
+};
+
+/** The files on disk do not fit together, and making new ones would lock out those who trust the old. */
+export class PkiUnusable extends Error {
+  readonly kind = "PkiUnusable";
+}
+
+const dayMs = 86_400_000;
+const caDays = 3650;
+const leafDays = 365;
+/** Certificates with less than this ahead are replaced. */
+export const renewBeforeMs: number = 60 * dayMs;
+
+/** Reads the cluster's keys and certificates from `folder`, and makes what is missing, expiring, or does not name all addresses. Throws {@link PkiUnusable}. */
+export async function ensurePki(folder: string, options: PkiOptions): Promise<Pki> {
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  const { clock } = options;
+  const [ca, frontProxyCa, serviceAccountKey] = await Promise.all([
+    ensureCa(folder, "ca", "nodeless", clock),
+    ensureCa(folder, "front-proxy-ca", "front-proxy-ca", clock),
+    ensureSigningKey(folder),
+  ]);
+  const leaf = (authority: KeyPair, name: string, content: Omit<CertificateContent, "notBeforeMs" | "notAfterMs">) =>
+    ensureLeaf(folder, name, authority, { ...content, ...validity(clock, leafDays) }, clock);
+  const [server, kubeletClient, frontProxyClient] = await Promise.all([
+    leaf(ca, "apiserver", {
+      subject: { commonName: "kube-apiserver" },
+      addresses: [...new Set(options.serverAddresses)],
+      usages: ["digital signature", "server auth"],
+    }),
+    leaf(ca, "apiserver-kubelet-client", {
+      subject: { commonName: "kube-apiserver-kubelet-client", organizations: ["system:masters"] },
+      usages: ["digital signature", "client auth"],
+    }),
+    leaf(frontProxyCa, "front-proxy-client", {
+      subject: { commonName: "front-proxy-client" },
+      usages: ["digital signature", "client auth"],
+    }),
+  ]);
+  return { ca, server, kubeletClient, frontProxyCa, frontProxyClient, serviceAccountKey };
+}
+
+/** How a certificate is to be issued. */
+export type IssueOptions = CertificateSubject & { readonly clock: Clock; readonly validDays?: number };
+
+/** A certificate with which a client is `commonName` in the groups `organizations`. Valid for a year unless said otherwise. */
+export function issueClientCertificate(ca: KeyPair, options: IssueOptions): KeyPair {
+  return issueCertificate(ca, {
+    subject: options,
+    usages: ["digital signature", "client auth"],
+    ...validity(options.clock, options.validDays ?? leafDays),
+  });
+}
+
+/** A certificate for a server that is reached under `addresses`, for instance a node's API. */
+export function issueServerCertificate(
+  ca: KeyPair,
+  options: IssueOptions & { readonly addresses: readonly string[] },
+): KeyPair {
+  return issueCertificate(ca, {
+    subject: options,
+    addresses: options.addresses,
+    usages: ["digital signature", "server auth"],
+    ...validity(options.clock, options.validDays ?? leafDays),
+  });
+}
+
+/** When a certificate (PEM) should be replaced, in ms since 1970: 60 days before its end, but not before two thirds of its life. */
+export function renewalDueMs(certificate: string): number {
+  const { validFromDate, validToDate } = new X509Certificate(certificate);
+  const lifeMs = validToDate.getTime() - validFromDate.getTime();
+  return validToDate.getTime() - Math.min(renewBeforeMs, lifeMs / 3);
+}
+
+/** Reads a key pair that {@link writeKeyPair} wrote; undefined when it is not there or the two do not belong together. */
+export async function findKeyPair(folder: string, name: string): Promise<KeyPair | undefined> {
+  const [certificate, privateKey] = await Promise.all([
+    findFile(join(folder, `${name}.crt`)),
+    findFile(join(folder, `${name}.key`)),
+  ]);
+  if (certificate === undefined || privateKey === undefined) return undefined;
+  return belongTogether(certificate, privateKey) ? { certificate, privateKey } : undefined;
+}
+
+/** Writes NAME.key and NAME.crt, both 0600 and durable. The certificate comes last: a key without it is no key pair. */
+export async function writeKeyPair(folder: string, name: string, pair: KeyPair): Promise<void> {
+  await writePrivateFile(join(folder, `${name}.key`), pair.privateKey);
+  await writePrivateFile(join(folder, `${name}.crt`), pair.certificate);
+}
+
+/** Writes a file that only its owner may read: whole and durable, or not at all. */
+export async function writePrivateFile(path: string, text: string): Promise<void> {
+  const temporary = `${path}.${process.pid}.tmp`;
+  const file = await open(temporary, "w", 0o600);
+  try {
+    await file.writeFile(text);
+    await file.datasync();
+  } finally {
+    await file.close();
+  }
+  await rename(temporary, path);
+}
+
+async function ensureCa(folder: string, name: string, commonName: string, clock: Clock): Promise<KeyPair> {
+  const found = await findKeyPair(folder, name);
+  if (found && clock.now() < renewalDueMs(found.certificate)) return found;
+  if (!found && (await findFile(join(folder, `${name}.crt`))) !== undefined) {
+    throw new PkiUnusable(`${join(folder, `${name}.crt`)} has no private key that fits`);
+  }
+  const pair = createCa(
+    {
+      subject: { commonName },
+      usages: ["digital signature", "key encipherment", "cert sign"],
+      ...validity(clock, caDays),
+    },
+    found?.privateKey,
+  );
+  await writeKeyPair(folder, name, pair);
+  return pair;
+}
+
+async function ensureLeaf(
+  folder: string,
+  name: string,
+  ca: KeyPair,
+  content: CertificateContent,
+  clock: Clock,
+): Promise<KeyPair> {
+  const found = await findKeyPair(folder, name);
+  if (found && clock.now() < renewalDueMs(found.certificate) && isFor(found.certificate, ca, content)) return found;
+  const pair = issueCertificate(ca, content);
+  await writeKeyPair(folder, name, pair);
+  return pair;
+}
+
+async function ensureSigningKey(folder: string): Promise<SigningKey> {
+  const found = await findFile(join(folder, "sa.key"));
+  const privateKey = found ?? createKey();
+  const publicKey = createPublicKey(privateKey).export({ type: "spki", format: "pem" }) as string;
+  if (found === undefined) await writePrivateFile(join(folder, "sa.key"), privateKey);
+  return { privateKey, publicKey };
+}
+
+function isFor(certificate: string, ca: KeyPair, content: CertificateContent): boolean {
+  const found = new X509Certificate(certificate);
+  const names = (content.addresses ?? []).every((address) =>
+    isIP(address) === 0 ? found.checkHost(address) : found.checkIP(address),
+  );
+  return names && found.verify(createPublicKey(ca.certificate));
+}
+
+function belongTogether(certificate: string, privateKey: string): boolean {
+  try {
+    return new X509Certificate(certificate).checkPrivateKey(createPrivateKey(privateKey));
+  } catch {
+    // Not PEM at all: a file that was damaged or written by hand.
+    return false;
+  }
+}
+
+/** Five minutes into the past, for clocks that differ. */
+function validity(clock: Clock, days: number): { readonly notBeforeMs: number; readonly notAfterMs: number } {
+  const now = clock.now();
+  return { notBeforeMs: now - 300_000, notAfterMs: now + days * dayMs };
+}
+
+async function findFile(path: string): Promise<string | undefined> {
+  try {
+    return await readFile(path, "utf8");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    throw error;
+  }
+}
