@@ -18,6 +18,8 @@ export type ResourceFacts = {
   readonly subresources: readonly SubresourceFacts[];
   /** The version in which objects are stored; all versions of a kind share their fields' names. */
   readonly storageVersion: string;
+  /** Alpha and beta versions are off unless asked for. */
+  readonly isEnabledByDefault: boolean;
 };
 
 /** "status", "scale", "exec", … with the kind that it speaks (Scale, Eviction, PodExecOptions, …). */
@@ -39,4 +41,6 @@ export interface KindFacts {
   findByKind(group: string, version: string, kind: string): ResourceFacts | undefined;
   /** Shape of a kind: of resources and of the options, Scale, Status, … that travel with them. Undefined for unknown ones. */
   schemaOf(group: string, version: string, kind: string): StructSchema | undefined;
+  /** Shape by upstream's name of the type, "io.k8s.api.core.v1.PodSpec"; for parts of kinds. Undefined for unknown ones. */
+  structOf(name: string): StructSchema | undefined;
 }

@@ -18,7 +18,13 @@ export type ScalarType =
   | "intOrString"
   | "any";
 
-export type ScalarSchema = { readonly kind: "scalar"; readonly type: ScalarType; readonly enum?: readonly string[] };
+export type ScalarSchema = {
+  readonly kind: "scalar";
+  readonly type: ScalarType;
+  readonly enum?: readonly string[];
+  /** Set for the unions of CustomResourceDefinitions' schemas, which are `any` in JSON but have a message each in protobuf. */
+  readonly union?: { readonly form: "orArray" | "orBool" | "orStringArray"; readonly struct: StructSchema };
+};
 
 /** `listType` as in OpenAPI's x-kubernetes-list-type; lists without one are atomic. `patchMergeKey` is set where strategic merge merges. */
 export type ListSchema = {
@@ -29,6 +35,8 @@ export type ListSchema = {
   /** "merge", "replace", "retainKeys" or several, as upstream's patchStrategy tag; empty means replace. */
   readonly patchStrategy: readonly string[];
   readonly patchMergeKey?: string;
+  /** True where protobuf wraps the items in a message of their own (`ExtraValue`), since a map's values cannot repeat. */
+  readonly isProtobufMessage?: boolean;
 };
 
 /** Free keys, all values of one schema. */
@@ -45,9 +53,15 @@ export type FieldSchema = {
   readonly schema: Schema;
   /** Number in upstream's protobuf; absent for custom resources. */
   readonly protobufNumber?: number;
+  /** Numbers of the messages around the field, outermost first, where JSON inlines what protobuf nests (a Volume's source). */
+  readonly protobufPath?: readonly number[];
+  /** True where Go has a pointer: absent and empty are different things. Others are always written to protobuf. */
+  readonly isPointer?: boolean;
   readonly isRequired: boolean;
   /** Left out of JSON when empty, as Go's omitempty. */
   readonly omitEmpty: boolean;
+  /** Left out of JSON when it is a struct or time without value, as Go's omitzero; omitempty alone keeps those. */
+  readonly omitZero?: boolean;
   /** Value that the server fills in when absent. */
   readonly default?: unknown;
   /** patchStrategy for struct-valued fields, for instance ["retainKeys"]. */
