@@ -1,0 +1,181 @@
+/**
+ * Parser of the string form of label selectors. Grammar and error texts as in apimachinery's pkg/labels:
+ * `x`, `!x`, `x=a`, `x==a`, `x!=a`, `x in (a,b)`, `x notin (a,b)`, `x>1`, `x<1`, joined by commas.
+ */
+import {
+  everything,
+  newRequirement,
+  type Requirement,
+  type Selector,
+  SelectorError,
+  type SelectorOperator,
+  sortByKey,
+} from "./label-selector.ts";
+import { isQualifiedName } from "./names.ts";
+
+type TokenKind = "error" | "end" | "identifier" | "operator" | "word" | "(" | ")" | "," | "!";
+type Token = { readonly kind: TokenKind; readonly text: string };
+
+const OPERATORS = new Map<string, SelectorOperator>([
+  ["=", "="],
+  ["==", "=="],
+  ["!=", "!="],
+  [">", "gt"],
+  ["<", "lt"],
+  ["in", "in"],
+  ["notin", "notin"],
+]);
+
+/** Parses the string form. An empty text selects everything. Throws {@link SelectorError}. */
+export function parseLabelSelector(text: string): Selector {
+  const requirements = new Parser(tokenize(text)).parse();
+  return requirements.length === 0 ? everything : { requirements: sortByKey(requirements), matchesNothing: false };
+}
+
+class Parser {
+  readonly #tokens: readonly Token[];
+  #position = 0;
+
+  constructor(tokens: readonly Token[]) {
+    this.#tokens = tokens;
+  }
+
+  parse(): readonly Requirement[] {
+    const requirements: Requirement[] = [];
+    for (;;) {
+      const token = this.#peek();
+      if (token.kind === "end") return requirements;
+      if (!startsRequirement(token)) {
+        throw new SelectorError(`found '${token.text}', expected: !, identifier, or 'end of string'`);
+      }
+      requirements.push(this.#wrapped());
+      const after = this.#next();
+      if (after.kind === "end") return requirements;
+      if (after.kind !== ",") {
+        throw new SelectorError(`found '${after.text}', expected: ',' or 'end of string'`);
+      }
+      if (!startsRequirement(this.#peek())) {
+        throw new SelectorError(`found '${this.#peek().text}', expected: identifier after ','`);
+      }
+    }
+  }
+
+  #wrapped(): Requirement {
+    try {
+      return this.#requirement();
+    } catch (error) {
+      if (!(error instanceof SelectorError)) throw error;
+      throw new SelectorError(`unable to parse requirement: ${error.message}`, { cause: error });
+    }
+  }
+
+  #requirement(): Requirement {
+    let token = this.#next();
+    const isNegated = token.kind === "!";
+    if (isNegated) token = this.#next();
+    if (!isIdentifier(token)) throw new SelectorError(`found '${token.text}', expected: identifier`);
+    const key = token.text;
+    const errors = isQualifiedName(key);
+    if (errors.length > 0) {
+      throw new SelectorError(`<nil>: Invalid value: ${JSON.stringify(key)}: ${errors.join("; ")}`);
+    }
+    const isAlone = this.#peek().kind === "end" || this.#peek().kind === ",";
+    if (isNegated) return newRequirement(key, "!", []);
+    if (isAlone) return newRequirement(key, "exists", []);
+    const operator = this.#operator();
+    const values = operator === "in" || operator === "notin" ? this.#values() : this.#exactValue();
+    return newRequirement(key, operator, [...values].sort());
+  }
+
+  #operator(): SelectorOperator {
+    const token = this.#next();
+    const operator = OPERATORS.get(token.text);
+    if (operator === undefined || (token.kind !== "operator" && token.kind !== "word")) {
+      throw new SelectorError(`found '${token.text}', expected: in, notin, =, ==, !=, gt, lt`);
+    }
+    return operator;
+  }
+
+  #values(): ReadonlySet<string> {
+    const open = this.#next();
+    if (open.kind !== "(") throw new SelectorError(`found '${open.text}' expected: '('`);
+    const first = this.#peek();
+    if (first.kind === ")") {
+      this.#next();
+      return new Set([""]);
+    }
+    if (!isIdentifier(first) && first.kind !== ",") {
+      throw new SelectorError(`found '${first.text}', expected: ',', ')' or identifier`);
+    }
+    const values = this.#identifiers();
+    if (this.#next().kind !== ")") throw new SelectorError(`found '${first.text}', expected: ')'`);
+    return values;
+  }
+
+  /** Stops before ")". Gaps between commas are empty values, as upstream has it. */
+  #identifiers(): ReadonlySet<string> {
+    const values = new Set<string>();
+    for (;;) {
+      const token = this.#next();
+      const following = this.#peek();
+      if (isIdentifier(token)) {
+        values.add(token.text);
+        if (following.kind === ")") return values;
+        if (following.kind !== ",") throw new SelectorError(`found '${following.text}', expected: ',' or ')'`);
+      } else if (token.kind === ",") {
+        if (values.size === 0 || following.kind === "," || following.kind === ")") values.add("");
+        if (following.kind === ")") return values;
+      } else {
+        throw new SelectorError(`found '${token.text}', expected: ',', or identifier`);
+      }
+    }
+  }
+
+  #exactValue(): ReadonlySet<string> {
+    const token = this.#peek();
+    if (token.kind === "end" || token.kind === ",") return new Set([""]);
+    this.#next();
+    if (!isIdentifier(token)) throw new SelectorError(`found '${token.text}', expected: identifier`);
+    return new Set([token.text]);
+  }
+
+  #peek(): Token {
+    return this.#tokens[this.#position] ?? { kind: "end", text: "" };
+  }
+
+  #next(): Token {
+    const token = this.#peek();
+    this.#position += 1;
+    return token;
+  }
+}
+
+function startsRequirement(token: Token): boolean {
+  return isIdentifier(token) || token.kind === "!";
+}
+
+/** "in" and "notin" are also fine as keys and values. */
+function isIdentifier(token: Token): boolean {
+  return token.kind === "identifier" || token.kind === "word";
+}
+
+function tokenize(text: string): readonly Token[] {
+  const tokens: Token[] = [];
+  for (const [match] of text.matchAll(/[=!(),<>]+|[^=!(),<>\s]+/g)) {
+    if (/^[=!(),<>]/.test(match)) tokens.push(...symbols(match));
+    else tokens.push({ kind: match === "in" || match === "notin" ? "word" : "identifier", text: match });
+  }
+  return tokens;
+}
+
+/** Longest match first: "==" and "!=" before "=" and "!". */
+function symbols(run: string): readonly Token[] {
+  const tokens: Token[] = [];
+  for (let at = 0; at < run.length; ) {
+    const two = run.slice(at, at + 2);
+    const text = two === "==" || two === "!=" ? two : (run[at] as string);
+    tokens.push({ kind: text === "(" || text === ")" || text === "," || text === "!" ? text : "operator", text });
+    at += text.length;
+  }
+  return tokens;
+}
