@@ -3,8 +3,8 @@
  * Every implementation passes `storeSuite` in store-suite.ts.
  *
  * Words. A *revision* is the store's counter: each committed write raises it by one, whatever number of keys it touches.
- * A key's *modRevision* is the revision that last wrote it, its *createRevision* the one that made it. Keys are ordered by their bytes (UTF-8).
- * A revision becomes visible, to reads and to watches, only when it is durable.
+ * A key's *modRevision* is the revision that last wrote it, its *createRevision* the one that made it. Keys are ordered by their bytes (UTF-8),
+ * and are 1 to 1,900 of them. A revision becomes visible, to reads and to watches, only when it is durable; a write that changes nothing has none.
  */
 
 /** One key at one revision. `value` must not be changed by the receiver; it may be a view on memory that others read too. */
@@ -67,7 +67,10 @@ export type StoreEvent = {
   readonly previousValue?: Uint8Array;
 };
 
-/** Receives changes. Called in order of revision, never twice with the same, never while another call of it runs. Must not throw. */
+/**
+ * Receives changes. Called in order of revision, never twice with the same, never while another call of it runs. Must not throw.
+ * A live watch is called once after each commit, also when no key of its was touched: so it knows how far it has seen.
+ */
 export interface StoreWatcher {
   /** All events of one or more whole revisions, in order. `revision` is the newest that they cover; with no events it is progress only. */
   onEvents(events: readonly StoreEvent[], revision: number): void;
@@ -85,19 +88,23 @@ export interface Store {
   get(key: string, options?: { readonly revision?: number }): Promise<StoreEntry | undefined>;
   /** Reads keys in order. Throws {@link RevisionCompacted}, {@link RevisionInFuture}. */
   range(request: RangeRequest): Promise<RangeResult>;
-  /** Commits all operations or none. Resolves when the write is durable and visible. Throws {@link StoreFull}, {@link StoreClosed}. */
+  /**
+   * Commits all operations or none. Writes take effect in the order of the calls. Resolves when the write is durable and visible, and after the
+   * live watches were told. The values belong to the store from the call on. Throws {@link StoreFull}, {@link StoreClosed}.
+   */
   write(operations: readonly WriteOperation[]): Promise<WriteResult>;
   /**
    * Gives `watcher` every change after `afterRevision` (absent: after now) of keys that begin with `prefix`, past ones first, until the returned function
-   * is called. Throws {@link RevisionCompacted} when history does not reach back that far.
+   * is called. Throws {@link RevisionCompacted} when history does not reach back that far (`afterRevision` below the compacted revision), and
+   * {@link RevisionInFuture}.
    */
   watch(
     request: { readonly prefix: string; readonly afterRevision?: number },
     watcher: StoreWatcher,
   ): Promise<() => void>;
-  /** Drops history up to `revision`: what was overwritten or deleted by then. Lower than before is success and does nothing. */
+  /** Drops history up to `revision`: what was overwritten or deleted by then. Lower than before is success and does nothing. Throws {@link RevisionInFuture}. */
   compact(revision: number): Promise<void>;
-  /** Ends all watches and frees everything. Writes under way are finished first. May be called twice. */
+  /** Ends all watches and frees everything. Writes under way are finished first; later reads, writes and watches throw {@link StoreClosed}. May be called twice. */
   close(): Promise<void>;
 }
 
