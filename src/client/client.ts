@@ -14,9 +14,16 @@ export type ResourceRef = {
   readonly subresource?: string;
 };
 
-export type GetOptions = { readonly resourceVersion?: string; readonly signal?: AbortSignal };
+export type GetOptions = {
+  readonly resourceVersion?: string;
+  /** Asks for metadata only (PartialObjectMetadata): for parts that look at all kinds. */
+  readonly metadataOnly?: boolean;
+  readonly signal?: AbortSignal;
+};
 
 export type ListOptions = {
+  /** Asks for metadata only, as in {@link GetOptions}. */
+  readonly metadataOnly?: boolean;
   readonly labelSelector?: string;
   readonly fieldSelector?: string;
   readonly resourceVersion?: string;

@@ -20,13 +20,15 @@ export interface Lister<T extends KubeObject> {
   find(namespace: string, name: string): T | undefined;
   /** All objects, or those of a namespace. */
   list(namespace?: string): readonly T[];
-  /** Objects under `key` of an index that was declared when the informer was made. */
+  /** Objects under `key` of an index that was declared. Throws for one that was not. */
   byIndex(index: string, key: string): readonly T[];
 }
 
 /** A local copy that keeps itself up to date until it is stopped. Several parts share one. */
 export interface Informer<T extends KubeObject> {
   readonly lister: Lister<T>;
+  /** Declares an index for {@link Lister.byIndex}: `keysOf` gives the values under which an object is found. Harmless when the index exists. */
+  addIndex(name: string, keysOf: (object: T) => readonly string[]): void;
   /** Adds a handler; it first gets an onAdd for all that is there. Gives back a function that removes it. */
   addHandler(handler: InformerHandler<T>): () => void;
   /** True once the first list is in. */

@@ -1,0 +1,227 @@
+/**
+ * Says what happened to an object, for people: Event objects, written in the background. Repeats count up one Event, floods of similar ones are combined and the rest
+ * dropped, as client-go's event correlator does; the figures are its.
+ */
+import type { Event, ObjectReference } from "#api/generated/types/core-v1.ts";
+import type { Clock } from "#component-base/clock.ts";
+import type { Service } from "#component-base/life-cycle.ts";
+import type { Logger } from "#component-base/logger.ts";
+import { formatTime, formatMicroTime } from "./time.ts";
+import type { KubeObject } from "#apimachinery/meta.ts";
+import { hasReason } from "#apimachinery/status-error.ts";
+import type { Client } from "./client.ts";
+
+/** One thing that happened. */
+export type EventInput = {
+  readonly type: "Normal" | "Warning";
+  /** One word in CamelCase: "Scheduled". */
+  readonly reason: string;
+  /** For people. Cut after 1024 characters. */
+  readonly message: string;
+  /** What was done: "Binding". */
+  readonly action?: string;
+  readonly related?: ObjectReference;
+};
+
+/** Takes events. Never waits, never throws. */
+export interface EventRecorder {
+  record(about: KubeObject | ObjectReference, event: EventInput): void;
+}
+
+export type EventRecorderOptions = {
+  readonly client: Client;
+  /** Who says it: "kubelet", "default-scheduler". */
+  readonly component: string;
+  /** Which instance: the node's name, or empty. */
+  readonly host?: string;
+  readonly clock: Clock;
+  readonly logger: Logger;
+};
+
+/** Events alike but for the message, in ten minutes, before they are combined into one. */
+const maxSimilarEvents = 10;
+const similarIntervalMs = 600_000;
+/** Events per source and object at once, and how fast more are allowed: one in five minutes. */
+const spamBurst = 25;
+const spamRefillPerMs = 1 / 300_000;
+/** Remembered groups; the oldest are forgotten. */
+const maxRemembered = 4096;
+const maxQueued = 1000;
+const maxMessageLength = 1024;
+const eventsResource = { group: "", version: "v1", resource: "events" };
+
+type Written = { readonly name: string; readonly namespace: string; count: number };
+type Similar = { startedMs: number; readonly messages: Set<string> };
+type Bucket = { tokens: number; atMs: number };
+type Pending = { readonly about: ObjectReference; readonly event: EventInput; readonly atMs: number };
+
+/** A recorder that writes core/v1 Events. `stop` tries to write what waits. */
+export function createEventRecorder(options: EventRecorderOptions): EventRecorder & Service {
+  return new Recorder(options);
+}
+
+class Recorder implements EventRecorder, Service {
+  readonly #options: EventRecorderOptions;
+  readonly #written = new Map<string, Written>();
+  readonly #similar = new Map<string, Similar>();
+  readonly #buckets = new Map<string, Bucket>();
+  readonly #queue: Pending[] = [];
+  readonly #abort = new AbortController();
+  #writing: Promise<void> | undefined;
+  #sequence = 0;
+
+  constructor(options: EventRecorderOptions) {
+    this.#options = options;
+  }
+
+  async start(_signal: AbortSignal): Promise<void> {}
+
+  async stop(): Promise<void> {
+    const tooLong = this.#options.clock.setTimer(1000, () => this.#abort.abort(new Error("the recorder was stopped")));
+    await this.#writing;
+    tooLong.clear();
+    this.#abort.abort(new Error("the recorder was stopped"));
+  }
+
+  record(about: KubeObject | ObjectReference, event: EventInput): void {
+    if (this.#abort.signal.aborted) return;
+    if (this.#queue.length >= maxQueued) {
+      this.#options.logger.debug("Dropped event", { reason: event.reason });
+      return;
+    }
+    this.#queue.push({ about: referenceTo(about), event, atMs: this.#options.clock.now() });
+    this.#writing ??= this.#writeAll().finally(() => (this.#writing = undefined));
+  }
+
+  async #writeAll(): Promise<void> {
+    // Lets a part finish what it is doing: events are never on the way of a start.
+    await Promise.resolve();
+    for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) {
+      try {
+        await this.#write(next);
+      } catch (error) {
+        // A namespace on its way out takes no events; that is nobody's fault.
+        const fields = { reason: next.event.reason, object: `${next.about.namespace}/${next.about.name}`, error };
+        this.#options.logger.debug("Event could not be written", fields);
+      }
+    }
+  }
+
+  async #write(pending: Pending): Promise<void> {
+    const { about, event } = pending;
+    const groupKey = JSON.stringify([
+      about.uid,
+      about.kind,
+      about.namespace,
+      about.name,
+      about.fieldPath,
+      event.type,
+      event.reason,
+      event.action,
+    ]);
+    const combined = this.#combine(groupKey, event.message, pending.atMs);
+    const eventKey = combined.isCombined ? groupKey : `${groupKey}${event.message}`;
+    if (!this.#allow(about, pending.atMs)) return;
+    const earlier = this.#written.get(eventKey);
+    if (earlier !== undefined && (await this.#countUp(earlier, combined.message, pending.atMs))) return;
+    await this.#create(pending, combined.message, eventKey);
+  }
+
+  #combine(
+    groupKey: string,
+    message: string,
+    nowMs: number,
+  ): { readonly isCombined: boolean; readonly message: string } {
+    let similar = this.#similar.get(groupKey);
+    if (similar === undefined || nowMs - similar.startedMs > similarIntervalMs)
+      similar = { startedMs: nowMs, messages: new Set() };
+    similar.startedMs = nowMs;
+    if (similar.messages.size < maxSimilarEvents) similar.messages.add(message);
+    remember(this.#similar, groupKey, similar);
+    const isCombined = similar.messages.size >= maxSimilarEvents;
+    return { isCombined, message: isCombined ? `(combined from similar events): ${message}` : message };
+  }
+
+  #allow(about: ObjectReference, nowMs: number): boolean {
+    const key = JSON.stringify([about.uid, about.kind, about.namespace, about.name]);
+    const bucket = this.#buckets.get(key) ?? { tokens: spamBurst, atMs: nowMs };
+    bucket.tokens = Math.min(spamBurst, bucket.tokens + (nowMs - bucket.atMs) * spamRefillPerMs);
+    bucket.atMs = nowMs;
+    remember(this.#buckets, key, bucket);
+    if (bucket.tokens < 1) return false;
+    bucket.tokens--;
+    return true;
+  }
+
+  /** False when the Event is gone by now. */
+  async #countUp(earlier: Written, message: string, atMs: number): Promise<boolean> {
+    const ref = { resource: eventsResource, namespace: earlier.namespace, name: earlier.name };
+    const body = { count: earlier.count + 1, lastTimestamp: formatTime(atMs), message };
+    try {
+      await this.#options.client.patch(ref, { type: "merge", body }, { signal: this.#abort.signal });
+      earlier.count++;
+      return true;
+    } catch (error) {
+      if (hasReason(error, "NotFound")) return false;
+      throw error;
+    }
+  }
+
+  async #create(pending: Pending, message: string, eventKey: string): Promise<void> {
+    const event = this.#eventOf(pending, message);
+    const { name = "", namespace = "" } = event.metadata ?? {};
+    await this.#options.client.create({ resource: eventsResource, namespace }, event, { signal: this.#abort.signal });
+    remember(this.#written, eventKey, { name, namespace, count: 1 });
+  }
+
+  #eventOf({ about, event, atMs }: Pending, message: string): Event {
+    const { component, host = "" } = this.#options;
+    const namespace = about.namespace || "default";
+    const time = formatTime(atMs);
+    return {
+      apiVersion: "v1",
+      kind: "Event",
+      metadata: { name: `${about.name}.${this.#suffix(atMs)}`, namespace },
+      involvedObject: about,
+      type: event.type,
+      reason: event.reason,
+      message: message.slice(0, maxMessageLength),
+      source: host === "" ? { component } : { component, host },
+      firstTimestamp: time,
+      lastTimestamp: time,
+      count: 1,
+      ...(event.action === undefined ? {} : { action: event.action, eventTime: formatMicroTime(atMs) }),
+      ...(event.related === undefined ? {} : { related: event.related }),
+      reportingComponent: component,
+      reportingInstance: host === "" ? component : host,
+    };
+  }
+
+  /** Nanoseconds since 1970 in hexadecimal, as upstream's names end; a counter stands in for what the clock does not tell. */
+  #suffix(atMs: number): string {
+    this.#sequence = (this.#sequence + 1) % 1_000_000;
+    return (BigInt(Math.floor(atMs)) * 1_000_000n + BigInt(this.#sequence)).toString(16);
+  }
+}
+
+/** How an Event names an object. */
+export function referenceTo(about: KubeObject | ObjectReference): ObjectReference {
+  if (!("metadata" in about) || about.metadata === undefined) return about as ObjectReference;
+  const { apiVersion, kind, metadata } = about as KubeObject;
+  return {
+    ...(apiVersion === undefined ? {} : { apiVersion }),
+    ...(kind === undefined ? {} : { kind }),
+    name: metadata?.name ?? "",
+    ...(metadata?.namespace === undefined ? {} : { namespace: metadata.namespace }),
+    ...(metadata?.uid === undefined ? {} : { uid: metadata.uid }),
+    ...(metadata?.resourceVersion === undefined ? {} : { resourceVersion: metadata.resourceVersion }),
+  };
+}
+
+function remember<V>(map: Map<string, V>, key: string, value: V): void {
+  map.delete(key);
+  map.set(key, value);
+  if (map.size <= maxRemembered) return;
+  const [oldest] = map.keys();
+  if (oldest !== undefined) map.delete(oldest);
+}
