@@ -85,7 +85,11 @@ function at(object: unknown, path: string): unknown {
 
 /** RFC 7396; strategic patches merge lists of conditions, finalizers and owners by their keys, as far as controllers use that. */
 export function applyMergePatch(target: unknown, patch: unknown, isStrategic: boolean, field = ""): unknown {
-  if (isStrategic && Array.isArray(patch) && Array.isArray(target)) return mergeLists(target, patch, field);
+  if (isStrategic && Array.isArray(patch)) {
+    const items = patch.filter((item) => (item as { $patch?: string } | null)?.$patch !== "replace");
+    if (items.length < patch.length) return items;
+    if (Array.isArray(target)) return mergeLists(target, patch, field);
+  }
   if (typeof patch !== "object" || patch === null || Array.isArray(patch)) return patch;
   const base = typeof target === "object" && target !== null && !Array.isArray(target) ? target : {};
   const result: Record<string, unknown> = { ...base };

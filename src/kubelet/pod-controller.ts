@@ -1,0 +1,257 @@
+/**
+ * The pods that the scheduler gave to this node, carried to the provider and back: admission, create, update, delete, statuses, and the removal of pods that nobody
+ * wants any more. One line of work per pod; pods do not wait for each other. As virtual-kubelet's pod controller and kubelet's pod workers.
+ */
+import type { Pod, PodStatus } from "#api/generated/types/core-v1.ts";
+import { hasReason } from "#apimachinery/status-error.ts";
+import type { Client } from "#client/client.ts";
+import type { Informer } from "#client/informer.ts";
+import type { Clock } from "#component-base/clock.ts";
+import type { Service } from "#component-base/life-cycle.ts";
+import type { Logger } from "#component-base/logger.ts";
+import type { KubeletEvents } from "./events.ts";
+import type { PodAdmission } from "./pod-admission.ts";
+import { gracePeriodOf, isTerminalPhase, kubeletConditionTypes, podKey, refOf, sameJson } from "./pod-object.ts";
+import type { PodStatusWriter } from "./pod-status-writer.ts";
+import { rejectedStatus, terminatedStatus } from "./pod-status-synthesis.ts";
+import type { PodProvider, PodRef, ProviderPod } from "./provider.ts";
+
+const firstRetryMs = 500;
+const longestRetryMs = 60_000;
+
+/** What the controller joins. `pods` is an informer on the pods of this node only. */
+export type PodControllerOptions = {
+  readonly client: Client;
+  readonly pods: Informer<Pod>;
+  readonly provider: PodProvider;
+  readonly statuses: PodStatusWriter;
+  readonly admission: PodAdmission;
+  readonly events: KubeletEvents;
+  readonly clock: Clock;
+  readonly logger: Logger;
+};
+
+/** What is known of one pod. `given` is what the provider was last told; `wanted` what the API says now. */
+type Line = {
+  readonly ref: PodRef;
+  wanted: Pod;
+  given: Pod | undefined;
+  /** Admitted, refused by admission, or ended before we came. */
+  verdict: "new" | "admitted" | "refused" | "over";
+  busy: boolean;
+  /** Grace of the delete under way, in seconds. */
+  deletingWithin: number | undefined;
+  gone: boolean;
+};
+
+/** Drives the provider. `start` resolves when the pods that were there at the start have been handed over. */
+export class PodController implements Service {
+  readonly #options: PodControllerOptions;
+  readonly #lines = new Map<string, Line>();
+  readonly #stop = new AbortController();
+  #removeHandler: (() => void) | undefined;
+
+  constructor(options: PodControllerOptions) {
+    this.#options = options;
+  }
+
+  async start(signal: AbortSignal): Promise<void> {
+    const { pods, provider, statuses } = this.#options;
+    provider.onStatus((ref, status) => statuses.set(ref, status));
+    await pods.waitForSync(signal);
+    const before = await provider.listPods();
+    this.#removeHandler = pods.addHandler({
+      onAdd: (pod) => this.#onPod(pod),
+      onUpdate: (_, pod) => this.#onPod(pod),
+      onDelete: (pod) => this.#onGone(pod),
+    });
+    for (const known of before) void this.#removeIfDangling(known); // never rejects
+  }
+
+  async stop(): Promise<void> {
+    this.#removeHandler?.();
+    this.#stop.abort(new Error("the kubelet stops"));
+  }
+
+  /** Pods that take up room on the node: admitted and not yet ended. */
+  activePods(): readonly Pod[] {
+    return [...this.#lines.values()]
+      .filter((line) => line.verdict === "admitted" && !line.gone)
+      .map((line) => line.wanted)
+      .filter((pod) => !isTerminalPhase(this.#statusOf(pod)?.phase));
+  }
+
+  /** A pod of this node with the status that is newest here. */
+  listPods(): readonly Pod[] {
+    return [...this.#lines.values()].map(({ wanted }) => {
+      const status = this.#statusOf(wanted);
+      return status === undefined ? wanted : { ...wanted, status };
+    });
+  }
+
+  /** Ends a pod from the node's side (eviction): its status becomes Failed with this reason, its containers are stopped. */
+  async evict(ref: PodRef, status: PodStatus, gracePeriodSeconds: number): Promise<void> {
+    const line = this.#lines.get(ref.uid);
+    if (!line || line.verdict !== "admitted") return;
+    line.verdict = "over";
+    await this.#options.provider.deletePod(ref, gracePeriodSeconds, this.#stop.signal);
+    this.#options.statuses.set(ref, { ...this.#statusOf(line.wanted), ...status });
+  }
+
+  #statusOf(pod: Pod): PodStatus | undefined {
+    return this.#options.statuses.find(pod.metadata?.uid ?? "") ?? pod.status;
+  }
+
+  #onPod(pod: Pod): void {
+    const ref = refOf(pod);
+    let line = this.#lines.get(ref.uid);
+    if (!line) {
+      line = {
+        ref,
+        wanted: pod,
+        given: undefined,
+        verdict: "new",
+        busy: false,
+        deletingWithin: undefined,
+        gone: false,
+      };
+      this.#lines.set(ref.uid, line);
+    }
+    line.wanted = pod;
+    this.#options.statuses.reconcile(ref.uid);
+    this.#advance(line);
+  }
+
+  #onGone(pod: Pod): void {
+    const line = this.#lines.get(pod.metadata?.uid ?? "");
+    this.#options.statuses.forget(pod.metadata?.uid ?? "");
+    if (!line) return;
+    line.wanted = pod;
+    line.gone = true;
+    this.#advance(line);
+  }
+
+  #advance(line: Line): void {
+    if (line.gone || line.wanted.metadata?.deletionTimestamp !== undefined) return this.#delete(line);
+    if (line.busy) return;
+    line.busy = true;
+    void this.#handOver(line).finally(() => {
+      line.busy = false;
+    });
+  }
+
+  /** Until the provider has what the API wants; tries again, ever more slowly, while it fails. */
+  async #handOver(line: Line): Promise<void> {
+    for (let delayMs = firstRetryMs; !this.#stop.signal.aborted; delayMs = Math.min(delayMs * 2, longestRetryMs)) {
+      try {
+        while (this.#needsProvider(line)) await this.#tellProvider(line);
+        return;
+      } catch (error) {
+        if (this.#stop.signal.aborted || line.deletingWithin !== undefined) return;
+        this.#options.logger.error("Provider refused pod", { pod: podKey(line.ref), error });
+        line.given = undefined;
+        await this.#options.clock.sleep(delayMs, this.#stop.signal).catch(() => undefined);
+      }
+    }
+  }
+
+  #needsProvider(line: Line): boolean {
+    if (line.deletingWithin !== undefined || line.gone) return false;
+    if (line.verdict === "new") this.#judge(line);
+    return line.verdict === "admitted" && (line.given === undefined || differs(line.given, line.wanted));
+  }
+
+  async #tellProvider(line: Line): Promise<void> {
+    const { provider } = this.#options;
+    const pod = line.wanted;
+    const isNew = line.given === undefined;
+    line.given = pod;
+    if (isNew) await provider.createPod(pod, this.#stop.signal);
+    else await provider.updatePod(pod, this.#stop.signal);
+  }
+
+  #judge(line: Line): void {
+    const pod = line.wanted;
+    if (isTerminalPhase(this.#statusOf(pod)?.phase)) {
+      line.verdict = "over";
+      return;
+    }
+    const refusal = this.#options.admission.judge(pod, this.activePods());
+    line.verdict = refusal ? "refused" : "admitted";
+    if (!refusal) return;
+    this.#options.logger.warn("Refused pod", { pod: podKey(line.ref), reason: refusal.reason });
+    this.#options.events.pod(pod, "Warning", refusal.reason, refusal.message);
+    this.#options.statuses.set(line.ref, rejectedStatus(pod, refusal));
+  }
+
+  #delete(line: Line): void {
+    const grace = Math.max(gracePeriodOf(line.wanted), 0);
+    if (line.deletingWithin !== undefined && line.deletingWithin <= grace) return;
+    const isFirst = line.deletingWithin === undefined;
+    line.deletingWithin = grace;
+    void this.#stopPod(line, grace, isFirst); // never rejects
+  }
+
+  async #stopPod(line: Line, grace: number, isFirst: boolean): Promise<void> {
+    const { provider, statuses, clock, logger } = this.#options;
+    for (let delayMs = firstRetryMs; !this.#stop.signal.aborted; delayMs = Math.min(delayMs * 2, longestRetryMs)) {
+      try {
+        await provider.deletePod(line.ref, grace, this.#stop.signal);
+        break;
+      } catch (error) {
+        if (this.#stop.signal.aborted) return;
+        logger.error("Could not stop pod", { pod: podKey(line.ref), error });
+        await clock.sleep(delayMs, this.#stop.signal).catch(() => undefined);
+      }
+    }
+    if (!isFirst || this.#stop.signal.aborted) return;
+    if (!line.gone) {
+      statuses.set(line.ref, terminatedStatus(line.wanted, this.#statusOf(line.wanted)));
+      await statuses.finish(line.ref);
+    }
+    this.#lines.delete(line.ref.uid);
+    statuses.forget(line.ref.uid);
+  }
+
+  /** The informer may be late: only a pod that the API itself does not know is removed (kip #107). */
+  async #removeIfDangling(known: ProviderPod): Promise<void> {
+    const { client, pods, provider, logger } = this.#options;
+    const { ref } = known;
+    if (this.#lines.has(ref.uid) || pods.lister.find(ref.namespace, ref.name)?.metadata?.uid === ref.uid) return;
+    for (let delayMs = firstRetryMs; !this.#stop.signal.aborted; delayMs = Math.min(delayMs * 2, longestRetryMs)) {
+      try {
+        if (await isInApi(client, ref)) return;
+        logger.info("Removing dangling pod", { pod: podKey(ref), uid: ref.uid });
+        return await provider.deletePod(ref, gracePeriodOf(known.pod), this.#stop.signal);
+      } catch (error) {
+        if (this.#stop.signal.aborted) return;
+        logger.warn("Could not remove dangling pod", { pod: podKey(ref), error });
+        await this.#options.clock.sleep(delayMs, this.#stop.signal).catch(() => undefined);
+      }
+    }
+  }
+}
+
+async function isInApi(client: Client, ref: PodRef): Promise<boolean> {
+  const resource = { group: "", version: "v1", resource: "pods" };
+  try {
+    const pod = await client.get<Pod>({ resource, namespace: ref.namespace, name: ref.name });
+    return pod.metadata?.uid === ref.uid;
+  } catch (error) {
+    if (hasReason(error, "NotFound")) return false;
+    throw error;
+  }
+}
+
+/** True when something differs that a provider acts on: spec, labels, annotations, and conditions that others set (readiness gates). */
+function differs(before: Pod, after: Pod): boolean {
+  if (before === after) return false;
+  const seen = (pod: Pod) => [
+    pod.metadata?.labels,
+    pod.metadata?.annotations,
+    pod.spec,
+    pod.status?.conditions?.filter((condition) => !kubeletConditionTypes.has(condition.type)),
+    pod.metadata?.generation,
+  ];
+  return !sameJson(seen(before), seen(after));
+}
