@@ -1,0 +1,49 @@
+/**
+ * JSON merge patch, RFC 7396: objects are merged, null deletes, everything else replaces. Bad patches are refused as upstream refuses them.
+ */
+import { isJsonArray, isJsonObject, type JsonDraft, type JsonObject, ownValue, setOwn } from "#apimachinery/json.ts";
+import type { Json } from "#apimachinery/meta.ts";
+import { badRequest } from "#apimachinery/status-error.ts";
+
+/** The document with the patch applied. Throws StatusError 400 when the patch is no object. */
+export function applyMergePatch(document: JsonObject, patch: unknown): JsonObject {
+  if (!isJsonObject(patch)) throw badRequest("Invalid JSON Patch");
+  return mergeObjects(document, patch);
+}
+
+/** The merge patch that leads from one document to the other. */
+export function createMergePatch(from: JsonObject, to: JsonObject): JsonObject {
+  const patch: JsonDraft = {};
+  for (const key of Object.keys(from)) if (!Object.hasOwn(to, key)) setOwn(patch, key, null);
+  for (const [key, value] of Object.entries(to)) {
+    const old = ownValue(from, key);
+    if (isJsonObject(old) && isJsonObject(value)) {
+      const inner = createMergePatch(old, value);
+      if (Object.keys(inner).length > 0) setOwn(patch, key, inner);
+    } else if (old === undefined || JSON.stringify(old) !== JSON.stringify(value)) {
+      setOwn(patch, key, value);
+    }
+  }
+  return patch;
+}
+
+function mergeObjects(document: JsonObject, patch: JsonObject): JsonObject {
+  const merged: JsonDraft = { ...document };
+  for (const key of Object.keys(patch)) {
+    const value = patch[key] as Json;
+    const old = ownValue(merged, key);
+    if (value === null) delete merged[key];
+    else if (isJsonObject(old) && isJsonObject(value)) setOwn(merged, key, mergeObjects(old, value));
+    else setOwn(merged, key, withoutNulls(value));
+  }
+  return merged;
+}
+
+/** Nulls in what is new have nothing to delete. Upstream drops them inside lists' objects as well. */
+function withoutNulls(value: Json): Json {
+  if (isJsonArray(value)) return value.map(withoutNulls);
+  if (!isJsonObject(value)) return value;
+  const kept: JsonDraft = {};
+  for (const [key, inner] of Object.entries(value)) if (inner !== null) setOwn(kept, key, withoutNulls(inner));
+  return kept;
+}
