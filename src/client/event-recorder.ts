@@ -6,9 +6,9 @@ import type { Event, ObjectReference } from "#api/generated/types/core-v1.ts";
 import type { Clock } from "#component-base/clock.ts";
 import type { Service } from "#component-base/life-cycle.ts";
 import type { Logger } from "#component-base/logger.ts";
-import { formatTime, formatMicroTime } from "./time.ts";
 import type { KubeObject } from "#apimachinery/meta.ts";
 import { hasReason } from "#apimachinery/status-error.ts";
+import { formatMicroTime, formatTime } from "#apimachinery/time.ts";
 import type { Client } from "./client.ts";
 
 /** One thing that happened. */
@@ -90,7 +90,7 @@ class Recorder implements EventRecorder, Service {
       return;
     }
     this.#queue.push({ about: referenceTo(about), event, atMs: this.#options.clock.now() });
-    this.#writing ??= this.#writeAll().finally(() => (this.#writing = undefined));
+    this.#writing ??= this.#writeAll();
   }
 
   async #writeAll(): Promise<void> {
@@ -105,6 +105,8 @@ class Recorder implements EventRecorder, Service {
         this.#options.logger.debug("Event could not be written", fields);
       }
     }
+    // In the same step as the last look at the queue: an event recorded between the two would wait for the next one.
+    this.#writing = undefined;
   }
 
   async #write(pending: Pending): Promise<void> {

@@ -7,7 +7,7 @@ import type { Clock } from "#component-base/clock.ts";
 import { deepFreeze } from "#apimachinery/freeze.ts";
 import type { KubeObject } from "#apimachinery/meta.ts";
 import { StatusError, alreadyExists, badRequest, conflict, notFound } from "#apimachinery/status-error.ts";
-import { formatTime } from "#client/time.ts";
+import { formatTime } from "#apimachinery/time.ts";
 import type { Transport, TransportRequest, TransportResponse, WatchEvent } from "#client/transport.ts";
 import { serveDiscovery } from "./fake-discovery.ts";
 import { applyMergePatch, matchesSelectors, parsePath } from "./fake-requests.ts";

@@ -1,0 +1,26 @@
+/**
+ * All controllers of the control plane, in one table.
+ */
+import type { ControllerContext, NamedController } from "./common/context.ts";
+import { createDeploymentController } from "./deployment/deployment-controller.ts";
+import { createReplicaSetController } from "./replicaset/replicaset-controller.ts";
+import { createReplicationControllerController } from "./replicaset/replicationcontroller.ts";
+import { createRootCaPublisher } from "./rootcacertpublisher/rootca-publisher.ts";
+import { createServiceAccountController } from "./serviceaccount/serviceaccount-controller.ts";
+
+/** What the table needs beyond what each controller does. */
+export type ControllersOptions = ControllerContext & {
+  /** PEM of the authority that signed the API server's certificate. */
+  readonly rootCa: string;
+};
+
+/** Makes all controllers. The caller starts the informer factory first, then these, all at once, and stops them in any order. */
+export function createControllers(options: ControllersOptions): readonly NamedController[] {
+  return [
+    createDeploymentController(options),
+    createReplicaSetController(options),
+    createReplicationControllerController(options),
+    createServiceAccountController(options),
+    createRootCaPublisher(options, options.rootCa),
+  ];
+}
