@@ -6,6 +6,8 @@ import type { FieldSchema, ScalarSchema, Schema, StructSchema } from "#apimachin
 import { type ProtobufReader, malformed } from "./protobuf-reader.ts";
 import { formatDuration } from "#apimachinery/duration.ts";
 import { formatTime } from "#apimachinery/time.ts";
+import { absenceOf, isOmittedValue, zeroOf } from "./go-json.ts";
+import { setOwn } from "./own-key.ts";
 import { formatMicroTime } from "./protobuf-scalars.ts";
 
 type Slots = unknown[];
@@ -124,7 +126,7 @@ export class ProtobufDecoders {
 
   #mapReader(values: Schema, slot: number): FieldReader {
     const { read, wireType } = this.#value(values);
-    const zero = zeroOf(values, () => this.#value(values));
+    const zero = zeroOf(values);
     return {
       wireType: 2,
       decode: (reader, slots) => {
@@ -139,7 +141,7 @@ export class ProtobufDecoders {
           else reader.skipField(tag & 7);
         }
         reader.leave(outerEnd);
-        setKey(map, key, value === nothing ? zero : value);
+        setOwn(map, key, value === nothing ? zero : value);
       },
     };
   }
@@ -174,20 +176,13 @@ export class ProtobufDecoders {
 
   #finish(field: FieldSchema): Finish {
     const { name, schema } = field;
-    const isNil = field.isPointer === true || schema.kind === "list" || schema.kind === "map" || isBytes(schema);
-    if (isNil) {
-      const omitted = field.omitEmpty && field.isPointer !== true && isBytes(schema) ? "" : nothing;
-      return { name, absent: field.omitEmpty ? undefined : () => null, omitted };
-    }
-    const isPlain = schema.kind === "scalar" && ["string", "boolean", "int32", "int64", "double"].includes(schema.type);
-    const zero = zeroOf(schema, () => undefined);
-    if (isPlain)
-      return { name, absent: field.omitEmpty ? undefined : () => zero, omitted: field.omitEmpty ? zero : nothing };
-    // omitempty does nothing for Go's structs, which all that is left here is.
-    if (field.omitZero === true) return { name, absent: undefined, omitted: zero };
-    if (schema.kind !== "struct") return { name, absent: () => zero, omitted: nothing };
-    const message = this.messageOf(schema);
-    return { name, absent: () => message.makeEmpty(), omitted: nothing };
+    const absence = absenceOf(field);
+    const zero = zeroOf(schema);
+    const omitted = schema.kind === "scalar" && isOmittedValue(field, zero) ? zero : nothing;
+    if (absence.shown === "nothing") return { name, absent: undefined, omitted };
+    if (absence.shown === "value") return { name, absent: () => absence.value, omitted };
+    const message = this.messageOf(schema as StructSchema);
+    return { name, absent: () => message.makeEmpty(), omitted };
   }
 }
 
@@ -234,37 +229,6 @@ function inMessage<T>(read: (reader: ProtobufReader) => T): (reader: ProtobufRea
     reader.leave(outerEnd);
     return value;
   };
-}
-
-/** Sets a key that a client chose: `__proto__` becomes an ordinary key. */
-function setKey(map: Record<string, unknown>, key: string, value: unknown): void {
-  if (key !== "__proto__") map[key] = value;
-  else Object.defineProperty(map, key, { value, writable: true, enumerable: true, configurable: true });
-}
-
-function isBytes(schema: Schema): boolean {
-  return schema.kind === "scalar" && schema.type === "bytes";
-}
-
-function zeroOf(schema: Schema, otherwise: () => unknown): unknown {
-  if (schema.kind !== "scalar") return otherwise();
-  switch (schema.type) {
-    case "string":
-      return "";
-    case "boolean":
-      return false;
-    case "int32":
-    case "int64":
-    case "double":
-    case "intOrString":
-      return 0;
-    case "quantity":
-      return "0";
-    case "duration":
-      return "0s";
-    default:
-      return null;
-  }
 }
 
 const numbersOne: FieldReaders = [

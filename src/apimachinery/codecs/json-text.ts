@@ -1,0 +1,130 @@
+/**
+ * JSON texts from clients: parsed by the platform, then held against what the platform does not tell: nesting beyond the bound, and keys that stand twice.
+ */
+import { badRequest } from "#apimachinery/status-error.ts";
+
+/** Deepest nesting of a body. Upstream's bound is 10,000; nothing real comes near either. */
+const maxDepth = 1000;
+
+const quote = 0x22;
+const backslash = 0x5c;
+
+/** A parsed text. `memberCount` is how many `key: value` pairs the text has; where the value has fewer, some key stands twice. */
+export type JsonText = { readonly value: unknown; readonly memberCount: number };
+
+/** Parses. Throws 400 with Go's words for what is no JSON. */
+export function parseJson(bytes: Uint8Array): JsonText {
+  const memberCount = countMembers(bytes);
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("utf8");
+  try {
+    return { value: JSON.parse(text), memberCount };
+  } catch (error) {
+    throw badRequest(goSyntaxError(text, error as Error));
+  }
+}
+
+/** Counts colons outside of strings, and bounds the nesting before anything recursive looks at the value. */
+function countMembers(bytes: Uint8Array): number {
+  let members = 0;
+  let depth = 0;
+  for (let at = 0; at < bytes.length; at++) {
+    const byte = bytes[at] as number;
+    if (byte === quote) {
+      at++;
+      while (at < bytes.length && bytes[at] !== quote) at += bytes[at] === backslash ? 2 : 1;
+    } else if (byte === 0x3a) members++;
+    else if (byte === 0x7b || byte === 0x5b) {
+      if (++depth > maxDepth) throw badRequest("json: exceeded max depth");
+    } else if (byte === 0x7d || byte === 0x5d) depth--;
+  }
+  return members;
+}
+
+/** One pair of key and value. `isRepeated`: the same object has had the key before. */
+export type JsonMember = { readonly path: string; readonly isRepeated: boolean };
+
+/** All members with their paths ("spec.bar", "spec.containers[0].image"), in the text's order. The text is valid JSON. For complaints only: it is slow. */
+export function listMembers(bytes: Uint8Array): JsonMember[] {
+  return new MemberScan(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("utf8")).members();
+}
+
+class MemberScan {
+  readonly #text: string;
+  readonly #members: JsonMember[] = [];
+  #at = 0;
+
+  constructor(text: string) {
+    this.#text = text;
+  }
+
+  members(): JsonMember[] {
+    this.#value("");
+    return this.#members;
+  }
+
+  #value(path: string): void {
+    this.#skipSpace();
+    const first = this.#text[this.#at];
+    if (first === "{") this.#object(path);
+    else if (first === "[") this.#array(path);
+    else if (first === '"') this.#string();
+    else while (this.#at < this.#text.length && !/[,\]}\s]/.test(this.#text[this.#at] as string)) this.#at++;
+    this.#skipSpace();
+  }
+
+  #object(path: string): void {
+    const seen = new Set<string>();
+    this.#at++;
+    this.#skipSpace();
+    while (this.#text[this.#at] !== "}") {
+      const key = this.#string();
+      const here = path === "" ? key : `${path}.${key}`;
+      this.#members.push({ path: here, isRepeated: seen.has(key) });
+      seen.add(key);
+      this.#skipSpace();
+      this.#at++;
+      this.#value(here);
+      if (this.#text[this.#at] === ",") this.#at++;
+      this.#skipSpace();
+    }
+    this.#at++;
+  }
+
+  #array(path: string): void {
+    this.#at++;
+    this.#skipSpace();
+    for (let index = 0; this.#text[this.#at] !== "]"; index++) {
+      this.#value(`${path}[${index}]`);
+      if (this.#text[this.#at] === ",") this.#at++;
+      this.#skipSpace();
+    }
+    this.#at++;
+  }
+
+  #string(): string {
+    const start = this.#at++;
+    while (this.#text.charCodeAt(this.#at) !== quote) this.#at += this.#text.charCodeAt(this.#at) === backslash ? 2 : 1;
+    this.#at++;
+    return JSON.parse(this.#text.slice(start, this.#at)) as string;
+  }
+
+  #skipSpace(): void {
+    while (this.#text.charCodeAt(this.#at) <= 0x20) this.#at++;
+  }
+}
+
+/** The platform's complaint in Go's words, as clients know them. */
+function goSyntaxError(text: string, error: Error): string {
+  if (
+    text.trim() === "" ||
+    /end of JSON input|Unterminated|Expected .* at position \d+ \(line \d+ column \d+\)$/.test(error.message)
+  ) {
+    const position = Number(/at position (\d+)/.exec(error.message)?.[1] ?? text.length);
+    if (position >= text.length) return "unexpected end of JSON input";
+  }
+  const position = /at position (\d+)/.exec(error.message)?.[1];
+  const token = /Unexpected token '?(.)/u.exec(error.message)?.[1];
+  const character = position === undefined ? token : text[Number(position)];
+  if (character === undefined) return "unexpected end of JSON input";
+  return `invalid character '${character}' looking for beginning of value`;
+}

@@ -1,0 +1,286 @@
+/**
+ * Reads parsed JSON into the form that Go would give back: unknown fields dropped (and reported), nulls and empty omitempty fields left out, structs without a pointer always
+ * there, fields in the schema's order, quantities and times canonical. So the same object is stored whatever form it was sent in, and a write that changes nothing is
+ * seen as one. Custom resources keep nulls and values of wrong types: their schema's validation judges those.
+ */
+import { findDurationMs, formatDuration } from "#apimachinery/duration.ts";
+import { QuantityError, canonicalQuantity } from "#apimachinery/quantity.ts";
+import type { FieldSchema, MapSchema, ScalarSchema, Schema, StructSchema } from "#apimachinery/schema.ts";
+import { badRequest } from "#apimachinery/status-error.ts";
+import { formatTime } from "#apimachinery/time.ts";
+import { type Absence, absenceOf, isOmittedValue, zeroOf } from "./go-json.ts";
+import { getOwn, setOwn } from "./own-key.ts";
+import { formatMicroTime, parseTime } from "./protobuf-scalars.ts";
+
+type JsonObject = Readonly<Record<string, unknown>>;
+
+/** What was read. `memberCount` counts the pairs of key and value in the given value, for finding duplicates (json-text.ts). */
+export type ReadObject = {
+  readonly object: Record<string, unknown>;
+  /** Paths of fields that the schema does not have, in the order of the value: "spec.foo", "spec.containers[0].foo". */
+  readonly unknownFields: readonly string[];
+  readonly memberCount: number;
+};
+
+/** Reads a parsed object by its schema. Throws 400 with Go's words for values of a wrong type. The given value is not changed; parts of it may stand in the result. */
+export function readObject(schema: StructSchema, value: unknown): ReadObject {
+  const walk = new Walk();
+  const object = walk.struct(schema, value);
+  return { object, unknownFields: walk.unknownFields, memberCount: walk.memberCount };
+}
+
+class Walk {
+  readonly unknownFields: string[] = [];
+  memberCount = 0;
+  /** Path elements with their separators, as unknown fields are reported: ".spec", "[0]". */
+  readonly #path: string[] = [];
+  /** Struct and field names only, as type errors are reported. */
+  readonly #fields: string[] = [];
+  #structName = "";
+
+  struct(schema: StructSchema, value: unknown): Record<string, unknown> {
+    const isCustom = schema.name === "";
+    if (!isObject(value)) {
+      if (isCustom) return value as Record<string, unknown>;
+      throw this.#typeError(value, goTypeOf(schema));
+    }
+    const outerName = this.#structName;
+    this.#structName = schema.name;
+    const object = isCustom ? this.#customFields(schema, value) : this.#goFields(schema, value);
+    this.#noteUnknown(schema, value, object);
+    this.#structName = outerName;
+    return object;
+  }
+
+  #goFields(schema: StructSchema, value: JsonObject): Record<string, unknown> {
+    const object: Record<string, unknown> = {};
+    for (const field of schema.fields.values()) {
+      const given = value[field.name];
+      if (given === undefined || given === null) {
+        showAbsent(field, object);
+        continue;
+      }
+      this.#path.push(`.${field.name}`);
+      this.#fields.push(field.name);
+      const read = this.#value(field.schema, given);
+      this.#path.pop();
+      this.#fields.pop();
+      if (!isOmittedValue(field, read)) object[field.name] = read;
+    }
+    return object;
+  }
+
+  #customFields(schema: StructSchema, value: JsonObject): Record<string, unknown> {
+    const object: Record<string, unknown> = {};
+    for (const key of Object.keys(value)) {
+      const field = schema.fields.get(key);
+      if (field === undefined) continue;
+      this.#path.push(`.${key}`);
+      this.#fields.push(key);
+      const given = getOwn(value, key);
+      setOwn(object, key, given === null ? null : this.#value(field.schema, given, true));
+      this.#path.pop();
+      this.#fields.pop();
+    }
+    return object;
+  }
+
+  /** Counts members, reports those that the schema does not have, or keeps them where it says so. */
+  #noteUnknown(schema: StructSchema, value: JsonObject, object: Record<string, unknown>): void {
+    for (const key of Object.keys(value)) {
+      this.memberCount++;
+      const field = schema.fields.get(key);
+      if (field !== undefined) continue;
+      const unknown = getOwn(value, key);
+      this.memberCount += countMembers(unknown);
+      if (schema.preservesUnknownFields) setOwn(object, key, unknown);
+      else this.unknownFields.push([...this.#path, `.${key}`].join("").slice(1));
+    }
+  }
+
+  #value(schema: Schema, value: unknown, isCustom = false): unknown {
+    switch (schema.kind) {
+      case "struct":
+        return this.struct(schema, value);
+      case "list":
+        return this.#list(schema, value, isCustom);
+      case "map":
+        return this.#map(schema, value, isCustom);
+      case "scalar":
+        return isCustom ? this.#any(value) : this.#scalar(schema, value);
+    }
+  }
+
+  #list(schema: Schema & { readonly kind: "list" }, value: unknown, isCustom: boolean): unknown {
+    if (!Array.isArray(value)) {
+      if (isCustom) return this.#any(value);
+      throw this.#typeError(value, goTypeOf(schema));
+    }
+    const read: unknown[] = [];
+    for (let index = 0; index < value.length; index++) {
+      this.#path.push(`[${index}]`);
+      read.push(this.#item(schema.items, value[index], isCustom));
+      this.#path.pop();
+    }
+    return read;
+  }
+
+  #map(schema: MapSchema, value: unknown, isCustom: boolean): unknown {
+    if (!isObject(value)) {
+      if (isCustom) return this.#any(value);
+      throw this.#typeError(value, goTypeOf(schema));
+    }
+    const read: Record<string, unknown> = {};
+    for (const key of Object.keys(value)) {
+      this.memberCount++;
+      this.#path.push(`.${key}`);
+      setOwn(read, key, this.#item(schema.values, getOwn(value, key), isCustom));
+      this.#path.pop();
+    }
+    return read;
+  }
+
+  /** null in a list or map is the zero of its type. */
+  #item(schema: Schema, value: unknown, isCustom: boolean): unknown {
+    if (value !== null) return this.#value(schema, value, isCustom);
+    if (isCustom) return null;
+    return schema.kind === "struct" ? this.struct(schema, {}) : zeroOf(schema);
+  }
+
+  #any(value: unknown): unknown {
+    this.memberCount += countMembers(value);
+    return value;
+  }
+
+  #scalar(schema: ScalarSchema, value: unknown): unknown {
+    switch (schema.type) {
+      case "string":
+        if (typeof value !== "string") throw this.#typeError(value, "string");
+        return value;
+      case "boolean":
+        if (typeof value !== "boolean") throw this.#typeError(value, "bool");
+        return value;
+      case "int32":
+      case "int64":
+        return this.#integer(value, schema.type);
+      case "double":
+        if (typeof value !== "number") throw this.#typeError(value, "float64");
+        return value;
+      case "intOrString":
+        return typeof value === "string" ? value : this.#integer(value, "int32", "Go value");
+      case "any":
+        return schema.union === undefined ? this.#any(value) : this.#union(schema.union, value);
+      case "quantity":
+        if (typeof value === "string" && /^[1-9]\d{0,2}(?:m|Mi|Gi)?$/.test(value)) return value;
+        if (typeof value !== "string" && typeof value !== "number") throw this.#typeError(value, "string");
+        return canonical(() => canonicalQuantity(value));
+      default:
+        if (typeof value !== "string") throw this.#typeError(value, "string");
+        return readText(schema.type, value);
+    }
+  }
+
+  #integer(value: unknown, type: "int32" | "int64", target?: string): number {
+    if (typeof value !== "number") throw this.#typeError(value, type, target);
+    const isInRange = type === "int32" ? (value | 0) === value : Number.isInteger(value) && Math.abs(value) <= 2 ** 63;
+    if (!isInRange) throw this.#typeError(value, type, target, `number ${value}`);
+    return value;
+  }
+
+  /** CustomResourceDefinitions' schemas below items, additionalProperties and dependencies. Upstream reports no unknown fields in these. */
+  #union({ struct }: NonNullable<ScalarSchema["union"]>, value: unknown): unknown {
+    const reported = this.unknownFields.length;
+    const read = Array.isArray(value)
+      ? value.map((each) => (isObject(each) ? this.struct(struct, each) : each))
+      : isObject(value)
+        ? this.struct(struct, value)
+        : value;
+    this.unknownFields.length = reported;
+    return read;
+  }
+
+  #typeError(value: unknown, goType: string, target?: string, shown = jsonTypeOf(value)): Error {
+    const struct = this.#structName.slice(this.#structName.lastIndexOf(".") + 1);
+    const isWhole = this.#fields.length === 0;
+    const where = target ?? (isWhole ? "Go value" : `Go struct field ${struct}.${this.#fields.join(".")}`);
+    return badRequest(`json: cannot unmarshal ${shown} into ${where} of type ${goType}`);
+  }
+}
+
+function showAbsent(field: FieldSchema, object: Record<string, unknown>): void {
+  const absence: Absence = absenceOf(field);
+  if (absence.shown === "value") object[field.name] = absence.value;
+  else if (absence.shown === "empty-struct") object[field.name] = emptyStruct(field.schema as StructSchema);
+}
+
+function emptyStruct(schema: StructSchema): Record<string, unknown> {
+  const object: Record<string, unknown> = {};
+  for (const field of schema.fields.values()) showAbsent(field, object);
+  return object;
+}
+
+function readText(type: "bytes" | "time" | "microTime" | "duration", value: string): string {
+  switch (type) {
+    case "bytes":
+      return readBase64(value);
+    case "time":
+      return formatTime(parseTime(value).seconds * 1000);
+    case "microTime": {
+      const { seconds, nanos } = parseTime(value);
+      return formatMicroTime(seconds, nanos);
+    }
+    case "duration": {
+      const ms = findDurationMs(value);
+      if (ms === undefined) throw badRequest(`time: invalid duration ${JSON.stringify(value)}`);
+      return formatDuration(ms);
+    }
+  }
+}
+
+function readBase64(text: string): string {
+  const compact = text.replace(/[\r\n]/g, "");
+  const wrong = /[^A-Za-z0-9+/]/.exec(compact.replace(/={1,2}$/, ""));
+  if (wrong !== null) throw badRequest(`illegal base64 data at input byte ${wrong.index}`);
+  if (compact.length % 4 !== 0)
+    throw badRequest(`illegal base64 data at input byte ${compact.length - (compact.length % 4)}`);
+  return compact;
+}
+
+function canonical(read: () => string): string {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof QuantityError) throw badRequest(error.message);
+    throw error;
+  }
+}
+
+function isObject(value: unknown): value is JsonObject {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function countMembers(value: unknown): number {
+  if (typeof value !== "object" || value === null) return 0;
+  if (Array.isArray(value)) return value.reduce<number>((sum, item) => sum + countMembers(item), 0);
+  const values = Object.values(value);
+  return values.reduce<number>((sum, item) => sum + countMembers(item), values.length);
+}
+
+/** The type as Go's reflection prints it: "v1.PodSpec", "[]v1.Container", "map[string]string". */
+function goTypeOf(schema: Schema): string {
+  switch (schema.kind) {
+    case "struct":
+      return schema.name.split(".").slice(-2).join(".");
+    case "list":
+      return `[]${goTypeOf(schema.items)}`;
+    case "map":
+      return `map[string]${goTypeOf(schema.values)}`;
+    case "scalar":
+      return schema.type === "boolean" ? "bool" : schema.type === "double" ? "float64" : schema.type;
+  }
+}
+
+function jsonTypeOf(value: unknown): string {
+  if (Array.isArray(value)) return "array";
+  return typeof value === "boolean" ? "bool" : typeof value;
+}

@@ -1,0 +1,14 @@
+/**
+ * Keys that clients choose, on plain objects: `__proto__` stays an ordinary key and never reaches a prototype.
+ */
+
+/** Sets `object[key]`. */
+export function setOwn(object: Record<string, unknown>, key: string, value: unknown): void {
+  if (key !== "__proto__") object[key] = value;
+  else Object.defineProperty(object, key, { value, writable: true, enumerable: true, configurable: true });
+}
+
+/** The own value of `key`, never one of the prototype. */
+export function getOwn(object: Readonly<Record<string, unknown>>, key: string): unknown {
+  return Object.hasOwn(object, key) ? object[key] : undefined;
+}
