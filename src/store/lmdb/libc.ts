@@ -1,0 +1,39 @@
+/**
+ * Two calls of the C library that Node does not have: a lock that the kernel frees when its process dies, and disk space that is taken
+ * without being written.
+ */
+import { createRequire } from "node:module";
+
+/** What came of trying to lock a file. */
+export type LockOutcome = "locked" | "held by another" | { readonly errno: number };
+
+/** The calls. */
+export interface Libc {
+  /** flock(2), exclusive, without waiting. Held until the descriptor is closed, in whatever way. */
+  lockFile(fileDescriptor: number): LockOutcome;
+  /** posix_fallocate(3). False when there is no room, or the file system cannot. */
+  allocate(fileDescriptor: number, bytes: number): boolean;
+}
+
+const LOCK_EX_NB = 2 | 4;
+const EWOULDBLOCK = 11;
+
+/** Loads the C library. */
+export function loadLibc(): Libc {
+  const koffi = createRequire(import.meta.url)("koffi") as typeof import("koffi");
+  const library = koffi.load(null);
+  const flock = library.func("int flock(int fd, int operation)") as (fd: number, operation: number) => number;
+  const fallocate = library.func("int posix_fallocate(int fd, int64 offset, int64 length)") as (
+    fd: number,
+    offset: number,
+    length: number,
+  ) => number;
+  return {
+    lockFile(fileDescriptor) {
+      if (flock(fileDescriptor, LOCK_EX_NB) === 0) return "locked";
+      const errno = koffi.errno();
+      return errno === EWOULDBLOCK ? "held by another" : { errno };
+    },
+    allocate: (fileDescriptor, bytes) => fallocate(fileDescriptor, 0, bytes) === 0,
+  };
+}
