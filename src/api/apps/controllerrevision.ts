@@ -1,0 +1,9 @@
+/**
+ * ControllerRevisions: a state of a StatefulSet or DaemonSet, which never changes.
+ */
+import type { ControllerRevision } from "#api/generated/types/apps-v1.ts";
+import type { KindStrategy } from "#api/strategy.ts";
+
+export const controllerRevisionStrategy: KindStrategy<ControllerRevision> = {
+  hasNoGeneration: true,
+};

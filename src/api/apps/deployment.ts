@@ -1,0 +1,27 @@
+/**
+ * Deployments. As pkg/apis/apps/v1/defaults.go and pkg/registry/apps/deployment/strategy.go.
+ */
+import type { Deployment } from "#api/generated/types/apps-v1.ts";
+import { applyPodTemplateDefaults } from "#api/core/pod-spec-defaults.ts";
+import { ensureObject, setDefault, setTextDefault } from "#api/defaults.ts";
+import type { Draft, KindStrategy } from "#api/strategy.ts";
+
+export const deploymentStrategy: KindStrategy<Deployment> = {
+  applyDefaults(draft) {
+    const spec = ensureObject(draft, "spec");
+    setDefault(spec, "replicas", 1);
+    const strategy = ensureObject(spec, "strategy");
+    setTextDefault(strategy, "type", "RollingUpdate");
+    if (strategy["type"] === "RollingUpdate") {
+      const rollingUpdate = ensureObject(strategy, "rollingUpdate");
+      setDefault(rollingUpdate, "maxUnavailable", "25%");
+      setDefault(rollingUpdate, "maxSurge", "25%");
+    }
+    setDefault(spec, "revisionHistoryLimit", 10);
+    setDefault(spec, "progressDeadlineSeconds", 600);
+    applyPodTemplateDefaults(spec["template"] as Draft);
+  },
+  prepareForCreate(draft) {
+    draft["status"] = {};
+  },
+};

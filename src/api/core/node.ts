@@ -1,0 +1,20 @@
+/**
+ * Nodes: what of one can be used is what it has, unless it says less. As pkg/registry/core/node/strategy.go.
+ */
+import type { Node } from "#api/generated/types/core-v1.ts";
+import { ensureObject } from "#api/defaults.ts";
+import type { KindStrategy } from "#api/strategy.ts";
+import { roundUpToMilli } from "./pod-spec-defaults.ts";
+
+export const nodeStrategy: KindStrategy<Node> = {
+  applyDefaults(draft) {
+    ensureObject(draft, "spec");
+    const { status } = draft;
+    if (!status) return;
+    roundUpToMilli(status.capacity);
+    roundUpToMilli(status.allocatable);
+    if (status.capacity && !status.allocatable) status.allocatable = { ...status.capacity };
+  },
+  selectableFields: ({ spec }) => ({ "spec.unschedulable": String(spec?.unschedulable ?? false) }),
+  hasNoGeneration: true,
+};

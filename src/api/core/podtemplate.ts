@@ -1,0 +1,10 @@
+/**
+ * PodTemplates.
+ */
+import type { PodTemplate } from "#api/generated/types/core-v1.ts";
+import type { Draft, KindStrategy } from "#api/strategy.ts";
+import { applyPodTemplateDefaults } from "./pod-spec-defaults.ts";
+
+export const podTemplateStrategy: KindStrategy<PodTemplate> = {
+  applyDefaults: (draft) => applyPodTemplateDefaults(draft["template"] as Draft),
+};
