@@ -1,0 +1,164 @@
+/**
+ * Brings images into the store from files: OCI layouts (a folder or an archive of one, as `skopeo`, `buildah` and newer `docker save` write them) and Docker's
+ * own archives. Several loads may run at once.
+ */
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { readFile, rm, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { pipeline } from "node:stream/promises";
+import { decompress } from "./compression.ts";
+import { digestOf } from "./blobs.ts";
+import type { ImageStore, StoredImage } from "./image-store.ts";
+import {
+  choosePlatform,
+  type Descriptor,
+  hostPlatform,
+  type ImageIndex,
+  InvalidImage,
+  isIndex,
+  mediaTypes,
+  parseDocument,
+} from "./oci.ts";
+import { formatReference, parseReference } from "./reference.ts";
+import { unpackLayer } from "./unpack.ts";
+
+type DockerArchiveEntry = {
+  readonly Config: string;
+  readonly RepoTags?: readonly string[] | null;
+  readonly Layers: readonly string[];
+};
+
+/** Loads all images of a layout folder or an archive. `name` is given to an image that brings none. Throws {@link InvalidImage}. */
+export async function loadImages(
+  store: ImageStore,
+  path: string,
+  options: { readonly name?: string; readonly signal?: AbortSignal } = {},
+): Promise<StoredImage[]> {
+  if ((await stat(path)).isDirectory()) return loadFolder(store, path, options);
+  const folder = await store.makeTemporaryFolder();
+  try {
+    const archive = await decompress(createReadStream(path, { highWaterMark: 1 << 18 }));
+    await unpackLayer({ archive, root: folder, signal: options.signal });
+    return await loadFolder(store, folder, options);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+async function loadFolder(
+  store: ImageStore,
+  folder: string,
+  options: { readonly name?: string; readonly signal?: AbortSignal },
+): Promise<StoredImage[]> {
+  if (await exists(join(folder, "oci-layout"))) return loadLayout(store, folder, options);
+  if (await exists(join(folder, "manifest.json"))) return loadDockerFolder(store, folder, options);
+  throw new InvalidImage(`${folder} is neither an OCI layout nor a Docker archive`);
+}
+
+async function loadLayout(
+  store: ImageStore,
+  folder: string,
+  options: { readonly name?: string; readonly signal?: AbortSignal },
+): Promise<StoredImage[]> {
+  const index = parseDocument(await readFile(join(folder, "index.json")), "index.json");
+  if (!isIndex(index)) throw new InvalidImage("index.json is no image index");
+  const images: StoredImage[] = [];
+  for (const entry of index.manifests) {
+    const image = await loadManifest(store, folder, entry, nameOf(entry, options.name), options.signal);
+    if (image) images.push(image);
+  }
+  if (images.length === 0)
+    throw new InvalidImage(`the layout has no image for ${hostPlatform().os}/${hostPlatform().architecture}`);
+  return images;
+}
+
+async function loadManifest(
+  store: ImageStore,
+  folder: string,
+  entry: Descriptor,
+  tag: string | undefined,
+  signal: AbortSignal | undefined,
+): Promise<StoredImage | undefined> {
+  const file = layoutBlob(folder, entry.digest);
+  const bytes = await readFile(file);
+  const document = parseDocument(bytes, entry.digest);
+  if (isIndex(document)) {
+    const chosen = choosePlatform(document as ImageIndex, hostPlatform());
+    return chosen && loadManifest(store, folder, chosen, tag, signal);
+  }
+  await store.blobs.writeBytes(entry.digest, bytes);
+  for (const blob of [document.config, ...document.layers])
+    await store.blobs.addFile(blob.digest, layoutBlob(folder, blob.digest));
+  const repository = tag && tag.slice(0, tag.lastIndexOf(":"));
+  return store.add(
+    entry.digest,
+    { ...(tag && { tag }), ...(repository && { digest: `${repository}@${entry.digest}` }) },
+    signal,
+  );
+}
+
+async function loadDockerFolder(
+  store: ImageStore,
+  folder: string,
+  options: { readonly name?: string; readonly signal?: AbortSignal },
+): Promise<StoredImage[]> {
+  const entries = JSON.parse(await readFile(join(folder, "manifest.json"), "utf8")) as DockerArchiveEntry[];
+  const images: StoredImage[] = [];
+  for (const entry of entries) {
+    const digest = await writeManifest(store, folder, entry);
+    const tags = entry.RepoTags?.length ? entry.RepoTags : options.name ? [options.name] : [undefined];
+    for (const tag of tags) {
+      const image = await store.add(digest, tag === undefined ? {} : { tag: fullTag(tag) }, options.signal);
+      if (tag === tags.at(-1)) images.push(image);
+    }
+  }
+  return images;
+}
+
+// Docker's archives have no manifest in OCI's sense; one is made of what they have.
+async function writeManifest(store: ImageStore, folder: string, entry: DockerArchiveEntry): Promise<string> {
+  const config = await addFromArchive(store, join(folder, inside(entry.Config)), mediaTypes.config);
+  const layers: Descriptor[] = [];
+  for (const layer of entry.Layers)
+    layers.push(await addFromArchive(store, join(folder, inside(layer)), mediaTypes.layer));
+  const manifest = { schemaVersion: 2, mediaType: mediaTypes.manifest, config, layers };
+  const bytes = Buffer.from(JSON.stringify(manifest));
+  await store.blobs.writeBytes(digestOf(bytes), bytes);
+  return digestOf(bytes);
+}
+
+async function addFromArchive(store: ImageStore, file: string, mediaType: string): Promise<Descriptor> {
+  const hash = createHash("sha256");
+  await pipeline(createReadStream(file, { highWaterMark: 1 << 18 }), hash);
+  const digest = `sha256:${hash.digest("hex")}`;
+  await store.blobs.addFile(digest, file);
+  return { mediaType, digest, size: (await stat(file)).size };
+}
+
+function nameOf(entry: Descriptor, given: string | undefined): string | undefined {
+  const annotations = entry.annotations ?? {};
+  const named = annotations["io.containerd.image.name"] ?? given ?? annotations["org.opencontainers.image.ref.name"];
+  return named === undefined ? undefined : fullTag(named);
+}
+
+function fullTag(name: string): string {
+  const { registry, repository, tag = "latest" } = parseReference(name);
+  return formatReference({ registry, repository, tag });
+}
+
+function layoutBlob(folder: string, digest: string): string {
+  const [algorithm = "", hex = ""] = digest.split(":");
+  return join(folder, "blobs", algorithm, hex);
+}
+
+// Names in an archive come from strangers.
+function inside(name: string): string {
+  if (name.startsWith("/") || name.split("/").includes(".."))
+    throw new InvalidImage(`the archive names a file outside of itself: ${name}`);
+  return name;
+}
+
+async function exists(path: string): Promise<boolean> {
+  return (await stat(path).catch(() => undefined)) !== undefined;
+}

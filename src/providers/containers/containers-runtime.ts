@@ -1,0 +1,252 @@
+/**
+ * The container runtime contract on top of `runtime/`: translates pods' words into those of processes, and errors into the kubelet's.
+ */
+import type { Duplex } from "node:stream";
+import { connect } from "node:net";
+import { once } from "node:events";
+import type { Service } from "#component-base/life-cycle.ts";
+import type { ImageStore } from "#images/image-store.ts";
+import {
+  ContainerError,
+  type ContainerRuntime,
+  type ContainerSpec,
+  type ContainerState,
+  type LinuxResources,
+  type Sandbox,
+  type SandboxSpec,
+} from "#kubelet/container-runtime.ts";
+import type { ContainerUsage, PodRef, ProcessStreams } from "#kubelet/provider.ts";
+import { attachSocketPath } from "#runtime/conmon.ts";
+import type { ContainerRecord } from "#runtime/containers.ts";
+import { execInContainer } from "#runtime/exec.ts";
+import { findProgram } from "#runtime/machine.ts";
+import { openRuntime, type RuntimeEngine, type RuntimeOptions } from "#runtime/runtime-engine.ts";
+import type { SandboxRecord } from "#runtime/sandboxes.ts";
+import { type ContainerSettings, RuntimeFailure, type SandboxSettings } from "#runtime/settings.ts";
+import { attachToContainer, connectInside } from "#runtime/streams.ts";
+
+/** As {@link RuntimeOptions}, and where this node's control groups go: "/nodeless-default". */
+export type ContainersRuntimeOptions = RuntimeOptions & { readonly images: ImageStore; readonly cgroupParent: string };
+
+/** Runs containers on this machine with crun or runc under conmon. */
+export class ContainersRuntime implements ContainerRuntime, Service {
+  readonly #options: ContainersRuntimeOptions;
+  #engine: RuntimeEngine | undefined;
+  #listener: (state: ContainerState) => void = () => {};
+  /** Sandboxes that are being made, so that two calls share the work. */
+  readonly #making = new Map<string, Promise<SandboxRecord>>();
+
+  constructor(options: ContainersRuntimeOptions) {
+    this.#options = options;
+  }
+
+  async start(): Promise<void> {
+    await this.#options.images.open();
+    const engine = await openRuntime(this.#options, this.#options.images);
+    this.#engine = engine;
+    engine.containers.onEnd((record) => this.#listener(stateOf(record)));
+  }
+
+  stop(): Promise<void> {
+    this.#engine?.close();
+    this.#engine = undefined;
+    return Promise.resolve();
+  }
+
+  version(): Promise<{ readonly name: string; readonly version: string }> {
+    const { name = "none", version = "0" } = this.#running().machine.runtime ?? {};
+    return Promise.resolve({ name, version });
+  }
+
+  async ensureSandbox(spec: SandboxSpec, signal: AbortSignal): Promise<Sandbox> {
+    signal.throwIfAborted();
+    const { sandboxes } = this.#running();
+    const { uid } = spec.pod;
+    const making = this.#making.get(uid) ?? sandboxes.ensure(this.#sandboxSettings(spec));
+    this.#making.set(uid, making);
+    try {
+      return sandboxOf(await making);
+    } catch (error) {
+      throw asContainerError(error);
+    } finally {
+      this.#making.delete(uid);
+    }
+  }
+
+  async removeSandbox(pod: PodRef): Promise<void> {
+    const { sandboxes, containers } = this.#running();
+    const inside = containers.list().filter((record) => record.settings.sandboxId === pod.uid);
+    await Promise.all(inside.map((record) => containers.remove(record.id)));
+    await sandboxes.remove(pod.uid);
+  }
+
+  listSandboxes(): Promise<readonly Sandbox[]> {
+    return Promise.resolve(this.#running().sandboxes.list().map(sandboxOf));
+  }
+
+  async startContainer(spec: ContainerSpec, signal: AbortSignal): Promise<ContainerState> {
+    try {
+      return stateOf(await this.#running().containers.start(this.#containerSettings(spec), signal));
+    } catch (error) {
+      if (signal.aborted) throw error;
+      throw asContainerError(error);
+    }
+  }
+
+  stopContainer(id: string, gracePeriodSeconds: number): Promise<void> {
+    return this.#running().containers.stop(id, gracePeriodSeconds);
+  }
+
+  removeContainer(id: string): Promise<void> {
+    return this.#running().containers.remove(id);
+  }
+
+  listContainers(): Promise<readonly ContainerState[]> {
+    return Promise.resolve(
+      this.#running()
+        .containers.list()
+        .filter((record) => record.phase !== "making")
+        .map(stateOf),
+    );
+  }
+
+  onChange(listener: (state: ContainerState) => void): void {
+    this.#listener = listener;
+  }
+
+  async updateResources(id: string, resources: LinuxResources): Promise<void> {
+    this.#running().containers.updateLimits(id, resources);
+  }
+
+  exec(id: string, command: readonly string[], streams: ProcessStreams, signal: AbortSignal): Promise<number> {
+    const { machine, containers, runtimeRoot } = this.#running();
+    containers.runningProcess(id);
+    const target = { runtime: machine.runtime?.path ?? "", runtimeRoot, id, bundle: containers.folder(id), command };
+    return execInContainer(target, streams, signal);
+  }
+
+  async attach(id: string, streams: ProcessStreams, signal: AbortSignal): Promise<void> {
+    const { containers, socketFolder } = this.#running();
+    containers.runningProcess(id);
+    const { settings } = containers.find(id) as ContainerRecord;
+    const socat = findProgram("socat", this.#options.searchPath);
+    if (settings.stdin && streams.stdin && !socat)
+      throw new Error("attaching to standard input needs socat, which is not installed");
+    const target = {
+      bundle: containers.folder(id),
+      logPath: settings.logPath,
+      socketPath: attachSocketPath(socketFolder, id),
+      socat: socat ?? "",
+      ended: containers.waitForEnd(id),
+      hasStdin: settings.stdin,
+    };
+    await attachToContainer(target, { ...streams, tty: settings.tty }, signal);
+  }
+
+  async portForward(pod: PodRef, port: number, signal: AbortSignal): Promise<Duplex> {
+    const { sandboxes, networks, libc } = this.#running();
+    const record = sandboxes.find(pod.uid);
+    if (!record?.isReady) throw new Error(`sandbox of pod ${pod.namespace}/${pod.name} is not ready`);
+    if (!record.settings.hostNetwork) {
+      return connectInside(libc, (inside) => networks.insideNetwork(record.namespaces.key, inside), port, signal);
+    }
+    const socket = connect({ host: "localhost", port, allowHalfOpen: true });
+    await once(socket, "connect", { signal });
+    return socket;
+  }
+
+  usage(): Promise<readonly { readonly pod: PodRef; readonly containers: readonly ContainerUsage[] }[]> {
+    const { containers } = this.#running();
+    const pods = new Map<string, { readonly pod: PodRef; readonly containers: ContainerUsage[] }>();
+    for (const record of containers.list()) {
+      const usage = containers.readUsage(record.id);
+      if (!usage) continue;
+      const spec = record.settings.attachment as ContainerSpec;
+      const entry = pods.get(spec.pod.uid) ?? { pod: spec.pod, containers: [] };
+      entry.containers.push({ name: spec.name, startTimeMs: record.startedMs ?? record.createdMs, ...usage });
+      pods.set(spec.pod.uid, entry);
+    }
+    return Promise.resolve([...pods.values()]);
+  }
+
+  async reopenLog(id: string): Promise<void> {
+    this.#running().containers.reopenLog(id);
+  }
+
+  #running(): RuntimeEngine {
+    if (!this.#engine) throw new Error("the container runtime is not started");
+    return this.#engine;
+  }
+
+  #sandboxSettings(spec: SandboxSpec): SandboxSettings {
+    const { cgroupParent } = this.#options;
+    const classFolder = spec.qosClass === "Guaranteed" ? "" : `/${spec.qosClass.toLowerCase()}`;
+    return {
+      id: spec.pod.uid,
+      hostname: spec.hostname,
+      domainname: spec.domainname,
+      sysctls: spec.sysctls,
+      hostNetwork: spec.hostNetwork,
+      hostPid: spec.hostPID,
+      hostIpc: spec.hostIPC,
+      sharedPid: spec.shareProcessNamespace,
+      cgroupPath: `${cgroupParent}${classFolder}/pod${spec.pod.uid}`,
+      limits: spec.resources,
+      attachment: spec,
+    };
+  }
+
+  #containerSettings(spec: ContainerSpec): ContainerSettings {
+    const target = spec.targetContainer === undefined ? undefined : this.#findRunning(spec.pod, spec.targetContainer);
+    const { pod, resources, targetContainer: _, attempt: __, ...rest } = spec;
+    return { ...rest, sandboxId: pod.uid, limits: resources, targetContainer: target, attachment: spec };
+  }
+
+  #findRunning(pod: PodRef, name: string): string {
+    const found = this.#running()
+      .containers.list()
+      .find(
+        (record) =>
+          record.phase === "running" && record.settings.sandboxId === pod.uid && record.settings.name === name,
+      );
+    if (!found) throw new ContainerError("CreateContainerError", `target container "${name}" is not running`);
+    return found.id;
+  }
+}
+
+function sandboxOf(record: SandboxRecord): Sandbox {
+  const { pod } = record.settings.attachment as SandboxSpec;
+  const ips = record.namespaces.address === undefined ? [] : [record.namespaces.address];
+  return { pod, ready: record.isReady, ips, createdMs: record.createdMs };
+}
+
+function stateOf(record: ContainerRecord): ContainerState {
+  const spec = record.settings.attachment as ContainerSpec;
+  const { id, createdMs, startedMs, finishedMs, exitCode, oomKilled, message } = record;
+  return {
+    id,
+    pod: spec.pod,
+    name: spec.name,
+    attempt: spec.attempt,
+    spec,
+    createdMs,
+    phase: record.phase === "making" ? "created" : record.phase,
+    ...(startedMs !== undefined && { startedMs }),
+    ...(finishedMs !== undefined && { finishedMs }),
+    ...(exitCode !== undefined && { exitCode }),
+    ...(oomKilled !== undefined && { oomKilled }),
+    ...(message !== undefined && { message }),
+  };
+}
+
+const reasons = {
+  sandbox: "CreatePodSandboxError",
+  configuration: "CreateContainerConfigError",
+  create: "CreateContainerError",
+  start: "RunContainerError",
+} as const;
+
+function asContainerError(error: unknown): unknown {
+  if (!(error instanceof RuntimeFailure)) return error;
+  return new ContainerError(reasons[error.step], error.message, { cause: error });
+}

@@ -1,0 +1,159 @@
+/**
+ * conmon: the small process that stands beside each container, holds its streams, writes its log and its exit code, and outlives us. Starting it creates the
+ * container; that it ended is seen by a FIFO that it keeps open.
+ */
+import { spawn } from "node:child_process";
+import { closeSync, constants, openSync, readFileSync, readSync, writeFileSync } from "node:fs";
+import { Socket } from "node:net";
+import { join } from "node:path";
+import type { Libc } from "#linux/libc.ts";
+import { identifyProcess, type ProcessIdentity } from "#linux/processes.ts";
+import { RuntimeFailure } from "./settings.ts";
+
+/** What conmon is started with. All paths are absolute. */
+export type ConmonOptions = {
+  readonly conmon: string;
+  readonly runtime: string;
+  /** Where the OCI runtime keeps its state. */
+  readonly runtimeRoot: string;
+  readonly id: string;
+  readonly name: string;
+  /** Holds config.json; working folder of conmon, which leaves `oom`, `ctl` and its pid files there. */
+  readonly bundle: string;
+  readonly exitFolder: string;
+  readonly socketFolder: string;
+  readonly logPath: string;
+  readonly tty: boolean;
+  readonly stdin: boolean;
+  readonly stdinOnce: boolean;
+};
+
+/** Who runs after a create: the container's first process, waiting to be started, and its conmon. */
+export type CreatedProcesses = { readonly container: ProcessIdentity; readonly monitor: ProcessIdentity };
+
+const shortIdLength = 24;
+
+/** Socket addresses hold 108 bytes, so the folder of a container's socket has a short name. */
+export function attachSocketPath(socketFolder: string, id: string): string {
+  return join(socketFolder, id.slice(0, shortIdLength), "attach");
+}
+
+/** Creates the container under a new conmon. Throws {@link RuntimeFailure} with the OCI runtime's words. */
+export async function createUnderConmon(libc: Libc, options: ConmonOptions): Promise<CreatedProcesses> {
+  const alive = join(options.bundle, "alive");
+  libc.mkfifo(alive, 0o600);
+  // Both ways, so that opening does not wait for a reader.
+  const aliveFd = openSync(alive, constants.O_RDWR | constants.O_NONBLOCK);
+  const child = spawn(options.conmon, conmonArguments(options), {
+    cwd: options.bundle,
+    detached: true,
+    stdio: ["ignore", "ignore", "ignore", "pipe", aliveFd],
+    env: { _OCI_SYNCPIPE: "3", PATH: "/usr/sbin:/usr/bin:/sbin:/bin" },
+  });
+  closeSync(aliveFd);
+  const report = await readReport(child, options);
+  const monitorPid = Number(readFileSync(join(options.bundle, "conmon.pid"), "utf8"));
+  const container = identifyProcess(report);
+  const monitor = identifyProcess(monitorPid);
+  if (!container || !monitor) throw new RuntimeFailure("create", "the container ended while it was created");
+  return { container, monitor };
+}
+
+/** Calls back once when the conmon that has the FIFO open has ended. Gives a function that stops watching. */
+export function watchConmon(bundle: string, onEnd: () => void): () => void {
+  let fd: number;
+  try {
+    fd = openSync(join(bundle, "alive"), constants.O_RDONLY | constants.O_NONBLOCK);
+  } catch {
+    setImmediate(onEnd);
+    return () => {};
+  }
+  // The kernel reports an end only to readers who saw a writer: ask once.
+  if (hasNoWriter(fd)) {
+    closeSync(fd);
+    setImmediate(onEnd);
+    return () => {};
+  }
+  const socket = new Socket({ fd, readable: true, writable: false });
+  socket.on("error", () => {});
+  socket.once("close", onEnd);
+  socket.resume();
+  return () => {
+    socket.removeListener("close", onEnd);
+    socket.destroy();
+  };
+}
+
+/** Makes conmon open its log file anew, after the old one was renamed away. */
+export function reopenConmonLog(bundle: string): void {
+  writeControl(bundle, "2 0 0\n");
+}
+
+/** Tells conmon the size of the terminal's window. */
+export function resizeConmon(bundle: string, size: { readonly columns: number; readonly rows: number }): void {
+  writeControl(bundle, `1 ${size.rows} ${size.columns}\n`);
+}
+
+// Without waiting: a FIFO whose reader is gone must not hold us up.
+function writeControl(bundle: string, line: string): void {
+  const fd = openSync(join(bundle, "ctl"), constants.O_WRONLY | constants.O_NONBLOCK);
+  try {
+    writeFileSync(fd, line);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function conmonArguments(options: ConmonOptions): string[] {
+  const { bundle } = options;
+  const id = ["-c", options.id, "-u", options.id.slice(0, shortIdLength), "-n", options.name];
+  const files = ["-p", join(bundle, "pid"), "-P", join(bundle, "conmon.pid"), "--exit-dir", options.exitFolder];
+  const log = ["-l", `k8s-file:${options.logPath}`, "--log-level", "error"];
+  const sockets = ["--socket-dir-path", options.socketFolder, "--full-attach"];
+  const terminal = options.tty ? ["-t"] : [];
+  const stdin = options.stdin ? ["-i", ...(options.stdinOnce ? [] : ["--leave-stdin-open"])] : [];
+  const runtime = ["-r", options.runtime, "--runtime-arg", "--root", "--runtime-arg", options.runtimeRoot];
+  return ["--api-version", "1", "-b", bundle, ...id, ...files, ...log, ...sockets, ...terminal, ...stdin, ...runtime];
+}
+
+// One line of JSON: the pid as a positive number, or -1 and what the runtime said.
+function readReport(child: ReturnType<typeof spawn>, options: ConmonOptions): Promise<number> {
+  return new Promise((resolve, reject) => {
+    let text = "";
+    const pipe = child.stdio[3] as Socket;
+    const fail = (message: string, cause?: unknown): void => {
+      pipe.destroy();
+      reject(new RuntimeFailure("create", message, { cause }));
+    };
+    child.once("error", (error) => fail(`cannot start ${options.conmon}: ${error.message}`, error));
+    pipe.on("error", (error) => fail(`lost conmon of ${options.id}: ${error.message}`, error));
+    pipe.on("data", (chunk: Buffer) => {
+      text += chunk.toString("utf8");
+      if (!text.includes("\n")) return;
+      const report = parseReport(text);
+      if (report.data > 0) {
+        pipe.destroy();
+        resolve(report.data);
+      } else fail(report.message ?? `the OCI runtime gave exit code ${-report.data}`);
+    });
+    pipe.once("end", () => fail(`conmon of ${options.id} ended without a report: ${text}`));
+  });
+}
+
+function parseReport(text: string): { readonly data: number; readonly message?: string } {
+  try {
+    const { data, pid, message } = JSON.parse(text) as { data?: number; pid?: number; message?: string };
+    return { data: data ?? pid ?? -1, ...(message !== undefined && { message: message.trim() }) };
+  } catch {
+    return { data: -1, message: text.trim() };
+  }
+}
+
+function hasNoWriter(fd: number): boolean {
+  try {
+    return readSync(fd, Buffer.alloc(1)) === 0;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "EAGAIN") return false;
+    throw error;
+  }
+}

@@ -1,0 +1,58 @@
+/**
+ * Ends a node for good, from outside and whatever state it is in: kills its containers and their monitors and removes its control groups. Its mounts and networks go with
+ * its namespaces (node-namespaces.ts), its files with its folders.
+ */
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { openCgroups } from "#linux/cgroups/open-cgroups.ts";
+import { loadLibc } from "#linux/libc.ts";
+import { unmountBelow } from "#linux/mounts.ts";
+import { type ProcessIdentity, readBootId, signalProcess } from "#linux/processes.ts";
+import type { ContainerRecord } from "./containers.ts";
+
+/** The node's process must have ended. May be called again. */
+export async function destroyRuntime(options: {
+  readonly stateFolder: string;
+  readonly runFolder: string;
+  readonly cgroupParent: string;
+}): Promise<void> {
+  const cgroups = openCgroups();
+  const monitors = listMonitors(join(options.stateFolder, "containers"));
+  for (let tries = 0; tries < 100; tries++) {
+    for (const pid of cgroups.listProcesses(options.cgroupParent)) killQuietly(pid);
+    if (cgroups.remove(options.cgroupParent)) break;
+    await sleep(20);
+  }
+  // After the containers: a monitor that saw the end goes by itself.
+  for (const monitor of monitors) signalProcess(monitor, "SIGKILL");
+  const libc = await loadLibc();
+  unmountBelow(libc, options.stateFolder);
+  unmountBelow(libc, join(options.runFolder, "ns"));
+}
+
+function listMonitors(folder: string): ProcessIdentity[] {
+  const bootId = readBootId();
+  let ids: string[];
+  try {
+    ids = readdirSync(folder);
+  } catch {
+    return [];
+  }
+  return ids.flatMap((id) => {
+    try {
+      const record = JSON.parse(readFileSync(join(folder, id, "record.json"), "utf8")) as ContainerRecord;
+      return record.monitor && record.bootId === bootId ? [record.monitor] : [];
+    } catch {
+      return [];
+    }
+  });
+}
+
+function killQuietly(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch {
+    // Gone already.
+  }
+}

@@ -1,0 +1,103 @@
+/**
+ * Puts the room together: machine, images, addresses, sandboxes, containers. What is handed out are the parts; who uses them speaks to each.
+ */
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import type { Clock } from "#component-base/clock.ts";
+import type { Logger } from "#component-base/logger.ts";
+import type { ImageStore } from "#images/image-store.ts";
+import { openCgroups } from "#linux/cgroups/open-cgroups.ts";
+import { type Libc, loadLibc } from "#linux/libc.ts";
+import { readBootId } from "#linux/processes.ts";
+import { AddressPool } from "./addresses.ts";
+import { type ContainerRecord, Containers } from "./containers.ts";
+import { detectCapabilities, type MachineCapabilities } from "./machine.ts";
+import { RecordFolder } from "./records.ts";
+import { SandboxNetworks } from "./sandbox-network.ts";
+import { type SandboxRecord, Sandboxes } from "./sandboxes.ts";
+
+/** Where things are and what they may use. Folders are absolute and this node's alone, but the image store. */
+export type RuntimeOptions = {
+  /** Survives reboots: records and root file systems. */
+  readonly stateFolder: string;
+  /** Need not survive them: pins, sockets, exit codes. Short, for the names of sockets are bounded. */
+  readonly runFolder: string;
+  /** Addresses for sandboxes: "10.42.0.0/24". */
+  readonly podCidr: string;
+  /** Source address of the node's own connections to its sandboxes. */
+  readonly nodeAddress?: string | undefined;
+  /** At most 11 characters; different for every node of a machine that shares a network. */
+  readonly linkPrefix: string;
+  /** Largest packet. Default 1500. */
+  readonly mtu?: number | undefined;
+  /** Where programs are looked for. */
+  readonly searchPath: string;
+  readonly clock: Clock;
+  readonly logger: Logger;
+};
+
+/** The parts, opened. */
+export type RuntimeEngine = {
+  readonly libc: Libc;
+  readonly machine: MachineCapabilities;
+  readonly networks: SandboxNetworks;
+  readonly sandboxes: Sandboxes;
+  readonly containers: Containers;
+  readonly runtimeRoot: string;
+  readonly socketFolder: string;
+  /** Stops watching. All that runs, runs on. */
+  close(): void;
+};
+
+/** Opens everything and takes over what runs from before. */
+export async function openRuntime(options: RuntimeOptions, images: ImageStore): Promise<RuntimeEngine> {
+  const { clock, logger, stateFolder, runFolder } = options;
+  const [libc, machine] = await Promise.all([loadLibc(), detectCapabilities(options.searchPath)]);
+  for (const note of machine.notes) logger.warn("Found a limit of this machine", { note });
+  const [pins, runtimeRoot, exitFolder, socketFolder] = ["ns", "oci", "exits", "a"].map((name) =>
+    join(runFolder, name),
+  ) as [string, string, string, string];
+  for (const folder of [stateFolder, pins, runtimeRoot, exitFolder, socketFolder])
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+
+  const bootId = readBootId();
+  const cgroups = openCgroups();
+  const addresses = new AddressPool(options.podCidr);
+  const networks = new SandboxNetworks({
+    libc,
+    folder: pins,
+    nodeAddress: options.nodeAddress,
+    mtu: options.mtu ?? 1500,
+    linkPrefix: options.linkPrefix,
+  });
+  const sandboxRecords = new RecordFolder<SandboxRecord>(join(stateFolder, "sandboxes"));
+  const containerRecords = new RecordFolder<ContainerRecord>(join(stateFolder, "containers"));
+  sandboxRecords.open();
+  containerRecords.open();
+  networks.open();
+  const common = { libc, clock, logger, machine, cgroups, bootId, runtimeRoot };
+  const sandboxes = new Sandboxes({ ...common, networks, addresses, records: sandboxRecords });
+  const containers = new Containers({
+    ...common,
+    images,
+    sandboxes,
+    records: containerRecords,
+    exitFolder,
+    socketFolder,
+  });
+  sandboxes.open();
+  await containers.open();
+  return {
+    libc,
+    machine,
+    networks,
+    sandboxes,
+    containers,
+    runtimeRoot,
+    socketFolder,
+    close() {
+      containers.close();
+      networks.close();
+    },
+  };
+}

@@ -1,0 +1,155 @@
+/**
+ * The main process's streams (attach) and its network (port-forward). Output is read from the log, which has both streams in order and tagged; input goes through
+ * conmon's socket, which Node cannot open itself (SOCK_SEQPACKET), so `socat` carries it.
+ */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { createReadStream, existsSync, statSync, watch } from "node:fs";
+import { Socket } from "node:net";
+import type { Duplex } from "node:stream";
+import type { Libc } from "#linux/libc.ts";
+import { resizeConmon } from "./conmon.ts";
+import type { ExecStreams } from "./exec.ts";
+
+/** A container whose streams are joined. */
+export type AttachTarget = {
+  readonly bundle: string;
+  readonly logPath: string;
+  readonly socketPath: string;
+  readonly socat: string;
+  readonly ended: Promise<void>;
+  readonly hasStdin: boolean;
+};
+
+/** Joins the streams until the container ends or the signal aborts. */
+export async function attachToContainer(
+  target: AttachTarget,
+  streams: ExecStreams,
+  signal: AbortSignal,
+): Promise<void> {
+  const stop = new AbortController();
+  const over = AbortSignal.any([signal, stop.signal]);
+  const start = existsSync(target.logPath) ? statSync(target.logPath).size : 0;
+  const following = followLog(target, start, streams, over);
+  void followSizes(target.bundle, streams);
+  const writing = target.hasStdin && streams.stdin ? carryInput(target, streams.stdin, over) : undefined;
+  await Promise.race([target.ended, once(over, "abort").catch(() => {})]);
+  stop.abort();
+  await following;
+  await writing;
+}
+
+/** Opens a TCP connection to 127.0.0.1 (else ::1) of a network that `enter` runs a function in. Throws when nothing listens. */
+export async function connectInside(
+  libc: Libc,
+  enter: <T>(inside: () => T) => T,
+  port: number,
+  signal: AbortSignal,
+): Promise<Duplex> {
+  try {
+    return await connectFamily(libc, enter, port, "IPv4", signal);
+  } catch (error) {
+    if (signal.aborted) throw error;
+    return connectFamily(libc, enter, port, "IPv6", signal).catch(() => {
+      throw error;
+    });
+  }
+}
+
+// The socket is made inside and belongs to that network for ever; everything after happens outside.
+async function connectFamily(
+  libc: Libc,
+  enter: <T>(inside: () => T) => T,
+  port: number,
+  family: "IPv4" | "IPv6",
+  signal: AbortSignal,
+): Promise<Socket> {
+  signal.throwIfAborted();
+  const socket = new Socket({ fd: enter(() => libc.openTcpSocket(family)), allowHalfOpen: true });
+  const onAbort = () => socket.destroy(signal.reason as Error);
+  signal.addEventListener("abort", onAbort, { once: true });
+  try {
+    socket.connect(port, family === "IPv4" ? "127.0.0.1" : "::1");
+    await once(socket, "connect");
+    return socket;
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+  }
+}
+
+async function carryInput(target: AttachTarget, input: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<void> {
+  const child = spawn(target.socat, ["-u", "-", `UNIX-CONNECT:${target.socketPath},type=5`], {
+    stdio: ["pipe", "ignore", "ignore"],
+  });
+  child.on("error", () => {});
+  child.stdin.on("error", () => {});
+  const exited = once(child, "exit");
+  const onAbort = () => child.kill("SIGKILL");
+  signal.addEventListener("abort", onAbort, { once: true });
+  void (async () => {
+    try {
+      for await (const chunk of input) child.stdin.write(chunk);
+    } catch {
+      // The client is gone: the same as its end.
+    }
+    child.stdin.end();
+  })();
+  await exited.catch(() => {});
+  signal.removeEventListener("abort", onAbort);
+}
+
+async function followSizes(bundle: string, streams: ExecStreams): Promise<void> {
+  try {
+    for await (const size of streams.resize ?? []) resizeConmon(bundle, size);
+  } catch {
+    // The container ended, or the client left.
+  }
+}
+
+// Reads on whenever the file grows, and once more at the end.
+async function followLog(
+  target: AttachTarget,
+  start: number,
+  streams: ExecStreams,
+  signal: AbortSignal,
+): Promise<void> {
+  let offset = start;
+  let rest: Buffer = Buffer.alloc(0);
+  let wake: () => void = () => {};
+  const watcher = watch(target.logPath, { persistent: false }, () => wake());
+  signal.addEventListener("abort", () => wake(), { once: true });
+  try {
+    for (;;) {
+      const grown = new Promise<void>((resolve) => {
+        wake = resolve;
+      });
+      const isLast = signal.aborted;
+      for await (const chunk of createReadStream(target.logPath, { start: offset })) {
+        offset += (chunk as Buffer).length;
+        rest = await deliver(Buffer.concat([rest, chunk as Buffer]), streams);
+      }
+      if (isLast) return;
+      await grown;
+    }
+  } finally {
+    watcher.close();
+  }
+}
+
+// Lines as "TIME STREAM F|P TEXT"; P is a piece of a line that goes on.
+async function deliver(bytes: Buffer, streams: ExecStreams): Promise<Buffer> {
+  let begin = 0;
+  for (let end = bytes.indexOf(10, begin); end >= 0; end = bytes.indexOf(10, begin)) {
+    const line = bytes.subarray(begin, end + 1);
+    begin = end + 1;
+    const first = line.indexOf(32);
+    const second = line.indexOf(32, first + 1);
+    const third = line.indexOf(32, second + 1);
+    if (third < 0) continue;
+    const isWhole = line.toString("latin1", second + 1, third) === "F";
+    const text = line.subarray(third + 1, isWhole ? line.length : line.length - 1);
+    const isErrors = line.toString("latin1", first + 1, second) === "stderr";
+    await (isErrors && !streams.tty ? streams.stderr : streams.stdout)?.(text);
+  }
+  return bytes.subarray(begin);
+}
