@@ -3,6 +3,8 @@
  */
 import type { ControllerContext, NamedController } from "./common/context.ts";
 import { createDeploymentController } from "./deployment/deployment-controller.ts";
+import { createEndpointsController } from "./endpointslice/endpoints-controller.ts";
+import { createEndpointSliceController } from "./endpointslice/endpointslice-controller.ts";
 import { createReplicaSetController } from "./replicaset/replicaset-controller.ts";
 import { createReplicationControllerController } from "./replicaset/replicationcontroller.ts";
 import { createRootCaPublisher } from "./rootcacertpublisher/rootca-publisher.ts";
@@ -20,6 +22,8 @@ export function createControllers(options: ControllersOptions): readonly NamedCo
     createDeploymentController(options),
     createReplicaSetController(options),
     createReplicationControllerController(options),
+    createEndpointSliceController(options),
+    createEndpointsController(options),
     createServiceAccountController(options),
     createRootCaPublisher(options, options.rootCa),
   ];

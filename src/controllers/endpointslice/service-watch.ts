@@ -1,0 +1,48 @@
+/**
+ * What wakes the two controllers of endpoints: Services, and pods that a Service selects or selected.
+ */
+import type { Node, Pod, Service } from "#api/generated/types/core-v1.ts";
+import type { Informer } from "#client/informer.ts";
+import { keyOf } from "#client/object-store.ts";
+import type { ControllerContext, KeyedController } from "#controllers/common/context.ts";
+import { semanticEqual } from "#controllers/common/equal.ts";
+import { nodeInformer, podInformer, services } from "#controllers/common/resources.ts";
+import { endpointChanged, selects } from "./service-pods.ts";
+
+/** Several changes of a Service's pods at once become one write. As upstream's default batch period is none, so is this short. */
+const batchMs = 0;
+
+/** The copies that both controllers read. */
+export type ServiceSources = {
+  readonly services: Informer<Service>;
+  readonly pods: Informer<Pod>;
+  readonly nodes: Informer<Node>;
+  /** The pods that the Service selects. */
+  readonly podsOf: (service: Service) => readonly Pod[];
+};
+
+/** Connects a controller whose keys are Services. */
+export function watchServices(controller: KeyedController, context: ControllerContext): ServiceSources {
+  const all = controller.watch(context.informers.informer<Service>({ resource: services }), {
+    onAdd: (service) => controller.queue.add(keyOf(service)),
+    onUpdate: (_before, service) => controller.queue.add(keyOf(service)),
+    onDelete: (service) => controller.queue.add(keyOf(service)),
+  });
+  const enqueueFor = (pod: Pod) => {
+    for (const service of all.lister.list(pod.metadata?.namespace ?? "")) {
+      if (selects(service, pod.metadata?.labels)) controller.queue.addAfter(keyOf(service), batchMs);
+    }
+  };
+  const pods = controller.watch(podInformer(context), {
+    onAdd: enqueueFor,
+    onUpdate: (before, pod) => {
+      if (!endpointChanged(before, pod)) return;
+      enqueueFor(pod);
+      if (!semanticEqual(before.metadata?.labels, pod.metadata?.labels)) enqueueFor(before);
+    },
+    onDelete: enqueueFor,
+  });
+  const podsOf = (service: Service) =>
+    pods.lister.list(service.metadata?.namespace ?? "").filter((pod) => selects(service, pod.metadata?.labels));
+  return { services: all, pods, nodes: controller.watch(nodeInformer(context)), podsOf };
+}
