@@ -1,0 +1,171 @@
+/**
+ * Makes sure that a container's image is here before it starts: pull policies, backoff, and the words that users read about it. As pkg/kubelet/images/image_manager.go,
+ * v1.36.
+ */
+import type { Container, Pod } from "#api/generated/types/core-v1.ts";
+import type { Clock } from "#component-base/clock.ts";
+import { ImageError } from "#kubelet/container-runtime.ts";
+import type { ImageInfo, ImageService, RegistryCredential } from "#kubelet/container-runtime.ts";
+import type { KubeletEvents } from "#kubelet/events.ts";
+import { containerFieldPath } from "#kubelet/events.ts";
+import type { Backoff } from "./backoff.ts";
+import { formatGoDuration } from "./backoff.ts";
+
+/** An image cannot be had just now. `reason` is the container's waiting reason; `retryMs` says when to ask again. */
+export class ImageNotReady extends Error {
+  readonly kind = "ImageNotReady";
+  readonly reason: string;
+  readonly retryMs: number;
+  constructor(reason: string, message: string, retryMs: number, options?: ErrorOptions) {
+    super(message, options);
+    this.reason = reason;
+    this.retryMs = retryMs;
+  }
+}
+
+/** After a failed pull the container shows ErrImagePull for this long, then ImagePullBackOff. */
+const showFailureMs = 1_000;
+/** Images that can only come by other means (policy Never) and names that are wrong are looked at again this often. */
+const lookAgainMs = 10_000;
+
+export type ImagePullerOptions = {
+  readonly images: ImageService;
+  readonly events: KubeletEvents;
+  readonly backoff: Backoff;
+  readonly clock: Clock;
+};
+
+/** Pulls images for containers. */
+export class ImagePuller {
+  readonly #options: ImagePullerOptions;
+  readonly #lastErrors = new Map<string, string>();
+
+  constructor(options: ImagePullerOptions) {
+    this.#options = options;
+  }
+
+  /** The image, pulled if need be. Throws {@link ImageNotReady}. `credentials` is asked only before a pull. */
+  async ensureImage(
+    pod: Pod,
+    container: Container,
+    credentials: () => Promise<readonly RegistryCredential[]>,
+    signal: AbortSignal,
+  ): Promise<ImageInfo> {
+    const requested = container.image ?? "";
+    const reference = withDefaultTag(requested);
+    const policy = container.imagePullPolicy || defaultPolicy(reference);
+    if (policy !== "Always") {
+      const found = await this.#find(pod, container, reference);
+      if (found) {
+        const message = `Container image ${JSON.stringify(requested)} already present on machine and can be accessed by the pod`;
+        this.#say(pod, container, "Normal", "Pulled", message);
+        return found;
+      }
+    }
+    if (policy === "Never") {
+      const message = `Container image ${JSON.stringify(requested)} is not present with pull policy of Never`;
+      this.#say(pod, container, "Warning", "ErrImageNeverPull", message);
+      throw new ImageNotReady("ErrImageNeverPull", message, lookAgainMs);
+    }
+    return this.#pull(pod, container, reference, credentials, signal);
+  }
+
+  /** The pod is gone. */
+  forget(pod: Pod, container: Container): void {
+    const key = keyOf(pod, withDefaultTag(container.image ?? ""));
+    this.#options.backoff.forget(key);
+    this.#lastErrors.delete(key);
+  }
+
+  async #find(pod: Pod, container: Container, reference: string): Promise<ImageInfo | undefined> {
+    try {
+      return await this.#options.images.findImage(reference);
+    } catch (error) {
+      throw this.#asNotReady(pod, container, reference, error);
+    }
+  }
+
+  async #pull(
+    pod: Pod,
+    container: Container,
+    reference: string,
+    credentials: () => Promise<readonly RegistryCredential[]>,
+    signal: AbortSignal,
+  ): Promise<ImageInfo> {
+    const { images, backoff, clock } = this.#options;
+    const key = keyOf(pod, reference);
+    const waitMs = backoff.remainingMs(key, backoff.updatedMs(key));
+    if (waitMs > 0) throw this.#stillWaiting(pod, container, reference, waitMs);
+    this.#lastErrors.delete(key);
+    this.#say(pod, container, "Normal", "Pulling", `Pulling image ${JSON.stringify(reference)}`);
+    const startedMs = clock.now();
+    try {
+      const image = await images.pullImage(reference, await credentials(), signal);
+      const took = formatGoDuration(clock.now() - startedMs);
+      const facts = `in ${took} (${took} including waiting). Image size: ${image.sizeBytes} bytes.`;
+      this.#say(pod, container, "Normal", "Pulled", `Successfully pulled image ${JSON.stringify(reference)} ${facts}`);
+      return image;
+    } catch (error) {
+      signal.throwIfAborted();
+      backoff.next(key, clock.now());
+      throw this.#pullFailed(pod, container, reference, error);
+    }
+  }
+
+  #stillWaiting(pod: Pod, container: Container, reference: string, waitMs: number): ImageNotReady {
+    const message = `Back-off pulling image ${JSON.stringify(reference)}`;
+    this.#say(pod, container, "Normal", "BackOff", message);
+    const lastError = this.#lastErrors.get(keyOf(pod, reference));
+    const text = lastError === undefined ? message : `${message}: ${lastError}`;
+    return new ImageNotReady("ImagePullBackOff", text, waitMs);
+  }
+
+  #pullFailed(pod: Pod, container: Container, reference: string, error: unknown): ImageNotReady {
+    const failure = this.#asNotReady(pod, container, reference, error);
+    const text = `Failed to pull image ${JSON.stringify(reference)}: ${textOf(error)}`;
+    this.#say(pod, container, "Warning", "Failed", text);
+    this.#lastErrors.set(keyOf(pod, reference), `${failure.reason}: ${failure.message}`);
+    return failure;
+  }
+
+  #asNotReady(pod: Pod, container: Container, reference: string, error: unknown): ImageNotReady {
+    if (!(error instanceof ImageError))
+      return new ImageNotReady("ErrImagePull", textOf(error), showFailureMs, { cause: error });
+    if (error.reason === "InvalidImageName") {
+      const message = `Failed to apply default image tag ${JSON.stringify(container.image ?? "")}: ${error.message}`;
+      this.#say(pod, container, "Warning", "InspectFailed", message);
+      return new ImageNotReady("InvalidImageName", message, lookAgainMs, { cause: error });
+    }
+    const why = {
+      RegistryUnavailable: "the registry is unavailable",
+      SignatureValidationFailed: "the signature validation failed",
+    };
+    const because = why[error.reason as keyof typeof why];
+    const message =
+      because === undefined ? error.message : `image pull failed for ${reference} because ${because}: ${error.message}`;
+    return new ImageNotReady(error.reason, message, showFailureMs, { cause: error });
+  }
+
+  #say(pod: Pod, container: Container, type: "Normal" | "Warning", reason: string, message: string): void {
+    this.#options.events.pod(pod, type, reason, message, containerFieldPath(pod, container.name));
+  }
+}
+
+/** "busybox" is "busybox:latest"; references with a tag or digest stay. */
+export function withDefaultTag(reference: string): string {
+  if (reference.includes("@")) return reference;
+  const lastPart = reference.slice(reference.lastIndexOf("/") + 1);
+  return lastPart.includes(":") ? reference : `${reference}:latest`;
+}
+
+function defaultPolicy(reference: string): string {
+  return reference.endsWith(":latest") ? "Always" : "IfNotPresent";
+}
+
+function keyOf(pod: Pod, reference: string): string {
+  return `${pod.metadata?.uid ?? ""}_${reference}`;
+}
+
+function textOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,394 @@
+import assert from "node:assert/strict";
+import { mkdir, writeFile } from "node:fs/promises";
+import { dirname } from "node:path";
+import { describe, it } from "node:test";
+import { providerSuite } from "#kubelet/provider-suite.ts";
+import { EngineHouse, isReady, never, podOf } from "#kubelet/testing/engine-house.ts";
+
+async function withHouse(body: (house: EngineHouse) => Promise<void>): Promise<void> {
+  const house = await EngineHouse.open();
+  try {
+    await body(house);
+  } finally {
+    await house.close();
+  }
+}
+
+providerSuite("pod engine on the memory runtime", async () => {
+  const house = await EngineHouse.open();
+  const turn = setInterval(() => void house.clock.advance(100), 1);
+  return {
+    provider: house.engine,
+    image: "app:1",
+    close: async () => {
+      clearInterval(turn);
+      await house.close();
+    },
+  };
+});
+
+const terminatedOf = (house: EngineHouse, name: string) => house.status(name).containerStatuses?.[0]?.state?.terminated;
+
+describe("the pod engine", () => {
+  it("says Pending with ContainerCreating first, then Running with addresses and ids", async () => {
+    await withHouse(async (house) => {
+      const seen: (string | undefined)[] = [];
+      house.engine.onStatus((ref, status) => {
+        house.statuses.set(ref.uid, status);
+        seen.push(status.containerStatuses?.[0]?.state?.waiting?.reason ?? status.phase);
+      });
+
+      await house.run(podOf("web", [{}]));
+      const status = await house.until("web", isReady);
+
+      assert.equal(seen[0], "ContainerCreating");
+      assert.equal(status.podIP, "10.42.0.2");
+      const [container] = status.containerStatuses ?? [];
+      assert.match(container?.containerID ?? "", /^memory:\/\/main-0/);
+      assert.equal(container?.imageID, "app@sha256:0");
+      assert.equal(container?.started, true);
+      assert.equal(status.qosClass, "BestEffort");
+    });
+  });
+
+  it("tells what it does in upstream's events", async () => {
+    await withHouse(async (house) => {
+      await house.run(podOf("web", [{}]));
+      await house.until("web", isReady);
+
+      assert.deepEqual(house.events, [
+        'Normal Pulling Pulling image "app:1"',
+        'Normal Pulled Successfully pulled image "app:1" in 0s (0s including waiting). Image size: 4000000 bytes.',
+        "Normal Created Container created",
+        "Normal Started Container started",
+      ]);
+    });
+  });
+
+  it("runs init containers one after another, then the main ones", async () => {
+    await withHouse(async (house) => {
+      house.runtime.script = (spec) => (spec.name.startsWith("init") ? { exitCode: 0 } : {});
+      const initContainers = ["init-a", "init-b"].map((name) => ({ name, image: "app:1" }));
+
+      await house.run(podOf("web", [{}], { initContainers }));
+      const status = await house.until("web", isReady);
+
+      assert.deepEqual(
+        house.runtime.log.filter((line) => line.startsWith("start")),
+        ["start web/init-a#0", "start web/init-b#0", "start web/main#0"],
+      );
+      assert.ok(status.initContainerStatuses?.every((it) => it.ready && it.state?.terminated?.reason === "Completed"));
+    });
+  });
+
+  it("fails a pod that is never restarted when an init container fails", async () => {
+    await withHouse(async (house) => {
+      house.runtime.script = () => ({ exitCode: 3 });
+
+      await house.run(
+        podOf("job", [{}], { restartPolicy: "Never", initContainers: [{ name: "init", image: "app:1" }] }),
+      );
+      const status = await house.until("job", (it) => it.phase === "Failed");
+
+      assert.deepEqual(
+        house.runtime.log.filter((line) => line.startsWith("start")),
+        ["start job/init#0"],
+      );
+      assert.equal(status.containerStatuses?.[0]?.state?.waiting?.reason, "PodInitializing");
+      assert.equal(status.conditions?.find((it) => it.type === "Initialized")?.status, "False");
+    });
+  });
+
+  it("keeps sidecars running and stops them when the main containers are done", async () => {
+    await withHouse(async (house) => {
+      house.runtime.script = (spec) => (spec.name === "main" ? {} : {});
+      const initContainers = [{ name: "proxy", image: "app:1", restartPolicy: "Always" }];
+      await house.run(podOf("job", [{}], { restartPolicy: "Never", initContainers }));
+      await house.until("job", isReady);
+
+      house.runtime.end("job/main", 0);
+      const status = await house.until("job", (it) => it.phase === "Succeeded");
+
+      assert.ok(house.runtime.log.includes("stop job/proxy 30s"));
+      assert.ok(status.initContainerStatuses?.[0]?.state?.terminated);
+    });
+  });
+
+  it("restarts a container that ends, at once at first and then ever more slowly", async () => {
+    await withHouse(async (house) => {
+      await house.run(podOf("web", [{}]));
+      await house.until("web", isReady);
+
+      house.runtime.end("web/main", 1);
+      const restarted = await house.until("web", (it) => it.containerStatuses?.[0]?.restartCount === 1);
+      assert.equal(restarted.containerStatuses?.[0]?.lastState?.terminated?.exitCode, 1);
+      assert.equal(restarted.containerStatuses?.[0]?.lastState?.terminated?.reason, "Error");
+      house.runtime.end("web/main", 1);
+      const waiting = await house.until("web", (it) => it.containerStatuses?.[0]?.state?.waiting !== undefined);
+
+      const reason = waiting.containerStatuses?.[0]?.state?.waiting;
+      assert.equal(reason?.reason, "CrashLoopBackOff");
+      assert.equal(reason?.message, "back-off 10s restarting failed container=main pod=web_default(uid-web)");
+      assert.equal(waiting.phase, "Running");
+      await house.clock.advance(9_000);
+      assert.equal(house.status("web").containerStatuses?.[0]?.restartCount, 1);
+      await house.clock.advance(1_000);
+      await house.until("web", (it) => it.containerStatuses?.[0]?.restartCount === 2);
+    });
+  });
+
+  it("ends a job: Succeeded with code 0, Failed otherwise, OOMKilled where memory ran out", async () => {
+    await withHouse(async (house) => {
+      for (const name of ["good", "bad", "fat"]) await house.run(podOf(name, [{}], { restartPolicy: "Never" }));
+      for (const name of ["good", "bad", "fat"]) await house.until(name, isReady);
+
+      house.runtime.end("good/main", 0);
+      house.runtime.end("bad/main", 7);
+      house.runtime.end("fat/main", 137, { oomKilled: true });
+
+      await house.until("good", (it) => it.phase === "Succeeded");
+      await house.until("bad", (it) => it.phase === "Failed");
+      await house.until("fat", (it) => it.phase === "Failed");
+      assert.equal(terminatedOf(house, "good")?.reason, "Completed");
+      assert.equal(terminatedOf(house, "bad")?.exitCode, 7);
+      assert.equal(terminatedOf(house, "fat")?.reason, "OOMKilled");
+      const ready = house.status("good").conditions?.find((it) => it.type === "Ready");
+      assert.equal(ready?.reason, "PodCompleted");
+    });
+  });
+
+  it("says ErrImagePull, then ImagePullBackOff, and starts once the image is there", async () => {
+    await withHouse(async (house) => {
+      house.runtime.pullable = new Set();
+      const waitingReason = (reason: string) =>
+        house.until("web", (it) => it.containerStatuses?.[0]?.state?.waiting?.reason === reason);
+
+      await house.run(podOf("web", [{}]));
+      await waitingReason("ErrImagePull");
+      await house.clock.advance(1_000);
+      const status = await waitingReason("ImagePullBackOff");
+
+      assert.equal(
+        status.containerStatuses?.[0]?.state?.waiting?.message,
+        'Back-off pulling image "app:1": ErrImagePull: app:1: not found',
+      );
+      assert.ok(house.events.includes('Warning Failed Failed to pull image "app:1": app:1: not found'));
+      assert.ok(house.events.includes("Warning Failed Error: ImagePullBackOff"));
+      house.runtime.pullable = undefined;
+      await house.clock.advance(10_000);
+      await house.until("web", isReady);
+    });
+  });
+
+  it("never pulls with policy Never, and always with Always", async () => {
+    await withHouse(async (house) => {
+      await house.run(podOf("web", [{ imagePullPolicy: "Never" }]));
+      const status = await house.until(
+        "web",
+        (it) => it.containerStatuses?.[0]?.state?.waiting?.reason === "ErrImageNeverPull",
+      );
+      assert.equal(
+        status.containerStatuses?.[0]?.state?.waiting?.message,
+        'Container image "app:1" is not present with pull policy of Never',
+      );
+      house.runtime.images.add("app:1");
+
+      await house.run(podOf("fresh", [{ imagePullPolicy: "Always" }]));
+      await house.until("fresh", isReady);
+
+      assert.deepEqual(
+        house.runtime.log.filter((line) => line.startsWith("pull")),
+        ["pull app:1"],
+      );
+    });
+  });
+
+  it("says CreateContainerConfigError while a ConfigMap is missing, and goes on when it appears", async () => {
+    await withHouse(async (house) => {
+      const env = [{ name: "A", valueFrom: { configMapKeyRef: { name: "settings", key: "a" } } }];
+      await house.run(podOf("web", [{ env }]));
+      const status = await house.until(
+        "web",
+        (it) => it.containerStatuses?.[0]?.state?.waiting?.reason === "CreateContainerConfigError",
+      );
+      assert.equal(status.containerStatuses?.[0]?.state?.waiting?.message, 'configmap "settings" not found');
+
+      house.objects.configMaps.set("settings", { metadata: { name: "settings" }, data: { a: "1" } });
+      house.objects.changed();
+
+      await house.until("web", isReady);
+      assert.ok(house.runtime.specs.at(-1)?.env.some((it) => it.name === "A" && it.value === "1"));
+    });
+  });
+
+  it("deletes within the grace, preStop first, and leaves nothing", async () => {
+    await withHouse(async (house) => {
+      await house.run(podOf("web", [{ lifecycle: { preStop: { exec: { command: ["drain"] } } } }]));
+      await house.until("web", isReady);
+      house.runtime.log.length = 0;
+
+      await house.engine.deletePod({ namespace: "default", name: "web", uid: "uid-web" }, 20, never);
+
+      assert.deepEqual(house.runtime.log, ["exec drain", "stop web/main 20s", "remove sandbox web"]);
+      assert.equal(house.status("web").phase, "Succeeded");
+      assert.ok(house.events.includes("Normal Killing Stopping container main"));
+      assert.deepEqual(await house.engine.listPods(), []);
+    });
+  });
+
+  it("takes a shorter grace while it is deleting", async () => {
+    await withHouse(async (house) => {
+      house.runtime.script = () => ({ isStubborn: true });
+      await house.run(podOf("web", [{}]));
+      await house.until("web", isReady);
+      const ref = { namespace: "default", name: "web", uid: "uid-web" };
+      const long = house.engine.deletePod(ref, 300, never);
+      await house.untilTrue(() => house.runtime.log.includes("stop web/main 300s"));
+
+      const short = house.engine.deletePod(ref, 1, never);
+      await house.untilTrue(() => house.runtime.log.includes("stop web/main 2s"));
+      await house.clock.advance(2_000);
+
+      await Promise.all([long, short]);
+      assert.equal(house.status("web").phase, "Failed");
+      assert.equal(terminatedOf(house, "web")?.exitCode, 137);
+    });
+  });
+
+  it("runs postStart before the container counts as started, and stops it when the hook fails", async () => {
+    await withHouse(async (house) => {
+      house.runtime.onExec = () => ({ exitCode: 1, output: "no" });
+      await house.run(podOf("web", [{ lifecycle: { postStart: { exec: { command: ["hello"] } } } }]));
+
+      await house.untilTrue(() => house.events.includes("Warning FailedPostStartHook PostStartHook failed"));
+
+      assert.ok(house.events.includes("Normal Killing FailedPostStartHook"));
+      const status = await house.until("web", (it) => it.containerStatuses?.[0]?.state?.waiting !== undefined);
+      assert.notEqual(status.containerStatuses?.[0]?.ready, true);
+    });
+  });
+
+  it("ends a pod that is active for too long with DeadlineExceeded", async () => {
+    await withHouse(async (house) => {
+      await house.run(podOf("job", [{}], { activeDeadlineSeconds: 5, restartPolicy: "Never" }));
+      await house.until("job", isReady);
+
+      await house.clock.advance(5_000);
+
+      const status = await house.until("job", (it) => it.phase === "Failed");
+      assert.equal(status.reason, "DeadlineExceeded");
+      assert.equal(status.message, "Pod was active on the node longer than the specified deadline");
+    });
+  });
+
+  it("reads the termination message that a container left", async () => {
+    await withHouse(async (house) => {
+      await house.run(podOf("job", [{}], { restartPolicy: "Never" }));
+      await house.until("job", isReady);
+      const mount = house.runtime.specs[0]?.mounts.find((it) => it.containerPath === "/dev/termination-log");
+      await writeFile(mount?.hostPath ?? "", "DONE");
+
+      house.runtime.end("job/main", 0);
+
+      await house.until("job", (it) => it.phase === "Succeeded");
+      assert.equal(terminatedOf(house, "job")?.message, "DONE");
+    });
+  });
+
+  it("falls back to the log's end where the container asks for it", async () => {
+    await withHouse(async (house) => {
+      await house.run(
+        podOf("job", [{ terminationMessagePolicy: "FallbackToLogsOnError" }], { restartPolicy: "Never" }),
+      );
+      await house.until("job", isReady);
+      const logPath = house.runtime.specs[0]?.logPath ?? "";
+      await mkdir(dirname(logPath), { recursive: true });
+      await writeFile(logPath, "2026-01-01T00:00:00.0Z stderr F it broke\n");
+
+      house.runtime.end("job/main", 1);
+
+      await house.until("job", (it) => it.phase === "Failed");
+      assert.equal(terminatedOf(house, "job")?.message, "it broke\n");
+    });
+  });
+
+  it("adopts what runs after a restart and starts nothing twice", async () => {
+    await withHouse(async (house) => {
+      await house.run(podOf("web", [{}]));
+      await house.until("web", isReady);
+      house.runtime.end("web/main", 1);
+      const before = await house.until("web", (it) => isReady(it) && it.containerStatuses?.[0]?.restartCount === 1);
+      house.runtime.log.length = 0;
+
+      await house.restart();
+      await house.run({ ...podOf("web", [{}]), status: before });
+
+      const after = await house.until("web", isReady);
+      assert.deepEqual(house.runtime.log, []);
+      assert.equal(after.containerStatuses?.[0]?.restartCount, 1);
+      assert.equal(after.podIP, before.podIP);
+      assert.deepEqual(after.containerStatuses, before.containerStatuses);
+    });
+  });
+
+  it("never runs again a job that ended before the agent was restarted", async () => {
+    await withHouse(async (house) => {
+      await house.run(podOf("job", [{}], { restartPolicy: "Never" }));
+      await house.until("job", isReady);
+      house.runtime.end("job/main", 0);
+      await house.until("job", (it) => it.phase === "Succeeded");
+      await house.untilTrue(() => house.runtime.log.includes("remove sandbox job"));
+      house.runtime.log.length = 0;
+      house.statuses.clear();
+
+      await house.restart();
+      await house.run(podOf("job", [{}], { restartPolicy: "Never" }));
+
+      await house.until("job", (it) => it.phase === "Succeeded");
+      assert.deepEqual(house.runtime.log, []);
+    });
+  });
+
+  it("makes pods anew after a reboot, counting restarts on", async () => {
+    await withHouse(async (house) => {
+      await house.run(podOf("web", [{}]));
+      const before = await house.until("web", isReady);
+
+      house.runtime.reboot();
+      await house.restart();
+      await house.run({ ...podOf("web", [{}]), status: before });
+
+      const after = await house.until("web", (it) => isReady(it) && it.containerStatuses?.[0]?.restartCount === 1);
+      assert.equal(after.containerStatuses?.[0]?.lastState?.terminated?.reason, "ContainerStatusUnknown");
+    });
+  });
+
+  it("gives running containers their new bounds without a restart", async () => {
+    await withHouse(async (house) => {
+      const pod = podOf("web", [{ resources: { limits: { cpu: "100m", memory: "64Mi" } } }]);
+      await house.run(pod);
+      await house.until("web", isReady);
+      const resources = { limits: { cpu: "200m", memory: "64Mi" } };
+
+      await house.engine.updatePod(podOf("web", [{ resources }]), never);
+
+      await house.untilTrue(() => house.runtime.updates.length > 0);
+      assert.equal(house.runtime.updates[0]?.resources.cpuQuotaMicroseconds, 20_000);
+      assert.equal(house.status("web").containerStatuses?.[0]?.restartCount, 0);
+    });
+  });
+
+  it("starts an ephemeral container in a running pod", async () => {
+    await withHouse(async (house) => {
+      await house.run(podOf("web", [{}]));
+      await house.until("web", isReady);
+      const ephemeralContainers = [{ name: "debug", image: "tools:1", targetContainerName: "main" }];
+
+      await house.engine.updatePod(podOf("web", [{}], { ephemeralContainers }), never);
+
+      const status = await house.until("web", (it) => it.ephemeralContainerStatuses?.[0]?.state?.running !== undefined);
+      assert.equal(house.runtime.specs.at(-1)?.targetContainer, "main");
+      assert.equal(status.phase, "Running");
+    });
+  });
+});

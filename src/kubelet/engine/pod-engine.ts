@@ -1,0 +1,173 @@
+/**
+ * Makes whole pods out of single containers: lifts a {@link ContainerRuntime} with its {@link ImageService} to a {@link PodProvider}. A worker per pod does the work
+ * (pod-worker.ts); this file finds the right one, and those of before a restart.
+ */
+import type { Pod, PodStatus } from "#api/generated/types/core-v1.ts";
+import type { Clock } from "#component-base/clock.ts";
+import type { Service } from "#component-base/life-cycle.ts";
+import type { Logger } from "#component-base/logger.ts";
+import type { ContainerRuntime, ContainerState, ImageService, Sandbox } from "#kubelet/container-runtime.ts";
+import type { KubeletEvents } from "#kubelet/events.ts";
+import type { PodObjects } from "#kubelet/pod-objects.ts";
+import { podKey, refOf } from "#kubelet/pod-object.ts";
+import type { PodProvider, PodRef, PodStats, ProviderPod } from "#kubelet/provider.ts";
+import type { PodVolumes } from "#kubelet/volumes/pod-volumes.ts";
+import { Backoff } from "./backoff.ts";
+import type { EngineNode, EngineParts } from "./engine-parts.ts";
+import { ImagePuller } from "./image-puller.ts";
+import type { KubeletFolders } from "./pod-folders.ts";
+import { readPodRecords } from "./pod-record.ts";
+import { PodWorker } from "./pod-worker.ts";
+
+/** What an engine is made of. */
+export type PodEngineOptions = {
+  readonly runtime: ContainerRuntime;
+  readonly images: ImageService;
+  readonly objects: PodObjects;
+  readonly volumes: PodVolumes;
+  readonly events: KubeletEvents;
+  readonly folders: KubeletFolders;
+  readonly node: EngineNode;
+  readonly clock: Clock;
+  readonly logger: Logger;
+};
+
+/** Pods out of containers. `start` adopts what runs already; `stop` leaves it running. */
+export class PodEngine implements PodProvider, PodStats, Service {
+  readonly #options: PodEngineOptions;
+  readonly #workers = new Map<string, PodWorker>();
+  /** News of containers whose pod is not known yet, while adoption is under way. */
+  readonly #early: ContainerState[] = [];
+  #parts: EngineParts | undefined;
+  #listener: (ref: PodRef, status: PodStatus) => void = () => {};
+
+  constructor(options: PodEngineOptions) {
+    this.#options = options;
+  }
+
+  async start(_signal: AbortSignal): Promise<void> {
+    const { runtime, images, clock } = this.#options;
+    runtime.onChange((state) => this.#onContainer(state));
+    const [{ name }, known] = await Promise.all([runtime.version(), images.listImages()]);
+    this.#parts = {
+      ...this.#options,
+      runtimeName: name,
+      images: new ImagePuller({ images, events: this.#options.events, backoff: new Backoff(clock), clock }),
+      crashBackoff: new Backoff(clock),
+      imageIDs: new Map(known.map((image) => [image.id, image.digests[0] ?? image.id])),
+      onStatus: (ref, status) => this.#listener(ref, status),
+    };
+    await this.#adopt(this.#parts);
+  }
+
+  async stop(): Promise<void> {
+    const workers = [...this.#workers.values()];
+    this.#workers.clear();
+    await Promise.all(workers.map((worker) => worker.release()));
+  }
+
+  onStatus(listener: (ref: PodRef, status: PodStatus) => void): void {
+    this.#listener = listener;
+  }
+
+  async createPod(pod: Pod, _signal: AbortSignal): Promise<void> {
+    const known = this.#workers.get(refOf(pod).uid);
+    if (known) {
+      known.update(pod);
+      if (known.status) this.#listener(known.ref, known.status);
+      return;
+    }
+    const worker = new PodWorker(this.#ready(), pod);
+    this.#workers.set(worker.ref.uid, worker);
+    await worker.start();
+  }
+
+  async updatePod(pod: Pod, signal: AbortSignal): Promise<void> {
+    const known = this.#workers.get(refOf(pod).uid);
+    if (known) known.update(pod);
+    else await this.createPod(pod, signal);
+  }
+
+  async deletePod(ref: PodRef, gracePeriodSeconds: number, _signal: AbortSignal): Promise<void> {
+    const worker = this.#workers.get(ref.uid);
+    if (!worker) return;
+    await worker.delete(gracePeriodSeconds);
+    this.#workers.delete(ref.uid);
+  }
+
+  async listPods(): Promise<readonly ProviderPod[]> {
+    return [...this.#workers.values()].map((worker) => ({
+      ref: worker.ref,
+      pod: worker.pod,
+      status: worker.status ?? worker.pod.status ?? {},
+    }));
+  }
+
+  async podUsage(): ReturnType<PodStats["podUsage"]> {
+    const usage = await this.#options.runtime.usage();
+    return usage.map(({ pod, containers }) => ({ ref: pod, containers }));
+  }
+
+  /** The worker of a pod, for those who look into its containers. */
+  findWorker(uid: string): PodWorker | undefined {
+    return this.#workers.get(uid);
+  }
+
+  #ready(): EngineParts {
+    if (!this.#parts) throw new Error("the pod engine has not been started");
+    return this.#parts;
+  }
+
+  #onContainer(state: ContainerState): void {
+    const worker = this.#workers.get(state.pod.uid);
+    if (worker) worker.onContainer(state);
+    else if (!this.#parts) this.#early.push(state);
+  }
+
+  async #adopt(parts: EngineParts): Promise<void> {
+    const [records, sandboxes, containers] = await Promise.all([
+      readPodRecords(parts.folders),
+      parts.runtime.listSandboxes(),
+      parts.runtime.listContainers(),
+    ]);
+    const byUid = Map.groupBy([...containers, ...this.#early.splice(0)], (state) => state.pod.uid);
+    const sandboxByUid = new Map(sandboxes.map((sandbox) => [sandbox.pod.uid, sandbox]));
+    for (const { pod, status } of records) {
+      const { uid } = refOf(pod);
+      this.#take(parts, pod, sandboxByUid.get(uid), byUid.get(uid) ?? [], status);
+    }
+    for (const uid of new Set([...sandboxByUid.keys(), ...byUid.keys()])) {
+      if (this.#workers.has(uid)) continue;
+      const ref = sandboxByUid.get(uid)?.pod ?? byUid.get(uid)?.[0]?.pod;
+      if (ref) this.#takeUnknown(parts, ref, sandboxByUid.get(uid), byUid.get(uid) ?? []);
+    }
+    await Promise.all([...this.#workers.values()].map((worker) => worker.start()));
+  }
+
+  #take(
+    parts: EngineParts,
+    pod: Pod,
+    sandbox: Sandbox | undefined,
+    containers: readonly ContainerState[],
+    finalStatus: PodStatus | undefined,
+  ): void {
+    const worker = new PodWorker(parts, pod, { sandbox, containers, finalStatus });
+    this.#workers.set(worker.ref.uid, worker);
+    parts.logger.info("Adopted pod", { pod: podKey(worker.ref), containers: containers.length });
+  }
+
+  /** Containers without a record: the pod's spec is made from theirs, so that it can be listed and removed. */
+  #takeUnknown(
+    parts: EngineParts,
+    ref: PodRef,
+    sandbox: Sandbox | undefined,
+    containers: readonly ContainerState[],
+  ): void {
+    const names = [...new Set(containers.map((state) => state.name))];
+    const pod: Pod = {
+      metadata: { ...ref },
+      spec: { containers: names.map((name) => ({ name })), restartPolicy: "Never" },
+    };
+    this.#take(parts, pod, sandbox, containers, undefined);
+  }
+}

@@ -1,0 +1,38 @@
+/**
+ * Where things of pods lie on disk: names as upstream's /var/lib/kubelet and /var/log/pods, so that tools that read them find their way.
+ */
+import { join } from "node:path";
+import type { PodRef } from "#kubelet/provider.ts";
+
+/** `root` holds pods' own folders, `logs` their log files. */
+export type KubeletFolders = { readonly root: string; readonly logs: string };
+
+/** <root>/pods/UID */
+export function podFolder(folders: KubeletFolders, uid: string): string {
+  return join(folders.root, "pods", uid);
+}
+
+/** <root>/pods/UID/volumes */
+export function volumesFolder(folders: KubeletFolders, uid: string): string {
+  return join(podFolder(folders, uid), "volumes");
+}
+
+/** <logs>/NAMESPACE_NAME_UID */
+export function podLogFolder(folders: KubeletFolders, ref: PodRef): string {
+  return join(folders.logs, `${ref.namespace}_${ref.name}_${ref.uid}`);
+}
+
+/** <logs>/NAMESPACE_NAME_UID/CONTAINER/ATTEMPT.log */
+export function containerLogPath(folders: KubeletFolders, ref: PodRef, container: string, attempt: number): string {
+  return join(podLogFolder(folders, ref), container, `${attempt}.log`);
+}
+
+/** The file that appears in the container as its termination message. */
+export function terminationMessagePath(
+  folders: KubeletFolders,
+  uid: string,
+  container: string,
+  attempt: number,
+): string {
+  return join(podFolder(folders, uid), "containers", container, `${attempt}.termination`);
+}

@@ -1,0 +1,36 @@
+/**
+ * A pod's spec and last status on disk, so that a restarted agent goes on with it even while the API server is away, and never runs again what has ended.
+ */
+import { mkdir, readFile, readdir, rename, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { Pod, PodStatus } from "#api/generated/types/core-v1.ts";
+import type { KubeletFolders } from "./pod-folders.ts";
+import { podFolder } from "./pod-folders.ts";
+
+/** `status` is there once the pod has ended. */
+export type PodRecord = { readonly pod: Pod; readonly status?: PodStatus };
+
+/** Writes the record; a crash leaves the old one or the new one. */
+export async function writePodRecord(folders: KubeletFolders, record: PodRecord): Promise<void> {
+  const folder = podFolder(folders, record.pod.metadata?.uid ?? "");
+  await mkdir(folder, { recursive: true, mode: 0o750 });
+  const temporary = join(folder, `.pod.json.${process.hrtime.bigint()}`);
+  await writeFile(temporary, JSON.stringify(record), { mode: 0o600 });
+  await rename(temporary, join(folder, "pod.json"));
+}
+
+/** All records; those that cannot be read are left out (their containers are found at the runtime). */
+export async function readPodRecords(folders: KubeletFolders): Promise<readonly PodRecord[]> {
+  const uids = await readdir(join(folders.root, "pods")).catch(() => []);
+  const records = await Promise.all(uids.map((uid) => readRecord(folders, uid)));
+  return records.filter((record) => record !== undefined);
+}
+
+async function readRecord(folders: KubeletFolders, uid: string): Promise<PodRecord | undefined> {
+  try {
+    const record = JSON.parse(await readFile(join(podFolder(folders, uid), "pod.json"), "utf8")) as PodRecord;
+    return record.pod?.metadata?.uid === uid ? record : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,520 @@
+/**
+ * One pod on this node, from its creation to its removal. Everything that happens (a container ends, a probe decides, the spec changes, a wait is over) only says « look
+ * again »; a look compares what is with what should be (pod-actions.ts) and sets the next steps going. Steps run beside each other and end with another look.
+ */
+import type { Container, ContainerStatus, Pod, PodStatus } from "#api/generated/types/core-v1.ts";
+import type { Timer } from "#component-base/clock.ts";
+import type { ContainerState, Sandbox } from "#kubelet/container-runtime.ts";
+import { containerFieldPath } from "#kubelet/events.ts";
+import { findContainerStatus, formatPod, podKey, refOf, sameJson } from "#kubelet/pod-object.ts";
+import { ContainerProbes } from "#kubelet/probes/container-probes.ts";
+import type { ProbeTarget } from "#kubelet/probes/probe-target.ts";
+import type { PodRef } from "#kubelet/provider.ts";
+import { formatGoDuration } from "./backoff.ts";
+import { StartFailure, startContainer } from "./container-start.ts";
+import { StopDeadline, graceFor, stopAll, stopContainer } from "./container-stop.ts";
+import type { StopContext } from "./container-stop.ts";
+import type { EngineParts } from "./engine-parts.ts";
+import { execInContainer } from "./exec-in-container.ts";
+import { runHook } from "./lifecycle-hooks.ts";
+import type { Kill } from "./pod-actions.ts";
+import { computePodActions } from "./pod-actions.ts";
+import { PodContainers } from "./pod-containers.ts";
+import { terminationMessagePath } from "./pod-folders.ts";
+import { HeldContainers } from "./held-containers.ts";
+import { PodGround } from "./pod-ground.ts";
+import { writePodRecord } from "./pod-record.ts";
+import { podStatus } from "./pod-status.ts";
+import type { PodView, ProbeView } from "./pod-view.ts";
+import { findContainer } from "./pod-view.ts";
+import { resizeContainers } from "./pod-resize.ts";
+import { restartsSomething } from "./restart-policy.ts";
+import { readTerminationMessage } from "./termination-message.ts";
+
+const deadlineVerdict = {
+  reason: "DeadlineExceeded",
+  message: "Pod was active on the node longer than the specified deadline",
+};
+
+/** What a worker knew before: of a pod that ran when the agent started. */
+export type Adopted = {
+  readonly sandbox: Sandbox | undefined;
+  readonly containers: readonly ContainerState[];
+  /** The status of a pod that has ended. */
+  readonly finalStatus: PodStatus | undefined;
+};
+
+/** Runs one pod. */
+export class PodWorker {
+  readonly ref: PodRef;
+  readonly #parts: EngineParts;
+  readonly #containers = new PodContainers();
+  readonly #probes = new Map<string, ContainerProbes>();
+  readonly #messages = new Map<string, string>();
+  readonly #starting = new Set<string>();
+  readonly #stopping = new Set<string>();
+  readonly #tasks = new Set<Promise<void>>();
+  readonly #held: HeldContainers;
+  readonly #ground: PodGround;
+  #pod: Pod;
+  #before: readonly ContainerStatus[];
+  #starts = new AbortController();
+  #deadline: StopDeadline | undefined;
+  #deadlineTimer: Timer | undefined;
+  #verdict: { readonly reason: string; readonly message: string } | undefined;
+  #finalStatus: PodStatus | undefined;
+  #status: PodStatus | undefined;
+  #removal: Promise<void> | undefined;
+  #ending: Promise<void> | undefined;
+  #looks = false;
+  readonly #acceptedMs: number;
+
+  constructor(parts: EngineParts, pod: Pod, adopted?: Adopted) {
+    this.#parts = parts;
+    this.#pod = pod;
+    this.ref = refOf(pod);
+    this.#before = statusesOf(pod);
+    this.#acceptedMs = parts.clock.now();
+    this.#held = new HeldContainers(parts.clock, () => this.look());
+    this.#ground = new PodGround(
+      parts,
+      () => this.#pod,
+      () => this.look(),
+      adopted?.sandbox,
+    );
+    this.#finalStatus = adopted?.finalStatus;
+    for (const state of adopted?.containers ?? []) this.#containers.set(state);
+  }
+
+  get pod(): Pod {
+    return this.#pod;
+  }
+
+  /** The newest status; undefined before the first look. */
+  get status(): PodStatus | undefined {
+    return this.#status;
+  }
+
+  /** Begins, or goes on with what was adopted. */
+  async start(): Promise<void> {
+    if (this.#finalStatus) return this.#tell(this.#finalStatus);
+    this.#parts.objects.register(this.#pod, () => this.#onObjects());
+    await Promise.all(
+      this.#containers
+        .all()
+        .filter(hasEnded)
+        .map((state) => this.#hearLastWords(state)),
+    );
+    for (const state of this.#containers.running()) this.#watch(state, findContainerStatus(this.#before, state.name));
+    this.look();
+  }
+
+  /** The API's object changed. */
+  update(pod: Pod): void {
+    const isFirst = this.#before.length === 0;
+    const before = this.#pod;
+    this.#pod = pod;
+    if (isFirst) this.#before = statusesOf(pod);
+    if (this.#finalStatus) return this.#tell({ ...this.#finalStatus, ...observed(pod) });
+    this.#parts.objects.register(pod, () => this.#onObjects());
+    if (!sameJson(before, pod)) void this.#run(() => writePodRecord(this.#parts.folders, { pod }));
+    if (this.#deadline === undefined) {
+      void this.#run(() => resizeContainers(this.#parts, before, pod, this.#containers.running()));
+    }
+    this.#ground.renew();
+    this.#held.release("config");
+    this.look();
+  }
+
+  /** The runtime says that a container is another than it was. */
+  onContainer(state: ContainerState): void {
+    if (!this.#containers.set(state)) return;
+    if (state.phase !== "exited") return this.look();
+    this.#probes.get(state.id)?.stop();
+    this.#probes.delete(state.id);
+    void this.#run(() => this.#hearLastWords(state));
+  }
+
+  /** Stops and removes everything within the grace. Resolves when gone. */
+  delete(graceSeconds: number): Promise<void> {
+    this.#stopWithin(graceSeconds);
+    this.#removal ??= this.#remove();
+    return this.#removal;
+  }
+
+  /** Leaves containers as they are and forgets the pod: the agent stops. */
+  async release(): Promise<void> {
+    this.#deadlineTimer?.clear();
+    this.#held.clear();
+    this.#ground.stop();
+    for (const probes of this.#probes.values()) probes.stop();
+    this.#starts.abort(new Error("the kubelet stops"));
+    this.#parts.objects.unregister(this.ref.uid);
+    await Promise.allSettled(this.#tasks);
+  }
+
+  /** The container of this name that is newest, or the one before it. */
+  findContainer(name: string, previous: boolean): ContainerState | undefined {
+    return previous ? this.#containers.previous(name) : this.#containers.latest(name);
+  }
+
+  get sandbox(): Sandbox | undefined {
+    return this.#ground.sandbox;
+  }
+
+  /** Compares what is with what should be, soon. */
+  look(): void {
+    if (this.#looks || this.#finalStatus) return;
+    this.#looks = true;
+    queueMicrotask(() => {
+      this.#looks = false;
+      if (!this.#finalStatus) this.#step();
+    });
+  }
+
+  #step(): void {
+    this.#checkDeadline();
+    if (this.#deadline === undefined && !this.#ground.isReady()) {
+      if (this.#isSpent()) this.#stopWithin(graceOf(this.#pod));
+      else this.#ground.prepare();
+    } else if (this.#deadline === undefined) this.#act();
+    if (this.#deadline !== undefined) this.#endIfStopped();
+    this.#report(false);
+  }
+
+  #act(): void {
+    const actions = computePodActions(this.#view());
+    if (actions.end) return this.#stopWithin(graceOf(this.#pod));
+    for (const kill of actions.kill) this.#kill(kill);
+    let chain: Promise<void> = Promise.resolve();
+    for (const container of actions.start) {
+      if (this.#isOnHold(container)) continue;
+      const turn = chain;
+      const started = this.#start(container, turn);
+      // As upstream, a container with a postStart hook is whole before the next one is begun.
+      if (container.lifecycle?.postStart) chain = started;
+    }
+  }
+
+  #start(container: Container, turn: Promise<void>): Promise<void> {
+    this.#starting.add(container.name);
+    return this.#run(async () => {
+      await turn;
+      try {
+        this.#starts.signal.throwIfAborted();
+        await this.#startOnce(container);
+        this.#held.forget(container.name);
+      } catch (error) {
+        if (!this.#starts.signal.aborted) this.#onStartFailure(container, error);
+      } finally {
+        this.#starting.delete(container.name);
+      }
+    });
+  }
+
+  async #startOnce(container: Container): Promise<void> {
+    const { name } = container;
+    const state = await startContainer(container, {
+      parts: this.#parts,
+      pod: this.#pod,
+      podIPs: this.#ground.podIPs,
+      attempt: this.#nextAttempt(name),
+      latest: (other) => this.#containers.latest(other),
+      signal: this.#starts.signal,
+    });
+    this.onContainer(state);
+    for (const old of this.#containers.prune()) void this.#run(() => this.#parts.runtime.removeContainer(old.id));
+    await this.#postStart(container, state);
+    if (this.#containers.find(state.id)?.phase === "running") this.#watch(state, undefined);
+  }
+
+  async #postStart(container: Container, state: ContainerState): Promise<void> {
+    const handler = container.lifecycle?.postStart;
+    if (!handler) return;
+    const { clock, events, logger } = this.#parts;
+    const subject = { pod: this.#pod, container, target: this.#target(state, container), clock, events };
+    const failure = await runHook(handler, subject, this.#starts.signal);
+    if (failure === undefined) return;
+    logger.warn("PostStart hook failed", { pod: podKey(this.ref), container: container.name, failure });
+    events.pod(
+      this.#pod,
+      "Warning",
+      "FailedPostStartHook",
+      "PostStartHook failed",
+      containerFieldPath(this.#pod, container.name),
+    );
+    const deadline = new StopDeadline(clock.now(), graceFor(this.#pod, container, "other"));
+    await stopContainer(state, container, { message: "FailedPostStartHook", deadline }, this.#stopContext());
+    throw new StartFailure("PostStartHookError", failure, undefined);
+  }
+
+  #onStartFailure(container: Container, error: unknown): void {
+    const failure =
+      error instanceof StartFailure ? error : new StartFailure("CreateContainerError", String(error), 10_000);
+    const waiting = { reason: failure.reason, message: failure.message };
+    this.#held.hold(container.name, waiting, failure.retryMs);
+  }
+
+  /** Whether the container must wait before it is started again; says so once when the wait begins. */
+  #isOnHold(container: Container): boolean {
+    const { name } = container;
+    if (this.#held.isHeld(name)) return true;
+    const last = this.#containers.latest(name);
+    if (last?.phase !== "exited") return false;
+    const { crashBackoff, events } = this.#parts;
+    const key = `${this.ref.uid}_${name}_${container.image ?? ""}`;
+    const endedMs = last.finishedMs ?? last.createdMs;
+    const waitMs = crashBackoff.remainingMs(key, endedMs);
+    if (waitMs <= 0) {
+      crashBackoff.next(key, endedMs);
+      return false;
+    }
+    const pod = formatPod(this.ref);
+    const took = formatGoDuration(crashBackoff.currentMs(key));
+    const message = `back-off ${took} restarting failed container=${name} pod=${pod}`;
+    this.#held.hold(name, { reason: "CrashLoopBackOff", message }, waitMs, "crash");
+    const text = `Back-off restarting failed container ${name} in pod ${pod}`;
+    events.pod(this.#pod, "Warning", "BackOff", text, containerFieldPath(this.#pod, name));
+    return true;
+  }
+
+  #kill({ id, container, message, reason }: Kill): void {
+    const state = this.#containers.find(id);
+    if (!state || this.#stopping.has(id)) return;
+    this.#stopping.add(id);
+    void this.#run(async () => {
+      const deadline = new StopDeadline(this.#parts.clock.now(), graceFor(this.#pod, container, reason));
+      await stopContainer(state, container, { message, deadline }, this.#stopContext()).finally(() =>
+        this.#stopping.delete(id),
+      );
+    });
+  }
+
+  /** From now on nothing starts; what runs is stopped within the grace. A shorter grace than before counts. */
+  #stopWithin(graceSeconds: number): void {
+    const nowMs = this.#parts.clock.now();
+    if (this.#deadline) {
+      this.#deadline.shorten(nowMs, graceSeconds);
+      return;
+    }
+    this.#deadline = new StopDeadline(nowMs, graceSeconds);
+    this.#starts.abort(new Error("the pod is being stopped"));
+    this.#deadlineTimer?.clear();
+    this.#held.clear();
+    this.#ground.stop();
+    for (const probes of this.#probes.values()) probes.quieten();
+    this.look();
+  }
+
+  /** While the pod ends: stops what runs, and closes the books when nothing does. */
+  #endIfStopped(): void {
+    const deadline = this.#deadline;
+    if (this.#ending || !deadline) return;
+    this.#ending = this.#run(async () => {
+      await this.#ground.settled();
+      const running = this.#containers.running().flatMap((state) => {
+        const container = findContainer(this.#pod, state.name) ?? { name: state.name };
+        return [{ state, container }];
+      });
+      if (running.length > 0) await stopAll(running, deadline, this.#stopContext());
+      if (this.#containers.running().length > 0) await this.#askRuntime();
+    }).finally(() => (this.#ending = undefined));
+    void this.#ending.then(() => this.#closeIfDone());
+  }
+
+  /** The word about an end may come after the stop has resolved; what the runtime does not know has ended all the same. */
+  async #askRuntime(): Promise<void> {
+    const states = await this.#parts.runtime.listContainers();
+    const own = states.filter((state) => state.pod.uid === this.ref.uid);
+    for (const state of own) this.onContainer(state);
+    const ids = new Set(own.map((state) => state.id));
+    this.#containers.markGone((state) => !ids.has(state.id), this.#parts.clock.now());
+  }
+
+  #closeIfDone(): void {
+    if (this.#finalStatus) return;
+    if (this.#tasks.size > 0) return void Promise.allSettled(this.#tasks).then(() => this.look());
+    if (this.#containers.running().length > 0) return this.look();
+    this.#close();
+  }
+
+  /** The pod has ended: its last status is written down before its sandbox goes. */
+  #close(): void {
+    this.#report(true);
+    this.#finalStatus = this.#status;
+    for (const wake of this.#onReport.splice(0)) wake();
+    for (const probes of this.#probes.values()) probes.stop();
+    this.#parts.objects.unregister(this.ref.uid);
+    if (this.#removal || !this.#finalStatus) return;
+    const record = { pod: this.#pod, status: this.#finalStatus };
+    void this.#run(async () => {
+      await writePodRecord(this.#parts.folders, record);
+      if (!this.#removal) await this.#ground.clear();
+    });
+  }
+
+  async #remove(): Promise<void> {
+    while (!this.#finalStatus) {
+      this.look();
+      await this.#nextChange();
+    }
+    await Promise.allSettled(this.#tasks);
+    await this.#ground.remove();
+  }
+
+  #nextChange(): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#onReport.push(resolve);
+    return promise;
+  }
+
+  readonly #onReport: (() => void)[] = [];
+
+  #report(isTerminal: boolean): void {
+    const { node, runtimeName } = this.#parts;
+    const status = podStatus(this.#view(), { runtimeName, hostIPs: node.hostIPs, isTerminal });
+    if (this.#status && sameJson(this.#status, status)) return;
+    this.#tell(status);
+  }
+
+  #tell(status: PodStatus): void {
+    this.#status = status;
+    this.#parts.onStatus(this.ref, status);
+    for (const wake of this.#onReport.splice(0)) wake();
+  }
+
+  #view(): PodView {
+    const { imageIDs } = this.#parts;
+    return {
+      pod: this.#pod,
+      sandbox: this.#ground.sandbox,
+      podIPs: this.#ground.podIPs,
+      latest: (name) => this.#containers.latest(name),
+      previous: (name) => this.#containers.previous(name),
+      probes: (id) => this.#probeView(id),
+      waiting: (name) => this.#held.waiting(name),
+      isStarting: (name) => this.#starting.has(name),
+      terminationMessage: (id) => this.#messages.get(id),
+      imageID: (id) => {
+        const image = this.#containers.find(id)?.spec.imageId ?? "";
+        return imageIDs.get(image) ?? image;
+      },
+      before: (name) => findContainerStatus(this.#before, name),
+      isEnding: this.#deadline !== undefined,
+      verdict: this.#verdict,
+    };
+  }
+
+  #probeView(id: string): ProbeView {
+    const probes = this.#probes.get(id);
+    if (!probes || this.#stopping.has(id)) {
+      return { started: probes?.started, ready: probes?.ready ?? false, startupFailed: false, livenessFailed: false };
+    }
+    const { started, ready, startupFailed, livenessFailed } = probes;
+    return { started, ready, startupFailed, livenessFailed };
+  }
+
+  #watch(state: ContainerState, before: ContainerStatus | undefined): void {
+    const container = findContainer(this.#pod, state.name);
+    if (!container || this.#probes.has(state.id)) return;
+    const { clock, events } = this.#parts;
+    const known = before?.containerID?.endsWith(state.id)
+      ? { started: before.started ?? false, ready: before.ready }
+      : undefined;
+    const probes = new ContainerProbes({
+      pod: this.#pod,
+      container,
+      target: this.#target(state, container),
+      startedMs: state.startedMs ?? state.createdMs,
+      before: known,
+      events,
+      clock,
+      onChange: () => this.look(),
+    });
+    this.#probes.set(state.id, probes);
+    if (this.#deadline) probes.quieten();
+    probes.start();
+  }
+
+  #target(state: ContainerState, container: Container): ProbeTarget {
+    const { runtime, node } = this.#parts;
+    return {
+      container,
+      podIP: () => (this.#pod.spec?.hostNetwork ? node.hostIPs[0] : this.#ground.podIPs[0]) ?? "127.0.0.1",
+      exec: (command, timeoutMs, signal) => execInContainer(runtime, state.id, command, timeoutMs, signal),
+    };
+  }
+
+  #stopContext(): StopContext {
+    return { parts: this.#parts, pod: this.#pod, target: (state, container) => this.#target(state, container) };
+  }
+
+  async #hearLastWords(state: ContainerState): Promise<void> {
+    const file = terminationMessagePath(this.#parts.folders, this.ref.uid, state.name, state.attempt);
+    this.#messages.set(state.id, await readTerminationMessage(findContainer(this.#pod, state.name), state, file));
+  }
+
+  #nextAttempt(name: string): number {
+    const latest = this.#containers.latest(name);
+    if (latest) return latest.attempt + 1;
+    const before = findContainerStatus(this.#before, name);
+    return before?.containerID ? before.restartCount + 1 : 0;
+  }
+
+  #checkDeadline(): void {
+    const seconds = this.#pod.spec?.activeDeadlineSeconds;
+    if (seconds === undefined || this.#deadline) return;
+    const startedMs = this.#pod.status?.startTime ? Date.parse(this.#pod.status.startTime) : this.#acceptedMs;
+    const leftMs = startedMs + seconds * 1000 - this.#parts.clock.now();
+    this.#deadlineTimer?.clear();
+    if (leftMs > 0) {
+      this.#deadlineTimer = this.#parts.clock.setTimer(leftMs, () => this.look());
+      return;
+    }
+    this.#verdict = deadlineVerdict;
+    this.#parts.events.pod(this.#pod, "Normal", deadlineVerdict.reason, deadlineVerdict.message);
+    this.#stopWithin(graceOf(this.#pod));
+  }
+
+  /** The sandbox is gone (a reboot) and nothing of the pod would be started again in a new one. */
+  #isSpent(): boolean {
+    const hasRun = this.#containers.all().length > 0;
+    return hasRun && !restartsSomething(this.#pod, (name) => this.#containers.latest(name)?.exitCode);
+  }
+
+  #onObjects(): void {
+    this.#held.release("config");
+    this.#ground.renew();
+    this.look();
+  }
+
+  /** Runs a step; its failure is logged, and another look follows in any case. */
+  #run(step: () => Promise<void>): Promise<void> {
+    const task = step()
+      .catch((error: unknown) => this.#parts.logger.error("Step of pod failed", { pod: podKey(this.ref), error }))
+      .finally(() => {
+        this.#tasks.delete(task);
+        this.look();
+      });
+    this.#tasks.add(task);
+    return task;
+  }
+}
+
+function hasEnded(state: ContainerState): boolean {
+  return state.phase === "exited";
+}
+
+function graceOf(pod: Pod): number {
+  return pod.metadata?.deletionGracePeriodSeconds ?? pod.spec?.terminationGracePeriodSeconds ?? 30;
+}
+
+function statusesOf(pod: Pod): readonly ContainerStatus[] {
+  const { initContainerStatuses = [], containerStatuses = [], ephemeralContainerStatuses = [] } = pod.status ?? {};
+  return [...initContainerStatuses, ...containerStatuses, ...ephemeralContainerStatuses];
+}
+
+function observed(pod: Pod): Pick<PodStatus, "observedGeneration"> {
+  const generation = pod.metadata?.generation;
+  return generation === undefined ? {} : { observedGeneration: generation };
+}

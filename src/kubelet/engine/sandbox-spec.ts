@@ -1,0 +1,66 @@
+/**
+ * What the containers of a pod share, from its spec: names, namespaces, ports, kernel settings, and the cgroup above them.
+ */
+import type { Pod } from "#api/generated/types/core-v1.ts";
+import type { SandboxSpec } from "#kubelet/container-runtime.ts";
+import { isRestartableInit, refOf } from "#kubelet/pod-object.ts";
+import { podCgroupResources } from "#kubelet/resources/linux-resources.ts";
+import { qosClassOf } from "#kubelet/resources/qos.ts";
+
+/** Longest host name that Linux takes. */
+const maxHostnameLength = 63;
+
+/** The sandbox of a pod. `pidsLimit` bounds the processes of the whole pod. */
+export function sandboxSpec(pod: Pod, clusterDomain: string, pidsLimit: number | undefined): SandboxSpec {
+  const spec = pod.spec;
+  const { hostname, domain } = podHostname(pod, clusterDomain);
+  const isHostNetwork = spec?.hostNetwork ?? false;
+  return {
+    pod: refOf(pod),
+    hostname: spec?.setHostnameAsFQDN && domain !== "" ? `${hostname}.${domain}` : hostname,
+    ...(domain === "" ? {} : { domainname: domain }),
+    hostNetwork: isHostNetwork,
+    hostPID: spec?.hostPID ?? false,
+    hostIPC: spec?.hostIPC ?? false,
+    shareProcessNamespace: spec?.shareProcessNamespace ?? false,
+    sysctls: Object.fromEntries((spec?.securityContext?.sysctls ?? []).map((it) => [dotted(it.name), it.value])),
+    portMappings: isHostNetwork ? [] : portMappings(pod),
+    resources: podCgroupResources(pod, pidsLimit),
+    qosClass: qosClassOf(pod),
+    runtimeClass: spec?.runtimeClassName ?? "",
+  };
+}
+
+/** The pod's host name and, with a subdomain, the domain that it lies in. */
+export function podHostname(pod: Pod, clusterDomain: string): { readonly hostname: string; readonly domain: string } {
+  const { hostnameOverride, hostname, subdomain } = pod.spec ?? {};
+  if (hostnameOverride) return { hostname: shorten(hostnameOverride), domain: "" };
+  const namespace = pod.metadata?.namespace ?? "";
+  return {
+    hostname: shorten(hostname || (pod.metadata?.name ?? "")),
+    domain: subdomain ? `${subdomain}.${namespace}.svc.${clusterDomain}` : "",
+  };
+}
+
+function shorten(hostname: string): string {
+  return hostname.length <= maxHostnameLength ? hostname : hostname.slice(0, maxHostnameLength).replace(/[-.]+$/, "");
+}
+
+function portMappings(pod: Pod): SandboxSpec["portMappings"] {
+  const containers = [...(pod.spec?.containers ?? []), ...(pod.spec?.initContainers ?? []).filter(isRestartableInit)];
+  return containers
+    .flatMap((container) => container.ports ?? [])
+    .filter((port) => (port.hostPort ?? 0) > 0)
+    .map((port) => ({
+      containerPort: port.containerPort,
+      hostPort: port.hostPort as number,
+      hostIP: port.hostIP ?? "",
+      protocol: port.protocol === "UDP" || port.protocol === "SCTP" ? port.protocol : "TCP",
+    }));
+}
+
+// "net/ipv4/ip_forward" and "net.ipv4.ip_forward" are the same; a slash first means that dots are part of the names (interfaces with VLANs).
+function dotted(name: string): string {
+  const separator = /[./]/.exec(name)?.[0];
+  return separator === "/" ? name.replace(/[./]/g, (char) => (char === "/" ? "." : "/")) : name;
+}
