@@ -1,0 +1,114 @@
+/**
+ * The way of every request, whatever carries it: request info, time limit, authentication, impersonation, places in flight, authorization, then the handler. What it throws is a
+ * StatusError, always; anything else is a bug, logged and told as 500.
+ */
+import { internalError, StatusError } from "#apimachinery/status-error.ts";
+import type { Clock } from "#component-base/clock.ts";
+import type { Logger } from "#component-base/logger.ts";
+import { StoreClosed, StoreFull } from "#store/store.ts";
+import type { ApiRequest, ApiResult, RequestContext } from "#apiserver/api-request.ts";
+import type { Authenticator, Authorizer, User } from "#apiserver/request.ts";
+import { authorize } from "./authorization.ts";
+import { impersonated } from "./impersonation.ts";
+import { type InFlight, isLongRunning } from "./in-flight.ts";
+import { parseRequestInfo } from "./request-info.ts";
+
+/** Longest handling of a request that is not long-running, in milliseconds. As kube-apiserver's request-timeout. */
+const REQUEST_TIMEOUT_MS = 60_000;
+
+/** What the chain is made of. */
+export type ChainParts = {
+  readonly authenticator: Authenticator;
+  readonly authorizer: Authorizer;
+  readonly inFlight: InFlight;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** Resource requests. */
+  readonly handleResource: (context: RequestContext) => Promise<ApiResult>;
+  /** Everything else: health, version, metrics, discovery, OpenAPI. */
+  readonly handleOther: (context: RequestContext) => Promise<ApiResult>;
+};
+
+/** A request after authentication and authorization, and the answer to it. */
+export type Answer = { readonly result: ApiResult; readonly context: RequestContext };
+
+/** Runs a request through the filters and its handler. Throws StatusError only. */
+export async function runRequest(parts: ChainParts, request: ApiRequest): Promise<Answer> {
+  try {
+    const context = await admit(parts, request);
+    const { info } = context;
+    const handle = info.isResourceRequest ? parts.handleResource : parts.handleOther;
+    if (isLongRunning(info)) return { result: await handle(context), context };
+    const leave = parts.inFlight.enter(info);
+    try {
+      return { result: await withinTime(parts.clock, handle(context)), context };
+    } finally {
+      leave();
+    }
+  } catch (error) {
+    throw asStatusError(parts.logger, error, request);
+  }
+}
+
+/** Authentication, impersonation and authorization: who asks, and that they may. Also for requests that are upgraded to streams. */
+export async function admit(parts: ChainParts, request: ApiRequest): Promise<RequestContext> {
+  const info = parseRequestInfo(request.method, request.path, request.query);
+  const user = request.user ?? (await authenticate(parts, request));
+  await authorize(parts.authorizer, user, { info, query: request.query });
+  return { request, info, user, warnings: [] };
+}
+
+async function authenticate(parts: ChainParts, request: ApiRequest): Promise<User> {
+  const found = await parts.authenticator.authenticate(request.credentials ?? { headers: request.headers });
+  if (found === undefined) throw new StatusError({ reason: "Unauthorized", code: 401, message: "Unauthorized" });
+  return hasImpersonation(request) ? impersonated(parts.authorizer, found.user, request.headers) : found.user;
+}
+
+function hasImpersonation(request: ApiRequest): boolean {
+  for (const name in request.headers) if (name.startsWith("impersonate-")) return true;
+  return false;
+}
+
+async function withinTime(clock: Clock, result: Promise<ApiResult>): Promise<ApiResult> {
+  let isLate = (): void => {};
+  const timer = clock.setTimer(REQUEST_TIMEOUT_MS, () => isLate());
+  const late = new Promise<never>((_resolve, reject) => {
+    isLate = () => reject(requestTimeout());
+  });
+  try {
+    return await Promise.race([result, late]);
+  } finally {
+    timer.clear();
+  }
+}
+
+function requestTimeout(): StatusError {
+  return new StatusError({
+    reason: "Timeout",
+    code: 504,
+    message: "Timeout: request did not complete within the allotted timeout",
+  });
+}
+
+/** What a client is told of an error. */
+export function asStatusError(logger: Logger, error: unknown, request: ApiRequest): StatusError {
+  if (error instanceof StatusError) return error;
+  if (error instanceof StoreFull) {
+    return new StatusError({
+      reason: "InternalError",
+      code: 500,
+      message: `Internal error occurred: ${error.message}`,
+      cause: error,
+    });
+  }
+  if (error instanceof StoreClosed) {
+    return new StatusError({
+      reason: "ServiceUnavailable",
+      code: 503,
+      message: "the server is stopping",
+      cause: error,
+    });
+  }
+  logger.error("Failed to handle a request", { method: request.method, path: request.path, error });
+  return internalError(error);
+}

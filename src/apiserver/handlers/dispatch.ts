@@ -1,0 +1,72 @@
+/**
+ * From a parsed, authorized request to the handler of its verb. One file for each verb stands beside this one.
+ */
+import { StatusError } from "#apimachinery/status-error.ts";
+import type { ApiResult, RequestContext } from "#apiserver/api-request.ts";
+import { methodNotSupported, pathNotFound } from "#apiserver/registry/errors.ts";
+import type { ServedResource } from "#apiserver/registry/served-resource.ts";
+import { subresourceKey } from "#apiserver/registry/subresource.ts";
+import { handleCreate } from "./create.ts";
+import { handleDelete } from "./delete.ts";
+import { handleDeleteCollection } from "./delete-collection.ts";
+import { handleGet } from "./get.ts";
+import type { HandlerParts } from "./handler-parts.ts";
+import { handleList } from "./list.ts";
+import { handlePatch } from "./patch.ts";
+import { handleUpdate } from "./update.ts";
+import { handleWatch } from "./watch.ts";
+
+type Handler = (parts: HandlerParts, resource: ServedResource, context: RequestContext) => Promise<ApiResult>;
+
+const handlers: ReadonlyMap<string, Handler> = new Map([
+  ["get", handleGet],
+  ["list", handleList],
+  ["watch", handleWatch],
+  ["create", handleCreate],
+  ["update", handleUpdate],
+  ["patch", handlePatch],
+  ["delete", handleDelete],
+  ["deletecollection", handleDeleteCollection],
+]);
+
+/** Subresources that get, update and patch the object itself. */
+const objectSubresources: ReadonlySet<string> = new Set([
+  "status",
+  "finalize",
+  "approval",
+  "ephemeralcontainers",
+  "resize",
+]);
+
+/** Answers a resource request. Throws StatusError. */
+export function dispatch(parts: HandlerParts, context: RequestContext): Promise<ApiResult> {
+  const { info } = context;
+  const resource = parts.registry.parts.table.find(info.apiGroup, info.apiVersion, info.resource);
+  if (resource === undefined) throw pathNotFound();
+  if (info.subresource !== "" && !resource.subresources.has(info.subresource)) throw pathNotFound();
+  const special = parts.subresources.get(subresourceKey(resource, info.subresource));
+  if (special !== undefined) return special.handle({ registry: parts.registry, resource, context });
+  const verbs = info.subresource === "" ? resource.facts.verbs : resource.subresources.get(info.subresource)?.verbs;
+  const handler = handlers.get(info.verb);
+  if (handler === undefined || verbs?.includes(info.verb) !== true) throw methodNotAllowed(resource);
+  if (info.subresource !== "" && !objectSubresources.has(info.subresource)) {
+    throw methodNotSupported(resource, info.verb);
+  }
+  if (resource.facts.isNamespaced && info.namespace === "" && !isAcrossNamespaces(info.verb)) throw pathNotFound();
+  if (!resource.facts.isNamespaced && info.namespace !== "" && resource.resource !== "namespaces") throw pathNotFound();
+  return handler(parts, resource, context);
+}
+
+function isAcrossNamespaces(verb: string): boolean {
+  return verb === "list" || verb === "watch";
+}
+
+// A collection or object of this resource exists, but not with this method.
+function methodNotAllowed(resource: ServedResource): StatusError {
+  return new StatusError({
+    reason: "MethodNotAllowed",
+    code: 405,
+    message: "the server does not allow this method on the requested resource",
+    details: { ...(resource.group === "" ? {} : { group: resource.group }), kind: resource.resource },
+  });
+}

@@ -1,0 +1,108 @@
+/**
+ * The object that a create or update sends: decoded, of the kind that the path names, free of what the kind does not know, with defaults.
+ */
+import { type BodyOptions, decodeBody } from "#apimachinery/codecs/body-codec.ts";
+import { readObject } from "#apimachinery/codecs/object-reader.ts";
+import type { StructSchema } from "#apimachinery/schema.ts";
+import { badRequest } from "#apimachinery/status-error.ts";
+import type { Draft } from "#api/strategy.ts";
+import type { RequestContext } from "#apiserver/api-request.ts";
+import { mediaTypeOf } from "#apiserver/negotiation/decode-body.ts";
+import type { ServedResource } from "#apiserver/registry/served-resource.ts";
+import { type HandlerParts, MAX_BODY_BYTES } from "./handler-parts.ts";
+import type { FieldValidation } from "./write-options.ts";
+
+type Check = { readonly context: RequestContext; readonly fieldValidation: FieldValidation };
+
+/** Reads the request's body as an object of the resource's kind: a private, complete copy with defaults. Throws BadRequest. */
+export async function readObjectBody(parts: HandlerParts, resource: ServedResource, check: Check): Promise<Draft> {
+  const expected = { apiVersion: resource.apiVersion, kind: resource.kind };
+  const draft = await readKind(parts, { expected, schema: resource.schema, check });
+  if (draft["kind"] !== resource.kind || draft["apiVersion"] !== resource.apiVersion) throw wrongKind(draft, resource);
+  resource.strategy.applyDefaults?.(draft);
+  return draft;
+}
+
+/** Reads the request's body as one kind, without defaults. `schema` is of `expected`; other kinds that the body names are found in the facts. */
+export async function readKind(
+  parts: HandlerParts,
+  wanted: {
+    readonly expected: BodyOptions["expected"];
+    readonly schema: StructSchema | undefined;
+    readonly check: Check;
+  },
+): Promise<Draft> {
+  const { expected, check } = wanted;
+  const { fieldValidation, context } = check;
+  const body = await context.request.readBody(MAX_BODY_BYTES);
+  if (body.form === "value") {
+    const value = named(body.value, expected);
+    return wanted.schema === undefined ? (copyJson(value) as Draft) : conformed(wanted.schema, value, check);
+  }
+  const { object, warnings } = await decodeBody(body.bytes, {
+    mediaType: mediaTypeOf(body.mediaType) || "application/json",
+    expected,
+    findSchema: (group, version, kind) =>
+      kind === expected.kind && wanted.schema !== undefined
+        ? wanted.schema
+        : parts.decoder.kindFacts.schemaOf(group, version, kind),
+    fieldValidation,
+    protobuf: parts.decoder.protobuf,
+  });
+  context.warnings.push(...warnings);
+  return object;
+}
+
+/** Brings a patched object into the kind's shape and fills in defaults. */
+export function conform(value: Draft, resource: ServedResource, check: Check): Draft {
+  const draft = resource.schema === undefined ? (copyJson(value) as Draft) : conformed(resource.schema, value, check);
+  if (draft["kind"] !== resource.kind || draft["apiVersion"] !== resource.apiVersion) throw wrongKind(draft, resource);
+  resource.strategy.applyDefaults?.(draft);
+  return draft;
+}
+
+function conformed(schema: StructSchema, value: Draft, check: Check): Draft {
+  const { object, unknownFields } = readObject(schema, value);
+  const complaints = unknownFields.map((field) => `unknown field ${JSON.stringify(field)}`);
+  if (complaints.length > 0 && check.fieldValidation === "Strict") {
+    throw badRequest(`strict decoding error: ${complaints.join(", ")}`);
+  }
+  if (check.fieldValidation === "Warn") check.context.warnings.push(...complaints);
+  object["kind"] ??= value["kind"];
+  object["apiVersion"] ??= value["apiVersion"];
+  return object;
+}
+
+function named(value: unknown, expected: BodyOptions["expected"]): Draft {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw badRequest(`the object provided is unrecognized (must be of type ${expected.kind})`);
+  }
+  const { kind, apiVersion } = value as Draft;
+  return kind && apiVersion
+    ? (value as Draft)
+    : { ...value, kind: kind || expected.kind, apiVersion: apiVersion || expected.apiVersion };
+}
+
+function wrongKind(draft: Draft, resource: ServedResource): Error {
+  const { kind, apiVersion } = draft as { readonly kind: unknown; readonly apiVersion: unknown };
+  if (kind === resource.kind) {
+    return badRequest(
+      `the API version in the data (${String(apiVersion)}) does not match the expected API version (${resource.apiVersion})`,
+    );
+  }
+  return badRequest(
+    `${String(kind)} in version ${JSON.stringify(String(apiVersion).split("/").at(-1))} cannot be handled as a ${resource.kind}`,
+  );
+}
+
+/** A deep copy of JSON without nulls in objects. */
+function copyJson(value: unknown): unknown {
+  if (typeof value !== "object" || value === null) return value;
+  if (Array.isArray(value)) return value.map(copyJson);
+  const copy: Record<string, unknown> = {};
+  for (const key of Object.keys(value)) {
+    const item = (value as Record<string, unknown>)[key];
+    if (item !== null && item !== undefined && key !== "__proto__") copy[key] = copyJson(item);
+  }
+  return copy;
+}

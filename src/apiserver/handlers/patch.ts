@@ -1,0 +1,73 @@
+/**
+ * PATCH of an object or of its status: JSON patch, merge patch, strategic merge patch, server-side apply. The patch is applied to the newest state, and again when somebody else wrote in
+ * between and the patch names no resourceVersion.
+ */
+import type { JsonObject } from "#apimachinery/json.ts";
+import type { KubeObject } from "#apimachinery/meta.ts";
+import { applyJsonPatch } from "#apimachinery/patch/json-patch.ts";
+import { applyMergePatch } from "#apimachinery/patch/merge-patch.ts";
+import { applyStrategicMergePatch } from "#apimachinery/patch/strategic-merge-patch.ts";
+import { badRequest, notFound } from "#apimachinery/status-error.ts";
+import type { Draft } from "#api/strategy.ts";
+import type { ApiResult, RequestContext } from "#apiserver/api-request.ts";
+import { mediaTypeOf, unsupportedMediaType } from "#apiserver/negotiation/decode-body.ts";
+import { subjectOf } from "#apiserver/registry/errors.ts";
+import type { ServedResource } from "#apiserver/registry/served-resource.ts";
+import { updateObject } from "#apiserver/registry/update.ts";
+import { updateRules } from "#apiserver/registry/update-rules.ts";
+import { type HandlerParts, readValue } from "./handler-parts.ts";
+import { conform } from "./object-body.ts";
+import { parseWriteOptions } from "./write-options.ts";
+
+const JSON_PATCH = "application/json-patch+json";
+const MERGE_PATCH = "application/merge-patch+json";
+const STRATEGIC_PATCH = "application/strategic-merge-patch+json";
+const APPLY_PATCH = "application/apply-patch+yaml";
+
+export async function handlePatch(
+  parts: HandlerParts,
+  resource: ServedResource,
+  context: RequestContext,
+): Promise<ApiResult> {
+  const contentType = context.request.headers["content-type"];
+  const mediaType = mediaTypeOf(typeof contentType === "string" ? contentType : "");
+  const accepted = [JSON_PATCH, MERGE_PATCH, ...(resource.isCustom ? [] : [STRATEGIC_PATCH]), APPLY_PATCH];
+  if (!accepted.includes(mediaType)) throw unsupportedMediaType(mediaType, accepted);
+  const options = parseWriteOptions(context.request.query, "PatchOptions");
+  const patch = await readValue(parts, context);
+  const { namespace, name, subresource } = context.info;
+  const check = { context, fieldValidation: options.fieldValidation };
+  const rules = updateRules(resource, subresource);
+  const output = await updateObject(parts.registry, {
+    resource,
+    namespace,
+    name,
+    subresource,
+    change: (old) => {
+      if (old === undefined) throw notFound(subjectOf(resource, name));
+      return conform(patched(mediaType, resource, { old, patch }) as Draft, resource, check);
+    },
+    createsWhenAbsent: false,
+    options,
+    context,
+    ...(rules === undefined ? {} : { rules }),
+  });
+  return { type: "stored", status: output.isCreated ? 201 : 200, resource, object: output.object };
+}
+
+function patched(
+  mediaType: string,
+  resource: ServedResource,
+  input: { readonly old: KubeObject; readonly patch: unknown },
+): JsonObject {
+  const old = input.old as JsonObject;
+  switch (mediaType) {
+    case JSON_PATCH:
+      return applyJsonPatch(old, input.patch);
+    case MERGE_PATCH:
+      return applyMergePatch(old, input.patch);
+    default:
+      if (resource.schema === undefined) throw badRequest("strategic merge patch is not supported for this kind");
+      return applyStrategicMergePatch(old, input.patch, resource.schema);
+  }
+}

@@ -1,0 +1,18 @@
+/**
+ * GET of a collection with watch=1.
+ */
+import type { ApiResult, RequestContext } from "#apiserver/api-request.ts";
+import { openWatch } from "#apiserver/registry/read.ts";
+import type { ServedResource } from "#apiserver/registry/served-resource.ts";
+import type { HandlerParts } from "./handler-parts.ts";
+import { parseListOptions } from "./list-options.ts";
+
+export async function handleWatch(
+  parts: HandlerParts,
+  resource: ServedResource,
+  context: RequestContext,
+): Promise<ApiResult> {
+  const { namespace, name } = context.info;
+  const options = parseListOptions(context.request.query, { resource, namespace, name, isWatch: true });
+  return { type: "watch", stream: await openWatch(parts.registry, resource, options) };
+}

@@ -1,0 +1,61 @@
+/**
+ * Runs the admission plugins over a write, in the order of their table: all mutating ones, later all validating ones.
+ */
+import type { KubeObject } from "#apimachinery/meta.ts";
+import type { AdmissionAttributes, AdmissionPlugin } from "#apiserver/admission.ts";
+import type { RequestContext } from "#apiserver/api-request.ts";
+import type { ServedResource } from "./served-resource.ts";
+
+/** What is the same for both passes of one write. */
+export type AdmissionWrite = {
+  readonly context: RequestContext;
+  readonly resource: ServedResource;
+  readonly operation: AdmissionAttributes["operation"];
+  readonly dryRun: boolean;
+  readonly options: unknown;
+};
+
+/** Gives the object as the mutating plugins leave it. */
+export async function mutate(
+  plugins: readonly AdmissionPlugin[],
+  write: AdmissionWrite,
+  objects: { readonly object: KubeObject | undefined; readonly oldObject: KubeObject | undefined },
+): Promise<KubeObject | undefined> {
+  let { object } = objects;
+  for (const plugin of plugins) {
+    if (plugin.mutate === undefined) continue;
+    const attributes = attributesOf(write, { ...objects, object });
+    if (plugin.handles(attributes)) object = (await plugin.mutate(attributes)) ?? object;
+  }
+  return object;
+}
+
+/** Throws when a validating plugin refuses. */
+export async function validate(
+  plugins: readonly AdmissionPlugin[],
+  write: AdmissionWrite,
+  objects: { readonly object: KubeObject | undefined; readonly oldObject: KubeObject | undefined },
+): Promise<void> {
+  let attributes: AdmissionAttributes | undefined;
+  for (const plugin of plugins) {
+    if (plugin.validate === undefined) continue;
+    attributes ??= attributesOf(write, objects);
+    if (plugin.handles(attributes)) await plugin.validate(attributes);
+  }
+}
+
+function attributesOf(
+  write: AdmissionWrite,
+  objects: { readonly object: KubeObject | undefined; readonly oldObject: KubeObject | undefined },
+): AdmissionAttributes {
+  const { context, resource } = write;
+  return {
+    request: context.info,
+    operation: write.operation,
+    user: context.user,
+    dryRun: write.dryRun,
+    kind: { group: resource.group, version: resource.facts.version, kind: resource.kind },
+    options: write.options,
+    ...objects,
+  };
+}

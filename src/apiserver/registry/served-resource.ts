@@ -1,0 +1,100 @@
+/**
+ * What the API server serves: one entry per group, version and resource, built-in or custom. Versions of one kind share their stored resource.
+ */
+import { formatApiVersion, type KubeObject } from "#apimachinery/meta.ts";
+import type { StructSchema } from "#apimachinery/schema.ts";
+import type { ResourceFacts, SubresourceFacts } from "#api/kind-facts.ts";
+import type { KindStrategy } from "#api/strategy.ts";
+import { objectHead, type StoredResource } from "#apiserver/storage/stored-resource.ts";
+
+/** Changes objects between the served and the stored version, for kinds whose versions differ in more than apiVersion. May call webhooks. */
+export interface VersionConversion {
+  /** From the served version to the stored one. */
+  toStored(object: KubeObject): KubeObject | Promise<KubeObject>;
+  /** From the stored version to the served one. `objects` are frozen. */
+  fromStored(objects: readonly KubeObject[]): readonly KubeObject[] | Promise<readonly KubeObject[]>;
+}
+
+/** A resource in one version. */
+export type ServedResource = {
+  readonly facts: ResourceFacts;
+  readonly apiVersion: string;
+  /** For errors: group and plural. */
+  readonly group: string;
+  readonly resource: string;
+  readonly kind: string;
+  readonly stored: StoredResource;
+  /** What objects begin with in this version. */
+  readonly head: Buffer;
+  readonly strategy: KindStrategy;
+  readonly schema: StructSchema | undefined;
+  /** True for custom resources: no protobuf, no strategic merge. */
+  readonly isCustom: boolean;
+  /** Absent where versions differ in apiVersion only. */
+  readonly conversion?: VersionConversion;
+  readonly subresources: ReadonlyMap<string, SubresourceFacts>;
+  /** Names that field selectors may use beyond metadata.name and metadata.namespace. */
+  readonly selectableFieldNames: ReadonlySet<string>;
+};
+
+/** What a {@link ServedResource} is made of. */
+export type ServedResourceInit = {
+  readonly facts: ResourceFacts;
+  readonly stored: StoredResource;
+  readonly strategy: KindStrategy;
+  readonly schema: StructSchema | undefined;
+  readonly isCustom: boolean;
+  readonly conversion?: VersionConversion;
+  readonly selectableFieldNames?: readonly string[];
+};
+
+/** Completes an entry. */
+export function createServedResource(init: ServedResourceInit): ServedResource {
+  const { facts } = init;
+  const apiVersion = formatApiVersion(facts);
+  return {
+    ...init,
+    apiVersion,
+    group: facts.group,
+    resource: facts.resource,
+    kind: facts.kind,
+    head: objectHead(facts.kind, apiVersion),
+    selectableFieldNames: new Set(init.selectableFieldNames ?? Object.keys(init.stored.selectableFields({}))),
+    subresources: new Map(facts.subresources.map((subresource) => [subresource.name, subresource])),
+  };
+}
+
+/** All that is served, by group, version and resource. Custom resources come and go. */
+export class ResourceTable {
+  readonly #entries = new Map<string, ServedResource>();
+
+  /** Adds an entry or replaces the one of the same group, version and resource. */
+  set(resource: ServedResource): void {
+    this.#entries.set(keyOf(resource.facts), resource);
+  }
+
+  remove(group: string, version: string, resource: string): void {
+    this.#entries.delete(keyOf({ group, version, resource }));
+  }
+
+  find(group: string, version: string, resource: string): ServedResource | undefined {
+    return this.#entries.get(keyOf({ group, version, resource }));
+  }
+
+  /** All entries, in the order in which they were added. */
+  all(): Iterable<ServedResource> {
+    return this.#entries.values();
+  }
+
+  /** True when anything of this group and version is served. */
+  hasGroupVersion(group: string, version: string): boolean {
+    for (const { facts } of this.#entries.values()) {
+      if (facts.group === group && facts.version === version) return true;
+    }
+    return false;
+  }
+}
+
+function keyOf(name: { readonly group: string; readonly version: string; readonly resource: string }): string {
+  return `${name.group}/${name.version}/${name.resource}`;
+}

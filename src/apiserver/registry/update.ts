@@ -1,0 +1,246 @@
+/**
+ * Updates objects: read, change, check, write, and again when somebody else was quicker. Serves PUT and PATCH, on the object and on its status. Upstream's registry.Store.Update and
+ * rest.BeforeUpdate.
+ */
+import { isDeepStrictEqual } from "node:util";
+import { type FieldError, invalid, invalidObject } from "#apimachinery/field-error.ts";
+import type { KubeObject, ObjectMeta } from "#apimachinery/meta.ts";
+import { badRequest, conflict, notFound } from "#apimachinery/status-error.ts";
+import type { Draft } from "#api/strategy.ts";
+import type { RequestContext } from "#apiserver/api-request.ts";
+import type { WriteOptions } from "#apiserver/handlers/write-options.ts";
+import { WriteConflict } from "#apiserver/storage/object-storage.ts";
+import { type StoredObject, toStoredBytes } from "#apiserver/storage/stored-object.ts";
+import { type AdmissionWrite, mutate, validate } from "./admission-chain.ts";
+import { createObject, hasGeneration, unstored } from "./create.ts";
+import { subjectOf } from "./errors.ts";
+import { managerOf, ownUpdate } from "./field-ownership.ts";
+import { validateMetadata, validateMetadataUpdate } from "./metadata-validation.ts";
+import { ensureNamespace, metadataOf } from "./object-meta.ts";
+import type { Registry } from "./registry.ts";
+import type { ServedResource } from "./served-resource.ts";
+
+const MODIFIED = "the object has been modified; please apply your changes to the latest version and try again";
+const MAX_ATTEMPTS = 30;
+
+/** One update. */
+export type UpdateInput = {
+  readonly resource: ServedResource;
+  readonly namespace: string;
+  readonly name: string;
+  /** "", "status", or another subresource that writes the object itself. */
+  readonly subresource: string;
+  /** Makes the new state, in the served version, with defaults applied. `old` is frozen, in the served version; undefined when there is no object. Called again after a conflict. */
+  readonly change: (old: KubeObject | undefined) => Promise<Draft> | Draft;
+  /** Set where an absent object is to be created (server-side apply, some kinds' PUT). */
+  readonly createsWhenAbsent: boolean;
+  readonly options: WriteOptions;
+  readonly context: RequestContext;
+  /** True when `change` computes managedFields itself (server-side apply). */
+  readonly isOwned?: boolean;
+  /** Replaces the strategy's preparation and validation for subresources with rules of their own. */
+  readonly rules?: UpdateRules;
+};
+
+/** What a write of a subresource may change, and when it is valid. */
+export type UpdateRules = {
+  readonly prepare: (draft: Draft, old: KubeObject) => void;
+  readonly validate: (object: KubeObject, old: KubeObject) => readonly FieldError[];
+};
+
+/** What an update gave. */
+export type UpdateOutput = { readonly object: StoredObject; readonly isCreated: boolean; readonly isDeleted: boolean };
+
+/** Updates an object. Throws NotFound, Conflict, Invalid and what admission says. */
+export async function updateObject(registry: Registry, input: UpdateInput): Promise<UpdateOutput> {
+  const storage = registry.storageOf(input.resource);
+  let existing = await storage.find(input.namespace, input.name);
+  for (let attempt = 1; ; attempt++) {
+    if (existing === undefined) return await createAbsent(registry, input);
+    try {
+      return await updateOnce(registry, input, existing);
+    } catch (error) {
+      if (!(error instanceof WriteConflict)) throw error;
+      if (attempt >= MAX_ATTEMPTS) throw conflict(subjectOf(input.resource, input.name), MODIFIED);
+      existing = error.current;
+    }
+  }
+}
+
+async function createAbsent(registry: Registry, input: UpdateInput): Promise<UpdateOutput> {
+  const { resource, name } = input;
+  if (!input.createsWhenAbsent) throw notFound(subjectOf(resource, name));
+  const draft = await input.change(undefined);
+  const metadata = metadataOf(draft);
+  if (metadata["uid"]) {
+    const why = `Precondition failed: UID in precondition: ${metadata["uid"]}, UID in object meta: `;
+    throw conflict(subjectOf(resource, name), why);
+  }
+  delete metadata["resourceVersion"];
+  const { namespace, options, context, isOwned = false } = input;
+  const object = await createObject(registry, { resource, namespace, draft, options, context, isOwned });
+  return { object, isCreated: true, isDeleted: false };
+}
+
+async function updateOnce(registry: Registry, input: UpdateInput, existing: StoredObject): Promise<UpdateOutput> {
+  const { resource, options, context } = input;
+  const { admission, hooks } = registry.parts;
+  const old = await served(resource, existing);
+  const changed = await input.change(old);
+  checkIdentity(input, changed, old);
+  ensureNamespace(changed, resource, input.namespace);
+  const write: AdmissionWrite = { context, resource, operation: "UPDATE", dryRun: options.dryRun, options };
+  prepare(input, changed, old);
+  if (input.isOwned !== true) {
+    const manager = managerOf(context, options.fieldManager);
+    ownUpdate(registry, { resource, draft: changed, old, manager, subresource: input.subresource });
+  }
+  const draft = (await mutate(admission, write, { object: changed as KubeObject, oldObject: old })) as Draft;
+  if (draft !== changed) prepare(input, draft, old);
+  const hook = input.subresource === "" ? hooks.get(resource.stored.groupResource) : undefined;
+  const reservation = await hook?.beforeUpdate?.(draft, old, options);
+  try {
+    check(input, draft as KubeObject, old);
+    await validate(admission, write, { object: draft as KubeObject, oldObject: old });
+    const output = await store(registry, input, { existing, draft });
+    reservation?.commit();
+    return output;
+  } catch (error) {
+    reservation?.release();
+    throw error;
+  }
+}
+
+// Preconditions that the object itself states: its uid and its resourceVersion.
+function checkIdentity(input: UpdateInput, draft: Draft, old: KubeObject): void {
+  const metadata = metadataOf(draft);
+  const subject = subjectOf(input.resource, input.name);
+  const { uid, resourceVersion } = metadata as { uid?: string; resourceVersion?: string };
+  if (uid && uid !== old.metadata?.uid) {
+    throw conflict(
+      subject,
+      `Precondition failed: UID in precondition: ${uid}, UID in object meta: ${old.metadata?.uid ?? ""}`,
+    );
+  }
+  if (resourceVersion && resourceVersion !== "0") {
+    if (resourceVersion !== old.metadata?.resourceVersion) {
+      if (!/^\d+$/.test(resourceVersion))
+        throw badRequest(
+          `invalid resource version "${resourceVersion}": strconv.ParseUint: parsing "${resourceVersion}": invalid syntax`,
+        );
+      throw conflict(subject, MODIFIED);
+    }
+  } else if (input.resource.strategy.allowsUnconditionalUpdate === false) {
+    throw invalidObject({ group: input.resource.group, kind: input.resource.kind, name: input.name }, [
+      invalid("metadata.resourceVersion", 0, "must be specified for an update"),
+    ]);
+  }
+}
+
+// Restores what this write may not change.
+function prepare(input: UpdateInput, draft: Draft, old: KubeObject): void {
+  const { resource, subresource } = input;
+  const { strategy } = resource;
+  const metadata = metadataOf(draft);
+  const oldMeta = old.metadata as ObjectMeta;
+  metadata["resourceVersion"] = oldMeta.resourceVersion;
+  restore(metadata, oldMeta, "generation");
+  if (input.rules !== undefined) input.rules.prepare(draft, old);
+  else if (subresource === "status") {
+    restoreForStatus(draft, old);
+    strategy.prepareForStatusUpdate?.(draft, old);
+  } else {
+    if (hasStatus(resource)) restore(draft, old as Draft, "status");
+    strategy.prepareForUpdate?.(draft, old);
+  }
+  metadata["uid"] ??= oldMeta.uid;
+  restore(metadata, oldMeta, "creationTimestamp");
+  restore(metadata, oldMeta, "deletionTimestamp");
+  if (metadata["deletionGracePeriodSeconds"] === undefined || oldMeta.deletionTimestamp === undefined) {
+    restore(metadata, oldMeta, "deletionGracePeriodSeconds");
+  }
+  delete metadata["selfLink"];
+  if (subresource === "" && hasGeneration(resource) && specChanged(draft, old as Draft)) {
+    metadata["generation"] = (oldMeta.generation ?? 0) + 1;
+  }
+}
+
+// A status write keeps everything but status and, as upstream, labels and annotations do not come along either for built-in kinds' specs.
+function restoreForStatus(draft: Draft, old: KubeObject): void {
+  const keep = new Set(["status", "metadata", "kind", "apiVersion"]);
+  for (const key of Object.keys(draft)) if (!keep.has(key)) delete draft[key];
+  for (const [key, value] of Object.entries(old)) if (!keep.has(key)) draft[key] = value;
+}
+
+/** True when status is an endpoint of its own. */
+export function hasStatus(resource: ServedResource): boolean {
+  return resource.strategy.hasStatus ?? resource.subresources.has("status");
+}
+
+function specChanged(draft: Draft, old: Draft): boolean {
+  const ignored = new Set(["metadata", "status", "kind", "apiVersion"]);
+  for (const key of new Set([...Object.keys(draft), ...Object.keys(old)])) {
+    if (!ignored.has(key) && !isDeepStrictEqual(draft[key], old[key])) return true;
+  }
+  return false;
+}
+
+function check(input: UpdateInput, object: KubeObject, old: KubeObject): void {
+  const { resource, subresource, context } = input;
+  const { strategy, facts } = resource;
+  const meta = object.metadata ?? {};
+  const errors: FieldError[] = [
+    ...validateMetadata(meta, { isNamespaced: facts.isNamespaced, nameRule: strategy.nameRule }),
+    ...validateMetadataUpdate(meta, old.metadata ?? {}),
+  ];
+  if (input.rules !== undefined) errors.push(...input.rules.validate(object, old));
+  else if (subresource === "status") errors.push(...(strategy.validateStatusUpdate?.(object, old) ?? []));
+  else errors.push(...((strategy.validateUpdate ?? strategy.validate)?.(object, old) ?? []));
+  if (errors.length > 0) {
+    throw invalidObject({ group: resource.group, kind: resource.kind, name: meta.name ?? input.name }, errors);
+  }
+  if (subresource === "" && strategy.warnings !== undefined) context.warnings.push(...strategy.warnings(object, old));
+}
+
+async function store(
+  registry: Registry,
+  input: UpdateInput,
+  state: { readonly existing: StoredObject; readonly draft: Draft },
+): Promise<UpdateOutput> {
+  const { resource, options } = input;
+  const { existing } = state;
+  const object = (await resource.conversion?.toStored(state.draft as KubeObject)) ?? (state.draft as KubeObject);
+  const storage = registry.storageOf(resource);
+  if (isFinished(object, existing.object)) {
+    if (options.dryRun) return { object: unstored(resource, object, existing.key), isCreated: false, isDeleted: true };
+    const gone = await storage.delete(existing);
+    registry.parts.hooks.get(resource.stored.groupResource)?.afterDelete?.(existing);
+    return { object: gone, isCreated: false, isDeleted: true };
+  }
+  const bytes = toStoredBytes(resource.stored, object);
+  // Nothing changed: no write, no new resourceVersion.
+  if (bytes.equals(existing.bytes)) return { object: existing, isCreated: false, isDeleted: false };
+  if (options.dryRun) return { object: unstored(resource, object, existing.key), isCreated: false, isDeleted: false };
+  return { object: await storage.update(existing, object, bytes), isCreated: false, isDeleted: false };
+}
+
+/** True when an update takes away the last thing that a deleted object waited for. A namespace waits for spec.finalizers, too. */
+function isFinished(object: KubeObject, existing: KubeObject): boolean {
+  const { deletionTimestamp, deletionGracePeriodSeconds } = existing.metadata ?? {};
+  if (deletionTimestamp === undefined || (object.metadata?.finalizers?.length ?? 0) > 0) return false;
+  const { spec } = object as { readonly spec?: { readonly finalizers?: readonly string[] } };
+  if (object.kind === "Namespace" && object.apiVersion === "v1" && (spec?.finalizers?.length ?? 0) > 0) return false;
+  return deletionGracePeriodSeconds === undefined || deletionGracePeriodSeconds === 0;
+}
+
+/** An object in the version that a request asks for. */
+export async function served(resource: ServedResource, stored: StoredObject): Promise<KubeObject> {
+  const { object } = stored;
+  if (resource.conversion !== undefined) return (await resource.conversion.fromStored([object]))[0] as KubeObject;
+  return resource.apiVersion === object.apiVersion ? object : { ...object, apiVersion: resource.apiVersion };
+}
+
+function restore(target: Draft, source: Readonly<Record<string, unknown>>, field: string): void {
+  if (source[field] === undefined) delete target[field];
+  else target[field] = source[field];
+}

@@ -1,0 +1,25 @@
+/**
+ * What some kinds must do in the same step as the write of their object, because two objects must never get the same: addresses and ports of Services. The store writes the operations of a
+ * hook and the object's own together or not at all.
+ */
+import type { Draft } from "#api/strategy.ts";
+import type { KubeObject } from "#apimachinery/meta.ts";
+import type { StoredObject } from "#apiserver/storage/stored-object.ts";
+
+/** What a hook has reserved for one write. */
+export type Reservation = {
+  /** The write is done. */
+  commit(): void;
+  /** The write did not happen: what was taken is free again. */
+  release(): void;
+};
+
+/** Beside-the-object work of one kind. All functions may throw StatusError to refuse. */
+export interface WriteHooks {
+  /** Before validation of a create; may fill in `draft`. */
+  beforeCreate?(draft: Draft, options: { readonly dryRun: boolean }): Promise<Reservation>;
+  /** Before validation of an update; may fill in `draft`. */
+  beforeUpdate?(draft: Draft, old: KubeObject, options: { readonly dryRun: boolean }): Promise<Reservation>;
+  /** After the object is gone. */
+  afterDelete?(object: StoredObject): void;
+}

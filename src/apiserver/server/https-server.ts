@@ -1,0 +1,171 @@
+/**
+ * The HTTPS server: HTTP/2 and HTTP/1.1 on one port, chosen by ALPN, client certificates asked for but not demanded. Settings are bounded on purpose; see the comments.
+ */
+import { randomUUID } from "node:crypto";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { createSecureServer, type Http2SecureServer, type ServerHttp2Session } from "node:http2";
+import type { AddressInfo } from "node:net";
+import type { Duplex } from "node:stream";
+import { StatusError } from "#apimachinery/status-error.ts";
+import type { ApiRequest, RequestContext } from "#apiserver/api-request.ts";
+import { type ChainParts, admit, asStatusError, runRequest } from "#apiserver/filters/chain.ts";
+import type { Connecters } from "./connecter.ts";
+import { CertificateReader } from "./credentials.ts";
+import type { Exchange } from "./exchange.ts";
+import { createHttp1Exchange, requestOf } from "./http1-exchange.ts";
+import { createHttp2Exchange } from "./http2-exchange.ts";
+import { type WriterParts, writeAnswer, writeError } from "./write-answer.ts";
+
+/** PEM. */
+export type ServingCertificate = { readonly certificate: string; readonly key: string };
+
+/** Where and with what to listen. */
+export type HttpsOptions = {
+  readonly host: string;
+  /** 0 takes a free one. */
+  readonly port: number;
+  readonly serving: ServingCertificate;
+  /** PEM of the authorities whose client certificates are verified. */
+  readonly clientCa: string;
+};
+
+/** What the server hands requests to. */
+export type HttpsParts = { readonly chain: ChainParts; readonly writer: WriterParts; readonly connecters: Connecters };
+
+// One stream beyond each of these would let one client hold the server's memory.
+const MAX_STREAMS = 250;
+const HEADER_BYTES = 1 << 20;
+// Node's default (10 MB) kills every stream of a connection when one list of 35 MB is read slowly.
+const SESSION_MEMORY_MB = 256;
+
+/** Listens for HTTPS requests. */
+export class HttpsServer {
+  readonly #parts: HttpsParts;
+  readonly #certificates = new CertificateReader();
+  readonly #sessions = new Set<ServerHttp2Session>();
+  readonly #sockets = new Set<Duplex>();
+  readonly #servers: Http2SecureServer[] = [];
+
+  constructor(parts: HttpsParts) {
+    this.#parts = parts;
+  }
+
+  /** Begins to listen; may be called for several addresses. Gives the port. */
+  async listen(options: HttpsOptions): Promise<number> {
+    const server = createSecureServer({
+      allowHTTP1: true,
+      cert: options.serving.certificate,
+      key: options.serving.key,
+      ca: options.clientCa,
+      requestCert: true,
+      rejectUnauthorized: false,
+      minVersion: "TLSv1.2",
+      maxSessionMemory: SESSION_MEMORY_MB,
+      settings: { maxConcurrentStreams: MAX_STREAMS, initialWindowSize: 1 << 20, maxHeaderListSize: HEADER_BYTES },
+      maxHeaderSize: HEADER_BYTES,
+    } as Parameters<typeof createSecureServer>[0]);
+    this.#attach(server);
+    await new Promise<void>((resolve, reject) => {
+      server.once("error", reject);
+      server.listen(options.port, options.host, () => resolve());
+    });
+    this.#servers.push(server);
+    return (server.address() as AddressInfo).port;
+  }
+
+  /** Replaces the serving certificate for new connections. */
+  renew(serving: ServingCertificate, clientCa: string): void {
+    for (const server of this.#servers) {
+      server.setSecureContext({ cert: serving.certificate, key: serving.key, ca: clientCa });
+    }
+  }
+
+  /** Stops listening and cuts all connections. */
+  async close(): Promise<void> {
+    const closed = this.#servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve())));
+    for (const session of this.#sessions) session.destroy();
+    for (const socket of this.#sockets) socket.destroy();
+    await Promise.all(closed);
+    this.#servers.length = 0;
+  }
+
+  #attach(server: Http2SecureServer): void {
+    server.on("request", (message: unknown, response: unknown) =>
+      this.#serve(createHttp1Exchange(message as IncomingMessage, response as ServerResponse, this.#certificates)),
+    );
+    // The listener above has made Node add its compatibility layer for HTTP/2: take it away, for HTTP/1.1 it is not needed.
+    server.removeAllListeners("stream");
+    server.on("stream", (stream, headers) => this.#serve(createHttp2Exchange(stream, headers, this.#certificates)));
+    server.on("session", (session) => {
+      this.#sessions.add(session);
+      session.once("close", () => this.#sessions.delete(session));
+      session.on("error", () => {});
+    });
+    server.on("secureConnection", (socket) => {
+      this.#sockets.add(socket);
+      socket.setNoDelay(true);
+      socket.once("close", () => this.#sockets.delete(socket));
+      socket.on("error", () => {});
+    });
+    server.on(
+      "upgrade",
+      (message: IncomingMessage, socket: Duplex, head: Buffer) => void this.#upgrade({ message, socket, head }),
+    );
+    server.on("tlsClientError", () => {});
+    server.on("sessionError", () => {});
+  }
+
+  #serve(exchange: Exchange): void {
+    void this.#handle(exchange).catch(() => exchange.abort());
+  }
+
+  async #handle(exchange: Exchange): Promise<void> {
+    const auditId = auditIdOf(exchange.request);
+    try {
+      const connecter = this.#parts.connecters.find(exchange.request);
+      if (connecter !== undefined) {
+        const context = await admit(this.#parts.chain, exchange.request);
+        return await connecter.serve({ type: "http", exchange, context });
+      }
+      const answer = await runRequest(this.#parts.chain, exchange.request);
+      await writeAnswer(this.#parts.writer, exchange, { ...answer, auditId });
+    } catch (error) {
+      const status = asStatusError(this.#parts.chain.logger, error, exchange.request);
+      writeError(this.#parts.writer, exchange, status, auditId);
+    }
+  }
+
+  async #upgrade(upgrade: {
+    readonly message: IncomingMessage;
+    readonly socket: Duplex;
+    readonly head: Buffer;
+  }): Promise<void> {
+    const { message, socket } = upgrade;
+    socket.on("error", () => {});
+    const request = requestOf(message, this.#certificates);
+    try {
+      const connecter = this.#parts.connecters.find(request);
+      const context: RequestContext = await admit(this.#parts.chain, request);
+      if (connecter === undefined) throw noUpgrade();
+      await connecter.serve({ type: "upgrade", ...upgrade, context });
+    } catch (error) {
+      refuseUpgrade(socket, asStatusError(this.#parts.chain.logger, error, request));
+    }
+  }
+}
+
+// The client's own id is kept, when it is one that can be logged.
+function auditIdOf(request: ApiRequest): string {
+  const given = request.headers["audit-id"];
+  return typeof given === "string" && /^[\x21-\x7e]{1,64}$/.test(given) ? given : randomUUID();
+}
+
+function noUpgrade(): StatusError {
+  return new StatusError({ reason: "BadRequest", code: 400, message: "this resource cannot be upgraded to a stream" });
+}
+
+function refuseUpgrade(socket: Duplex, error: StatusError): void {
+  const body = JSON.stringify(error.toStatus());
+  const head = `HTTP/1.1 ${error.code} ${error.reason}\r\ncontent-type: application/json\r\nconnection: close\r\n`;
+  socket.end(`${head}content-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`);
+}

@@ -1,0 +1,132 @@
+/**
+ * One object at one revision: the bytes that the store holds, and everything that is made of them when first asked for. The bytes are JSON without the resourceVersion, which
+ * is known only after the write; it is spliced in behind `"metadata":{` whenever the object goes out.
+ */
+import { deepFreeze } from "#apimachinery/freeze.ts";
+import type { KubeObject } from "#apimachinery/meta.ts";
+import type { StoredResource } from "./stored-resource.ts";
+
+const none: Readonly<Record<string, string>> = Object.freeze({});
+
+/** `"resourceVersion":"…",` with the longest number there is. */
+const MAX_VERSION_LENGTH = 40;
+
+/** An object as the store holds it. Never changes. */
+export class StoredObject {
+  readonly resource: StoredResource;
+  readonly key: string;
+  /** The object's resourceVersion. */
+  readonly revision: number;
+  /** Plain JSON (never encrypted) without resourceVersion; begins with the resource's head. */
+  readonly bytes: Buffer;
+  /** What the bytes were made from, until {@link object} is made of it. */
+  #parsed: KubeObject | undefined;
+  #object: KubeObject | undefined;
+  #encodings: Map<string, Buffer> | undefined;
+  #labels: Readonly<Record<string, string>> | undefined;
+  #fields: Readonly<Record<string, string>> | undefined;
+
+  /** `parsed` is the object that `bytes` were made from, when it is at hand; it may lack the resourceVersion. */
+  constructor(
+    resource: StoredResource,
+    init: {
+      readonly key: string;
+      readonly revision: number;
+      readonly bytes: Uint8Array;
+      readonly parsed?: KubeObject | undefined;
+    },
+  ) {
+    this.resource = resource;
+    this.key = init.key;
+    this.revision = init.revision;
+    const { bytes } = init;
+    this.bytes = Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.#parsed = init.parsed;
+  }
+
+  get namespace(): string {
+    const { prefix, isNamespaced } = this.resource;
+    return isNamespaced ? this.key.slice(prefix.length, this.key.indexOf("/", prefix.length)) : "";
+  }
+
+  get name(): string {
+    return this.key.slice(this.key.lastIndexOf("/") + 1);
+  }
+
+  /** The parsed object in the version it is stored in, deeply frozen, with its resourceVersion. */
+  get object(): KubeObject {
+    if (this.#object === undefined) {
+      this.#object = withRevision(this.#parsed ?? (JSON.parse(this.bytes.toString()) as KubeObject), this.revision);
+      this.#parsed = undefined;
+    }
+    return this.#object;
+  }
+
+  get labels(): Readonly<Record<string, string>> {
+    this.#labels ??= this.object.metadata?.labels ?? none;
+    return this.#labels;
+  }
+
+  /** Fields for selectors: metadata.name, metadata.namespace and the kind's own. */
+  get fields(): Readonly<Record<string, string>> {
+    this.#fields ??= Object.assign(
+      Object.create(null) as Record<string, string>,
+      this.resource.selectableFields(this.object),
+      { "metadata.name": this.name, "metadata.namespace": this.namespace },
+    );
+    return this.#fields;
+  }
+
+  /** The object's JSON with its resourceVersion; `head` is of the version that is asked for. */
+  toJson(head: Buffer = this.resource.head): Buffer {
+    const json = Buffer.allocUnsafe(this.maxJsonLength(head));
+    return json.subarray(0, this.writeJson(json, 0, head));
+  }
+
+  /** Room that {@link writeJson} needs, at most. */
+  maxJsonLength(head: Buffer): number {
+    return head.length + this.bytes.length - this.resource.head.length + MAX_VERSION_LENGTH;
+  }
+
+  /** Writes the object's JSON into `target` and gives the offset behind it. */
+  writeJson(target: Buffer, offset: number, head: Buffer): number {
+    target.set(head, offset);
+    let at = offset + head.length;
+    // A dry run's object has no revision.
+    if (this.revision > 0) at += target.write(`"resourceVersion":"${this.revision}",`, at, "latin1");
+    return at + this.bytes.copy(target, at, this.resource.head.length);
+  }
+
+  /** What `make` gave when it was first asked for under this name: another encoding of the object. */
+  cached(name: string, make: () => Buffer): Buffer {
+    this.#encodings ??= new Map();
+    const there = this.#encodings.get(name);
+    if (there !== undefined) return there;
+    const made = make();
+    this.#encodings.set(name, made);
+    return made;
+  }
+
+  /** The same state under the revision at which it was deleted (or left a selector), as watch events show it. */
+  atRevision(revision: number): StoredObject {
+    return new StoredObject(this.resource, {
+      key: this.key,
+      revision,
+      bytes: this.bytes,
+      parsed: this.#object ?? this.#parsed,
+    });
+  }
+}
+
+/** An object as it is stored: kind, apiVersion and metadata first, no resourceVersion. */
+export function toStoredBytes(resource: StoredResource, object: KubeObject): Buffer {
+  const { kind: _kind, apiVersion: _apiVersion, metadata = {}, ...rest } = object;
+  const { resourceVersion: _resourceVersion, ...meta } = metadata;
+  return Buffer.from(JSON.stringify({ kind: resource.kind, apiVersion: resource.apiVersion, metadata: meta, ...rest }));
+}
+
+function withRevision(object: KubeObject, revision: number): KubeObject {
+  if (revision === 0) return deepFreeze(object);
+  const resourceVersion = String(revision);
+  return deepFreeze({ ...object, metadata: { ...object.metadata, resourceVersion } });
+}

@@ -1,0 +1,152 @@
+/**
+ * The store's content in memory, a {@link ResourceCache} per resource, fed by one watch on the store, so that all resources stand at the same revision. A resource is read in when it is
+ * first asked for. Reads wait until the cache has seen the store's newest revision: they are never older than any write that was acknowledged before.
+ */
+import type { Logger } from "#component-base/logger.ts";
+import type { Store, StoreEvent, StoreWatcher } from "#store/store.ts";
+import type { ObjectCodec } from "#apiserver/storage/object-codec.ts";
+import { REGISTRY_PREFIX, type StoredResource } from "#apiserver/storage/stored-resource.ts";
+import type { StoredObject } from "#apiserver/storage/stored-object.ts";
+import { ResourceCache } from "./resource-cache.ts";
+
+type Waiter = { readonly revision: number; readonly resolve: () => void; readonly reject: (error: Error) => void };
+type Loading = { readonly events: StoreEvent[]; readonly done: Promise<ResourceCache> };
+
+/** All resources' caches. */
+export class WatchCache {
+  readonly #store: Store;
+  readonly #codec: ObjectCodec;
+  readonly #logger: Logger;
+  readonly #caches = new Map<string, ResourceCache>();
+  readonly #loading = new Map<string, Loading>();
+  #waiters: Waiter[] = [];
+  #revision = 0;
+  #stopWatch: (() => void) | undefined;
+  #failure: Error | undefined;
+
+  constructor(options: { readonly store: Store; readonly codec: ObjectCodec; readonly logger: Logger }) {
+    this.#store = options.store;
+    this.#codec = options.codec;
+    this.#logger = options.logger;
+  }
+
+  /** The revision that all caches stand at. */
+  get revision(): number {
+    return this.#revision;
+  }
+
+  /** Begins to follow the store. */
+  async start(): Promise<void> {
+    this.#revision = this.#store.currentRevision();
+    const watcher: StoreWatcher = {
+      onEvents: (events, revision) => this.#onEvents(events, revision),
+      onEnd: (error) => this.#onEnd(error),
+    };
+    this.#stopWatch = await this.#store.watch({ prefix: REGISTRY_PREFIX, afterRevision: this.#revision }, watcher);
+  }
+
+  stop(): void {
+    this.#stopWatch?.();
+    this.#onEnd(new Error("the watch cache was stopped"));
+  }
+
+  /** The resource's cache, at least as new as every write acknowledged so far. Gives it at once where it can. */
+  fresh(resource: StoredResource): ResourceCache | Promise<ResourceCache> {
+    const cache = this.#caches.get(resource.prefix);
+    const newest = this.#store.currentRevision();
+    if (cache !== undefined && this.#revision >= newest) return cache;
+    return this.#freshLater(resource, newest);
+  }
+
+  /** Resolves when the cache has seen `revision`. Rejects when it no longer follows the store. */
+  waitFor(revision: number): Promise<void> {
+    if (this.#failure !== undefined) return Promise.reject(this.#failure);
+    if (this.#revision >= revision) return Promise.resolve();
+    return new Promise((resolve, reject) => this.#waiters.push({ revision, resolve, reject }));
+  }
+
+  /** The object that a store's entry holds; used by reads of the past as well. */
+  decode(resource: StoredResource, entry: { key: string; modRevision: number; value: Uint8Array }): StoredObject {
+    return this.#codec.decode(resource, { key: entry.key, revision: entry.modRevision, value: entry.value });
+  }
+
+  /** Forgets a resource that is no longer served; its watches end. */
+  forget(resource: StoredResource): void {
+    this.#caches.get(resource.prefix)?.endWatches();
+    this.#caches.delete(resource.prefix);
+  }
+
+  /** Drops what only compacted revisions need. */
+  dropBefore(revision: number): void {
+    for (const cache of this.#caches.values()) cache.dropSnapshotsBefore(revision);
+  }
+
+  async #freshLater(resource: StoredResource, revision: number): Promise<ResourceCache> {
+    const cache = this.#caches.get(resource.prefix) ?? (await this.#load(resource));
+    await this.waitFor(revision);
+    return cache;
+  }
+
+  #load(resource: StoredResource): Promise<ResourceCache> {
+    const loading = this.#loading.get(resource.prefix);
+    if (loading !== undefined) return loading.done;
+    const events: StoreEvent[] = [];
+    const done = this.#read(resource, events).finally(() => this.#loading.delete(resource.prefix));
+    this.#loading.set(resource.prefix, { events, done });
+    return done;
+  }
+
+  // Events that arrive while the range is read are kept, and applied when they are newer than what was read.
+  async #read(resource: StoredResource, events: StoreEvent[]): Promise<ResourceCache> {
+    const { entries, revision } = await this.#store.range({ prefix: resource.prefix });
+    const cache = new ResourceCache(
+      resource,
+      revision,
+      entries.map((entry) => this.decode(resource, entry)),
+    );
+    for (const event of events) if (event.revision > revision) this.#apply(cache, event);
+    this.#caches.set(resource.prefix, cache);
+    // What was read may be newer than what the watch has brought so far.
+    await this.waitFor(revision);
+    return cache;
+  }
+
+  #onEvents(events: readonly StoreEvent[], revision: number): void {
+    for (const event of events) {
+      const end = event.key.indexOf("/", REGISTRY_PREFIX.length) + 1;
+      const prefix = event.key.slice(0, end);
+      const cache = this.#caches.get(prefix);
+      if (cache !== undefined) this.#apply(cache, event);
+      else this.#loading.get(prefix)?.events.push(event);
+    }
+    if (revision > this.#revision) this.#revision = revision;
+    if (this.#waiters.length > 0) this.#wake();
+  }
+
+  #apply(cache: ResourceCache, event: StoreEvent): void {
+    const { key, revision, value } = event;
+    const there = cache.get(key);
+    if (there !== undefined && there.revision >= revision) return;
+    try {
+      const current = event.type === "put" ? this.#codec.decode(cache.resource, { key, revision, value }) : undefined;
+      cache.apply({ key, revision, current });
+    } catch (error) {
+      this.#logger.error("Could not read an object of the store", { key, revision, error });
+    }
+  }
+
+  #wake(): void {
+    const due = this.#waiters.filter((waiter) => waiter.revision <= this.#revision);
+    this.#waiters = this.#waiters.filter((waiter) => waiter.revision > this.#revision);
+    for (const waiter of due) waiter.resolve();
+  }
+
+  #onEnd(error: Error): void {
+    if (this.#failure !== undefined) return;
+    this.#failure = error;
+    for (const cache of this.#caches.values()) cache.endWatches();
+    const waiters = this.#waiters;
+    this.#waiters = [];
+    for (const waiter of waiters) waiter.reject(error);
+  }
+}
