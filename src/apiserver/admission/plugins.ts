@@ -1,0 +1,73 @@
+/**
+ * The table of admission plugins, in upstream's order. What upstream has on by default and is not here: webhooks and policies, which the API server joins by itself.
+ */
+import type { AdmissionPlugin } from "#apiserver/admission.ts";
+import { EscalationCheck } from "#apiserver/authorization/escalation.ts";
+import type { RbacAuthorizer } from "#apiserver/authorization/rbac-authorizer.ts";
+import type { RbacIndex } from "#apiserver/authorization/rbac-index.ts";
+import type { Authorizer } from "#apiserver/request.ts";
+import type { KubeObject } from "#apimachinery/meta.ts";
+import type { Client } from "#client/client.ts";
+import type { InformerFactory } from "#client/informer-factory.ts";
+import type { Informer } from "#client/informer.ts";
+import type { Clock } from "#component-base/clock.ts";
+import {
+  CertificateApprovalPlugin,
+  CertificateSigningPlugin,
+  CertificateSubjectRestrictionPlugin,
+} from "./certificates.ts";
+import { DefaultStorageClassPlugin } from "./default-storage-class.ts";
+import { DefaultTolerationSecondsPlugin } from "./default-toleration-seconds.ts";
+import { LimitRangerPlugin } from "./limit-ranger.ts";
+import { NamespaceLifecyclePlugin } from "./namespace-lifecycle.ts";
+import { NodeRestrictionPlugin } from "./node-restriction.ts";
+import { PriorityPlugin } from "./priority.ts";
+import { RuntimeClassPlugin } from "./runtime-class.ts";
+import { ServiceAccountPlugin } from "./service-account.ts";
+import { StorageObjectInUseProtectionPlugin } from "./storage-object-in-use-protection.ts";
+import { TaintNodesByConditionPlugin } from "./taint-nodes-by-condition.ts";
+
+export type AdmissionPluginOptions = {
+  /** In-process, as system:masters. */
+  readonly client: Client;
+  readonly informers: InformerFactory;
+  readonly authorizer: Authorizer;
+  readonly rbac: RbacAuthorizer;
+  readonly rbacIndex: RbacIndex;
+  readonly clock: Clock;
+};
+
+/** All plugins. The informers that they need are asked for at once, so that they start with the factory. */
+export function createAdmissionPlugins(options: AdmissionPluginOptions): readonly AdmissionPlugin[] {
+  const { client, clock, authorizer, rbac, rbacIndex } = options;
+  const core = <T extends KubeObject>(resource: string) => follow<T>(options.informers, "", resource);
+  const storage = <T extends KubeObject>(resource: string) => follow<T>(options.informers, "storage.k8s.io", resource);
+  return [
+    new NamespaceLifecyclePlugin({ client, clock, namespaces: core("namespaces") }),
+    new LimitRangerPlugin(core("limitranges")),
+    new ServiceAccountPlugin({ client, clock, serviceAccounts: core("serviceaccounts") }),
+    new NodeRestrictionPlugin({
+      client,
+      authorizer,
+      pods: core("pods"),
+      nodes: core("nodes"),
+      persistentVolumeClaims: core("persistentvolumeclaims"),
+      persistentVolumes: core("persistentvolumes"),
+      csiDrivers: storage("csidrivers"),
+    }),
+    new TaintNodesByConditionPlugin(),
+    new PriorityPlugin({ client, priorityClasses: follow(options.informers, "scheduling.k8s.io", "priorityclasses") }),
+    new DefaultTolerationSecondsPlugin(),
+    new DefaultStorageClassPlugin(storage("storageclasses")),
+    new StorageObjectInUseProtectionPlugin(),
+    new RuntimeClassPlugin({ client, runtimeClasses: follow(options.informers, "node.k8s.io", "runtimeclasses") }),
+    new CertificateApprovalPlugin(authorizer),
+    new CertificateSigningPlugin(authorizer),
+    new CertificateSubjectRestrictionPlugin(),
+    new EscalationCheck({ index: rbacIndex, rbac, authorizer }),
+  ];
+}
+
+function follow<T extends KubeObject>(informers: InformerFactory, group: string, resource: string): Informer<T> {
+  return informers.informer<T>({ resource: { group, version: "v1", resource } });
+}
