@@ -5,6 +5,8 @@ import type { ControllerContext, NamedController } from "./common/context.ts";
 import { createDeploymentController } from "./deployment/deployment-controller.ts";
 import { createEndpointsController } from "./endpointslice/endpoints-controller.ts";
 import { createEndpointSliceController } from "./endpointslice/endpointslice-controller.ts";
+import { createGarbageCollector } from "./garbagecollector/garbage-collector.ts";
+import { createNamespaceController } from "./namespace/namespace-controller.ts";
 import { createReplicaSetController } from "./replicaset/replicaset-controller.ts";
 import { createReplicationControllerController } from "./replicaset/replicationcontroller.ts";
 import { createRootCaPublisher } from "./rootcacertpublisher/rootca-publisher.ts";
@@ -24,7 +26,10 @@ export function createControllers(options: ControllersOptions): readonly NamedCo
     createReplicationControllerController(options),
     createEndpointSliceController(options),
     createEndpointsController(options),
+    createNamespaceController(options),
     createServiceAccountController(options),
     createRootCaPublisher(options, options.rootCa),
+    // Last: it shares the informers of those before it instead of opening its own.
+    createGarbageCollector(options),
   ];
 }
