@@ -1,5 +1,5 @@
 /**
- * PATCH of an object or of its status: JSON patch, merge patch, strategic merge patch, server-side apply. The patch is applied to the newest state, and again when somebody else wrote in
+ * PATCH of an object or of its status: JSON patch, merge patch, strategic merge patch; server-side apply goes on in apply.ts. The patch is applied to the newest state, and again when somebody else wrote in
  * between and the patch names no resourceVersion.
  */
 import type { JsonObject } from "#apimachinery/json.ts";
@@ -15,6 +15,7 @@ import { subjectOf } from "#apiserver/registry/errors.ts";
 import type { ServedResource } from "#apiserver/registry/served-resource.ts";
 import { updateObject } from "#apiserver/registry/update.ts";
 import { updateRules } from "#apiserver/registry/update-rules.ts";
+import { handleApply } from "./apply.ts";
 import { type HandlerParts, readValue } from "./handler-parts.ts";
 import { conform } from "./object-body.ts";
 import { parseWriteOptions } from "./write-options.ts";
@@ -33,6 +34,7 @@ export async function handlePatch(
   const mediaType = mediaTypeOf(typeof contentType === "string" ? contentType : "");
   const accepted = [JSON_PATCH, MERGE_PATCH, ...(resource.isCustom ? [] : [STRATEGIC_PATCH]), APPLY_PATCH];
   if (!accepted.includes(mediaType)) throw unsupportedMediaType(mediaType, accepted);
+  if (mediaType === APPLY_PATCH) return handleApply(parts, resource, context);
   const options = parseWriteOptions(context.request.query, "PatchOptions");
   const patch = await readValue(parts, context);
   const { namespace, name, subresource } = context.info;

@@ -1,7 +1,14 @@
 /**
  * Options of writes, from the query: dryRun, fieldManager, fieldValidation. Checked as upstream's CreateOptions, UpdateOptions and PatchOptions.
  */
-import { type FieldError, invalid, invalidObject, notSupported } from "#apimachinery/field-error.ts";
+import {
+  type FieldError,
+  forbiddenField,
+  invalid,
+  invalidObject,
+  notSupported,
+  required,
+} from "#apimachinery/field-error.ts";
 import type { Query } from "#apiserver/api-request.ts";
 
 export type FieldValidation = "Ignore" | "Warn" | "Strict";
@@ -12,17 +19,19 @@ export type WriteOptions = {
   /** "" when unset. */
   readonly fieldManager: string;
   readonly fieldValidation: FieldValidation;
+  /** Server-side apply only: take over what others own. */
+  readonly force: boolean;
 };
 
 const MAX_MANAGER_LENGTH = 128;
-const defaults: WriteOptions = { dryRun: false, fieldManager: "", fieldValidation: "Warn" };
+const defaults: WriteOptions = { dryRun: false, fieldManager: "", fieldValidation: "Warn", force: false };
 
-/** Reads the options. `kind` names them in errors: "CreateOptions". Throws Invalid. */
+/** Reads the options. `kind` names them in errors: "CreateOptions"; "ApplyOptions" are PatchOptions of server-side apply. Throws Invalid. */
 export function parseWriteOptions(
   query: Query,
-  kind: "CreateOptions" | "UpdateOptions" | "PatchOptions",
+  kind: "CreateOptions" | "UpdateOptions" | "PatchOptions" | "ApplyOptions",
 ): WriteOptions {
-  if (query.isEmpty) return defaults;
+  if (query.isEmpty && kind !== "ApplyOptions") return defaults;
   const errors: FieldError[] = [];
   const dryRun = query.getAll("dryRun").filter((value) => value !== "");
   errors.push(...dryRunErrors(dryRun));
@@ -32,8 +41,24 @@ export function parseWriteOptions(
   if (!["Ignore", "Warn", "Strict"].includes(fieldValidation)) {
     errors.push(notSupported("fieldValidation", fieldValidation, ["Ignore", "Warn", "Strict", ""]));
   }
-  if (errors.length > 0) throw invalidObject({ group: "meta.k8s.io", kind, name: "" }, errors);
-  return { dryRun: dryRun.length > 0, fieldManager, fieldValidation: fieldValidation as FieldValidation };
+  const force = query.get("force") ?? "";
+  if (kind === "ApplyOptions" && fieldManager === "") {
+    errors.push(required("fieldManager", "is required for apply patch"));
+  }
+  if (kind === "PatchOptions" && force !== "") {
+    errors.push(forbiddenField("force", "may not be specified for non-apply patch"));
+  }
+  if (errors.length > 0) {
+    const shown = kind === "ApplyOptions" ? "PatchOptions" : kind;
+    throw invalidObject({ group: "meta.k8s.io", kind: shown, name: "" }, errors);
+  }
+  const isForced = force !== "" && force !== "0" && force.toLowerCase() !== "false" && force !== "f" && force !== "F";
+  return {
+    dryRun: dryRun.length > 0,
+    fieldManager,
+    fieldValidation: fieldValidation as FieldValidation,
+    force: isForced,
+  };
 }
 
 /** What is wrong with a dryRun option: only "All" is known. */

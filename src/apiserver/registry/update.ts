@@ -4,6 +4,7 @@
  */
 import { isDeepStrictEqual } from "node:util";
 import { type FieldError, invalid, invalidObject } from "#apimachinery/field-error.ts";
+import { jsonEqual } from "#apimachinery/json.ts";
 import type { KubeObject, ObjectMeta } from "#apimachinery/meta.ts";
 import { badRequest, conflict, notFound } from "#apimachinery/status-error.ts";
 import type { Draft } from "#api/strategy.ts";
@@ -219,9 +220,15 @@ async function store(
   }
   const bytes = toStoredBytes(resource.stored, object);
   // Nothing changed: no write, no new resourceVersion.
-  if (bytes.equals(existing.bytes)) return { object: existing, isCreated: false, isDeleted: false };
+  if (bytes.equals(existing.bytes) || isSame(object, existing.object))
+    return { object: existing, isCreated: false, isDeleted: false };
   if (options.dryRun) return { object: unstored(resource, object, existing.key), isCreated: false, isDeleted: false };
   return { object: await storage.update(existing, object, bytes), isCreated: false, isDeleted: false };
+}
+
+/** Fields may stand in another order than they were stored in. */
+function isSame(object: KubeObject, existing: KubeObject): boolean {
+  return jsonEqual({ ...object, apiVersion: existing.apiVersion }, existing);
 }
 
 /** True when an update takes away the last thing that a deleted object waited for. A namespace waits for spec.finalizers, too. */
