@@ -22,6 +22,16 @@ export type TableColumn = {
 export type TablePrinter = {
   readonly columns: readonly TableColumn[];
   readonly row: (object: Draft, now: number) => readonly (string | number | boolean | null)[];
+  /** What the row says of the object beside its cells: pods that are over are Completed. */
+  readonly conditions?: (object: Draft) => readonly TableRowCondition[];
+};
+
+/** One entry of a row's `conditions`. */
+export type TableRowCondition = {
+  readonly type: "Completed";
+  readonly status: "True";
+  readonly reason: string;
+  readonly message: string;
 };
 
 /** What a kind adds. Everything is optional. Functions are pure: same object, same answer; nothing but `draft` is changed. */
