@@ -3,6 +3,7 @@
  */
 import { ProtobufCodec } from "#apimachinery/codecs/protobuf-codec.ts";
 import type { KindFacts } from "#api/kind-facts.ts";
+import type { KubeObject } from "#apimachinery/meta.ts";
 import type { Client } from "#client/client.ts";
 import { createClient } from "#client/rest-client.ts";
 import type { Transport } from "#client/transport.ts";
@@ -17,30 +18,52 @@ import { createBuiltInTable, type FindStrategy } from "./built-in-resources.ts";
 import { type Answer, type ChainParts, runRequest } from "./filters/chain.ts";
 import { InFlight } from "./filters/in-flight.ts";
 import { dispatch } from "./handlers/dispatch.ts";
-import type { HandlerParts } from "./handlers/handler-parts.ts";
+import { virtualHandler } from "./handlers/virtual.ts";
+import type { VirtualResource } from "./virtual-resources/virtual-resource.ts";
+import type { HandlerParts, SubresourceHandler } from "./handlers/handler-parts.ts";
 import { createInProcessTransport } from "./in-process-transport.ts";
 import { createHealthHandler, type HealthCheck } from "./other/health.ts";
+import { createDiscoveryHandler } from "./other/discovery-handler.ts";
+import { createOpenApiHandler } from "./other/openapi-handler.ts";
 import { handleNonResource, type NonResourceHandler } from "./other/non-resource.ts";
 import { createVersionHandler } from "./other/version.ts";
 import { Registry } from "./registry/registry.ts";
 import type { ResourceTable } from "./registry/served-resource.ts";
-import type { SubresourceHandler } from "./registry/subresource.ts";
 import type { WriteHooks } from "./registry/write-hooks.ts";
-import type { Authenticator, Authorizer, User } from "./request.ts";
+import type { Authenticator, Authorizer, Credentials, User } from "./request.ts";
 import { type Connecter, Connecters } from "./server/connecter.ts";
 import { HttpsServer, type ServingCertificate } from "./server/https-server.ts";
 import { WatchWriters } from "./server/watch-writer.ts";
 import { ObjectCodec, type ValueTransformer } from "./storage/object-codec.ts";
 import { WatchCache } from "./watch-cache/watch-cache.ts";
 
+/** Authentication, authorization, admission, and what answers from them. */
+export type Access = {
+  readonly authenticator: Authenticator;
+  readonly authorizer: Authorizer;
+  readonly admission: readonly AdmissionPlugin[];
+  /** Reviews and tokens, by "GROUP/RESOURCE" or "GROUP/RESOURCE/SUBRESOURCE". */
+  readonly virtualResources?: ReadonlyMap<string, VirtualResource>;
+  readonly nonResourceHandlers?: readonly NonResourceHandler[];
+  /** Started when the bootstrap objects are there, before the server is ready. */
+  readonly service?: Service;
+};
+
+/** What parts inside the server see of it. */
+export type Loopback = {
+  /** In-process, as system:masters. */
+  readonly client: Client;
+  /** An object of the core group out of the watch cache; cheaper than the client. */
+  readonly findObject: (resource: string, namespace: string, name: string) => Promise<KubeObject | undefined>;
+};
+
 /** How the server is to be. Plain data and parts; nothing is read from the environment. */
 export type ApiServerOptions = {
   readonly store: Store;
   readonly kindFacts: KindFacts;
   readonly findStrategy: FindStrategy;
-  readonly authenticator: Authenticator;
-  readonly authorizer: Authorizer;
-  readonly admission: readonly AdmissionPlugin[];
+  /** Who may do what. A function gets a client of this very server, for parts that look things up through it. */
+  readonly access: Access | ((loopback: Loopback) => Access);
   readonly clock: Clock;
   readonly logger: Logger;
   /** Where to listen; absent: in-process only. Port 0 takes a free one. */
@@ -78,24 +101,26 @@ export class ApiServer implements Service {
   readonly #options: ApiServerOptions;
   readonly #https: HttpsServer;
   readonly #watches: WatchWriters;
+  readonly #access: Access;
   readonly #stopping = new AbortController();
   #port = 0;
   #isReady = false;
 
   constructor(options: ApiServerOptions) {
-    const { store, kindFacts, clock, logger, authorizer } = options;
+    const { store, kindFacts, clock, logger } = options;
     const protobuf = new ProtobufCodec();
     const codec = new ObjectCodec(options.encryption);
     this.#options = options;
     this.table = createBuiltInTable(kindFacts, options.findStrategy);
+    const access = new LateAccess();
     this.registry = new Registry({
       table: this.table,
       store,
       cache: new WatchCache({ store, codec, logger }),
       codec,
       kindFacts,
-      admission: options.admission,
-      authorizer,
+      admission: access.admission,
+      authorizer: access,
       clock,
       logger,
       hooks: options.hooks ?? new Map(),
@@ -103,23 +128,29 @@ export class ApiServer implements Service {
     const handlerParts: HandlerParts = {
       registry: this.registry,
       decoder: { kindFacts, protobuf },
-      subresources: options.subresources ?? new Map(),
+      subresources: access.subresources,
     };
-    const others = [
-      createHealthHandler([...this.#healthChecks(), ...(options.healthChecks ?? [])]),
-      createVersionHandler(),
-      ...(options.nonResourceHandlers ?? []),
-    ];
     const limits = options.maxInFlight ?? { reads: 400, writes: 200 };
     this.chain = {
-      authenticator: options.authenticator,
-      authorizer,
+      authenticator: access,
+      authorizer: access,
       inFlight: new InFlight({ maxReads: limits.reads, maxWrites: limits.writes }),
       clock,
       logger,
       handleResource: (context) => dispatch(handlerParts, context),
-      handleOther: (context) => handleNonResource(others, context),
+      handleOther: (context) => handleNonResource(access.nonResourceHandlers, context),
     };
+    access.others.push(
+      createHealthHandler([...this.#healthChecks(), ...(options.healthChecks ?? [])]),
+      createVersionHandler(),
+      createDiscoveryHandler(this.table, () => `${options.https?.addresses[0] ?? "127.0.0.1"}:${this.#port}`),
+      createOpenApiHandler(this.table, kindFacts),
+      ...(options.nonResourceHandlers ?? []),
+    );
+    const { access: given } = options;
+    const loopback: Loopback = { client: this.client(loopbackUser), findObject: (...name) => this.#find(...name) };
+    this.#access = typeof given === "function" ? given(loopback) : given;
+    access.fill(this.#access, options.subresources ?? new Map());
     this.#watches = new WatchWriters(clock);
     this.#https = new HttpsServer({
       chain: this.chain,
@@ -143,6 +174,7 @@ export class ApiServer implements Service {
       this.#port = await this.#https.listen({ ...https, host, port: this.#port === 0 ? https.port : this.#port });
     }
     await ensureBootstrapObjects(this.client(loopbackUser));
+    await this.#access.service?.start(signal);
     this.#isReady = true;
     void this.#compactForever(this.#stopping.signal);
   }
@@ -151,6 +183,7 @@ export class ApiServer implements Service {
   async stop(): Promise<void> {
     this.#isReady = false;
     this.#stopping.abort();
+    await this.#access.service?.stop();
     this.#watches.stop();
     await this.#https.close();
     this.registry.parts.cache.stop();
@@ -169,6 +202,10 @@ export class ApiServer implements Service {
   /** A client of this server, as a user. */
   client(user: User, userAgent?: string): Client {
     return createClient(this.transport(user, userAgent));
+  }
+
+  async #find(resource: string, namespace: string, name: string): Promise<KubeObject | undefined> {
+    return (await this.registry.storageOf(this.registry.core(resource)).find(namespace, name))?.object;
   }
 
   #healthChecks(): readonly HealthCheck[] {
@@ -204,6 +241,39 @@ export class ApiServer implements Service {
         if (!signal.aborted) logger.warn("Failed to compact the store", { error });
       }
     }
+  }
+}
+
+/** The access parts, which are made with a client of the server that needs them: empty at first. */
+class LateAccess implements Authenticator, Authorizer {
+  readonly admission: AdmissionPlugin[] = [];
+  readonly others: NonResourceHandler[] = [];
+  readonly subresources = new Map<string, SubresourceHandler>();
+  #access: Access | undefined;
+
+  get nonResourceHandlers(): readonly NonResourceHandler[] {
+    return this.others;
+  }
+
+  fill(access: Access, subresources: ReadonlyMap<string, SubresourceHandler>): void {
+    this.#access = access;
+    this.admission.push(...access.admission);
+    this.others.push(...(access.nonResourceHandlers ?? []));
+    for (const [key, compute] of access.virtualResources ?? []) this.subresources.set(key, virtualHandler(compute));
+    for (const [key, handler] of subresources) this.subresources.set(key, handler);
+  }
+
+  authenticate(credentials: Credentials): ReturnType<Authenticator["authenticate"]> {
+    return this.#made.authenticator.authenticate(credentials);
+  }
+
+  authorize(...request: Parameters<Authorizer["authorize"]>): ReturnType<Authorizer["authorize"]> {
+    return this.#made.authorizer.authorize(...request);
+  }
+
+  get #made(): Access {
+    if (this.#access === undefined) throw new Error("the API server was asked before it was made");
+    return this.#access;
   }
 }
 

@@ -100,12 +100,12 @@ function shaped(resource: ServedResource, stored: StoredObject, form: MediaForm)
   return served(resource, stored).then((object) => inForm(resource, object, form));
 }
 
-function inForm(resource: ServedResource, object: KubeObject, form: MediaForm): KubeObject {
+function inForm(resource: ServedResource, object: KubeObject, form: MediaForm): KubeObject | Promise<KubeObject> {
   if (form.as === undefined) return deepFreeze(object);
   const { version } = form.as;
   if (form.as.kind === "PartialObjectMetadata") return deepFreeze(metadataOnly(object, version));
   const options = { includeObject: "Metadata", hasColumns: true } as const;
-  return deepFreeze(tableOf(resource, { objects: [object], version, options, nowMs: Date.now() }));
+  return tableOf(resource, { objects: [object], version, options, nowMs: Date.now() }).then(deepFreeze);
 }
 
 async function listBody(page: ListPage, form: MediaForm): Promise<KubeObject> {
@@ -121,7 +121,7 @@ async function listBody(page: ListPage, form: MediaForm): Promise<KubeObject> {
     const options = { includeObject: "Metadata", hasColumns: true } as const;
     const { version } = form.as;
     return deepFreeze(
-      tableOf(page.resource, { objects: items, version, options, nowMs: Date.now(), metadata: page.metadata }),
+      await tableOf(page.resource, { objects: items, version, options, nowMs: Date.now(), metadata: page.metadata }),
     );
   }
   const kind = form.as === undefined ? `${page.resource.kind}List` : "PartialObjectMetadataList";
@@ -152,7 +152,7 @@ async function* watchEvents(
   stream.watcher.onReady(() => wake());
   try {
     for (const stored of stream.initial) yield { type: "ADDED", object: await shaped(stream.resource, stored, form) };
-    if (stream.marksInitialEventsEnd) yield bookmark(stream, stream.initialRevision, form, true);
+    if (stream.marksInitialEventsEnd) yield await bookmark(stream, form);
     while (!isOver) {
       for (const event of stream.watcher.take()) {
         if (isOver) return;
@@ -172,11 +172,11 @@ async function* watchEvents(
   }
 }
 
-function bookmark(stream: WatchStream, revision: number, form: MediaForm, marksEnd: boolean): WatchEvent {
-  const annotations = marksEnd ? { annotations: { "k8s.io/initial-events-end": "true" } } : {};
+async function bookmark(stream: WatchStream, form: MediaForm): Promise<WatchEvent> {
+  const annotations = { "k8s.io/initial-events-end": "true" };
   const { kind, apiVersion } = stream.resource;
-  const object = { kind, apiVersion, metadata: { resourceVersion: String(revision), ...annotations } };
-  return { type: "BOOKMARK", object: inForm(stream.resource, object, form) };
+  const object = { kind, apiVersion, metadata: { resourceVersion: String(stream.initialRevision), annotations } };
+  return { type: "BOOKMARK", object: await inForm(stream.resource, object, form) };
 }
 
 function lost(): WatchEvent {

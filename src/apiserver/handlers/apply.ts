@@ -7,12 +7,13 @@ import type { KubeObject } from "#apimachinery/meta.ts";
 import { badRequest, StatusError } from "#apimachinery/status-error.ts";
 import type { Draft } from "#api/strategy.ts";
 import type { ApiResult, RequestContext } from "#apiserver/api-request.ts";
+import { authorize } from "#apiserver/filters/authorization.ts";
 import { resetFieldsOf } from "#apiserver/registry/field-ownership.ts";
 import type { ServedResource } from "#apiserver/registry/served-resource.ts";
 import { updateObject } from "#apiserver/registry/update.ts";
 import { updateRules } from "#apiserver/registry/update-rules.ts";
 import { type HandlerParts, readValue } from "./handler-parts.ts";
-import { conform } from "./object-body.ts";
+import { checkFields, conform } from "./object-body.ts";
 import { parseWriteOptions } from "./write-options.ts";
 
 export async function handleApply(
@@ -25,13 +26,16 @@ export async function handleApply(
   if (!isJsonObject(applied)) throw badRequest("error decoding YAML: json: cannot unmarshal into Go value of type map");
   const { namespace, name, subresource } = context.info;
   const wanted = withName(applied as KubeObject, name);
+  if (resource.schema !== undefined)
+    checkFields(resource.schema, applied as Draft, { context, fieldValidation: options.fieldValidation });
   const rules = updateRules(resource, subresource);
   const output = await updateObject(parts.registry, {
     resource,
     namespace,
     name,
     subresource,
-    change: (old) => {
+    change: async (old) => {
+      if (old === undefined) await authorizeCreate(parts, context);
       const merged = merge(parts, { resource, context, old, applied: wanted, options });
       return conform(merged as Draft, resource, { context, fieldValidation: "Ignore" });
     },
@@ -42,6 +46,12 @@ export async function handleApply(
     ...(rules === undefined ? {} : { rules }),
   });
   return { type: "stored", status: output.isCreated ? 201 : 200, resource, object: output.object };
+}
+
+// Who may patch may not yet create.
+async function authorizeCreate(parts: HandlerParts, context: RequestContext): Promise<void> {
+  const info = { ...context.info, verb: "create" };
+  await authorize(parts.registry.parts.authorizer, context.user, { info, query: context.request.query });
 }
 
 function merge(

@@ -5,20 +5,17 @@ import { StatusError } from "#apimachinery/status-error.ts";
 import type { ApiResult, RequestContext } from "#apiserver/api-request.ts";
 import { methodNotSupported, pathNotFound } from "#apiserver/registry/errors.ts";
 import type { ServedResource } from "#apiserver/registry/served-resource.ts";
-import { subresourceKey } from "#apiserver/registry/subresource.ts";
 import { handleCreate } from "./create.ts";
 import { handleDelete } from "./delete.ts";
 import { handleDeleteCollection } from "./delete-collection.ts";
 import { handleGet } from "./get.ts";
-import type { HandlerParts } from "./handler-parts.ts";
+import { type HandlerParts, type SubresourceHandler, subresourceKey } from "./handler-parts.ts";
 import { handleList } from "./list.ts";
 import { handlePatch } from "./patch.ts";
 import { handleUpdate } from "./update.ts";
 import { handleWatch } from "./watch.ts";
 
-type Handler = (parts: HandlerParts, resource: ServedResource, context: RequestContext) => Promise<ApiResult>;
-
-const handlers: ReadonlyMap<string, Handler> = new Map([
+const handlers: ReadonlyMap<string, SubresourceHandler> = new Map([
   ["get", handleGet],
   ["list", handleList],
   ["watch", handleWatch],
@@ -44,12 +41,11 @@ export function dispatch(parts: HandlerParts, context: RequestContext): Promise<
   const resource = parts.registry.parts.table.find(info.apiGroup, info.apiVersion, info.resource);
   if (resource === undefined) throw pathNotFound();
   if (info.subresource !== "" && !resource.subresources.has(info.subresource)) throw pathNotFound();
-  const special = parts.subresources.get(subresourceKey(resource, info.subresource));
-  if (special !== undefined) return special.handle({ registry: parts.registry, resource, context });
   const verbs = info.subresource === "" ? resource.facts.verbs : resource.subresources.get(info.subresource)?.verbs;
-  const handler = handlers.get(info.verb);
+  const special = parts.subresources.get(subresourceKey(resource, info.subresource));
+  const handler = special ?? handlers.get(info.verb);
   if (handler === undefined || verbs?.includes(info.verb) !== true) throw methodNotAllowed(resource);
-  if (info.subresource !== "" && !objectSubresources.has(info.subresource)) {
+  if (special === undefined && info.subresource !== "" && !objectSubresources.has(info.subresource)) {
     throw methodNotSupported(resource, info.verb);
   }
   if (resource.facts.isNamespaced && info.namespace === "" && !isAcrossNamespaces(info.verb)) throw pathNotFound();

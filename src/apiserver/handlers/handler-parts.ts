@@ -1,10 +1,10 @@
 /**
- * What all handlers work with.
+ * What all handlers work with, and the seam for requests that are no get, list, watch, create, update, patch or delete of a stored object: bindings, evictions, scale, tokens, reviews.
  */
-import type { RequestContext } from "#apiserver/api-request.ts";
+import type { ApiResult, RequestContext } from "#apiserver/api-request.ts";
 import { type BodyDecoder, decodeValue } from "#apiserver/negotiation/decode-body.ts";
 import type { Registry } from "#apiserver/registry/registry.ts";
-import type { SubresourceHandler } from "#apiserver/registry/subresource.ts";
+import type { ServedResource } from "#apiserver/registry/served-resource.ts";
 
 /** Largest body accepted for one request, in bytes: 3 MiB, as kube-apiserver. Larger bodies get 413. */
 export const MAX_BODY_BYTES: number = 3 * 1024 * 1024;
@@ -16,6 +16,19 @@ export type HandlerParts = {
   /** By {@link subresourceKey}. */
   readonly subresources: ReadonlyMap<string, SubresourceHandler>;
 };
+
+/** Answers requests for one subresource (or for a resource that keeps nothing, as tokenreviews). Throws StatusError. */
+export type SubresourceHandler = (
+  parts: HandlerParts,
+  resource: ServedResource,
+  context: RequestContext,
+) => Promise<ApiResult>;
+
+/** Table key: "GROUP/RESOURCE/SUBRESOURCE", the core group is "": "/pods/binding", "apps/deployments/scale", "authentication.k8s.io/tokenreviews". */
+export function subresourceKey(resource: ServedResource, subresource: string): string {
+  const key = `${resource.group}/${resource.resource}`;
+  return subresource === "" ? key : `${key}/${subresource}`;
+}
 
 /** The request's body, decoded but not checked; undefined when there is none. */
 export async function readValue(parts: HandlerParts, context: RequestContext): Promise<unknown> {

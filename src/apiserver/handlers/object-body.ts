@@ -4,7 +4,8 @@
 import { type BodyOptions, decodeBody } from "#apimachinery/codecs/body-codec.ts";
 import { readObject } from "#apimachinery/codecs/object-reader.ts";
 import type { StructSchema } from "#apimachinery/schema.ts";
-import { badRequest } from "#apimachinery/status-error.ts";
+import { invalid, invalidObject } from "#apimachinery/field-error.ts";
+import { badRequest, StatusError } from "#apimachinery/status-error.ts";
 import type { Draft } from "#api/strategy.ts";
 import type { RequestContext } from "#apiserver/api-request.ts";
 import { mediaTypeOf } from "#apiserver/negotiation/decode-body.ts";
@@ -55,10 +56,26 @@ export async function readKind(
 
 /** Brings a patched object into the kind's shape and fills in defaults. */
 export function conform(value: Draft, resource: ServedResource, check: Check): Draft {
-  const draft = resource.schema === undefined ? (copyJson(value) as Draft) : conformed(resource.schema, value, check);
+  const draft =
+    resource.schema === undefined ? (copyJson(value) as Draft) : patchedOrInvalid(resource.schema, value, check);
   if (draft["kind"] !== resource.kind || draft["apiVersion"] !== resource.apiVersion) throw wrongKind(draft, resource);
   resource.strategy.applyDefaults?.(draft);
   return draft;
+}
+
+/** Says, or refuses, what the kind does not know in what was sent for server-side apply. */
+export function checkFields(schema: StructSchema, value: Draft, check: Check): void {
+  conformed(schema, value, check);
+}
+
+// What is wrong with a patched object is wrong with the patch: 422, as upstream.
+function patchedOrInvalid(schema: StructSchema, value: Draft, check: Check): Draft {
+  try {
+    return conformed(schema, value, check);
+  } catch (error) {
+    if (!(error instanceof StatusError) || error.code !== 400) throw error;
+    throw invalidObject({ group: "", kind: "", name: "" }, [invalid("patch", JSON.stringify(value), error.message)]);
+  }
 }
 
 function conformed(schema: StructSchema, value: Draft, check: Check): Draft {

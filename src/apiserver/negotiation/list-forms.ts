@@ -62,8 +62,8 @@ async function* encodeJsonItems(
   table: TableOptions,
 ): AsyncGenerator<Uint8Array, void, undefined> {
   const slices = new Slices();
-  const itemOf = itemEncoder(parts, page.resource, form, table);
-  let text = jsonHead(page, form, table);
+  const itemOf = await itemEncoder(parts, page.resource, form, table);
+  let text = await jsonHead(page, form, table);
   let isFirst = true;
   for (const stored of page.objects) {
     const object = await inServedVersion(page.resource, stored);
@@ -85,22 +85,22 @@ function inServedVersion(resource: ServedResource, stored: StoredObject): KubeOb
     : served(resource, stored);
 }
 
-function itemEncoder(
+async function itemEncoder(
   parts: EncoderParts,
   resource: ServedResource,
   form: MediaForm,
   table: TableOptions,
-): (object: KubeObject) => string {
+): Promise<(object: KubeObject) => string> {
   const { as } = form;
   if (as === undefined) return (object) => JSON.stringify(object);
   const { version } = as;
   if (as.kind === "PartialObjectMetadata") return (object) => JSON.stringify(metadataOnly(object, version));
-  const printer = printerOf(resource);
+  const printer = await printerOf(resource);
   const row = { includeObject: table.includeObject, version, nowMs: parts.clock.now() };
   return (object) => JSON.stringify(rowOf(printer, object, row));
 }
 
-function jsonHead(page: ListPage, form: MediaForm, table: TableOptions): string {
+async function jsonHead(page: ListPage, form: MediaForm, table: TableOptions): Promise<string> {
   const { as } = form;
   if (as === undefined) return listHead(page);
   const metadata = JSON.stringify(page.metadata);
@@ -108,7 +108,7 @@ function jsonHead(page: ListPage, form: MediaForm, table: TableOptions): string 
   if (as.kind === "PartialObjectMetadata") {
     return `{"kind":"PartialObjectMetadataList","apiVersion":"${apiVersion}","metadata":${metadata},"items":[`;
   }
-  const columns = JSON.stringify(table.hasColumns ? printerOf(page.resource).columns : []);
+  const columns = JSON.stringify(table.hasColumns ? (await printerOf(page.resource)).columns : []);
   return `{"kind":"Table","apiVersion":"${apiVersion}","metadata":${metadata},"columnDefinitions":${columns},"rows":[`;
 }
 

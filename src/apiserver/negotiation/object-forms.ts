@@ -43,7 +43,7 @@ async function encodeConverted(
   table: TableOptions | undefined,
 ): Promise<Buffer> {
   const object = await served(item.resource, item.object);
-  return encodePlain(parts, shaped(parts, item.resource, { objects: [object], form, table }), form);
+  return encodePlain(parts, await shaped(parts, item.resource, { objects: [object], form, table }), form);
 }
 
 function shaped(
@@ -54,7 +54,7 @@ function shaped(
     readonly form: MediaForm;
     readonly table: TableOptions | undefined;
   },
-): KubeObject {
+): KubeObject | Promise<KubeObject> {
   const { form } = input;
   const [object = {}] = input.objects;
   if (form.as === undefined) return object;

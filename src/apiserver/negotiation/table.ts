@@ -2,7 +2,7 @@
  * Tables: what `kubectl get` shows. Columns and cells come from the kind's strategy; kinds without show name and age.
  */
 import type { KubeObject, ListMeta } from "#apimachinery/meta.ts";
-import type { Draft, TablePrinter } from "#api/strategy.ts";
+import type { Draft, TablePrinter, TableRowCondition } from "#api/strategy.ts";
 import type { ServedResource } from "#apiserver/registry/served-resource.ts";
 
 /** How a Table is wanted. */
@@ -13,41 +13,43 @@ export type TableOptions = {
   readonly hasColumns: boolean;
 };
 
-/** Name and creation time: upstream's columns for kinds without their own. */
-export const defaultPrinter: TablePrinter = {
-  columns: [
-    { name: "Name", type: "string", format: "name", description: "Name of the object", priority: 0 },
-    { name: "Created At", type: "date", format: "", description: "When the object was created", priority: 0 },
-  ],
-  row: (object) => [object["metadata"]?.name ?? "", object["metadata"]?.creationTimestamp ?? ""],
-};
-
-/** The columns and rows of a resource. */
-export function printerOf(resource: ServedResource): TablePrinter {
-  return resource.strategy.table ?? defaultPrinter;
+/** The columns and rows of a resource. The printers are loaded with the first Table: a start does not need them. */
+export async function printerOf(resource: ServedResource): Promise<TablePrinter> {
+  const { table } = resource.strategy;
+  if (table !== undefined) return table;
+  const { findTablePrinter } = await import("#api/table-printers.ts");
+  return findTablePrinter(resource.group, resource.resource);
 }
+
+/** A row as it stands in a Table. */
+export type TableRow = {
+  readonly cells: readonly unknown[];
+  readonly conditions?: readonly TableRowCondition[];
+  readonly object?: KubeObject;
+};
 
 /** One row's JSON value. */
 export function rowOf(
   printer: TablePrinter,
   object: KubeObject,
   row: { readonly includeObject: TableOptions["includeObject"]; readonly version: string; readonly nowMs: number },
-): { readonly cells: readonly unknown[]; readonly object?: KubeObject } {
-  const cells = printer.row(object as Draft, row.nowMs);
+): TableRow {
+  const conditions = printer.conditions?.(object as Draft) ?? [];
+  const cells = { cells: printer.row(object as Draft, row.nowMs), ...(conditions.length === 0 ? {} : { conditions }) };
   switch (row.includeObject) {
     case "None":
-      return { cells };
+      return cells;
     case "Object":
-      return { cells, object };
+      return { ...cells, object };
     case "Metadata": {
       const apiVersion = `meta.k8s.io/${row.version}`;
-      return { cells, object: { kind: "PartialObjectMetadata", apiVersion, metadata: object.metadata ?? {} } };
+      return { ...cells, object: { kind: "PartialObjectMetadata", apiVersion, metadata: object.metadata ?? {} } };
     }
   }
 }
 
 /** A Table of some objects. */
-export function tableOf(
+export async function tableOf(
   resource: ServedResource,
   table: {
     readonly objects: readonly KubeObject[];
@@ -56,8 +58,8 @@ export function tableOf(
     readonly nowMs: number;
     readonly metadata?: ListMeta;
   },
-): KubeObject {
-  const printer = printerOf(resource);
+): Promise<KubeObject> {
+  const printer = await printerOf(resource);
   const { options, version, nowMs } = table;
   const [first] = table.objects;
   const revision = first?.metadata?.resourceVersion;

@@ -80,7 +80,7 @@ export class WatchEncoder {
     const options: TableOptions = { includeObject: this.#includeObject, hasColumns: !this.#hasSentColumns };
     this.#hasSentColumns = true;
     const table = { objects: [object], version: as.version, options, nowMs: this.#parts.clock.now() };
-    return this.#plain("BOOKMARK", tableOf(resource, table));
+    return tableOf(resource, table).then((shown) => this.#plain("BOOKMARK", shown));
   }
 
   /** The end of a watch by an error. */
@@ -95,7 +95,7 @@ export class WatchEncoder {
     const version = this.#form.as?.version ?? "v1";
     return this.#plain(
       type,
-      tableOf(this.#resource, { objects: [object], version, options, nowMs: this.#parts.clock.now() }),
+      await tableOf(this.#resource, { objects: [object], version, options, nowMs: this.#parts.clock.now() }),
     );
   }
 

@@ -55,6 +55,11 @@ export class OpenApi {
     return this.#index;
   }
 
+  /** Where the index says that the document of a path is: `/openapi/v3/PATH?hash=…`. */
+  urlOf(path: string): string {
+    return `/openapi/v3/${path}?hash=${this.#hashOf(path)}`;
+  }
+
   /** /openapi/v3/PATH, for instance "api/v1" or "apis/apps/v1"; undefined for what is not served here. */
   v3(path: string): OpenApiDocument | undefined {
     const known = this.#v3.get(path);

@@ -13,7 +13,7 @@ import { StoredObject, toStoredBytes } from "#apiserver/storage/stored-object.ts
 import { keyOf } from "#apiserver/storage/stored-resource.ts";
 import { type AdmissionWrite, mutate, validate } from "./admission-chain.ts";
 import { subjectOf } from "./errors.ts";
-import { ownNewObject } from "./field-ownership.ts";
+import { managerOf, recordOwnership } from "./field-ownership.ts";
 import { validateMetadata } from "./metadata-validation.ts";
 import { ensureNamespace, fillSystemFields, generateName, metadataOf } from "./object-meta.ts";
 import type { Registry } from "./registry.ts";
@@ -56,7 +56,10 @@ async function createOnce(registry: Registry, input: CreateInput): Promise<Store
   const { resource, options, context } = input;
   const { admission, hooks } = registry.parts;
   const write: AdmissionWrite = { context, resource, operation: "CREATE", dryRun: options.dryRun, options };
-  if (input.isOwned !== true) ownNewObject(registry, input);
+  if (input.isOwned !== true) {
+    const manager = managerOf(context, options.fieldManager);
+    recordOwnership(input.draft, undefined, { resource, manager, subresource: "", nowMs: registry.parts.clock.now() });
+  }
   const admitted = await mutate(admission, write, { object: input.draft as KubeObject, oldObject: undefined });
   const draft = admitted as Draft;
   resource.strategy.prepareForCreate?.(draft);

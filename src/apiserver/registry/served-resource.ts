@@ -5,6 +5,7 @@ import { formatApiVersion, type KubeObject } from "#apimachinery/meta.ts";
 import type { StructSchema } from "#apimachinery/schema.ts";
 import type { ResourceFacts, SubresourceFacts } from "#api/kind-facts.ts";
 import type { KindStrategy } from "#api/strategy.ts";
+import type { CustomKind } from "#apiserver/openapi/custom-definitions.ts";
 import { objectHead, type StoredResource } from "#apiserver/storage/stored-resource.ts";
 
 /** Changes objects between the served and the stored version, for kinds whose versions differ in more than apiVersion. May call webhooks. */
@@ -33,6 +34,8 @@ export type ServedResource = {
   /** Absent where versions differ in apiVersion only. */
   readonly conversion?: VersionConversion;
   readonly subresources: ReadonlyMap<string, SubresourceFacts>;
+  /** How OpenAPI shows a custom kind. */
+  readonly openApi?: CustomKind;
   /** Names that field selectors may use beyond metadata.name and metadata.namespace. */
   readonly selectableFieldNames: ReadonlySet<string>;
 };
@@ -46,6 +49,7 @@ export type ServedResourceInit = {
   readonly isCustom: boolean;
   readonly conversion?: VersionConversion;
   readonly selectableFieldNames?: readonly string[];
+  readonly openApi?: CustomKind;
 };
 
 /** Completes an entry. */
@@ -67,14 +71,21 @@ export function createServedResource(init: ServedResourceInit): ServedResource {
 /** All that is served, by group, version and resource. Custom resources come and go. */
 export class ResourceTable {
   readonly #entries = new Map<string, ServedResource>();
+  #generation = 0;
+
+  /** Raised with every change: documents made of the table are made anew then. */
+  get generation(): number {
+    return this.#generation;
+  }
 
   /** Adds an entry or replaces the one of the same group, version and resource. */
   set(resource: ServedResource): void {
     this.#entries.set(keyOf(resource.facts), resource);
+    this.#generation++;
   }
 
   remove(group: string, version: string, resource: string): void {
-    this.#entries.delete(keyOf({ group, version, resource }));
+    if (this.#entries.delete(keyOf({ group, version, resource }))) this.#generation++;
   }
 
   find(group: string, version: string, resource: string): ServedResource | undefined {

@@ -15,7 +15,7 @@ import { type StoredObject, toStoredBytes } from "#apiserver/storage/stored-obje
 import { type AdmissionWrite, mutate, validate } from "./admission-chain.ts";
 import { createObject, hasGeneration, unstored } from "./create.ts";
 import { subjectOf } from "./errors.ts";
-import { managerOf, ownUpdate } from "./field-ownership.ts";
+import { hasStatus, managerOf, recordOwnership } from "./field-ownership.ts";
 import { validateMetadata, validateMetadataUpdate } from "./metadata-validation.ts";
 import { ensureNamespace, metadataOf } from "./object-meta.ts";
 import type { Registry } from "./registry.ts";
@@ -94,7 +94,8 @@ async function updateOnce(registry: Registry, input: UpdateInput, existing: Stor
   prepare(input, changed, old);
   if (input.isOwned !== true) {
     const manager = managerOf(context, options.fieldManager);
-    ownUpdate(registry, { resource, draft: changed, old, manager, subresource: input.subresource });
+    const nowMs = registry.parts.clock.now();
+    recordOwnership(changed, old, { resource, manager, subresource: input.subresource, nowMs });
   }
   const draft = (await mutate(admission, write, { object: changed as KubeObject, oldObject: old })) as Draft;
   if (draft !== changed) prepare(input, draft, old);
@@ -148,7 +149,7 @@ function prepare(input: UpdateInput, draft: Draft, old: KubeObject): void {
   restore(metadata, oldMeta, "generation");
   if (input.rules !== undefined) input.rules.prepare(draft, old);
   else if (subresource === "status") {
-    restoreForStatus(draft, old);
+    restoreForStatus(draft, old, resource.isCustom);
     strategy.prepareForStatusUpdate?.(draft, old);
   } else {
     if (hasStatus(resource)) restore(draft, old as Draft, "status");
@@ -166,16 +167,14 @@ function prepare(input: UpdateInput, draft: Draft, old: KubeObject): void {
   }
 }
 
-// A status write keeps everything but status and, as upstream, labels and annotations do not come along either for built-in kinds' specs.
-function restoreForStatus(draft: Draft, old: KubeObject): void {
+// A status write keeps everything else; of custom resources even the metadata.
+function restoreForStatus(draft: Draft, old: KubeObject, isCustom: boolean): void {
   const keep = new Set(["status", "metadata", "kind", "apiVersion"]);
   for (const key of Object.keys(draft)) if (!keep.has(key)) delete draft[key];
   for (const [key, value] of Object.entries(old)) if (!keep.has(key)) draft[key] = value;
-}
-
-/** True when status is an endpoint of its own. */
-export function hasStatus(resource: ServedResource): boolean {
-  return resource.strategy.hasStatus ?? resource.subresources.has("status");
+  if (!isCustom) return;
+  const { managedFields } = metadataOf(draft);
+  draft["metadata"] = { ...old.metadata, ...(managedFields === undefined ? {} : { managedFields }) };
 }
 
 function specChanged(draft: Draft, old: Draft): boolean {

@@ -1,0 +1,69 @@
+/**
+ * /api, /apis and what is below them without naming a resource: discovery, in the older form and the aggregated one.
+ */
+import type { ApiResult, RequestContext } from "#apiserver/api-request.ts";
+import { Discovery, groupByVersion } from "#apiserver/discovery/discovery.ts";
+import type { ResourceTable } from "#apiserver/registry/served-resource.ts";
+import type { NonResourceHandler } from "./non-resource.ts";
+
+const AGGREGATED = /application\/json\s*;[^,]*\bas=APIGroupDiscoveryList/;
+
+/** Serves discovery of what the table holds at the moment. */
+export function createDiscoveryHandler(table: ResourceTable, serverAddress: () => string): NonResourceHandler {
+  let made: { readonly generation: number; readonly discovery: Discovery } | undefined;
+  const current = (): Discovery => {
+    if (made?.generation !== table.generation) {
+      const facts = [...table.all()].map((resource) => resource.facts);
+      made = { generation: table.generation, discovery: new Discovery(groupByVersion(facts)) };
+    }
+    return made.discovery;
+  };
+  return {
+    handle(context) {
+      const path = context.info.path.replace(/(?<=.)\/$/, "");
+      if (path !== "/api" && path !== "/apis" && !/^\/(api|apis)\//.test(path)) return undefined;
+      if (path === "/api" || path === "/apis") return root(current(), path, context, serverAddress());
+      return below(current(), path);
+    },
+  };
+}
+
+function root(discovery: Discovery, path: "/api" | "/apis", context: RequestContext, address: string): ApiResult {
+  const { accept } = context.request.headers;
+  const apiVersion = typeof accept === "string" && AGGREGATED.test(accept) ? aggregatedVersion(accept) : undefined;
+  if (apiVersion === undefined) {
+    return json(path === "/api" ? discovery.apiVersions(address) : discovery.groupList());
+  }
+  const { body, etag } = discovery.aggregated(path, apiVersion);
+  const headers = { vary: "Accept", etag, "cache-control": "public" };
+  const contentType = `application/json;g=apidiscovery.k8s.io;v=${apiVersion};as=APIGroupDiscoveryList`;
+  if (context.request.headers["if-none-match"] === etag)
+    return { type: "bytes", status: 304, contentType, body: "", headers };
+  return { type: "bytes", status: 200, contentType, body, headers };
+}
+
+// v2beta1 is no longer served: who asks for nothing newer gets the older documents.
+function aggregatedVersion(accept: string): "v2" | undefined {
+  for (const clause of accept.split(",")) {
+    if (!clause.includes("as=APIGroupDiscoveryList")) continue;
+    if (/;\s*v=v2(?:\s*;|\s*$)/.test(clause) && clause.includes("g=apidiscovery.k8s.io")) return "v2";
+  }
+  return undefined;
+}
+
+function below(discovery: Discovery, path: string): ApiResult | undefined {
+  const [, root_, first = "", second, ...rest] = path.split("/");
+  if (rest.length > 0) return undefined;
+  const document =
+    root_ === "api"
+      ? second === undefined && discovery.resourceList("", first)
+      : second === undefined
+        ? discovery.group(first)
+        : discovery.resourceList(first, second);
+  return document ? json(document) : undefined;
+}
+
+function json(document: object): ApiResult {
+  const headers = { vary: "Accept" };
+  return { type: "bytes", status: 200, contentType: "application/json", body: JSON.stringify(document), headers };
+}

@@ -1,0 +1,79 @@
+/**
+ * /openapi/v2 and /openapi/v3. The documents' builders are loaded with the first request: a start does not need them.
+ */
+import type { KindFacts } from "#api/kind-facts.ts";
+import { StatusError } from "#apimachinery/status-error.ts";
+import type { ApiResult, RequestContext } from "#apiserver/api-request.ts";
+import type { OpenApi, OpenApiDocument } from "#apiserver/openapi/openapi.ts";
+import type { ResourceTable } from "#apiserver/registry/served-resource.ts";
+import { pathNotFound } from "#apiserver/registry/errors.ts";
+import type { NonResourceHandler } from "./non-resource.ts";
+import { KUBERNETES_VERSION } from "./version.ts";
+
+const V2_PROTOBUF = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+const V2_PROTOBUF_ANSWER = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+const YEAR_SECONDS = 31_536_000;
+
+/** Serves OpenAPI of what the table holds at the moment. */
+export function createOpenApiHandler(table: ResourceTable, facts: KindFacts): NonResourceHandler {
+  let made: { readonly generation: number; readonly openApi: OpenApi } | undefined;
+  const current = async (): Promise<OpenApi> => {
+    const { OpenApi } = await import("#apiserver/openapi/openapi.ts");
+    if (made?.generation !== table.generation) {
+      const resources = [...table.all()].map((resource) => ({
+        facts: resource.facts,
+        ...(resource.openApi === undefined ? {} : { custom: resource.openApi }),
+      }));
+      const version = KUBERNETES_VERSION.gitVersion;
+      made = { generation: table.generation, openApi: new OpenApi({ facts, resources, version }) };
+    }
+    return made.openApi;
+  };
+  return {
+    handle(context) {
+      const { path } = context.info;
+      if (path === "/openapi/v2") return current().then((openApi) => v2(openApi, context));
+      if (path === "/openapi/v3" || path === "/openapi/v3/") {
+        return current().then((openApi) => document(openApi.index(), "application/json", context));
+      }
+      if (!path.startsWith("/openapi/v3/")) return undefined;
+      return current().then((openApi) => v3(openApi, path.slice("/openapi/v3/".length), context));
+    },
+  };
+}
+
+function v2(openApi: OpenApi, context: RequestContext): ApiResult {
+  const { accept } = context.request.headers;
+  const text = typeof accept === "string" ? accept : "";
+  if (text.includes(V2_PROTOBUF) || text.includes(V2_PROTOBUF_ANSWER)) {
+    return document(openApi.v2Protobuf(), V2_PROTOBUF_ANSWER, context);
+  }
+  if (text === "" || /application\/json|application\/\*|\*\/\*/.test(text)) {
+    return document(openApi.v2Json(), "application/json", context);
+  }
+  throw new StatusError({ reason: "NotAcceptable", code: 406, message: "only JSON and protobuf are served" });
+}
+
+function v3(openApi: OpenApi, path: string, context: RequestContext): ApiResult {
+  const found = openApi.v3(path);
+  if (found === undefined) throw pathNotFound();
+  const asked = context.request.query.get("hash");
+  const entry = openApi.urlOf(path);
+  if (asked === undefined) return document(found, "application/json", context);
+  if (!entry.endsWith(`hash=${asked}`)) {
+    return { type: "bytes", status: 301, contentType: "text/plain", body: "", headers: { location: entry } };
+  }
+  const expires = new Date(Date.now() + YEAR_SECONDS * 1000).toUTCString();
+  return document(found, "application/json", context, { "cache-control": "public, immutable", expires });
+}
+
+function document(
+  found: OpenApiDocument,
+  contentType: string,
+  context: RequestContext,
+  headers: Readonly<Record<string, string>> = {},
+): ApiResult {
+  const all = { vary: "Accept", etag: found.etag, ...headers };
+  const isKnown = context.request.headers["if-none-match"] === found.etag;
+  return { type: "bytes", status: isKnown ? 304 : 200, contentType, body: isKnown ? "" : found.body, headers: all };
+}
