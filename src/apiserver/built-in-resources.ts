@@ -2,6 +2,7 @@
  * The built-in resources as the table of what is served: from the kind facts, with each kind's strategy. Versions of a kind share where they are stored.
  */
 import { formatApiVersion } from "#apimachinery/meta.ts";
+import { findConversion } from "#api/conversion.ts";
 import type { KindFacts, ResourceFacts } from "#api/kind-facts.ts";
 import type { KindStrategy } from "#api/strategy.ts";
 import { createServedResource, ResourceTable } from "./registry/served-resource.ts";
@@ -22,6 +23,7 @@ export function createBuiltInTable(kindFacts: KindFacts, findStrategy: FindStrat
   for (const facts of kindFacts.resources) {
     if (!facts.isEnabledByDefault) continue;
     const strategy = findStrategy(facts.group, facts.version, facts.kind) ?? {};
+    const conversion = findConversion(facts.group, facts.version, facts.kind);
     table.set(
       createServedResource({
         facts,
@@ -29,6 +31,7 @@ export function createBuiltInTable(kindFacts: KindFacts, findStrategy: FindStrat
         strategy,
         schema: kindFacts.schemaOf(facts.group, facts.version, facts.kind),
         isCustom: false,
+        ...(conversion === undefined ? {} : { conversion }),
       }),
     );
   }
