@@ -8,6 +8,7 @@
  * Commits run in a thread of lmdb-js and resolve after LMDB's own two syncs (data, then the meta page that makes it count). lmdb-js would by
  * default sync later (`overlappingSync`); that is off, it was not faster and a half-synced file needs repair after a power cut.
  */
+import { statfsSync } from "node:fs";
 import { type Database as Table, open, type RootDatabase } from "lmdb";
 import {
   type Allocate,
@@ -43,19 +44,24 @@ const ARENA_BYTES = 256 << 10;
 /** Most bytes that are read at one go. */
 const SLICE_BYTES = 2 << 20;
 const STATE_KEY = "state";
+/** A disk with less than this is taken for full: more than the largest commit needs. */
+const FULL_BELOW_BYTES = 32 << 20;
+const EIO = 5;
 const ENOSPC = 28;
 const EDQUOT = 122;
 const MDB_MAP_FULL = -30792;
 
 /** The open file. Not made for two owners: the folder's lock comes first. */
 export class LmdbDatabase {
+  readonly #file: string;
   readonly #root: RootDatabase<Buffer, Buffer>;
   readonly #current: Bytes;
   readonly #log: Bytes;
   #arena: Buffer = Buffer.allocUnsafeSlow(ARENA_BYTES);
   #arenaUsed = 0;
 
-  private constructor(root: RootDatabase<Buffer, Buffer>) {
+  private constructor(file: string, root: RootDatabase<Buffer, Buffer>) {
+    this.#file = file;
     this.#root = root;
     this.#current = root.openDB("current", { keyEncoder: textKeys, encoder: rawValues } as object);
     this.#log = root.openDB("log", { keyEncoder: revisionKeys, encoder: rawValues } as object);
@@ -68,11 +74,14 @@ export class LmdbDatabase {
       noSubdir: true,
       mapSize: options.maxBytes,
       overlappingSync: false,
+      // Commits are grouped by the commit queue. With lmdb-js's own grouping on top, a failed commit also rejects a promise that nobody holds.
+      eventTurnBatching: false,
+      txnStartThreshold: 1,
       readOnly: options.isReadOnly ?? false,
       keyEncoder: textKeys,
       encoder: rawValues,
     } as Parameters<typeof open>[0]);
-    return new LmdbDatabase(root);
+    return new LmdbDatabase(file, root);
   }
 
   /** The counters, or undefined in a new file. */
@@ -159,17 +168,14 @@ export class LmdbDatabase {
           if (entry) void this.#current.put(key as never, encodeEntry(entry, this.#allocate));
           else void this.#current.remove(key as never);
         }
-        for (const record of log) {
-          const value = encodeLog(record, this.#allocate);
-          void this.#log.put(record.revision as never, value, { append: true } as never);
-        }
+        for (const record of log) void this.#log.put(record.revision as never, encodeLog(record, this.#allocate));
         for (let revision = dropLog?.from ?? 1; revision <= (dropLog?.to ?? 0); revision++) {
           void this.#log.remove(revision as never);
         }
         void this.#root.put(STATE_KEY as never, encodeState(state, this.#allocate));
       });
     } catch (error) {
-      throw await translate(error);
+      throw this.#afterFailure(await reasonOf(error));
     }
   }
 
@@ -179,14 +185,35 @@ export class LmdbDatabase {
     return { entries: count(this.#current), logRecords: count(this.#log) };
   }
 
-  /** Bytes of the pages that hold something; the file may be longer, its other pages are used again. */
-  usedBytes(): number {
-    return usedPages(this.#current) + usedPages(this.#log);
+  /** Bytes of the pages that hold something, and of the file's other pages, which are used before the file grows. */
+  space(): { readonly usedBytes: number; readonly freeBytes: number } {
+    const usedBytes = usedPages(this.#current) + usedPages(this.#log);
+    const { lastPageNumber, pageSize } = this.#root.getStats() as { lastPageNumber: number; pageSize: number };
+    return { usedBytes, freeBytes: (lastPageNumber + 1) * pageSize - usedBytes };
   }
 
   /** Ends the use of the file. */
   async close(): Promise<void> {
     await this.#root.close();
+  }
+
+  #afterFailure(cause: { readonly code?: number; readonly message?: string }): Error {
+    const failed = new Error(`LMDB could not commit: ${cause.message}`, { cause });
+    try {
+      // An empty transaction: LMDB refuses it when the failure was in the meta page, whose state is then unknown.
+      this.#root.transactionSync(() => {});
+    } catch {
+      return failed;
+    }
+    if (cause.code === MDB_MAP_FULL) return new StoreFull("the store has reached its largest size", { cause });
+    // A write that is cut short by a full disk comes out as an I/O error.
+    const isFull = cause.code === ENOSPC || cause.code === EDQUOT || (cause.code === EIO && this.#isDiskFull());
+    return isFull ? new StoreFull("the disk is full", { cause }) : failed;
+  }
+
+  #isDiskFull(): boolean {
+    const { bavail, bsize } = statfsSync(this.#file);
+    return bavail * bsize < FULL_BELOW_BYTES;
   }
 
   /** Memory for the records of one commit. LMDB copies them in its own thread, so it is used again only by the next commit. */
@@ -248,12 +275,9 @@ function usedPages(table: Bytes): number {
   return pages * stats["pageSize"]!;
 }
 
-async function translate(error: unknown): Promise<unknown> {
-  // lmdb-js gives the reason as a promise that is rejected a little later; nobody else waits for it.
+/** What LMDB said. lmdb-js gives it as a promise that is rejected a little later; nobody else waits for that. */
+async function reasonOf(error: unknown): Promise<{ readonly code?: number; readonly message?: string }> {
   const reason = (error as { commitError?: Promise<never> }).commitError;
-  const cause = reason ? await reason.catch((inner: unknown) => inner) : error;
-  const { code, message } = cause as { code?: number; message?: string };
-  if (code === ENOSPC || code === EDQUOT) return new StoreFull("the disk is full", { cause });
-  if (code === MDB_MAP_FULL) return new StoreFull("the store has reached its largest size", { cause });
-  return new Error(`LMDB could not commit: ${message}`, { cause });
+  const inner: unknown = reason ? await reason.catch((cause: unknown) => cause) : error;
+  return inner as { readonly code?: number; readonly message?: string };
 }

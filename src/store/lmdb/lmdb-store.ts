@@ -65,8 +65,10 @@ export async function openLmdbStore(options: LmdbStoreOptions): Promise<Store> {
     const database = await openDatabase(folder, maxBytes, logger);
     const state = readState(folder, database);
     const reserve = reserveFile(folder, reserveBytes, libc);
-    if (!reserve.take()) logger.warn("Found no disk space for the store's reserve", { folder, reserveBytes });
-    const room = new Room({ reserve, database, maxBytes, logger, clock: options.clock ?? systemClock });
+    const clock = options.clock ?? systemClock;
+    const isReserveHeld = reserve.take();
+    if (!isReserveHeld) logger.warn("Found no disk space for the store's reserve", { folder, reserveBytes });
+    const room = new Room({ reserve, isReserveHeld, database, maxBytes, reserveBytes, logger, clock });
     const onClosed = (isSound: boolean): void => {
       if (isSound) leaveClosedMark(folder);
       unlock();

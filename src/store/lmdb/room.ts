@@ -1,7 +1,8 @@
 /**
  * Room on the disk and in the store's bound. While there is plenty, a reserve file holds some of the disk; when the disk is full, the reserve
  * is given up, and then only writes that make room, or that take little of it, are let through: deletes, and for a while changes of what exists
- * (Kubernetes deletes by changing first). When the disk has room again, the reserve is taken again and everything is allowed.
+ * (Kubernetes deletes by changing first). When the disk has room again, or LMDB's file has enough free pages in it (it never shrinks), everything
+ * is allowed again.
  */
 import type { Clock } from "#component-base/clock.ts";
 import type { Logger } from "#component-base/logger.ts";
@@ -27,8 +28,10 @@ const COMMITS_BETWEEN_LOOKS = 16;
 /** What {@link Room} works with. */
 export type RoomOptions = {
   readonly reserve: Reserve;
-  readonly database: Pick<LmdbDatabase, "usedBytes">;
+  readonly isReserveHeld: boolean;
+  readonly database: Pick<LmdbDatabase, "space">;
   readonly maxBytes: number;
+  readonly reserveBytes: number;
   readonly clock: Clock;
   readonly logger: Logger;
 };
@@ -40,9 +43,11 @@ export class Room {
   #full: StoreFull | undefined;
   #commits = 0;
   #lookedAtMs = 0;
+  #isReserveHeld: boolean;
 
   constructor(options: RoomOptions) {
     this.#options = options;
+    this.#isReserveHeld = options.isReserveHeld;
   }
 
   /** Why there is no room for this write, or undefined. `found` are the entries that stand at its keys. */
@@ -60,26 +65,33 @@ export class Room {
     if (this.#level === "deletesOnly") return false;
     this.#tighten(this.#level === "plenty" ? "tight" : "deletesOnly", error);
     this.#options.reserve.release();
+    this.#isReserveHeld = false;
     return true;
   }
 
-  /** Called after each commit: notices when the bound is reached. */
+  /** Called after each commit: notices when the bound is reached, or what there is instead of a reserve is used up. */
   afterCommit(): void {
-    if (this.#level !== "plenty" || ++this.#commits % COMMITS_BETWEEN_LOOKS !== 0 || this.#isWithinBound()) return;
-    const { maxBytes } = this.#options;
-    this.#tighten("tight", new StoreFull(`the store has reached its largest size of ${maxBytes} bytes`));
+    if (this.#level !== "plenty" || ++this.#commits % COMMITS_BETWEEN_LOOKS !== 0) return;
+    const { maxBytes, reserveBytes, database } = this.#options;
+    const { usedBytes, freeBytes } = database.space();
+    if (usedBytes >= maxBytes) {
+      this.#tighten("tight", new StoreFull(`the store has reached its largest size of ${maxBytes} bytes`));
+    } else if (!this.#isReserveHeld && freeBytes < reserveBytes) {
+      this.#tighten("tight", new StoreFull("the disk is full"));
+    }
   }
 
   #lookForRoom(): void {
-    if (this.#level === "plenty" || this.#options.clock.now() < this.#lookedAtMs + LOOK_EVERY_MS) return;
-    this.#lookedAtMs = this.#options.clock.now();
-    if (!this.#isWithinBound() || !this.#options.reserve.take()) return;
+    const { clock, logger, maxBytes, reserveBytes, reserve, database } = this.#options;
+    if (this.#level === "plenty" || clock.now() < this.#lookedAtMs + LOOK_EVERY_MS) return;
+    this.#lookedAtMs = clock.now();
+    const { usedBytes, freeBytes } = database.space();
+    if (usedBytes >= maxBytes) return;
+    this.#isReserveHeld = reserve.take();
+    // Twice as much as makes it tight again, so that the level does not flutter.
+    if (!this.#isReserveHeld && freeBytes < 2 * reserveBytes) return;
     this.#level = "plenty";
-    this.#options.logger.info("Found room again, the store takes all writes");
-  }
-
-  #isWithinBound(): boolean {
-    return this.#options.database.usedBytes() < this.#options.maxBytes;
+    logger.info("Found room again, the store takes all writes");
   }
 
   #tighten(level: Level, error: StoreFull): void {
