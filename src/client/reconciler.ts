@@ -100,7 +100,9 @@ export class Reconciler implements Service {
   #onFailure(key: string, error: unknown): void {
     if (this.#abort.signal.aborted) return;
     const { name, logger, maxFailures = Number.POSITIVE_INFINITY } = this.#options;
-    const fields = { controller: name, key, failures: this.queue.failuresOf(key) + 1, error };
+    // A refusal of the API server says all there is; of anything else the stack is wanted.
+    const shown = error instanceof StatusError ? error.message : error;
+    const fields = { controller: name, key, failures: this.queue.failuresOf(key) + 1, error: shown };
     if (this.queue.failuresOf(key) >= maxFailures) {
       logger.warn("Gave up on object", fields);
       this.queue.forget(key);
@@ -108,7 +110,7 @@ export class Reconciler implements Service {
     }
     // Conflicts are the cache lagging behind our own writes; NotFound during deletion likewise. The next try settles them.
     const isOrdinary = hasReason(error, "Conflict") || (error instanceof StatusError && error.code === 503);
-    if (isOrdinary) logger.debug("Reconcile will be tried again", { ...fields, error: (error as Error).message });
+    if (isOrdinary) logger.debug("Reconcile will be tried again", fields);
     else logger.warn("Reconcile failed", fields);
     this.queue.addRateLimited(key);
   }

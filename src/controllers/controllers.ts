@@ -7,10 +7,14 @@ import { createEndpointsController } from "./endpointslice/endpoints-controller.
 import { createEndpointSliceController } from "./endpointslice/endpointslice-controller.ts";
 import { createGarbageCollector } from "./garbagecollector/garbage-collector.ts";
 import { createNamespaceController } from "./namespace/namespace-controller.ts";
+import { createNodeLifecycleController } from "./nodelifecycle/node-lifecycle.ts";
+import { createPodGarbageCollector } from "./podgc/pod-garbage-collector.ts";
 import { createReplicaSetController } from "./replicaset/replicaset-controller.ts";
 import { createReplicationControllerController } from "./replicaset/replicationcontroller.ts";
 import { createRootCaPublisher } from "./rootcacertpublisher/rootca-publisher.ts";
 import { createServiceAccountController } from "./serviceaccount/serviceaccount-controller.ts";
+import { createTaintEvictionController } from "./tainteviction/taint-eviction.ts";
+import { createTtlAfterFinishedController } from "./ttlafterfinished/ttl-after-finished.ts";
 
 /** What the table needs beyond what each controller does. */
 export type ControllersOptions = ControllerContext & {
@@ -27,6 +31,10 @@ export function createControllers(options: ControllersOptions): readonly NamedCo
     createEndpointSliceController(options),
     createEndpointsController(options),
     createNamespaceController(options),
+    createNodeLifecycleController(options),
+    createTaintEvictionController(options),
+    createPodGarbageCollector(options),
+    createTtlAfterFinishedController(options),
     createServiceAccountController(options),
     createRootCaPublisher(options, options.rootCa),
     // Last: it shares the informers of those before it instead of opening its own.

@@ -17,6 +17,8 @@ const pods = { group: "", version: "v1", resource: "pods" };
 const nodes = { group: "", version: "v1", resource: "nodes" };
 const leases = { group: "coordination.k8s.io", version: "v1", resource: "leases" };
 
+const health = async () => ({ memoryPressure: false, diskPressure: false, pidPressure: false, notReady: [] });
+
 type House = {
   readonly clock: FakeClock;
   readonly transport: FakeTransport;
@@ -36,10 +38,11 @@ async function withKubelet(
   const kubelet = createKubelet({
     nodeName: "n1",
     client,
-    provider,
-    containerRuntimeVersion: "fake://1",
+    place: { provider, version: "fake://1" },
     kubeletVersion: "v1.36.3",
-    rootDir: tmpdir(),
+    folders: { root: tmpdir(), logs: tmpdir() },
+    clusterDns: ["10.43.0.10"],
+    health,
     addresses: ["10.42.255.2"],
     podCidr: "10.42.0.0/24",
     clock,
@@ -235,14 +238,9 @@ describe("the kubelet", () => {
     });
     const client = createClient(transport);
     const provider = new MemoryPods();
-    const options = {
-      nodeName: "n1",
-      client,
-      provider,
-      containerRuntimeVersion: "fake://1",
-      kubeletVersion: "v1.36.3",
-    };
-    const rest = { rootDir: tmpdir(), addresses: ["10.0.0.1"], clock, logger: silentLogger };
+    const options = { nodeName: "n1", client, place: { provider, version: "fake://1" }, kubeletVersion: "v1.36.3" };
+    const folders = { root: tmpdir(), logs: tmpdir() };
+    const rest = { folders, clusterDns: [], health, addresses: ["10.0.0.1"], clock, logger: silentLogger };
     const kubelet = createKubelet({ ...options, ...rest });
     await kubelet.start(new AbortController().signal);
     const made = await create(client, podNamed("job", { restartPolicy: "Never" }));
@@ -267,10 +265,11 @@ describe("the kubelet", () => {
       createKubelet({
         nodeName: "n1",
         client,
-        provider,
-        containerRuntimeVersion: "fake://1",
+        place: { provider, version: "fake://1" },
         kubeletVersion: "v1.36.3",
-        rootDir: tmpdir(),
+        folders: { root: tmpdir(), logs: tmpdir() },
+        clusterDns: [],
+        health,
         addresses: ["10.0.0.1"],
         clock,
         logger: silentLogger,

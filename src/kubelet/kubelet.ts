@@ -2,7 +2,7 @@
  * The node agent: registers the node, keeps its heartbeat, and runs the pods that are bound to it through a provider. This file joins the parts of the room; the work is
  * in theirs. Stopping it leaves containers running: the next start finds them again.
  */
-import type { Node, Pod, Taint } from "#api/generated/types/core-v1.ts";
+import type { Node, Pod, Service as KubeService, Taint } from "#api/generated/types/core-v1.ts";
 import type { Client } from "#client/client.ts";
 import { createEventRecorder } from "#client/event-recorder.ts";
 import type { EventRecorder } from "#client/event-recorder.ts";
@@ -16,25 +16,29 @@ import { NodeController } from "#kubelet/node/node-controller.ts";
 import { readMachineInfo } from "#kubelet/node/node-info.ts";
 import { NodeLease } from "#kubelet/node/node-lease.ts";
 import type { NodeHealth, NodeSettings } from "#kubelet/node/node-object.ts";
+import { defaultBounds, readNodeHealth } from "#kubelet/node/node-health.ts";
+import { openPlace } from "./place.ts";
+import type { OpenPlace, PodPlace } from "./place.ts";
 import { nodeAdmission } from "./pod-admission.ts";
 import { PodController } from "./pod-controller.ts";
 import { PodStatusWriter } from "./pod-status-writer.ts";
-import type { PodProvider } from "./provider.ts";
 
 /** What a kubelet is made of. */
 export type KubeletOptions = {
   readonly nodeName: string;
   readonly client: Client;
-  /** The place where pods run. */
-  readonly provider: PodProvider;
-  /** For nodeInfo: "crun://1.8.1". */
-  readonly containerRuntimeVersion: string;
+  /** Where pods run. */
+  readonly place: PodPlace;
   readonly kubeletVersion: string;
-  /** Where pods' folders are. */
-  readonly rootDir: string;
+  /** `root` is where pods' folders are, `logs` their log files (CRI format, upstream's layout). */
+  readonly folders: { readonly root: string; readonly logs: string };
   /** Addresses of this node, the first one is its main one. */
   readonly addresses: readonly string[];
   readonly podCidr?: string;
+  /** Name servers of pods with dnsPolicy ClusterFirst. */
+  readonly clusterDns: readonly string[];
+  /** Default "cluster.local". */
+  readonly clusterDomain?: string;
   readonly labels?: Readonly<Record<string, string>>;
   readonly annotations?: Readonly<Record<string, string>>;
   readonly taints?: readonly Taint[];
@@ -42,10 +46,14 @@ export type KubeletOptions = {
   readonly maxPods?: number;
   /** Kept from pods: { cpu: millicores, memory: bytes }. Default nothing. */
   readonly reserved?: Readonly<Record<string, number>>;
-  /** Port of the node API server. Default 10250. */
+  /** Port of the node API server, as the Node tells it. Default 10250. */
   readonly port?: number;
   readonly providerID?: string;
-  /** Asked every ten seconds. Default: always well. */
+  /** Most processes that one pod may have. Default unbounded. */
+  readonly pidsLimit?: number;
+  /** Resolver configuration that pods inherit. Default /etc/resolv.conf. */
+  readonly resolvConf?: string;
+  /** Asked every ten seconds. Default: memory, disk and processes of this machine. */
   readonly health?: () => Promise<NodeHealth>;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -64,16 +72,16 @@ export function createKubelet(options: KubeletOptions): Kubelet {
   return new NodeAgent(options);
 }
 
-const wellBeing: NodeHealth = { memoryPressure: false, diskPressure: false, pidPressure: false, notReady: [] };
-
 class NodeAgent implements Kubelet {
   readonly #options: KubeletOptions;
   readonly #pods: OwnedInformer<Pod>;
   readonly #nodes: OwnedInformer<Node>;
+  readonly #services: OwnedInformer<KubeService>;
   readonly #recorder: EventRecorder & Service;
   readonly #events: KubeletEvents;
   readonly #statuses: PodStatusWriter;
-  readonly #controller: PodController;
+  #place: OpenPlace | undefined;
+  #controller: PodController | undefined;
   #node: NodeController | undefined;
   #lease: NodeLease | undefined;
 
@@ -81,8 +89,13 @@ class NodeAgent implements Kubelet {
     this.#options = options;
     const { client, clock, logger, nodeName } = options;
     const common = { client, clock, logger };
-    this.#pods = createInformer<Pod>({ ...common, resource: pods, fieldSelector: `spec.nodeName=${nodeName}` });
-    this.#nodes = createInformer<Node>({ ...common, resource: nodes, fieldSelector: `metadata.name=${nodeName}` });
+    this.#pods = createInformer<Pod>({ ...common, resource: core("pods"), fieldSelector: `spec.nodeName=${nodeName}` });
+    this.#nodes = createInformer<Node>({
+      ...common,
+      resource: core("nodes"),
+      fieldSelector: `metadata.name=${nodeName}`,
+    });
+    this.#services = createInformer<KubeService>({ ...common, resource: core("services") });
     this.#recorder = createEventRecorder({ ...common, component: "kubelet", host: nodeName });
     this.#events = eventsThrough(this.#recorder);
     this.#statuses = new PodStatusWriter({
@@ -93,37 +106,30 @@ class NodeAgent implements Kubelet {
         return found?.metadata?.uid === ref.uid ? found : undefined;
       },
     });
-    this.#controller = new PodController({
-      ...common,
-      pods: this.#pods,
-      provider: options.provider,
-      statuses: this.#statuses,
-      admission: nodeAdmission(() => this.#node?.node()),
-      events: this.#events,
-    });
   }
 
   async start(signal: AbortSignal): Promise<void> {
     const { client, clock, logger, nodeName } = this.#options;
-    await this.#recorder.start(signal);
-    await this.#pods.start(signal); // lists while the node registers
-    await this.#registerNode(signal);
+    // Lists come in while the place is opened and the node registers.
+    await Promise.all([this.#recorder, this.#pods, this.#services].map((part) => part.start(signal)));
+    const machine = await readMachineInfo(this.#options.folders.root);
+    this.#place = await this.#openPlace(machine.memoryBytes, signal);
+    this.#node = this.#nodeController(machine, this.#place);
+    await this.#node.start(signal);
     this.#lease = new NodeLease({ client, nodeName, node: () => this.#node?.node(), clock, logger });
     await this.#lease.start(signal);
-    this.#nodes.addHandler({
-      onAdd: (node) => this.#node?.observe(node),
-      onUpdate: (_, node) => this.#node?.observe(node),
-    });
-    await this.#nodes.start(signal);
+    await this.#watchNode(signal);
+    this.#controller = this.#podController(this.#place);
     await this.#controller.start(signal);
   }
 
   async stop(): Promise<void> {
-    await this.#controller.stop();
+    await this.#controller?.stop();
+    await this.#place?.stop();
     this.#statuses.stop();
     await this.#lease?.stop();
     await this.#node?.stop();
-    await Promise.all([this.#pods.stop(), this.#nodes.stop()]);
+    await Promise.all([this.#pods.stop(), this.#nodes.stop(), this.#services.stop()]);
     await this.#recorder.stop();
   }
 
@@ -132,27 +138,73 @@ class NodeAgent implements Kubelet {
   }
 
   listPods(): readonly Pod[] {
-    return this.#controller.listPods();
+    return this.#controller?.listPods() ?? [];
   }
 
-  async #registerNode(signal: AbortSignal): Promise<void> {
-    const { client, clock, logger, containerRuntimeVersion, kubeletVersion } = this.#options;
-    this.#node = new NodeController({
+  #openPlace(memoryBytes: number, signal: AbortSignal): Promise<OpenPlace> {
+    const options = this.#options;
+    return openPlace(
+      options.place,
+      {
+        client: options.client,
+        services: this.#services,
+        events: this.#events,
+        folders: options.folders,
+        clock: options.clock,
+        logger: options.logger,
+        node: {
+          hostIPs: options.addresses,
+          clusterDns: options.clusterDns,
+          clusterDomain: options.clusterDomain ?? "cluster.local",
+          memoryBytes,
+          allocatable: () => this.#node?.node()?.status?.allocatable ?? {},
+          pidsLimit: options.pidsLimit,
+          resolvConf: options.resolvConf ?? "/etc/resolv.conf",
+          seccompFolder: `${options.folders.root}/seccomp`,
+        },
+      },
+      signal,
+    );
+  }
+
+  #nodeController(machine: Awaited<ReturnType<typeof readMachineInfo>>, place: OpenPlace): NodeController {
+    const { client, clock, logger, kubeletVersion, folders } = this.#options;
+    return new NodeController({
       client,
       clock,
       logger,
       settings: settingsOf(this.#options),
-      machine: await readMachineInfo(this.#options.rootDir),
-      versions: { kubeletVersion, containerRuntimeVersion },
-      health: this.#options.health ?? (() => Promise.resolve(wellBeing)),
-      images: () => Promise.resolve(undefined),
+      machine,
+      versions: { kubeletVersion, containerRuntimeVersion: place.version },
+      health: this.#options.health ?? (() => readNodeHealth(folders.root, defaultBounds)),
+      images: place.images,
     });
-    await this.#node.start(signal);
+  }
+
+  #podController(place: OpenPlace): PodController {
+    const { client, clock, logger } = this.#options;
+    return new PodController({
+      client,
+      clock,
+      logger,
+      pods: this.#pods,
+      provider: place.provider,
+      statuses: this.#statuses,
+      admission: nodeAdmission(() => this.#node?.node()),
+      events: this.#events,
+    });
+  }
+
+  async #watchNode(signal: AbortSignal): Promise<void> {
+    const observe = (node: Node) => this.#node?.observe(node);
+    this.#nodes.addHandler({ onAdd: observe, onUpdate: (_, node) => observe(node) });
+    await this.#nodes.start(signal);
   }
 }
 
-const pods = { group: "", version: "v1", resource: "pods" };
-const nodes = { group: "", version: "v1", resource: "nodes" };
+function core(resource: string): { readonly group: string; readonly version: string; readonly resource: string } {
+  return { group: "", version: "v1", resource };
+}
 
 function settingsOf(options: KubeletOptions): NodeSettings {
   return {

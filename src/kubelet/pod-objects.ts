@@ -3,6 +3,7 @@
  */
 import type { ClusterTrustBundle } from "#api/generated/types/certificates-v1beta1.ts";
 import type { ConfigMap, Pod, Secret, Service as KubeService } from "#api/generated/types/core-v1.ts";
+import type { LabelSelector } from "#apimachinery/label-selector.ts";
 
 /** A token for the API, and when it ends (ms since 1970). */
 export type ServiceAccountToken = { readonly token: string; readonly expiresMs: number };
@@ -27,6 +28,6 @@ export interface PodObjects {
   clusterTrustBundles(selection: {
     readonly name?: string;
     readonly signerName?: string;
-    readonly labelSelector?: unknown;
+    readonly labelSelector?: LabelSelector | undefined;
   }): Promise<readonly ClusterTrustBundle[]>;
 }

@@ -1,0 +1,94 @@
+/**
+ * Where the pods of this node run: a provider of whole pods, or a container runtime that the pod engine makes pods of.
+ */
+import type { NodeStatus, Service as KubeService } from "#api/generated/types/core-v1.ts";
+import type { Client } from "#client/client.ts";
+import type { Informer } from "#client/informer.ts";
+import type { Clock } from "#component-base/clock.ts";
+import type { Logger } from "#component-base/logger.ts";
+import type { ContainerRuntime, ImageService } from "./container-runtime.ts";
+import type { KubeletEvents } from "./events.ts";
+import type { PodProvider, PodStats, PodStreams } from "./provider.ts";
+import type { EngineNode } from "#kubelet/engine/engine-parts.ts";
+import type { ImageVolumes } from "#kubelet/volumes/volume-manager.ts";
+
+/** Most images that a Node lists; the largest are kept. As upstream's nodeStatusMaxImages. */
+const maxImages = 50;
+
+/** What `cmd` gives the kubelet. */
+export type PodPlace =
+  | {
+      readonly provider: PodProvider & Partial<PodStreams> & Partial<PodStats>;
+      /** For nodeInfo: "fake://1". */
+      readonly version: string;
+    }
+  | {
+      readonly runtime: ContainerRuntime;
+      readonly images: ImageService;
+      /** For volumes of type image, where the runtime can. */
+      readonly imageVolumes?: ImageVolumes;
+    };
+
+/** What a place is opened with. */
+export type PlaceParts = {
+  readonly client: Client;
+  readonly services: Informer<KubeService>;
+  readonly events: KubeletEvents;
+  readonly folders: { readonly root: string; readonly logs: string };
+  readonly node: EngineNode;
+  readonly clock: Clock;
+  readonly logger: Logger;
+};
+
+/** A place in use. `stop` leaves pods running. */
+export type OpenPlace = {
+  readonly provider: PodProvider & Partial<PodStreams> & Partial<PodStats>;
+  readonly version: string;
+  /** For node.status.images. */
+  readonly images: () => Promise<NodeStatus["images"]>;
+  readonly stop: () => Promise<void>;
+};
+
+/** Opens the place: what runs there already is adopted. */
+export async function openPlace(place: PodPlace, parts: PlaceParts, signal: AbortSignal): Promise<OpenPlace> {
+  if ("provider" in place) {
+    return { provider: place.provider, version: place.version, images: async () => undefined, stop: async () => {} };
+  }
+  const { runtime, images, imageVolumes } = place;
+  // Providers of whole pods need none of this.
+  const [{ PodEngine }, { VolumeManager }, { systemMounts }, { ObjectCache }] = await Promise.all([
+    import("#kubelet/engine/pod-engine.ts"),
+    import("#kubelet/volumes/volume-manager.ts"),
+    import("#kubelet/volumes/mounts.ts"),
+    import("./object-cache.ts"),
+  ]);
+  const objects = new ObjectCache(parts);
+  const { node, folders, clock, logger } = parts;
+  const volumes = new VolumeManager({
+    folders,
+    objects,
+    mounts: await systemMounts(),
+    hostIPs: node.hostIPs,
+    allocatable: node.allocatable,
+    ...(imageVolumes === undefined ? {} : { images: imageVolumes }),
+    clock,
+    logger,
+  });
+  const engine = new PodEngine({ ...parts, runtime, images, objects, volumes });
+  const { name, version } = await runtime.version();
+  await engine.start(signal);
+  return {
+    provider: engine,
+    version: `${name}://${version}`,
+    images: () => nodeImages(images),
+    async stop() {
+      await engine.stop();
+      await objects.stop();
+    },
+  };
+}
+
+async function nodeImages(images: ImageService): Promise<NodeStatus["images"]> {
+  const all = [...(await images.listImages())].sort((a, b) => b.sizeBytes - a.sizeBytes);
+  return all.slice(0, maxImages).map(({ digests, tags, sizeBytes }) => ({ names: [...digests, ...tags], sizeBytes }));
+}
