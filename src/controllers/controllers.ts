@@ -6,6 +6,7 @@ import { createDeploymentController } from "./deployment/deployment-controller.t
 import { createEndpointsController } from "./endpointslice/endpoints-controller.ts";
 import { createEndpointSliceController } from "./endpointslice/endpointslice-controller.ts";
 import { createGarbageCollector } from "./garbagecollector/garbage-collector.ts";
+import { createJobController } from "./job/job-controller.ts";
 import { createNamespaceController } from "./namespace/namespace-controller.ts";
 import { createNodeLifecycleController } from "./nodelifecycle/node-lifecycle.ts";
 import { createPodGarbageCollector } from "./podgc/pod-garbage-collector.ts";
@@ -28,6 +29,7 @@ export function createControllers(options: ControllersOptions): readonly NamedCo
     createDeploymentController(options),
     createReplicaSetController(options),
     createReplicationControllerController(options),
+    createJobController(options),
     createEndpointSliceController(options),
     createEndpointsController(options),
     createNamespaceController(options),
