@@ -1,6 +1,7 @@
 /**
  * The API server, put together: store → watch cache → registry → handlers → filters → HTTPS and in-process transports. `createApiServer` only joins; nothing runs before start.
  */
+import { randomUUID } from "node:crypto";
 import { ProtobufCodec } from "#apimachinery/codecs/protobuf-codec.ts";
 import type { KindFacts } from "#api/kind-facts.ts";
 import type { KubeObject } from "#apimachinery/meta.ts";
@@ -12,8 +13,13 @@ import type { Service } from "#component-base/life-cycle.ts";
 import type { Logger } from "#component-base/logger.ts";
 import type { Store } from "#store/store.ts";
 import type { AdmissionPlugin } from "./admission.ts";
+import { createAddressBook } from "./allocators/address-book.ts";
+import { addressAt, parseIpv4Range } from "./allocators/ipv4-range.ts";
+import { ServiceHooks } from "./allocators/service-hooks.ts";
 import type { ApiRequest } from "./api-request.ts";
 import { ensureBootstrapObjects } from "./bootstrap/bootstrap-objects.ts";
+import { KubernetesService } from "./bootstrap/kubernetes-service.ts";
+import { formatTime } from "./registry/object-meta.ts";
 import { createBuiltInTable, type FindStrategy } from "./built-in-resources.ts";
 import { type Answer, type ChainParts, runRequest } from "./filters/chain.ts";
 import { InFlight } from "./filters/in-flight.ts";
@@ -81,6 +87,15 @@ export type ApiServerOptions = {
   readonly connecters?: ReadonlyMap<string, Connecter>;
   /** By group-resource. */
   readonly hooks?: ReadonlyMap<string, WriteHooks>;
+  /** Where Services get their addresses and node ports from. Absent: they get none. */
+  readonly services?: {
+    /** "10.41.0.0/16" */
+    readonly cidr: string;
+    /** Default 30000–32767. */
+    readonly nodePorts?: { readonly first: number; readonly last: number };
+    /** Where pods reach the API server. */
+    readonly apiAddress: string;
+  };
   /** Discovery, OpenAPI, metrics and others. */
   readonly nonResourceHandlers?: readonly NonResourceHandler[];
   readonly healthChecks?: readonly HealthCheck[];
@@ -102,6 +117,7 @@ export class ApiServer implements Service {
   readonly #https: HttpsServer;
   readonly #watches: WatchWriters;
   readonly #access: Access;
+  readonly #kubernetesService: KubernetesService | undefined;
   readonly #stopping = new AbortController();
   #port = 0;
   #isReady = false;
@@ -123,7 +139,7 @@ export class ApiServer implements Service {
       authorizer: access,
       clock,
       logger,
-      hooks: options.hooks ?? new Map(),
+      hooks: new Map([...this.#serviceHooks(), ...(options.hooks ?? [])]),
     });
     const handlerParts: HandlerParts = {
       registry: this.registry,
@@ -150,6 +166,7 @@ export class ApiServer implements Service {
     const { access: given } = options;
     const loopback: Loopback = { client: this.client(loopbackUser), findObject: (...name) => this.#find(...name) };
     this.#access = typeof given === "function" ? given(loopback) : given;
+    this.#kubernetesService = this.#createKubernetesService(loopback.client);
     access.fill(this.#access, options.subresources ?? new Map());
     this.#watches = new WatchWriters(clock);
     this.#https = new HttpsServer({
@@ -175,6 +192,7 @@ export class ApiServer implements Service {
     }
     await ensureBootstrapObjects(this.client(loopbackUser));
     await this.#access.service?.start(signal);
+    await this.#kubernetesService?.start();
     this.#isReady = true;
     void this.#compactForever(this.#stopping.signal);
   }
@@ -183,6 +201,7 @@ export class ApiServer implements Service {
   async stop(): Promise<void> {
     this.#isReady = false;
     this.#stopping.abort();
+    await this.#kubernetesService?.stop();
     await this.#access.service?.stop();
     this.#watches.stop();
     await this.#https.close();
@@ -202,6 +221,31 @@ export class ApiServer implements Service {
   /** A client of this server, as a user. */
   client(user: User, userAgent?: string): Client {
     return createClient(this.transport(user, userAgent));
+  }
+
+  #serviceHooks(): readonly (readonly [string, WriteHooks])[] {
+    const { services, clock } = this.#options;
+    if (services === undefined) return [];
+    const clusterIps = parseIpv4Range(services.cidr);
+    const nodePorts = services.nodePorts ?? { first: 30_000, last: 32_767 };
+    const made = { nowText: () => formatTime(clock.now()), newUid: randomUUID };
+    const book = createAddressBook(() => this.registry, made);
+    return [["services", new ServiceHooks({ clusterIps, nodePorts }, book)]];
+  }
+
+  #createKubernetesService(client: Client): KubernetesService | undefined {
+    const { services, clock, logger } = this.#options;
+    if (services === undefined) return undefined;
+    const range = parseIpv4Range(services.cidr);
+    return new KubernetesService({
+      client,
+      clock,
+      logger,
+      clusterIp: addressAt(range, 1),
+      serviceCidr: range.cidr,
+      endpointAddress: services.apiAddress,
+      endpointPort: () => this.#port,
+    });
   }
 
   async #find(resource: string, namespace: string, name: string): Promise<KubeObject | undefined> {

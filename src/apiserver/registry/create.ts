@@ -6,6 +6,7 @@ import { invalidObject } from "#apimachinery/field-error.ts";
 import type { KubeObject } from "#apimachinery/meta.ts";
 import { alreadyExists, badRequest, StatusError } from "#apimachinery/status-error.ts";
 import type { Draft } from "#api/strategy.ts";
+import type { WriteOperation } from "#store/store.ts";
 import type { RequestContext } from "#apiserver/api-request.ts";
 import type { WriteOptions } from "#apiserver/handlers/write-options.ts";
 import { WriteConflict } from "#apiserver/storage/object-storage.ts";
@@ -47,6 +48,8 @@ export async function createObject(registry: Registry, input: CreateInput): Prom
       return await createOnce(registry, input);
     } catch (error) {
       if (!(error instanceof WriteConflict)) throw error;
+      // Something that is written with the object was taken meanwhile: reserve anew.
+      if (error.isBeside && attempt < NAME_ATTEMPTS) continue;
       if (base === "" || attempt >= NAME_ATTEMPTS) throw nameTaken(resource, String(metadata["name"]), base !== "");
     }
   }
@@ -68,7 +71,7 @@ async function createOnce(registry: Registry, input: CreateInput): Promise<Store
   try {
     check(resource, draft as KubeObject, context);
     await validate(admission, write, { object: draft as KubeObject, oldObject: undefined });
-    const stored = await store(registry, input, draft as KubeObject);
+    const stored = await store(registry, input, draft as KubeObject, reservation?.operations);
     reservation?.commit();
     return stored;
   } catch (error) {
@@ -88,12 +91,17 @@ function check(resource: ServedResource, object: KubeObject, context: RequestCon
   if (strategy.warnings !== undefined) context.warnings.push(...strategy.warnings(object, undefined));
 }
 
-async function store(registry: Registry, input: CreateInput, served: KubeObject): Promise<StoredObject> {
+async function store(
+  registry: Registry,
+  input: CreateInput,
+  served: KubeObject,
+  operations: readonly WriteOperation[] = [],
+): Promise<StoredObject> {
   const { resource, options } = input;
   const object = (await resource.conversion?.toStored(served)) ?? served;
   const { namespace = "", name = "" } = object.metadata ?? {};
   const storage = registry.storageOf(resource);
-  if (!options.dryRun) return await storage.create(namespace, name, object);
+  if (!options.dryRun) return await storage.create(namespace, name, object, operations);
   if ((await storage.find(namespace, name)) !== undefined) throw new WriteConflict(undefined);
   return unstored(resource, object, keyOf(resource.stored, namespace, name));
 }

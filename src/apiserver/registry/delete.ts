@@ -61,8 +61,9 @@ async function deleteOnce(registry: Registry, input: DeleteInput, existing: Stor
     return { object: await storage.update(existing, object), isGone: false };
   }
   if (options.dryRun) return { object: existing, isGone: true };
-  const object = await storage.delete(existing);
-  registry.parts.hooks.get(resource.stored.groupResource)?.afterDelete?.(existing);
+  const hook = registry.parts.hooks.get(resource.stored.groupResource);
+  const object = await storage.delete(existing, hook?.beforeDelete?.(existing.object));
+  hook?.afterDelete?.(existing.object);
   return { object, isGone: true };
 }
 

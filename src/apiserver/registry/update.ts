@@ -8,6 +8,7 @@ import { jsonEqual } from "#apimachinery/json.ts";
 import type { KubeObject, ObjectMeta } from "#apimachinery/meta.ts";
 import { badRequest, conflict, notFound } from "#apimachinery/status-error.ts";
 import type { Draft } from "#api/strategy.ts";
+import type { WriteOperation } from "#store/store.ts";
 import type { RequestContext } from "#apiserver/api-request.ts";
 import type { WriteOptions } from "#apiserver/handlers/write-options.ts";
 import { WriteConflict } from "#apiserver/storage/object-storage.ts";
@@ -63,7 +64,7 @@ export async function updateObject(registry: Registry, input: UpdateInput): Prom
     } catch (error) {
       if (!(error instanceof WriteConflict)) throw error;
       if (attempt >= MAX_ATTEMPTS) throw conflict(subjectOf(input.resource, input.name), MODIFIED);
-      existing = error.current;
+      existing = error.isBeside ? existing : error.current;
     }
   }
 }
@@ -104,7 +105,7 @@ async function updateOnce(registry: Registry, input: UpdateInput, existing: Stor
   try {
     check(input, draft as KubeObject, old);
     await validate(admission, write, { object: draft as KubeObject, oldObject: old });
-    const output = await store(registry, input, { existing, draft });
+    const output = await store(registry, input, { existing, draft, operations: reservation?.operations ?? [] });
     reservation?.commit();
     return output;
   } catch (error) {
@@ -205,7 +206,7 @@ function check(input: UpdateInput, object: KubeObject, old: KubeObject): void {
 async function store(
   registry: Registry,
   input: UpdateInput,
-  state: { readonly existing: StoredObject; readonly draft: Draft },
+  state: { readonly existing: StoredObject; readonly draft: Draft; readonly operations: readonly WriteOperation[] },
 ): Promise<UpdateOutput> {
   const { resource, options } = input;
   const { existing } = state;
@@ -213,8 +214,9 @@ async function store(
   const storage = registry.storageOf(resource);
   if (isFinished(object, existing.object)) {
     if (options.dryRun) return { object: unstored(resource, object, existing.key), isCreated: false, isDeleted: true };
-    const gone = await storage.delete(existing);
-    registry.parts.hooks.get(resource.stored.groupResource)?.afterDelete?.(existing);
+    const hook = registry.parts.hooks.get(resource.stored.groupResource);
+    const gone = await storage.delete(existing, hook?.beforeDelete?.(existing.object));
+    hook?.afterDelete?.(existing.object);
     return { object: gone, isCreated: false, isDeleted: true };
   }
   const bytes = toStoredBytes(resource.stored, object);
@@ -222,7 +224,11 @@ async function store(
   if (bytes.equals(existing.bytes) || isSame(object, existing.object))
     return { object: existing, isCreated: false, isDeleted: false };
   if (options.dryRun) return { object: unstored(resource, object, existing.key), isCreated: false, isDeleted: false };
-  return { object: await storage.update(existing, object, bytes), isCreated: false, isDeleted: false };
+  return {
+    object: await storage.update(existing, object, bytes, state.operations),
+    isCreated: false,
+    isDeleted: false,
+  };
 }
 
 /** Fields may stand in another order than they were stored in. */

@@ -4,10 +4,12 @@
  */
 import type { Draft } from "#api/strategy.ts";
 import type { KubeObject } from "#apimachinery/meta.ts";
-import type { StoredObject } from "#apiserver/storage/stored-object.ts";
+import type { WriteOperation } from "#store/store.ts";
 
 /** What a hook has reserved for one write. */
 export type Reservation = {
+  /** Written together with the object, or not at all. */
+  readonly operations: readonly WriteOperation[];
   /** The write is done. */
   commit(): void;
   /** The write did not happen: what was taken is free again. */
@@ -20,6 +22,8 @@ export interface WriteHooks {
   beforeCreate?(draft: Draft, options: { readonly dryRun: boolean }): Promise<Reservation>;
   /** Before validation of an update; may fill in `draft`. */
   beforeUpdate?(draft: Draft, old: KubeObject, options: { readonly dryRun: boolean }): Promise<Reservation>;
+  /** Operations to be written together with the object's removal. */
+  beforeDelete?(object: KubeObject): readonly WriteOperation[];
   /** After the object is gone. */
-  afterDelete?(object: StoredObject): void;
+  afterDelete?(object: KubeObject): void;
 }

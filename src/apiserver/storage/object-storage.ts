@@ -13,9 +13,12 @@ import { keyOf, type StoredResource } from "./stored-resource.ts";
 export class WriteConflict extends Error {
   readonly kind = "WriteConflict";
   readonly current: StoredObject | undefined;
-  constructor(current: StoredObject | undefined) {
+  /** True when it was another key of the write whose condition failed. */
+  readonly isBeside: boolean;
+  constructor(current: StoredObject | undefined, isBeside = false) {
     super("the object was changed by another write");
     this.current = current;
+    this.isBeside = isBeside;
   }
 }
 
@@ -68,6 +71,17 @@ export class ObjectStorage {
     return this.#put(existing.key, { object, expectedRevision: existing.revision, bytes, extra });
   }
 
+  /** The operation that makes an object, for a write of another one that it belongs to. */
+  createOperation(namespace: string, name: string, object: KubeObject): WriteOperation {
+    const key = keyOf(this.resource, namespace, name);
+    return { key, value: toStoredBytes(this.resource, object), expectedRevision: 0 };
+  }
+
+  /** The operation that removes an object, whatever its state. */
+  deleteOperation(namespace: string, name: string): WriteOperation {
+    return { key: keyOf(this.resource, namespace, name), value: undefined, expectedRevision: undefined };
+  }
+
   /** Removes `existing`; gives its last state under the revision of its deletion. Throws {@link WriteConflict}. */
   async delete(existing: StoredObject, extra: readonly WriteOperation[] = []): Promise<StoredObject> {
     const operation = { key: existing.key, value: undefined, expectedRevision: existing.revision };
@@ -98,7 +112,7 @@ export class ObjectStorage {
   }
 
   #conflict(key: string, current: { key: string; modRevision: number; value: Uint8Array } | undefined): WriteConflict {
-    const isOurs = key.startsWith(this.resource.prefix) && current !== undefined;
-    return new WriteConflict(isOurs ? this.#cache.decode(this.resource, current) : undefined);
+    if (!key.startsWith(this.resource.prefix)) return new WriteConflict(undefined, true);
+    return new WriteConflict(current === undefined ? undefined : this.#cache.decode(this.resource, current));
   }
 }
