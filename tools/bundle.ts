@@ -11,7 +11,9 @@ const root = resolve(import.meta.dirname, "..");
 const dist = join(root, "dist");
 const entryPoints = readdirSync(join(root, "src/cmd"))
   .filter((name) => /^(nodeless|control-plane|node)\.ts$/.test(name))
-  .map((name) => join(root, "src/cmd", name));
+  .map((name) => ({ in: join(root, "src/cmd", name), out: name.replace(/\.ts$/, "") }));
+/** Programs that parts start by themselves. */
+const helpers = [{ in: join(root, "src/store/lmdb/check-main.ts"), out: "store-check" }];
 
 /** Packages with native parts, which cannot be put into one file. */
 const native = ["lmdb", "koffi", "@lydell/node-pty"];
@@ -19,7 +21,7 @@ const native = ["lmdb", "koffi", "@lydell/node-pty"];
 rmSync(dist, { recursive: true, force: true });
 mkdirSync(dist, { recursive: true });
 await build({
-  entryPoints,
+  entryPoints: [...entryPoints, ...helpers],
   outdir: dist,
   bundle: true,
   splitting: true,
