@@ -17,6 +17,7 @@ import { readMachineInfo } from "#kubelet/node/node-info.ts";
 import { NodeLease } from "#kubelet/node/node-lease.ts";
 import type { NodeHealth, NodeSettings } from "#kubelet/node/node-object.ts";
 import { defaultBounds, readNodeHealth } from "#kubelet/node/node-health.ts";
+import type { KubeletServer, KubeletServerSettings } from "#kubelet/server/kubelet-server.ts";
 import { openPlace } from "./place.ts";
 import type { OpenPlace, PodPlace } from "./place.ts";
 import { nodeAdmission } from "./pod-admission.ts";
@@ -46,8 +47,8 @@ export type KubeletOptions = {
   readonly maxPods?: number;
   /** Kept from pods: { cpu: millicores, memory: bytes }. Default nothing. */
   readonly reserved?: Readonly<Record<string, number>>;
-  /** Port of the node API server, as the Node tells it. Default 10250. */
-  readonly port?: number;
+  /** The node's own API: logs, exec, statistics. Without it the node has none. */
+  readonly server?: KubeletServerSettings;
   readonly providerID?: string;
   /** Most processes that one pod may have. Default unbounded. */
   readonly pidsLimit?: number;
@@ -63,6 +64,8 @@ export type KubeletOptions = {
 export interface Kubelet extends Service {
   /** The Node as last seen, once registered. */
   node(): Node | undefined;
+  /** Port of the node's API, once started. */
+  port(): number | undefined;
   /** Pods bound to this node, with their newest status. */
   listPods(): readonly Pod[];
 }
@@ -84,6 +87,7 @@ class NodeAgent implements Kubelet {
   #controller: PodController | undefined;
   #node: NodeController | undefined;
   #lease: NodeLease | undefined;
+  #server: KubeletServer | undefined;
 
   constructor(options: KubeletOptions) {
     this.#options = options;
@@ -114,6 +118,7 @@ class NodeAgent implements Kubelet {
     await Promise.all([this.#recorder, this.#pods, this.#services].map((part) => part.start(signal)));
     const machine = await readMachineInfo(this.#options.folders.root);
     this.#place = await this.#openPlace(machine.memoryBytes, signal);
+    this.#server = await this.#startServer(this.#place, signal);
     this.#node = this.#nodeController(machine, this.#place);
     await this.#node.start(signal);
     this.#lease = new NodeLease({ client, nodeName, node: () => this.#node?.node(), clock, logger });
@@ -124,6 +129,7 @@ class NodeAgent implements Kubelet {
   }
 
   async stop(): Promise<void> {
+    await this.#server?.stop();
     await this.#controller?.stop();
     await this.#place?.stop();
     this.#statuses.stop();
@@ -135,6 +141,11 @@ class NodeAgent implements Kubelet {
 
   node(): Node | undefined {
     return this.#node?.node();
+  }
+
+  /** Port of the node's API, once started. */
+  port(): number | undefined {
+    return this.#server?.port;
   }
 
   listPods(): readonly Pod[] {
@@ -173,7 +184,7 @@ class NodeAgent implements Kubelet {
       client,
       clock,
       logger,
-      settings: settingsOf(this.#options),
+      settings: settingsOf(this.#options, this.#server?.port ?? 0),
       machine,
       versions: { kubeletVersion, containerRuntimeVersion: place.version },
       health: this.#options.health ?? (() => readNodeHealth(folders.root, defaultBounds)),
@@ -195,6 +206,29 @@ class NodeAgent implements Kubelet {
     });
   }
 
+  async #startServer(place: OpenPlace, signal: AbortSignal): Promise<KubeletServer | undefined> {
+    const { server: settings, client, clock, logger, nodeName } = this.#options;
+    if (!settings) return undefined;
+    const { KubeletServer } = await import("#kubelet/server/kubelet-server.ts");
+    const { StatisticsReader } = await import("#kubelet/server/node-statistics.ts");
+    const reader = new StatisticsReader();
+    const { provider } = place;
+    const statistics = async () => reader.read((await provider.podUsage?.()) ?? [], clock.now());
+    const pods = () => this.listPods();
+    const server = new KubeletServer({
+      ...settings,
+      nodeName,
+      client,
+      pods,
+      streams: provider,
+      statistics,
+      clock,
+      logger,
+    });
+    await server.start(signal);
+    return server;
+  }
+
   async #watchNode(signal: AbortSignal): Promise<void> {
     const observe = (node: Node) => this.#node?.observe(node);
     this.#nodes.addHandler({ onAdd: observe, onUpdate: (_, node) => observe(node) });
@@ -206,7 +240,7 @@ function core(resource: string): { readonly group: string; readonly version: str
   return { group: "", version: "v1", resource };
 }
 
-function settingsOf(options: KubeletOptions): NodeSettings {
+function settingsOf(options: KubeletOptions, kubeletPort: number): NodeSettings {
   return {
     nodeName: options.nodeName,
     addresses: options.addresses,
@@ -216,7 +250,7 @@ function settingsOf(options: KubeletOptions): NodeSettings {
     taints: options.taints ?? [],
     maxPods: options.maxPods ?? 110,
     reserved: options.reserved ?? {},
-    kubeletPort: options.port ?? 10_250,
+    kubeletPort,
     providerID: options.providerID,
   };
 }

@@ -2,6 +2,7 @@
  * Makes whole pods out of single containers: lifts a {@link ContainerRuntime} with its {@link ImageService} to a {@link PodProvider}. A worker per pod does the work
  * (pod-worker.ts); this file finds the right one, and those of before a restart.
  */
+import type { Duplex } from "node:stream";
 import type { Pod, PodStatus } from "#api/generated/types/core-v1.ts";
 import type { Clock } from "#component-base/clock.ts";
 import type { Service } from "#component-base/life-cycle.ts";
@@ -10,13 +11,23 @@ import type { ContainerRuntime, ContainerState, ImageService, Sandbox } from "#k
 import type { KubeletEvents } from "#kubelet/events.ts";
 import type { PodObjects } from "#kubelet/pod-objects.ts";
 import { podKey, refOf } from "#kubelet/pod-object.ts";
-import type { PodProvider, PodRef, PodStats, ProviderPod } from "#kubelet/provider.ts";
+import { LogRotator } from "#kubelet/logs/log-rotator.ts";
+import type {
+  LogOptions,
+  PodProvider,
+  PodRef,
+  PodStats,
+  PodStreams,
+  ProcessStreams,
+  ProviderPod,
+} from "#kubelet/provider.ts";
 import type { PodVolumes } from "#kubelet/volumes/pod-volumes.ts";
 import { Backoff } from "./backoff.ts";
 import type { EngineNode, EngineParts } from "./engine-parts.ts";
 import { ImagePuller } from "./image-puller.ts";
 import type { KubeletFolders } from "./pod-folders.ts";
 import { readPodRecords } from "./pod-record.ts";
+import { EngineStreams } from "./pod-streams.ts";
 import { PodWorker } from "./pod-worker.ts";
 
 /** What an engine is made of. */
@@ -33,8 +44,10 @@ export type PodEngineOptions = {
 };
 
 /** Pods out of containers. `start` adopts what runs already; `stop` leaves it running. */
-export class PodEngine implements PodProvider, PodStats, Service {
+export class PodEngine implements PodProvider, PodStreams, PodStats, Service {
   readonly #options: PodEngineOptions;
+  readonly #streams: EngineStreams;
+  readonly #rotator: LogRotator;
   readonly #workers = new Map<string, PodWorker>();
   /** News of containers whose pod is not known yet, while adoption is under way. */
   readonly #early: ContainerState[] = [];
@@ -43,9 +56,11 @@ export class PodEngine implements PodProvider, PodStats, Service {
 
   constructor(options: PodEngineOptions) {
     this.#options = options;
+    this.#streams = new EngineStreams({ ...options, findWorker: (uid) => this.#workers.get(uid) });
+    this.#rotator = new LogRotator({ ...options, running: () => this.#logsBeingWritten() });
   }
 
-  async start(_signal: AbortSignal): Promise<void> {
+  async start(signal: AbortSignal): Promise<void> {
     const { runtime, images, clock } = this.#options;
     runtime.onChange((state) => this.#onContainer(state));
     const [{ name }, known] = await Promise.all([runtime.version(), images.listImages()]);
@@ -58,9 +73,11 @@ export class PodEngine implements PodProvider, PodStats, Service {
       onStatus: (ref, status) => this.#listener(ref, status),
     };
     await this.#adopt(this.#parts);
+    await this.#rotator.start(signal);
   }
 
   async stop(): Promise<void> {
+    await this.#rotator.stop();
     const workers = [...this.#workers.values()];
     this.#workers.clear();
     await Promise.all(workers.map((worker) => worker.release()));
@@ -108,9 +125,35 @@ export class PodEngine implements PodProvider, PodStats, Service {
     return usage.map(({ pod, containers }) => ({ ref: pod, containers }));
   }
 
-  /** The worker of a pod, for those who look into its containers. */
-  findWorker(uid: string): PodWorker | undefined {
-    return this.#workers.get(uid);
+  logs(ref: PodRef, container: string, options: LogOptions, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>> {
+    return this.#streams.logs(ref, container, options, signal);
+  }
+
+  exec(
+    ref: PodRef,
+    container: string,
+    command: readonly string[],
+    streams: ProcessStreams,
+    signal: AbortSignal,
+  ): Promise<number> {
+    return this.#streams.exec(ref, container, command, streams, signal);
+  }
+
+  attach(ref: PodRef, container: string, streams: ProcessStreams, signal: AbortSignal): Promise<void> {
+    return this.#streams.attach(ref, container, streams, signal);
+  }
+
+  portForward(ref: PodRef, port: number, signal: AbortSignal): Promise<Duplex> {
+    return this.#streams.portForward(ref, port, signal);
+  }
+
+  #logsBeingWritten(): readonly { readonly path: string; readonly reopen: () => Promise<void> }[] {
+    const { runtime } = this.#options;
+    return [...this.#workers.values()].flatMap((worker) =>
+      worker
+        .runningContainers()
+        .map((state) => ({ path: state.spec.logPath, reopen: () => runtime.reopenLog(state.id) })),
+    );
   }
 
   #ready(): EngineParts {

@@ -54,6 +54,7 @@ export class PodWorker {
   readonly #starting = new Set<string>();
   readonly #stopping = new Set<string>();
   readonly #tasks = new Set<Promise<void>>();
+  readonly #ends = new Map<string, PromiseWithResolvers<void>>();
   readonly #held: HeldContainers;
   readonly #ground: PodGround;
   #pod: Pod;
@@ -132,6 +133,8 @@ export class PodWorker {
     if (state.phase !== "exited") return this.look();
     this.#probes.get(state.id)?.stop();
     this.#probes.delete(state.id);
+    this.#ends.get(state.id)?.resolve();
+    this.#ends.delete(state.id);
     void this.#run(() => this.#hearLastWords(state));
   }
 
@@ -156,6 +159,23 @@ export class PodWorker {
   /** The container of this name that is newest, or the one before it. */
   findContainer(name: string, previous: boolean): ContainerState | undefined {
     return previous ? this.#containers.previous(name) : this.#containers.latest(name);
+  }
+
+  findById(id: string): ContainerState | undefined {
+    return this.#containers.find(id);
+  }
+
+  /** Resolves when this container has ended, at once when it has. */
+  whenEnded(id: string): Promise<void> {
+    if (this.#containers.find(id)?.phase !== "running") return Promise.resolve();
+    const waiting = this.#ends.get(id) ?? Promise.withResolvers<void>();
+    this.#ends.set(id, waiting);
+    return waiting.promise;
+  }
+
+  /** Logs that are being written. */
+  runningContainers(): readonly ContainerState[] {
+    return this.#containers.running();
   }
 
   get sandbox(): Sandbox | undefined {
