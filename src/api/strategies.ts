@@ -23,7 +23,8 @@ import { resourceQuotaStrategy } from "./core/resourcequota.ts";
 import { secretStrategy } from "./core/secret.ts";
 import { serviceStrategy } from "./core/service.ts";
 import { serviceAccountStrategy } from "./core/serviceaccount.ts";
-import { rbacStrategy } from "./rbac/rbac.ts";
+import { clusterRoleStrategy, roleStrategy } from "./rbac/role.ts";
+import { clusterRoleBindingStrategy, roleBindingStrategy } from "./rbac/role-binding.ts";
 import type { KindStrategy } from "./strategy.ts";
 
 const none: KindStrategy = {};
@@ -51,10 +52,10 @@ const strategies: ReadonlyMap<string, unknown> = new Map<string, unknown>([
   ["apps/StatefulSet", statefulSetStrategy],
   ["batch/CronJob", cronJobStrategy],
   ["batch/Job", jobStrategy],
-  ["rbac.authorization.k8s.io/ClusterRole", rbacStrategy],
-  ["rbac.authorization.k8s.io/ClusterRoleBinding", rbacStrategy],
-  ["rbac.authorization.k8s.io/Role", rbacStrategy],
-  ["rbac.authorization.k8s.io/RoleBinding", rbacStrategy],
+  ["rbac.authorization.k8s.io/ClusterRole", clusterRoleStrategy],
+  ["rbac.authorization.k8s.io/ClusterRoleBinding", clusterRoleBindingStrategy],
+  ["rbac.authorization.k8s.io/Role", roleStrategy],
+  ["rbac.authorization.k8s.io/RoleBinding", roleBindingStrategy],
 ]);
 
 /** The strategy of a kind; an empty one for kinds without. */

@@ -6,6 +6,8 @@ import type { Authorizer, Decision, RequestInfo, User } from "#apiserver/request
 import { ruleAllows } from "./policy-rule.ts";
 import type { RbacIndex } from "./rbac-index.ts";
 
+const syncTimeoutMs = 10_000;
+
 export class RbacAuthorizer implements Authorizer {
   readonly #index: RbacIndex;
 
@@ -14,6 +16,8 @@ export class RbacAuthorizer implements Authorizer {
   }
 
   async authorize(user: User, request: RequestInfo): Promise<Decision> {
+    // Only in the first moments of the server: nobody shall be refused because roles are not read yet.
+    if (!this.#index.hasSynced()) await this.#index.waitForSync(AbortSignal.timeout(syncTimeoutMs));
     const errors: string[] = [];
     for (const { rules, describe, error } of this.#index.rulesOf(user, request.namespace)) {
       if (error !== undefined) errors.push(error);
