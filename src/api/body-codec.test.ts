@@ -103,6 +103,15 @@ test("values of a wrong type are refused in Go's words", async () => {
       '{"spec":{"template":{"spec":{"containers":{}}}}}',
       "json: cannot unmarshal object into Go struct field PodSpec.spec.template.spec.containers of type []v1.Container",
     ],
+    [
+      '{"spec":{"strategy":{"type":1}}}',
+      "json: cannot unmarshal number into Go struct field DeploymentStrategy.spec.strategy.type of type v1.DeploymentStrategyType",
+    ],
+    // A text that its type's own parser refuses counts for more than a type error before it.
+    [
+      '{"spec":{"replicas":"3","template":{"metadata":{"creationTimestamp":"x"}}}}',
+      'parsing time "x" as "2006-01-02T15:04:05Z07:00": cannot parse "x" as "2006"',
+    ],
   ];
 
   for (const [body, message] of cases) {

@@ -34,7 +34,12 @@ test("fields carry numbers, merge keys, list types and defaults", () => {
   assert.equal(containers.schema.listType, "map");
   assert.equal(containers.schema.patchMergeKey, "name");
   assert.equal(protocol.default, "TCP");
-  assert.deepEqual(protocol.schema, { kind: "scalar", type: "string", enum: ["TCP", "UDP", "SCTP"] });
+  assert.deepEqual(protocol.schema, {
+    kind: "scalar",
+    type: "string",
+    enum: ["TCP", "UDP", "SCTP"],
+    goType: "v1.Protocol",
+  });
   assert.deepEqual([secret.protobufPath, secret.protobufNumber, secret.isPointer], [[2], 6, true]);
 });
 

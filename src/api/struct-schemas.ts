@@ -107,11 +107,13 @@ class GeneratedStruct implements StructSchema {
     const protobufNumber = numbers.pop();
     const patchStrategy = attributes.get("S")?.split(",") ?? [];
     const defaultText = attributes.get("d");
+    const inlinedFrom = attributes.get("I");
     return {
       name,
       schema: this.#schema(code, attributes, patchStrategy),
       ...(protobufNumber === undefined ? {} : { protobufNumber }),
       ...(numbers.length === 0 ? {} : { protobufPath: numbers }),
+      ...(inlinedFrom === undefined ? {} : { inlinedFrom }),
       ...(flags.includes("*") ? { isPointer: true } : {}),
       isRequired: flags.includes("!"),
       omitEmpty: flags.includes("-"),
@@ -121,18 +123,24 @@ class GeneratedStruct implements StructSchema {
     };
   }
 
-  #schema(code: string, attributes: ReadonlyMap<string, string>, patchStrategy: readonly string[]): Schema {
-    const inner = (text: string): Schema => this.#schema(text, new Map(), []);
+  #schema(text: string, attributes: ReadonlyMap<string, string>, patchStrategy: readonly string[]): Schema {
+    const [, name, code = text] = /^<([^>]*)>(.*)$/.exec(text) ?? [];
+    const goType = name === undefined ? {} : { goType: name };
+    const inner = (each: string): Schema => this.#schema(each, new Map(), []);
     switch (code[0]) {
       case "=":
         return this.#reference(code.slice(1), attributes);
-      case "{":
+      case "{": {
+        const [, goKeyType, values = code.slice(1)] = /^\{<([^>]*)>:(.*)$/.exec(code) ?? [];
         return {
           kind: "map",
-          values: inner(code.slice(1)),
+          values: inner(values),
           mapType: attributes.has("m") ? "atomic" : "granular",
           patchStrategy,
+          ...goType,
+          ...(goKeyType === undefined ? {} : { goKeyType }),
         };
+      }
       case "[":
       case "w": {
         const isProtobufMessage = code.startsWith("w");
@@ -144,12 +152,13 @@ class GeneratedStruct implements StructSchema {
           listType: listType as "atomic" | "set" | "map",
           mapKeys,
           patchStrategy,
+          ...goType,
           ...(patchMergeKey === undefined ? {} : { patchMergeKey }),
           ...(isProtobufMessage ? { isProtobufMessage } : {}),
         };
       }
       default:
-        return this.#scalar(code);
+        return { ...this.#scalar(code), ...goType };
     }
   }
 

@@ -22,6 +22,8 @@ export type ScalarSchema = {
   readonly kind: "scalar";
   readonly type: ScalarType;
   readonly enum?: readonly string[];
+  /** Upstream's name of the type where it has one of its own: "v1.Protocol". Errors of decoding name it. */
+  readonly goType?: string;
   /** Set for the unions of CustomResourceDefinitions' schemas, which are `any` in JSON but have a message each in protobuf. */
   readonly union?: { readonly form: "orArray" | "orBool" | "orStringArray"; readonly struct: StructSchema };
 };
@@ -35,6 +37,8 @@ export type ListSchema = {
   /** "merge", "replace", "retainKeys" or several, as upstream's patchStrategy tag; empty means replace. */
   readonly patchStrategy: readonly string[];
   readonly patchMergeKey?: string;
+  /** As in {@link ScalarSchema}. */
+  readonly goType?: string;
   /** True where protobuf wraps the items in a message of their own (`ExtraValue`), since a map's values cannot repeat. */
   readonly isProtobufMessage?: boolean;
 };
@@ -45,6 +49,10 @@ export type MapSchema = {
   readonly values: Schema;
   readonly mapType: "granular" | "atomic";
   readonly patchStrategy: readonly string[];
+  /** As in {@link ScalarSchema}. */
+  readonly goType?: string;
+  /** Upstream's type of the keys where it is no plain string. */
+  readonly goKeyType?: string;
 };
 
 /** One field of a struct. */
@@ -55,6 +63,8 @@ export type FieldSchema = {
   readonly protobufNumber?: number;
   /** Numbers of the messages around the field, outermost first, where JSON inlines what protobuf nests (a Volume's source). */
   readonly protobufPath?: readonly number[];
+  /** Go's name of the struct that JSON inlines the field from, for errors: "VolumeSource". */
+  readonly inlinedFrom?: string;
   /** True where Go has a pointer: absent and empty are different things. Others are always written to protobuf. */
   readonly isPointer?: boolean;
   readonly isRequired: boolean;

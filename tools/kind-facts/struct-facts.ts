@@ -6,7 +6,7 @@
  *
  * Types: s string, b boolean, i int32, l int64, f double, y bytes, t Time, u MicroTime, D Duration, q Quantity, I IntOrString, a any,
  * `s(A,B)` enum, `[T` list, `w[T` list that protobuf wraps in a message, `{T` map, `=Name` struct of this package, `=package:Name` of another,
- * xA, xB, xS the three unions of JSONSchemaProps. After `;`: L=listType and keys, S=patchStrategy, K=patchMergeKey, m atomic, g granular, d=default (JSON).
+ * `<v1.X>` before a type: its name in Go, `{<v1.K>:T` a map whose keys have one; xA, xB, xS the three unions of JSONSchemaProps. After `;`: L=listType and keys, S=patchStrategy, K=patchMergeKey, I=structs that it is inlined from, m atomic, g granular, d=default (JSON).
  */
 import type { GoField, GoPackage, GoType, Markers } from "./go-source.ts";
 import { readGoPackage } from "./go-source.ts";
@@ -31,7 +31,7 @@ const specials: Readonly<Record<string, string>> = {
   "k8s.io/apimachinery/pkg/apis/meta/v1.FieldsV1": "a",
   "k8s.io/apimachinery/pkg/util/intstr.IntOrString": "I",
   "k8s.io/apimachinery/pkg/runtime.RawExtension": "a",
-  "k8s.io/apimachinery/pkg/types.UID": "s",
+  "k8s.io/apimachinery/pkg/types.UID": "<types.UID>s",
   "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1.JSON": "a",
   "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1.JSONSchemaPropsOrArray": "xA",
   "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1.JSONSchemaPropsOrBool": "xB",
@@ -80,7 +80,8 @@ export class StructFacts {
       if (options.includes("inline") || (jsonName === "" && field.name === "")) {
         if (field.type.startsWith("*")) throw new Error(`${type.name} embeds a pointer: ${field.type}`);
         const embedded = this.#findStruct(goPackage, type, field.type);
-        return this.#fields(embedded.goPackage, embedded.type, here);
+        const inlined = this.#fields(embedded.goPackage, embedded.type, here);
+        return here === undefined ? inlined : inlined.map((line) => withInlining(line, embedded.type.name));
       }
       return [this.#field(goPackage, type, field, jsonName, options, here ?? [])];
     });
@@ -139,8 +140,12 @@ export class StructFacts {
   #type(goPackage: GoPackage, owner: GoType, expression: string, home: string): string {
     if (expression === "[]byte" || expression === "[]uint8") return "y";
     if (expression.startsWith("[]")) return `[${this.#type(goPackage, owner, expression.slice(2), home)}`;
-    const map = /^map\[[\w.]+\](.*)$/.exec(expression);
-    if (map) return `{${this.#type(goPackage, owner, map[1] ?? "", home)}`;
+    const map = /^map\[([\w.]+)\](.*)$/.exec(expression);
+    if (map) {
+      const [, key = "", value = ""] = map;
+      const keyName = key === "string" ? "" : `<${this.#goName(goPackage, owner, key)}>`;
+      return `{${keyName}${keyName === "" ? "" : ":"}${this.#type(goPackage, owner, value, home)}`;
+    }
     const scalar = scalars[expression];
     if (scalar !== undefined) return scalar;
     const qualified = this.#qualify(goPackage, owner, expression.replace(/^\*/, ""));
@@ -151,8 +156,15 @@ export class StructFacts {
       return qualified.path === home ? `=${qualified.name}` : `=${openApiPackage(qualified.path)}:${qualified.name}`;
     }
     const under = this.#type(found.goPackage, found.type, found.type.expression, home);
-    if (found.type.markers.has("protobuf.nullable") && under.startsWith("[")) return `w${under}`;
-    return found.type.markers.has("enum") ? under + enumOf(found.goPackage, found.type) : under;
+    const isWrapped = found.type.markers.has("protobuf.nullable") && under.startsWith("[");
+    const values = found.type.markers.has("enum") ? enumOf(found.goPackage, found.type) : "";
+    return `<${this.#goName(goPackage, owner, expression)}>${isWrapped ? "w" : ""}${under.replace(/^<[^>]*>/, "")}${values}`;
+  }
+
+  /** A type as Go's reflection prints it: "v1.Protocol". */
+  #goName(goPackage: GoPackage, owner: GoType, expression: string): string {
+    const { path, name } = this.#qualify(goPackage, owner, expression.replace(/^\*/, ""));
+    return `${path.slice(path.lastIndexOf("/") + 1)}.${name}`;
   }
 
   #findNamed(
@@ -188,6 +200,14 @@ export class StructFacts {
     if (path === undefined) throw new Error(`${goPackage.path} ${owner.name} uses ${expression} without importing it`);
     return { path, name: expression.slice(dot + 1) };
   }
+}
+
+/** Notes the struct that a field is inlined from, outermost first. The default stays last, because it may hold anything. */
+function withInlining(line: string, name: string): string {
+  const [, before = line, inner, after = ""] = /^(.*);I=([^;]*)(.*)$/.exec(line) ?? [];
+  if (inner !== undefined) return `${before};I=${name}.${inner}${after}`;
+  const at = line.indexOf(";d=");
+  return at < 0 ? `${line};I=${name}` : `${line.slice(0, at)};I=${name}${line.slice(at)}`;
 }
 
 function hasMapType(marked: { readonly markers: Markers } | undefined, mapType: string): boolean {

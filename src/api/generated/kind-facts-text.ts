@@ -222,24 +222,24 @@ storageversionmigrations|storageversionmigration|StorageVersionMigration|C|creat
 >status|storagemigration.k8s.io|v1beta1|StorageVersionMigration|get,patch,update
 `;
 export const structFactsText: string = `@io.k8s.api.core.v1 /v1
-Volume|name !#1:s|hostPath -*#2.1:=HostPathVolumeSource|emptyDir -*#2.2:=EmptyDirVolumeSource|gcePersistentDisk -*#2.3:=GCEPersistentDiskVolumeSource|awsElasticBlockStore -*#2.4:=AWSElasticBlockStoreVolumeSource|gitRepo -*#2.5:=GitRepoVolumeSource|secret -*#2.6:=SecretVolumeSource|nfs -*#2.7:=NFSVolumeSource|iscsi -*#2.8:=ISCSIVolumeSource|glusterfs -*#2.9:=GlusterfsVolumeSource|persistentVolumeClaim -*#2.10:=PersistentVolumeClaimVolumeSource|rbd -*#2.11:=RBDVolumeSource|flexVolume -*#2.12:=FlexVolumeSource|cinder -*#2.13:=CinderVolumeSource|cephfs -*#2.14:=CephFSVolumeSource|flocker -*#2.15:=FlockerVolumeSource|downwardAPI -*#2.16:=DownwardAPIVolumeSource|fc -*#2.17:=FCVolumeSource|azureFile -*#2.18:=AzureFileVolumeSource|configMap -*#2.19:=ConfigMapVolumeSource|vsphereVolume -*#2.20:=VsphereVirtualDiskVolumeSource|quobyte -*#2.21:=QuobyteVolumeSource|azureDisk -*#2.22:=AzureDiskVolumeSource|photonPersistentDisk -*#2.23:=PhotonPersistentDiskVolumeSource|projected -*#2.26:=ProjectedVolumeSource|portworxVolume -*#2.24:=PortworxVolumeSource|scaleIO -*#2.25:=ScaleIOVolumeSource|storageos -*#2.27:=StorageOSVolumeSource|csi -*#2.28:=CSIVolumeSource|ephemeral -*#2.29:=EphemeralVolumeSource|image -*#2.30:=ImageVolumeSource
+Volume|name !#1:s|hostPath -*#2.1:=HostPathVolumeSource;I=VolumeSource|emptyDir -*#2.2:=EmptyDirVolumeSource;I=VolumeSource|gcePersistentDisk -*#2.3:=GCEPersistentDiskVolumeSource;I=VolumeSource|awsElasticBlockStore -*#2.4:=AWSElasticBlockStoreVolumeSource;I=VolumeSource|gitRepo -*#2.5:=GitRepoVolumeSource;I=VolumeSource|secret -*#2.6:=SecretVolumeSource;I=VolumeSource|nfs -*#2.7:=NFSVolumeSource;I=VolumeSource|iscsi -*#2.8:=ISCSIVolumeSource;I=VolumeSource|glusterfs -*#2.9:=GlusterfsVolumeSource;I=VolumeSource|persistentVolumeClaim -*#2.10:=PersistentVolumeClaimVolumeSource;I=VolumeSource|rbd -*#2.11:=RBDVolumeSource;I=VolumeSource|flexVolume -*#2.12:=FlexVolumeSource;I=VolumeSource|cinder -*#2.13:=CinderVolumeSource;I=VolumeSource|cephfs -*#2.14:=CephFSVolumeSource;I=VolumeSource|flocker -*#2.15:=FlockerVolumeSource;I=VolumeSource|downwardAPI -*#2.16:=DownwardAPIVolumeSource;I=VolumeSource|fc -*#2.17:=FCVolumeSource;I=VolumeSource|azureFile -*#2.18:=AzureFileVolumeSource;I=VolumeSource|configMap -*#2.19:=ConfigMapVolumeSource;I=VolumeSource|vsphereVolume -*#2.20:=VsphereVirtualDiskVolumeSource;I=VolumeSource|quobyte -*#2.21:=QuobyteVolumeSource;I=VolumeSource|azureDisk -*#2.22:=AzureDiskVolumeSource;I=VolumeSource|photonPersistentDisk -*#2.23:=PhotonPersistentDiskVolumeSource;I=VolumeSource|projected -*#2.26:=ProjectedVolumeSource;I=VolumeSource|portworxVolume -*#2.24:=PortworxVolumeSource;I=VolumeSource|scaleIO -*#2.25:=ScaleIOVolumeSource;I=VolumeSource|storageos -*#2.27:=StorageOSVolumeSource;I=VolumeSource|csi -*#2.28:=CSIVolumeSource;I=VolumeSource|ephemeral -*#2.29:=EphemeralVolumeSource;I=VolumeSource|image -*#2.30:=ImageVolumeSource;I=VolumeSource
 VolumeSource|hostPath -*#1:=HostPathVolumeSource|emptyDir -*#2:=EmptyDirVolumeSource|gcePersistentDisk -*#3:=GCEPersistentDiskVolumeSource|awsElasticBlockStore -*#4:=AWSElasticBlockStoreVolumeSource|gitRepo -*#5:=GitRepoVolumeSource|secret -*#6:=SecretVolumeSource|nfs -*#7:=NFSVolumeSource|iscsi -*#8:=ISCSIVolumeSource|glusterfs -*#9:=GlusterfsVolumeSource|persistentVolumeClaim -*#10:=PersistentVolumeClaimVolumeSource|rbd -*#11:=RBDVolumeSource|flexVolume -*#12:=FlexVolumeSource|cinder -*#13:=CinderVolumeSource|cephfs -*#14:=CephFSVolumeSource|flocker -*#15:=FlockerVolumeSource|downwardAPI -*#16:=DownwardAPIVolumeSource|fc -*#17:=FCVolumeSource|azureFile -*#18:=AzureFileVolumeSource|configMap -*#19:=ConfigMapVolumeSource|vsphereVolume -*#20:=VsphereVirtualDiskVolumeSource|quobyte -*#21:=QuobyteVolumeSource|azureDisk -*#22:=AzureDiskVolumeSource|photonPersistentDisk -*#23:=PhotonPersistentDiskVolumeSource|projected -*#26:=ProjectedVolumeSource|portworxVolume -*#24:=PortworxVolumeSource|scaleIO -*#25:=ScaleIOVolumeSource|storageos -*#27:=StorageOSVolumeSource|csi -*#28:=CSIVolumeSource|ephemeral -*#29:=EphemeralVolumeSource|image -*#30:=ImageVolumeSource
 PersistentVolumeClaimVolumeSource|claimName !#1:s|readOnly -#2:b
 PersistentVolumeSource|gcePersistentDisk -*#1:=GCEPersistentDiskVolumeSource|awsElasticBlockStore -*#2:=AWSElasticBlockStoreVolumeSource|hostPath -*#3:=HostPathVolumeSource|glusterfs -*#4:=GlusterfsPersistentVolumeSource|nfs -*#5:=NFSVolumeSource|rbd -*#6:=RBDPersistentVolumeSource|iscsi -*#7:=ISCSIPersistentVolumeSource|cinder -*#8:=CinderPersistentVolumeSource|cephfs -*#9:=CephFSPersistentVolumeSource|fc -*#10:=FCVolumeSource|flocker -*#11:=FlockerVolumeSource|flexVolume -*#12:=FlexPersistentVolumeSource|azureFile -*#13:=AzureFilePersistentVolumeSource|vsphereVolume -*#14:=VsphereVirtualDiskVolumeSource|quobyte -*#15:=QuobyteVolumeSource|azureDisk -*#16:=AzureDiskVolumeSource|photonPersistentDisk -*#17:=PhotonPersistentDiskVolumeSource|portworxVolume -*#18:=PortworxVolumeSource|scaleIO -*#19:=ScaleIOPersistentVolumeSource|local -*#20:=LocalVolumeSource|storageos -*#21:=StorageOSPersistentVolumeSource|csi -*#22:=CSIPersistentVolumeSource
 PersistentVolume|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|spec -#2:=PersistentVolumeSpec|status -#3:=PersistentVolumeStatus
-PersistentVolumeSpec|capacity -#1:{q|gcePersistentDisk -*#2.1:=GCEPersistentDiskVolumeSource|awsElasticBlockStore -*#2.2:=AWSElasticBlockStoreVolumeSource|hostPath -*#2.3:=HostPathVolumeSource|glusterfs -*#2.4:=GlusterfsPersistentVolumeSource|nfs -*#2.5:=NFSVolumeSource|rbd -*#2.6:=RBDPersistentVolumeSource|iscsi -*#2.7:=ISCSIPersistentVolumeSource|cinder -*#2.8:=CinderPersistentVolumeSource|cephfs -*#2.9:=CephFSPersistentVolumeSource|fc -*#2.10:=FCVolumeSource|flocker -*#2.11:=FlockerVolumeSource|flexVolume -*#2.12:=FlexPersistentVolumeSource|azureFile -*#2.13:=AzureFilePersistentVolumeSource|vsphereVolume -*#2.14:=VsphereVirtualDiskVolumeSource|quobyte -*#2.15:=QuobyteVolumeSource|azureDisk -*#2.16:=AzureDiskVolumeSource|photonPersistentDisk -*#2.17:=PhotonPersistentDiskVolumeSource|portworxVolume -*#2.18:=PortworxVolumeSource|scaleIO -*#2.19:=ScaleIOPersistentVolumeSource|local -*#2.20:=LocalVolumeSource|storageos -*#2.21:=StorageOSPersistentVolumeSource|csi -*#2.22:=CSIPersistentVolumeSource|accessModes -#3:[s(ReadWriteOnce,ReadOnlyMany,ReadWriteMany,ReadWriteOncePod);L=atomic|claimRef -*#4:=ObjectReference;g|persistentVolumeReclaimPolicy -#5:s(Recycle,Delete,Retain)|storageClassName -#6:s|mountOptions -#7:[s;L=atomic|volumeMode -*#8:s(Block,Filesystem)|nodeAffinity -*#9:=VolumeNodeAffinity|volumeAttributesClassName -*#10:s
+PersistentVolumeSpec|capacity -#1:<v1.ResourceList>{<v1.ResourceName>:q|gcePersistentDisk -*#2.1:=GCEPersistentDiskVolumeSource;I=PersistentVolumeSource|awsElasticBlockStore -*#2.2:=AWSElasticBlockStoreVolumeSource;I=PersistentVolumeSource|hostPath -*#2.3:=HostPathVolumeSource;I=PersistentVolumeSource|glusterfs -*#2.4:=GlusterfsPersistentVolumeSource;I=PersistentVolumeSource|nfs -*#2.5:=NFSVolumeSource;I=PersistentVolumeSource|rbd -*#2.6:=RBDPersistentVolumeSource;I=PersistentVolumeSource|iscsi -*#2.7:=ISCSIPersistentVolumeSource;I=PersistentVolumeSource|cinder -*#2.8:=CinderPersistentVolumeSource;I=PersistentVolumeSource|cephfs -*#2.9:=CephFSPersistentVolumeSource;I=PersistentVolumeSource|fc -*#2.10:=FCVolumeSource;I=PersistentVolumeSource|flocker -*#2.11:=FlockerVolumeSource;I=PersistentVolumeSource|flexVolume -*#2.12:=FlexPersistentVolumeSource;I=PersistentVolumeSource|azureFile -*#2.13:=AzureFilePersistentVolumeSource;I=PersistentVolumeSource|vsphereVolume -*#2.14:=VsphereVirtualDiskVolumeSource;I=PersistentVolumeSource|quobyte -*#2.15:=QuobyteVolumeSource;I=PersistentVolumeSource|azureDisk -*#2.16:=AzureDiskVolumeSource;I=PersistentVolumeSource|photonPersistentDisk -*#2.17:=PhotonPersistentDiskVolumeSource;I=PersistentVolumeSource|portworxVolume -*#2.18:=PortworxVolumeSource;I=PersistentVolumeSource|scaleIO -*#2.19:=ScaleIOPersistentVolumeSource;I=PersistentVolumeSource|local -*#2.20:=LocalVolumeSource;I=PersistentVolumeSource|storageos -*#2.21:=StorageOSPersistentVolumeSource;I=PersistentVolumeSource|csi -*#2.22:=CSIPersistentVolumeSource;I=PersistentVolumeSource|accessModes -#3:[<v1.PersistentVolumeAccessMode>s(ReadWriteOnce,ReadOnlyMany,ReadWriteMany,ReadWriteOncePod);L=atomic|claimRef -*#4:=ObjectReference;g|persistentVolumeReclaimPolicy -#5:<v1.PersistentVolumeReclaimPolicy>s(Recycle,Delete,Retain)|storageClassName -#6:s|mountOptions -#7:[s;L=atomic|volumeMode -*#8:<v1.PersistentVolumeMode>s(Block,Filesystem)|nodeAffinity -*#9:=VolumeNodeAffinity|volumeAttributesClassName -*#10:s
 VolumeNodeAffinity|required -*#1:=NodeSelector
-PersistentVolumeStatus|phase -#1:s(Pending,Available,Bound,Released,Failed)|message -#2:s|reason -#3:s|lastPhaseTransitionTime -*#4:t
+PersistentVolumeStatus|phase -#1:<v1.PersistentVolumePhase>s(Pending,Available,Bound,Released,Failed)|message -#2:s|reason -#3:s|lastPhaseTransitionTime -*#4:t
 PersistentVolumeList|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ListMeta|items !#2:[=PersistentVolume
 PersistentVolumeClaim|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|spec -#2:=PersistentVolumeClaimSpec|status -#3:=PersistentVolumeClaimStatus
 PersistentVolumeClaimList|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ListMeta|items !#2:[=PersistentVolumeClaim
-PersistentVolumeClaimSpec|accessModes -#1:[s(ReadWriteOnce,ReadOnlyMany,ReadWriteMany,ReadWriteOncePod);L=atomic|selector -*#4:=io.k8s.apimachinery.pkg.apis.meta.v1:LabelSelector|resources -#2:=VolumeResourceRequirements|volumeName -#3:s|storageClassName -*#5:s|volumeMode -*#6:s(Block,Filesystem)|dataSource -*#7:=TypedLocalObjectReference|dataSourceRef -*#8:=TypedObjectReference|volumeAttributesClassName -*#9:s
+PersistentVolumeClaimSpec|accessModes -#1:[<v1.PersistentVolumeAccessMode>s(ReadWriteOnce,ReadOnlyMany,ReadWriteMany,ReadWriteOncePod);L=atomic|selector -*#4:=io.k8s.apimachinery.pkg.apis.meta.v1:LabelSelector|resources -#2:=VolumeResourceRequirements|volumeName -#3:s|storageClassName -*#5:s|volumeMode -*#6:<v1.PersistentVolumeMode>s(Block,Filesystem)|dataSource -*#7:=TypedLocalObjectReference|dataSourceRef -*#8:=TypedObjectReference|volumeAttributesClassName -*#9:s
 TypedObjectReference|apiGroup *#1:s|kind !#2:s|name !#3:s|namespace -*#4:s
-ModifyVolumeStatus|targetVolumeAttributesClassName -#1:s|status !#2:s(Pending,InProgress,Infeasible)
-PersistentVolumeClaimCondition|type !#1:s|status !#2:s|lastProbeTime -#3:t|lastTransitionTime -#4:t|reason -#5:s|message -#6:s
-PersistentVolumeClaimStatus|phase -#1:s(Pending,Bound,Lost)|accessModes -#2:[s(ReadWriteOnce,ReadOnlyMany,ReadWriteMany,ReadWriteOncePod);L=atomic|capacity -#3:{q|conditions -#4:[=PersistentVolumeClaimCondition;L=map,type;S=merge;K=type|allocatedResources -#5:{q|allocatedResourceStatuses -#7:{s(ControllerResizeInProgress,ControllerResizeInfeasible,NodeResizePending,NodeResizeInProgress,NodeResizeInfeasible);g|currentVolumeAttributesClassName -*#8:s|modifyVolumeStatus -*#9:=ModifyVolumeStatus
-HostPathVolumeSource|path !#1:s|type -*#2:s(,DirectoryOrCreate,Directory,FileOrCreate,File,Socket,CharDevice,BlockDevice)
-EmptyDirVolumeSource|medium -#1:s|sizeLimit -*#2:q
+ModifyVolumeStatus|targetVolumeAttributesClassName -#1:s|status !#2:<v1.PersistentVolumeClaimModifyVolumeStatus>s(Pending,InProgress,Infeasible)
+PersistentVolumeClaimCondition|type !#1:<v1.PersistentVolumeClaimConditionType>s|status !#2:<v1.ConditionStatus>s|lastProbeTime -#3:t|lastTransitionTime -#4:t|reason -#5:s|message -#6:s
+PersistentVolumeClaimStatus|phase -#1:<v1.PersistentVolumeClaimPhase>s(Pending,Bound,Lost)|accessModes -#2:[<v1.PersistentVolumeAccessMode>s(ReadWriteOnce,ReadOnlyMany,ReadWriteMany,ReadWriteOncePod);L=atomic|capacity -#3:<v1.ResourceList>{<v1.ResourceName>:q|conditions -#4:[=PersistentVolumeClaimCondition;L=map,type;S=merge;K=type|allocatedResources -#5:<v1.ResourceList>{<v1.ResourceName>:q|allocatedResourceStatuses -#7:{<v1.ResourceName>:<v1.ClaimResourceStatus>s(ControllerResizeInProgress,ControllerResizeInfeasible,NodeResizePending,NodeResizeInProgress,NodeResizeInfeasible);g|currentVolumeAttributesClassName -*#8:s|modifyVolumeStatus -*#9:=ModifyVolumeStatus
+HostPathVolumeSource|path !#1:s|type -*#2:<v1.HostPathType>s(,DirectoryOrCreate,Directory,FileOrCreate,File,Socket,CharDevice,BlockDevice)
+EmptyDirVolumeSource|medium -#1:<v1.StorageMedium>s|sizeLimit -*#2:q
 GlusterfsVolumeSource|endpoints !#1:s|path !#2:s|readOnly -#3:b
 GlusterfsPersistentVolumeSource|endpoints !#1:s|path !#2:s|readOnly -#3:b|endpointsNamespace -*#4:s
 RBDVolumeSource|monitors !#1:[s;L=atomic|image !#2:s|fsType -#3:s|pool -#4:s;d="rbd"|user -#5:s;d="admin"|keyring -#6:s;d="/etc/ceph/keyring"|secretRef -*#7:=LocalObjectReference|readOnly -#8:b
@@ -257,7 +257,7 @@ FlexVolumeSource|driver !#1:s|fsType -#2:s|secretRef -*#3:=LocalObjectReference|
 AWSElasticBlockStoreVolumeSource|volumeID !#1:s|fsType -#2:s|partition -#3:i|readOnly -#4:b
 GitRepoVolumeSource|repository !#1:s|revision -#2:s|directory -#3:s
 SecretVolumeSource|secretName -#1:s|items -#2:[=KeyToPath;L=atomic|defaultMode -*#3:i|optional -*#4:b
-SecretProjection|name -#1.1:s;d=""|items -#2:[=KeyToPath;L=atomic|optional -*#4:b
+SecretProjection|name -#1.1:s;I=LocalObjectReference;d=""|items -#2:[=KeyToPath;L=atomic|optional -*#4:b
 NFSVolumeSource|server !#1:s|path !#2:s|readOnly -#3:b
 ISCSIVolumeSource|targetPortal !#1:s|iqn !#2:s|lun !#3:i|iscsiInterface -#4:s;d="default"|fsType -#5:s|readOnly -#6:b|portals -#7:[s;L=atomic|chapAuthDiscovery -#8:b|chapAuthSession -#11:b|secretRef -*#10:=LocalObjectReference|initiatorName -*#12:s
 ISCSIPersistentVolumeSource|targetPortal !#1:s|iqn !#2:s|lun !#3:i|iscsiInterface -#4:s;d="default"|fsType -#5:s|readOnly -#6:b|portals -#7:[s;L=atomic|chapAuthDiscovery -#8:b|chapAuthSession -#11:b|secretRef -*#10:=SecretReference|initiatorName -*#12:s
@@ -266,14 +266,14 @@ AzureFileVolumeSource|secretName !#1:s|shareName !#2:s|readOnly -#3:b
 AzureFilePersistentVolumeSource|secretName !#1:s|shareName !#2:s|readOnly -#3:b|secretNamespace *#4:s
 VsphereVirtualDiskVolumeSource|volumePath !#1:s|fsType -#2:s|storagePolicyName -#3:s|storagePolicyID -#4:s
 PhotonPersistentDiskVolumeSource|pdID !#1:s|fsType -#2:s
-AzureDiskVolumeSource|diskName !#1:s|diskURI !#2:s|cachingMode -*#3:s(None,ReadOnly,ReadWrite);d="ReadWrite"|fsType -*#4:s;d="ext4"|readOnly -*#5:b;d=false|kind -*#6:s(Shared,Dedicated,Managed);d="Shared"
+AzureDiskVolumeSource|diskName !#1:s|diskURI !#2:s|cachingMode -*#3:<v1.AzureDataDiskCachingMode>s(None,ReadOnly,ReadWrite);d="ReadWrite"|fsType -*#4:s;d="ext4"|readOnly -*#5:b;d=false|kind -*#6:<v1.AzureDataDiskKind>s(Shared,Dedicated,Managed);d="Shared"
 PortworxVolumeSource|volumeID !#1:s|fsType -#2:s|readOnly -#3:b
 ScaleIOVolumeSource|gateway !#1:s|system !#2:s|secretRef !*#3:=LocalObjectReference|sslEnabled -#4:b|protectionDomain -#5:s|storagePool -#6:s|storageMode -#7:s;d="ThinProvisioned"|volumeName -#8:s|fsType -#9:s;d="xfs"|readOnly -#10:b
 ScaleIOPersistentVolumeSource|gateway !#1:s|system !#2:s|secretRef !*#3:=SecretReference|sslEnabled -#4:b|protectionDomain -#5:s|storagePool -#6:s|storageMode -#7:s;d="ThinProvisioned"|volumeName -#8:s|fsType -#9:s;d="xfs"|readOnly -#10:b
 StorageOSVolumeSource|volumeName -#1:s|volumeNamespace -#2:s|fsType -#3:s|readOnly -#4:b|secretRef -*#5:=LocalObjectReference
 StorageOSPersistentVolumeSource|volumeName -#1:s|volumeNamespace -#2:s|fsType -#3:s|readOnly -#4:b|secretRef -*#5:=ObjectReference
-ConfigMapVolumeSource|name -#1.1:s;d=""|items -#2:[=KeyToPath;L=atomic|defaultMode -*#3:i|optional -*#4:b
-ConfigMapProjection|name -#1.1:s;d=""|items -#2:[=KeyToPath;L=atomic|optional -*#4:b
+ConfigMapVolumeSource|name -#1.1:s;I=LocalObjectReference;d=""|items -#2:[=KeyToPath;L=atomic|defaultMode -*#3:i|optional -*#4:b
+ConfigMapProjection|name -#1.1:s;I=LocalObjectReference;d=""|items -#2:[=KeyToPath;L=atomic|optional -*#4:b
 ServiceAccountTokenProjection|audience -#1:s|expirationSeconds -*#2:l|path !#3:s
 ClusterTrustBundleProjection|name -*#1:s|signerName -*#2:s|labelSelector -*#3:=io.k8s.apimachinery.pkg.apis.meta.v1:LabelSelector|optional -*#5:b|path !#4:s
 PodCertificateProjection|signerName !-#1:s|keyType !-#2:s|maxExpirationSeconds -*#3:i|credentialBundlePath -#4:s|keyPath -#5:s|certificateChainPath -#6:s|userAnnotations -#7:{s
@@ -285,53 +285,53 @@ CSIPersistentVolumeSource|driver !#1:s|volumeHandle !#2:s|readOnly -#3:b|fsType 
 CSIVolumeSource|driver !#1:s|readOnly -*#2:b|fsType -*#3:s|volumeAttributes -#4:{s|nodePublishSecretRef -*#5:=LocalObjectReference
 EphemeralVolumeSource|volumeClaimTemplate -*#1:=PersistentVolumeClaimTemplate
 PersistentVolumeClaimTemplate|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|spec !#2:=PersistentVolumeClaimSpec
-ContainerPort|name -#1:s|hostPort -#2:i|containerPort !#3:i|protocol -#4:s(TCP,UDP,SCTP);d="TCP"|hostIP -#5:s
-VolumeMount|name !#1:s|readOnly -#2:b|recursiveReadOnly -*#7:s|mountPath !#3:s|subPath -#4:s|mountPropagation -*#5:s(None,HostToContainer,Bidirectional)|subPathExpr -#6:s
+ContainerPort|name -#1:s|hostPort -#2:i|containerPort !#3:i|protocol -#4:<v1.Protocol>s(TCP,UDP,SCTP);d="TCP"|hostIP -#5:s
+VolumeMount|name !#1:s|readOnly -#2:b|recursiveReadOnly -*#7:<v1.RecursiveReadOnlyMode>s|mountPath !#3:s|subPath -#4:s|mountPropagation -*#5:<v1.MountPropagationMode>s(None,HostToContainer,Bidirectional)|subPathExpr -#6:s
 VolumeDevice|name !#1:s|devicePath !#2:s
 EnvVar|name !#1:s|value -#2:s|valueFrom -*#3:=EnvVarSource
 EnvVarSource|fieldRef -*#1:=ObjectFieldSelector|resourceFieldRef -*#2:=ResourceFieldSelector|configMapKeyRef -*#3:=ConfigMapKeySelector|secretKeyRef -*#4:=SecretKeySelector|fileKeyRef -*#5:=FileKeySelector
 FileKeySelector~|volumeName !#1:s|path !#2:s|key !#3:s|optional -*#4:b;d=false
 ObjectFieldSelector~|apiVersion -#1:s|fieldPath !#2:s
 ResourceFieldSelector~|containerName -#1:s|resource !#2:s|divisor -#3:q
-ConfigMapKeySelector~|name -#1.1:s;d=""|key !#2:s|optional -*#3:b
-SecretKeySelector~|name -#1.1:s;d=""|key !#2:s|optional -*#3:b
+ConfigMapKeySelector~|name -#1.1:s;I=LocalObjectReference;d=""|key !#2:s|optional -*#3:b
+SecretKeySelector~|name -#1.1:s;I=LocalObjectReference;d=""|key !#2:s|optional -*#3:b
 EnvFromSource|prefix -#1:s|configMapRef -*#2:=ConfigMapEnvSource|secretRef -*#3:=SecretEnvSource
-ConfigMapEnvSource|name -#1.1:s;d=""|optional -*#2:b
-SecretEnvSource|name -#1.1:s;d=""|optional -*#2:b
+ConfigMapEnvSource|name -#1.1:s;I=LocalObjectReference;d=""|optional -*#2:b
+SecretEnvSource|name -#1.1:s;I=LocalObjectReference;d=""|optional -*#2:b
 HTTPHeader|name !#1:s|value !#2:s
-HTTPGetAction|path -#1:s|port !#2:I|host -#3:s|scheme -#4:s(HTTP,HTTPS)|httpHeaders -#5:[=HTTPHeader;L=atomic
+HTTPGetAction|path -#1:s|port !#2:I|host -#3:s|scheme -#4:<v1.URIScheme>s(HTTP,HTTPS)|httpHeaders -#5:[=HTTPHeader;L=atomic
 TCPSocketAction|port !#1:I|host -#2:s
 GRPCAction|port !#1:i|service *#2:s;d=""
 ExecAction|command -#1:[s;L=atomic
 SleepAction|seconds !#1:l
-Probe|exec -*#1.1:=ExecAction|httpGet -*#1.2:=HTTPGetAction|tcpSocket -*#1.3:=TCPSocketAction|grpc -*#1.4:=GRPCAction|initialDelaySeconds -#2:i|timeoutSeconds -#3:i|periodSeconds -#4:i|successThreshold -#5:i|failureThreshold -#6:i|terminationGracePeriodSeconds -*#7:l
-ContainerResizePolicy|resourceName !#1:s|restartPolicy !#2:s
-Capabilities|add -#1:[s;L=atomic|drop -#2:[s;L=atomic
-ResourceRequirements|limits -#1:{q|requests -#2:{q|claims -#3:[=ResourceClaim;L=map,name
-VolumeResourceRequirements|limits -#1:{q|requests -#2:{q
+Probe|exec -*#1.1:=ExecAction;I=ProbeHandler|httpGet -*#1.2:=HTTPGetAction;I=ProbeHandler|tcpSocket -*#1.3:=TCPSocketAction;I=ProbeHandler|grpc -*#1.4:=GRPCAction;I=ProbeHandler|initialDelaySeconds -#2:i|timeoutSeconds -#3:i|periodSeconds -#4:i|successThreshold -#5:i|failureThreshold -#6:i|terminationGracePeriodSeconds -*#7:l
+ContainerResizePolicy|resourceName !#1:<v1.ResourceName>s|restartPolicy !#2:<v1.ResourceResizeRestartPolicy>s
+Capabilities|add -#1:[<v1.Capability>s;L=atomic|drop -#2:[<v1.Capability>s;L=atomic
+ResourceRequirements|limits -#1:<v1.ResourceList>{<v1.ResourceName>:q|requests -#2:<v1.ResourceList>{<v1.ResourceName>:q|claims -#3:[=ResourceClaim;L=map,name
+VolumeResourceRequirements|limits -#1:<v1.ResourceList>{<v1.ResourceName>:q|requests -#2:<v1.ResourceList>{<v1.ResourceName>:q
 ResourceClaim|name !#1:s|request -#2:s
-Container|name !#1:s|image -#2:s|command -#3:[s;L=atomic|args -#4:[s;L=atomic|workingDir -#5:s|ports -#6:[=ContainerPort;L=map,containerPort,protocol;S=merge;K=containerPort|envFrom -#19:[=EnvFromSource;L=atomic|env -#7:[=EnvVar;L=map,name;S=merge;K=name|resources -#8:=ResourceRequirements|resizePolicy -#23:[=ContainerResizePolicy;L=atomic|restartPolicy -*#24:s|restartPolicyRules -#25:[=ContainerRestartRule;L=atomic|volumeMounts -#9:[=VolumeMount;L=map,mountPath;S=merge;K=mountPath|volumeDevices -#21:[=VolumeDevice;L=map,devicePath;S=merge;K=devicePath|livenessProbe -*#10:=Probe|readinessProbe -*#11:=Probe|startupProbe -*#22:=Probe|lifecycle -*#12:=Lifecycle|terminationMessagePath -#13:s|terminationMessagePolicy -#20:s(File,FallbackToLogsOnError)|imagePullPolicy -#14:s(Always,Never,IfNotPresent)|securityContext -*#15:=SecurityContext|stdin -#16:b|stdinOnce -#17:b|tty -#18:b
+Container|name !#1:s|image -#2:s|command -#3:[s;L=atomic|args -#4:[s;L=atomic|workingDir -#5:s|ports -#6:[=ContainerPort;L=map,containerPort,protocol;S=merge;K=containerPort|envFrom -#19:[=EnvFromSource;L=atomic|env -#7:[=EnvVar;L=map,name;S=merge;K=name|resources -#8:=ResourceRequirements|resizePolicy -#23:[=ContainerResizePolicy;L=atomic|restartPolicy -*#24:<v1.ContainerRestartPolicy>s|restartPolicyRules -#25:[=ContainerRestartRule;L=atomic|volumeMounts -#9:[=VolumeMount;L=map,mountPath;S=merge;K=mountPath|volumeDevices -#21:[=VolumeDevice;L=map,devicePath;S=merge;K=devicePath|livenessProbe -*#10:=Probe|readinessProbe -*#11:=Probe|startupProbe -*#22:=Probe|lifecycle -*#12:=Lifecycle|terminationMessagePath -#13:s|terminationMessagePolicy -#20:<v1.TerminationMessagePolicy>s(File,FallbackToLogsOnError)|imagePullPolicy -#14:<v1.PullPolicy>s(Always,Never,IfNotPresent)|securityContext -*#15:=SecurityContext|stdin -#16:b|stdinOnce -#17:b|tty -#18:b
 ProbeHandler|exec -*#1:=ExecAction|httpGet -*#2:=HTTPGetAction|tcpSocket -*#3:=TCPSocketAction|grpc -*#4:=GRPCAction
 LifecycleHandler|exec -*#1:=ExecAction|httpGet -*#2:=HTTPGetAction|tcpSocket -*#3:=TCPSocketAction|sleep -*#4:=SleepAction
-Lifecycle|postStart -*#1:=LifecycleHandler|preStop -*#2:=LifecycleHandler|stopSignal -*#3:s(SIGABRT,SIGALRM,SIGBUS,SIGCHLD,SIGCLD,SIGCONT,SIGFPE,SIGHUP,SIGILL,SIGINT,SIGIO,SIGIOT,SIGKILL,SIGPIPE,SIGPOLL,SIGPROF,SIGPWR,SIGQUIT,SIGSEGV,SIGSTKFLT,SIGSTOP,SIGSYS,SIGTERM,SIGTRAP,SIGTSTP,SIGTTIN,SIGTTOU,SIGURG,SIGUSR1,SIGUSR2,SIGVTALRM,SIGWINCH,SIGXCPU,SIGXFSZ,SIGRTMIN,SIGRTMIN+1,SIGRTMIN+2,SIGRTMIN+3,SIGRTMIN+4,SIGRTMIN+5,SIGRTMIN+6,SIGRTMIN+7,SIGRTMIN+8,SIGRTMIN+9,SIGRTMIN+10,SIGRTMIN+11,SIGRTMIN+12,SIGRTMIN+13,SIGRTMIN+14,SIGRTMIN+15,SIGRTMAX-14,SIGRTMAX-13,SIGRTMAX-12,SIGRTMAX-11,SIGRTMAX-10,SIGRTMAX-9,SIGRTMAX-8,SIGRTMAX-7,SIGRTMAX-6,SIGRTMAX-5,SIGRTMAX-4,SIGRTMAX-3,SIGRTMAX-2,SIGRTMAX-1,SIGRTMAX)
+Lifecycle|postStart -*#1:=LifecycleHandler|preStop -*#2:=LifecycleHandler|stopSignal -*#3:<v1.Signal>s(SIGABRT,SIGALRM,SIGBUS,SIGCHLD,SIGCLD,SIGCONT,SIGFPE,SIGHUP,SIGILL,SIGINT,SIGIO,SIGIOT,SIGKILL,SIGPIPE,SIGPOLL,SIGPROF,SIGPWR,SIGQUIT,SIGSEGV,SIGSTKFLT,SIGSTOP,SIGSYS,SIGTERM,SIGTRAP,SIGTSTP,SIGTTIN,SIGTTOU,SIGURG,SIGUSR1,SIGUSR2,SIGVTALRM,SIGWINCH,SIGXCPU,SIGXFSZ,SIGRTMIN,SIGRTMIN+1,SIGRTMIN+2,SIGRTMIN+3,SIGRTMIN+4,SIGRTMIN+5,SIGRTMIN+6,SIGRTMIN+7,SIGRTMIN+8,SIGRTMIN+9,SIGRTMIN+10,SIGRTMIN+11,SIGRTMIN+12,SIGRTMIN+13,SIGRTMIN+14,SIGRTMIN+15,SIGRTMAX-14,SIGRTMAX-13,SIGRTMAX-12,SIGRTMAX-11,SIGRTMAX-10,SIGRTMAX-9,SIGRTMAX-8,SIGRTMAX-7,SIGRTMAX-6,SIGRTMAX-5,SIGRTMAX-4,SIGRTMAX-3,SIGRTMAX-2,SIGRTMAX-1,SIGRTMAX)
 ContainerStateWaiting|reason -#1:s|message -#2:s
 ContainerStateRunning|startedAt -#1:t
 ContainerStateTerminated|exitCode !#1:i|signal -#2:i|reason -#3:s|message -#4:s|startedAt -#5:t|finishedAt -#6:t|containerID -#7:s
 ContainerState|waiting -*#1:=ContainerStateWaiting|running -*#2:=ContainerStateRunning|terminated -*#3:=ContainerStateTerminated
-ContainerStatus|name !#1:s|state -#2:=ContainerState|lastState -#3:=ContainerState|ready !#4:b|restartCount !#5:i|image !#6:s|imageID !#7:s|containerID -#8:s|started -*#9:b|allocatedResources -#10:{q|resources -*#11:=ResourceRequirements|volumeMounts -#12:[=VolumeMountStatus;L=map,mountPath;S=merge;K=mountPath|user -*#13:=ContainerUser|allocatedResourcesStatus -#14:[=ResourceStatus;L=map,name;S=merge;K=name|stopSignal -*#15:s(SIGABRT,SIGALRM,SIGBUS,SIGCHLD,SIGCLD,SIGCONT,SIGFPE,SIGHUP,SIGILL,SIGINT,SIGIO,SIGIOT,SIGKILL,SIGPIPE,SIGPOLL,SIGPROF,SIGPWR,SIGQUIT,SIGSEGV,SIGSTKFLT,SIGSTOP,SIGSYS,SIGTERM,SIGTRAP,SIGTSTP,SIGTTIN,SIGTTOU,SIGURG,SIGUSR1,SIGUSR2,SIGVTALRM,SIGWINCH,SIGXCPU,SIGXFSZ,SIGRTMIN,SIGRTMIN+1,SIGRTMIN+2,SIGRTMIN+3,SIGRTMIN+4,SIGRTMIN+5,SIGRTMIN+6,SIGRTMIN+7,SIGRTMIN+8,SIGRTMIN+9,SIGRTMIN+10,SIGRTMIN+11,SIGRTMIN+12,SIGRTMIN+13,SIGRTMIN+14,SIGRTMIN+15,SIGRTMAX-14,SIGRTMAX-13,SIGRTMAX-12,SIGRTMAX-11,SIGRTMAX-10,SIGRTMAX-9,SIGRTMAX-8,SIGRTMAX-7,SIGRTMAX-6,SIGRTMAX-5,SIGRTMAX-4,SIGRTMAX-3,SIGRTMAX-2,SIGRTMAX-1,SIGRTMAX)
-ResourceStatus|name !#1:s|resources -#2:[=ResourceHealth;L=map,resourceID
-ResourceHealth|resourceID !#1:s|health -#2:s|message -*#6:s
+ContainerStatus|name !#1:s|state -#2:=ContainerState|lastState -#3:=ContainerState|ready !#4:b|restartCount !#5:i|image !#6:s|imageID !#7:s|containerID -#8:s|started -*#9:b|allocatedResources -#10:<v1.ResourceList>{<v1.ResourceName>:q|resources -*#11:=ResourceRequirements|volumeMounts -#12:[=VolumeMountStatus;L=map,mountPath;S=merge;K=mountPath|user -*#13:=ContainerUser|allocatedResourcesStatus -#14:[=ResourceStatus;L=map,name;S=merge;K=name|stopSignal -*#15:<v1.Signal>s(SIGABRT,SIGALRM,SIGBUS,SIGCHLD,SIGCLD,SIGCONT,SIGFPE,SIGHUP,SIGILL,SIGINT,SIGIO,SIGIOT,SIGKILL,SIGPIPE,SIGPOLL,SIGPROF,SIGPWR,SIGQUIT,SIGSEGV,SIGSTKFLT,SIGSTOP,SIGSYS,SIGTERM,SIGTRAP,SIGTSTP,SIGTTIN,SIGTTOU,SIGURG,SIGUSR1,SIGUSR2,SIGVTALRM,SIGWINCH,SIGXCPU,SIGXFSZ,SIGRTMIN,SIGRTMIN+1,SIGRTMIN+2,SIGRTMIN+3,SIGRTMIN+4,SIGRTMIN+5,SIGRTMIN+6,SIGRTMIN+7,SIGRTMIN+8,SIGRTMIN+9,SIGRTMIN+10,SIGRTMIN+11,SIGRTMIN+12,SIGRTMIN+13,SIGRTMIN+14,SIGRTMIN+15,SIGRTMAX-14,SIGRTMAX-13,SIGRTMAX-12,SIGRTMAX-11,SIGRTMAX-10,SIGRTMAX-9,SIGRTMAX-8,SIGRTMAX-7,SIGRTMAX-6,SIGRTMAX-5,SIGRTMAX-4,SIGRTMAX-3,SIGRTMAX-2,SIGRTMAX-1,SIGRTMAX)
+ResourceStatus|name !#1:<v1.ResourceName>s|resources -#2:[=ResourceHealth;L=map,resourceID
+ResourceHealth|resourceID !#1:<v1.ResourceID>s|health -#2:<v1.ResourceHealthStatus>s|message -*#6:s
 ContainerUser|linux -*#1:=LinuxContainerUser
 LinuxContainerUser|uid !#1:l|gid !#2:l|supplementalGroups -#3:[l;L=atomic
-PodCondition|type !#1:s|observedGeneration -#7:l|status !#2:s|lastProbeTime -#3:t|lastTransitionTime -#4:t|reason -#5:s|message -#6:s
-VolumeMountStatus|name !#1:s|mountPath !#2:s|readOnly -#3:b|recursiveReadOnly -*#4:s|volumeStatus -*#5:=VolumeStatus
+PodCondition|type !#1:<v1.PodConditionType>s|observedGeneration -#7:l|status !#2:<v1.ConditionStatus>s|lastProbeTime -#3:t|lastTransitionTime -#4:t|reason -#5:s|message -#6:s
+VolumeMountStatus|name !#1:s|mountPath !#2:s|readOnly -#3:b|recursiveReadOnly -*#4:<v1.RecursiveReadOnlyMode>s|volumeStatus -*#5:=VolumeStatus
 VolumeStatus|image -*#1:=ImageVolumeStatus
 ImageVolumeStatus|imageRef !-#1:s
-ContainerRestartRule|action !-#1:s|exitCodes -*#2:=ContainerRestartRuleOnExitCodes
-ContainerRestartRuleOnExitCodes|operator !-#1:s|values -#2:[i;L=set
+ContainerRestartRule|action !-#1:<v1.ContainerRestartRuleAction>s|exitCodes -*#2:=ContainerRestartRuleOnExitCodes
+ContainerRestartRuleOnExitCodes|operator !-#1:<v1.ContainerRestartRuleOnExitCodesOperator>s|values -#2:[i;L=set
 NodeSelector~|nodeSelectorTerms !#1:[=NodeSelectorTerm;L=atomic
 NodeSelectorTerm~|matchExpressions -#1:[=NodeSelectorRequirement;L=atomic|matchFields -#2:[=NodeSelectorRequirement;L=atomic
-NodeSelectorRequirement|key !#1:s|operator !#2:s(In,NotIn,Exists,DoesNotExist,Gt,Lt)|values -#3:[s;L=atomic
+NodeSelectorRequirement|key !#1:s|operator !#2:<v1.NodeSelectorOperator>s(In,NotIn,Exists,DoesNotExist,Gt,Lt)|values -#3:[s;L=atomic
 TopologySelectorTerm~|matchLabelExpressions -#1:[=TopologySelectorLabelRequirement;L=atomic
 TopologySelectorLabelRequirement|key !#1:s|values !#2:[s;L=atomic
 Affinity|nodeAffinity -*#1:=NodeAffinity|podAffinity -*#2:=PodAffinity|podAntiAffinity -*#3:=PodAntiAffinity
@@ -341,29 +341,29 @@ WeightedPodAffinityTerm|weight !#1:i|podAffinityTerm !#2:=PodAffinityTerm
 PodAffinityTerm|labelSelector -*#1:=io.k8s.apimachinery.pkg.apis.meta.v1:LabelSelector|namespaces -#2:[s;L=atomic|topologyKey !#3:s|namespaceSelector -*#4:=io.k8s.apimachinery.pkg.apis.meta.v1:LabelSelector|matchLabelKeys -#5:[s;L=atomic|mismatchLabelKeys -#6:[s;L=atomic
 NodeAffinity|requiredDuringSchedulingIgnoredDuringExecution -*#1:=NodeSelector|preferredDuringSchedulingIgnoredDuringExecution -#2:[=PreferredSchedulingTerm;L=atomic
 PreferredSchedulingTerm|weight !#1:i|preference !#2:=NodeSelectorTerm
-Taint|key !#1:s|value -#2:s|effect !#3:s(NoSchedule,PreferNoSchedule,NoExecute)|timeAdded -*#4:t
-Toleration|key -#1:s|operator -#2:s(Exists,Equal,Lt,Gt)|value -#3:s|effect -#4:s(NoSchedule,PreferNoSchedule,NoExecute)|tolerationSeconds -*#5:l
-PodReadinessGate|conditionType !#1:s
-PodSpec|volumes -#1:[=Volume;L=map,name;S=merge,retainKeys;K=name|initContainers -#20:[=Container;L=map,name;S=merge;K=name|containers !#2:[=Container;L=map,name;S=merge;K=name|ephemeralContainers -#34:[=EphemeralContainer;L=map,name;S=merge;K=name|restartPolicy -#3:s(Always,OnFailure,Never)|terminationGracePeriodSeconds -*#4:l|activeDeadlineSeconds -*#5:l|dnsPolicy -#6:s(ClusterFirstWithHostNet,ClusterFirst,Default,None)|nodeSelector -#7:{s;m|serviceAccountName -#8:s|serviceAccount -#9:s|automountServiceAccountToken -*#21:b|nodeName -#10:s|hostNetwork -#11:b|hostPID -#12:b|hostIPC -#13:b|shareProcessNamespace -*#27:b|securityContext -*#14:=PodSecurityContext|imagePullSecrets -#15:[=LocalObjectReference;L=map,name;S=merge;K=name|hostname -#16:s|subdomain -#17:s|affinity -*#18:=Affinity|schedulerName -#19:s|tolerations -#22:[=Toleration;L=atomic|hostAliases -#23:[=HostAlias;L=map,ip;S=merge;K=ip|priorityClassName -#24:s|priority -*#25:i|dnsConfig -*#26:=PodDNSConfig|readinessGates -#28:[=PodReadinessGate;L=atomic|runtimeClassName -*#29:s|enableServiceLinks -*#30:b|preemptionPolicy -*#31:s(PreemptLowerPriority,Never)|overhead -#32:{q|topologySpreadConstraints -#33:[=TopologySpreadConstraint;L=map,topologyKey,whenUnsatisfiable;S=merge;K=topologyKey|setHostnameAsFQDN -*#35:b|os -*#36:=PodOS|hostUsers -*#37:b|schedulingGates -#38:[=PodSchedulingGate;L=map,name;S=merge;K=name|resourceClaims -#39:[=PodResourceClaim;L=map,name;S=merge,retainKeys;K=name|resources -*#40:=ResourceRequirements|hostnameOverride -*#41:s|schedulingGroup -*#43:=PodSchedulingGroup
+Taint|key !#1:s|value -#2:s|effect !#3:<v1.TaintEffect>s(NoSchedule,PreferNoSchedule,NoExecute)|timeAdded -*#4:t
+Toleration|key -#1:s|operator -#2:<v1.TolerationOperator>s(Exists,Equal,Lt,Gt)|value -#3:s|effect -#4:<v1.TaintEffect>s(NoSchedule,PreferNoSchedule,NoExecute)|tolerationSeconds -*#5:l
+PodReadinessGate|conditionType !#1:<v1.PodConditionType>s
+PodSpec|volumes -#1:[=Volume;L=map,name;S=merge,retainKeys;K=name|initContainers -#20:[=Container;L=map,name;S=merge;K=name|containers !#2:[=Container;L=map,name;S=merge;K=name|ephemeralContainers -#34:[=EphemeralContainer;L=map,name;S=merge;K=name|restartPolicy -#3:<v1.RestartPolicy>s(Always,OnFailure,Never)|terminationGracePeriodSeconds -*#4:l|activeDeadlineSeconds -*#5:l|dnsPolicy -#6:<v1.DNSPolicy>s(ClusterFirstWithHostNet,ClusterFirst,Default,None)|nodeSelector -#7:{s;m|serviceAccountName -#8:s|serviceAccount -#9:s|automountServiceAccountToken -*#21:b|nodeName -#10:s|hostNetwork -#11:b|hostPID -#12:b|hostIPC -#13:b|shareProcessNamespace -*#27:b|securityContext -*#14:=PodSecurityContext|imagePullSecrets -#15:[=LocalObjectReference;L=map,name;S=merge;K=name|hostname -#16:s|subdomain -#17:s|affinity -*#18:=Affinity|schedulerName -#19:s|tolerations -#22:[=Toleration;L=atomic|hostAliases -#23:[=HostAlias;L=map,ip;S=merge;K=ip|priorityClassName -#24:s|priority -*#25:i|dnsConfig -*#26:=PodDNSConfig|readinessGates -#28:[=PodReadinessGate;L=atomic|runtimeClassName -*#29:s|enableServiceLinks -*#30:b|preemptionPolicy -*#31:<v1.PreemptionPolicy>s(PreemptLowerPriority,Never)|overhead -#32:<v1.ResourceList>{<v1.ResourceName>:q|topologySpreadConstraints -#33:[=TopologySpreadConstraint;L=map,topologyKey,whenUnsatisfiable;S=merge;K=topologyKey|setHostnameAsFQDN -*#35:b|os -*#36:=PodOS|hostUsers -*#37:b|schedulingGates -#38:[=PodSchedulingGate;L=map,name;S=merge;K=name|resourceClaims -#39:[=PodResourceClaim;L=map,name;S=merge,retainKeys;K=name|resources -*#40:=ResourceRequirements|hostnameOverride -*#41:s|schedulingGroup -*#43:=PodSchedulingGroup
 PodResourceClaim|name !#1:s|resourceClaimName -*#3:s|resourceClaimTemplateName -*#4:s
 PodResourceClaimStatus|name !#1:s|resourceClaimName -*#2:s
 PodExtendedResourceClaimStatus|requestMappings !#1:[=ContainerExtendedResourceRequest;L=atomic|resourceClaimName !#2:s
 ContainerExtendedResourceRequest|containerName !#1:s|resourceName !#2:s|requestName !#3:s
-PodOS|name !#1:s
+PodOS|name !#1:<v1.OSName>s
 PodSchedulingGate|name !#1:s
 PodSchedulingGroup|podGroupName -*#1:s
-TopologySpreadConstraint|maxSkew !#1:i|topologyKey !#2:s|whenUnsatisfiable !#3:s(DoNotSchedule,ScheduleAnyway)|labelSelector -*#4:=io.k8s.apimachinery.pkg.apis.meta.v1:LabelSelector|minDomains -*#5:i|nodeAffinityPolicy -*#6:s(Ignore,Honor)|nodeTaintsPolicy -*#7:s(Ignore,Honor)|matchLabelKeys -#8:[s;L=atomic
+TopologySpreadConstraint|maxSkew !#1:i|topologyKey !#2:s|whenUnsatisfiable !#3:<v1.UnsatisfiableConstraintAction>s(DoNotSchedule,ScheduleAnyway)|labelSelector -*#4:=io.k8s.apimachinery.pkg.apis.meta.v1:LabelSelector|minDomains -*#5:i|nodeAffinityPolicy -*#6:<v1.NodeInclusionPolicy>s(Ignore,Honor)|nodeTaintsPolicy -*#7:<v1.NodeInclusionPolicy>s(Ignore,Honor)|matchLabelKeys -#8:[s;L=atomic
 HostAlias|ip !#1:s|hostnames -#2:[s;L=atomic
-PodSecurityContext|seLinuxOptions -*#1:=SELinuxOptions|windowsOptions -*#8:=WindowsSecurityContextOptions|runAsUser -*#2:l|runAsGroup -*#6:l|runAsNonRoot -*#3:b|supplementalGroups -#4:[l;L=atomic|supplementalGroupsPolicy -*#12:s(Merge,Strict)|fsGroup -*#5:l|sysctls -#7:[=Sysctl;L=atomic|fsGroupChangePolicy -*#9:s(OnRootMismatch,Always)|seccompProfile -*#10:=SeccompProfile|appArmorProfile -*#11:=AppArmorProfile|seLinuxChangePolicy -*#13:s
-SeccompProfile|type !#1:s(Unconfined,RuntimeDefault,Localhost)|localhostProfile -*#2:s
-AppArmorProfile|type !#1:s(Unconfined,RuntimeDefault,Localhost)|localhostProfile -*#2:s
+PodSecurityContext|seLinuxOptions -*#1:=SELinuxOptions|windowsOptions -*#8:=WindowsSecurityContextOptions|runAsUser -*#2:l|runAsGroup -*#6:l|runAsNonRoot -*#3:b|supplementalGroups -#4:[l;L=atomic|supplementalGroupsPolicy -*#12:<v1.SupplementalGroupsPolicy>s(Merge,Strict)|fsGroup -*#5:l|sysctls -#7:[=Sysctl;L=atomic|fsGroupChangePolicy -*#9:<v1.PodFSGroupChangePolicy>s(OnRootMismatch,Always)|seccompProfile -*#10:=SeccompProfile|appArmorProfile -*#11:=AppArmorProfile|seLinuxChangePolicy -*#13:<v1.PodSELinuxChangePolicy>s
+SeccompProfile|type !#1:<v1.SeccompProfileType>s(Unconfined,RuntimeDefault,Localhost)|localhostProfile -*#2:s
+AppArmorProfile|type !#1:<v1.AppArmorProfileType>s(Unconfined,RuntimeDefault,Localhost)|localhostProfile -*#2:s
 PodDNSConfig|nameservers -#1:[s;L=atomic|searches -#2:[s;L=atomic|options -#3:[=PodDNSConfigOption;L=atomic
 PodDNSConfigOption|name -#1:s|value -*#2:s
 PodIP|ip !#1:s
 HostIP|ip !#1:s
-EphemeralContainerCommon|name !#1:s|image -#2:s|command -#3:[s;L=atomic|args -#4:[s;L=atomic|workingDir -#5:s|ports -#6:[=ContainerPort;L=map,containerPort,protocol;S=merge;K=containerPort|envFrom -#19:[=EnvFromSource;L=atomic|env -#7:[=EnvVar;L=map,name;S=merge;K=name|resources -#8:=ResourceRequirements|resizePolicy -#23:[=ContainerResizePolicy;L=atomic|restartPolicy -*#24:s|restartPolicyRules -#25:[=ContainerRestartRule;L=atomic|volumeMounts -#9:[=VolumeMount;L=map,mountPath;S=merge;K=mountPath|volumeDevices -#21:[=VolumeDevice;L=map,devicePath;S=merge;K=devicePath|livenessProbe -*#10:=Probe|readinessProbe -*#11:=Probe|startupProbe -*#22:=Probe|lifecycle -*#12:=Lifecycle|terminationMessagePath -#13:s|terminationMessagePolicy -#20:s(File,FallbackToLogsOnError)|imagePullPolicy -#14:s(Always,Never,IfNotPresent)|securityContext -*#15:=SecurityContext|stdin -#16:b|stdinOnce -#17:b|tty -#18:b
-EphemeralContainer|name !#1.1:s|image -#1.2:s|command -#1.3:[s;L=atomic|args -#1.4:[s;L=atomic|workingDir -#1.5:s|ports -#1.6:[=ContainerPort;L=map,containerPort,protocol;S=merge;K=containerPort|envFrom -#1.19:[=EnvFromSource;L=atomic|env -#1.7:[=EnvVar;L=map,name;S=merge;K=name|resources -#1.8:=ResourceRequirements|resizePolicy -#1.23:[=ContainerResizePolicy;L=atomic|restartPolicy -*#1.24:s|restartPolicyRules -#1.25:[=ContainerRestartRule;L=atomic|volumeMounts -#1.9:[=VolumeMount;L=map,mountPath;S=merge;K=mountPath|volumeDevices -#1.21:[=VolumeDevice;L=map,devicePath;S=merge;K=devicePath|livenessProbe -*#1.10:=Probe|readinessProbe -*#1.11:=Probe|startupProbe -*#1.22:=Probe|lifecycle -*#1.12:=Lifecycle|terminationMessagePath -#1.13:s|terminationMessagePolicy -#1.20:s(File,FallbackToLogsOnError)|imagePullPolicy -#1.14:s(Always,Never,IfNotPresent)|securityContext -*#1.15:=SecurityContext|stdin -#1.16:b|stdinOnce -#1.17:b|tty -#1.18:b|targetContainerName -#2:s
-PodStatus|observedGeneration -#17:l|phase -#1:s(Pending,Running,Succeeded,Failed,Unknown)|conditions -#2:[=PodCondition;L=map,type;S=merge;K=type|message -#3:s|reason -#4:s|nominatedNodeName -#11:s|hostIP -#5:s|hostIPs -#16:[=HostIP;L=atomic;S=merge;K=ip|podIP -#6:s|podIPs -#12:[=PodIP;L=map,ip;S=merge;K=ip|startTime -*#7:t|initContainerStatuses -#10:[=ContainerStatus;L=atomic|containerStatuses -#8:[=ContainerStatus;L=atomic|qosClass -#9:s(Guaranteed,Burstable,BestEffort)|ephemeralContainerStatuses -#13:[=ContainerStatus;L=atomic|resize -#14:s|resourceClaimStatuses -#15:[=PodResourceClaimStatus;L=map,name;S=merge,retainKeys;K=name|extendedResourceClaimStatus -*#18:=PodExtendedResourceClaimStatus|allocatedResources -#19:{q|resources -*#20:=ResourceRequirements|nodeAllocatableResourceClaimStatuses -#21:[=NodeAllocatableResourceClaimStatus;L=atomic
+EphemeralContainerCommon|name !#1:s|image -#2:s|command -#3:[s;L=atomic|args -#4:[s;L=atomic|workingDir -#5:s|ports -#6:[=ContainerPort;L=map,containerPort,protocol;S=merge;K=containerPort|envFrom -#19:[=EnvFromSource;L=atomic|env -#7:[=EnvVar;L=map,name;S=merge;K=name|resources -#8:=ResourceRequirements|resizePolicy -#23:[=ContainerResizePolicy;L=atomic|restartPolicy -*#24:<v1.ContainerRestartPolicy>s|restartPolicyRules -#25:[=ContainerRestartRule;L=atomic|volumeMounts -#9:[=VolumeMount;L=map,mountPath;S=merge;K=mountPath|volumeDevices -#21:[=VolumeDevice;L=map,devicePath;S=merge;K=devicePath|livenessProbe -*#10:=Probe|readinessProbe -*#11:=Probe|startupProbe -*#22:=Probe|lifecycle -*#12:=Lifecycle|terminationMessagePath -#13:s|terminationMessagePolicy -#20:<v1.TerminationMessagePolicy>s(File,FallbackToLogsOnError)|imagePullPolicy -#14:<v1.PullPolicy>s(Always,Never,IfNotPresent)|securityContext -*#15:=SecurityContext|stdin -#16:b|stdinOnce -#17:b|tty -#18:b
+EphemeralContainer|name !#1.1:s;I=EphemeralContainerCommon|image -#1.2:s;I=EphemeralContainerCommon|command -#1.3:[s;L=atomic;I=EphemeralContainerCommon|args -#1.4:[s;L=atomic;I=EphemeralContainerCommon|workingDir -#1.5:s;I=EphemeralContainerCommon|ports -#1.6:[=ContainerPort;L=map,containerPort,protocol;S=merge;K=containerPort;I=EphemeralContainerCommon|envFrom -#1.19:[=EnvFromSource;L=atomic;I=EphemeralContainerCommon|env -#1.7:[=EnvVar;L=map,name;S=merge;K=name;I=EphemeralContainerCommon|resources -#1.8:=ResourceRequirements;I=EphemeralContainerCommon|resizePolicy -#1.23:[=ContainerResizePolicy;L=atomic;I=EphemeralContainerCommon|restartPolicy -*#1.24:<v1.ContainerRestartPolicy>s;I=EphemeralContainerCommon|restartPolicyRules -#1.25:[=ContainerRestartRule;L=atomic;I=EphemeralContainerCommon|volumeMounts -#1.9:[=VolumeMount;L=map,mountPath;S=merge;K=mountPath;I=EphemeralContainerCommon|volumeDevices -#1.21:[=VolumeDevice;L=map,devicePath;S=merge;K=devicePath;I=EphemeralContainerCommon|livenessProbe -*#1.10:=Probe;I=EphemeralContainerCommon|readinessProbe -*#1.11:=Probe;I=EphemeralContainerCommon|startupProbe -*#1.22:=Probe;I=EphemeralContainerCommon|lifecycle -*#1.12:=Lifecycle;I=EphemeralContainerCommon|terminationMessagePath -#1.13:s;I=EphemeralContainerCommon|terminationMessagePolicy -#1.20:<v1.TerminationMessagePolicy>s(File,FallbackToLogsOnError);I=EphemeralContainerCommon|imagePullPolicy -#1.14:<v1.PullPolicy>s(Always,Never,IfNotPresent);I=EphemeralContainerCommon|securityContext -*#1.15:=SecurityContext;I=EphemeralContainerCommon|stdin -#1.16:b;I=EphemeralContainerCommon|stdinOnce -#1.17:b;I=EphemeralContainerCommon|tty -#1.18:b;I=EphemeralContainerCommon|targetContainerName -#2:s
+PodStatus|observedGeneration -#17:l|phase -#1:<v1.PodPhase>s(Pending,Running,Succeeded,Failed,Unknown)|conditions -#2:[=PodCondition;L=map,type;S=merge;K=type|message -#3:s|reason -#4:s|nominatedNodeName -#11:s|hostIP -#5:s|hostIPs -#16:[=HostIP;L=atomic;S=merge;K=ip|podIP -#6:s|podIPs -#12:[=PodIP;L=map,ip;S=merge;K=ip|startTime -*#7:t|initContainerStatuses -#10:[=ContainerStatus;L=atomic|containerStatuses -#8:[=ContainerStatus;L=atomic|qosClass -#9:<v1.PodQOSClass>s(Guaranteed,Burstable,BestEffort)|ephemeralContainerStatuses -#13:[=ContainerStatus;L=atomic|resize -#14:<v1.PodResizeStatus>s|resourceClaimStatuses -#15:[=PodResourceClaimStatus;L=map,name;S=merge,retainKeys;K=name|extendedResourceClaimStatus -*#18:=PodExtendedResourceClaimStatus|allocatedResources -#19:<v1.ResourceList>{<v1.ResourceName>:q|resources -*#20:=ResourceRequirements|nodeAllocatableResourceClaimStatuses -#21:[=NodeAllocatableResourceClaimStatus;L=atomic
 PodStatusResult|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|status -#2:=PodStatus
 Pod|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|spec -#2:=PodSpec|status -#3:=PodStatus
 PodList|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ListMeta|items !#2:[=Pod
@@ -372,16 +372,16 @@ PodTemplate|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis
 PodTemplateList|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ListMeta|items !#2:[=PodTemplate
 ReplicationControllerSpec|replicas -*#1:i;d=1|minReadySeconds -#4:i;d=0|selector -#2:{s;m|template -*#3:=PodTemplateSpec
 ReplicationControllerStatus|replicas !#1:i|fullyLabeledReplicas -#2:i|readyReplicas -#4:i|availableReplicas -#5:i|observedGeneration -#3:l|conditions -#6:[=ReplicationControllerCondition;L=map,type;S=merge;K=type
-ReplicationControllerCondition|type !#1:s|status !#2:s|lastTransitionTime -#3:t|reason -#4:s|message -#5:s
+ReplicationControllerCondition|type !#1:<v1.ReplicationControllerConditionType>s|status !#2:<v1.ConditionStatus>s|lastTransitionTime -#3:t|reason -#4:s|message -#5:s
 ReplicationController|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|spec -#2:=ReplicationControllerSpec|status -#3:=ReplicationControllerStatus
 ReplicationControllerList|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ListMeta|items !#2:[=ReplicationController
 SessionAffinityConfig|clientIP -*#1:=ClientIPConfig
 ClientIPConfig|timeoutSeconds -*#1:i
 ServiceStatus|loadBalancer -#1:=LoadBalancerStatus|conditions -#2:[=io.k8s.apimachinery.pkg.apis.meta.v1:Condition;L=map,type;S=merge;K=type
 LoadBalancerStatus|ingress -#1:[=LoadBalancerIngress;L=atomic
-LoadBalancerIngress|ip -#1:s|hostname -#2:s|ipMode -*#3:s|ports -#4:[=PortStatus;L=atomic
-ServiceSpec|ports -#1:[=ServicePort;L=map,port,protocol;S=merge;K=port|selector -#2:{s;m|clusterIP -#3:s|clusterIPs -#18:[s;L=atomic|type -#4:s(ClusterIP,NodePort,LoadBalancer,ExternalName)|externalIPs -#5:[s;L=atomic|sessionAffinity -#7:s(ClientIP,None)|loadBalancerIP -#8:s|loadBalancerSourceRanges -#9:[s;L=atomic|externalName -#10:s|externalTrafficPolicy -#11:s(Cluster,Local)|healthCheckNodePort -#12:i|publishNotReadyAddresses -#13:b|sessionAffinityConfig -*#14:=SessionAffinityConfig|ipFamilies -#19:[s(IPv4,IPv6,);L=atomic|ipFamilyPolicy -*#17:s(SingleStack,PreferDualStack,RequireDualStack)|allocateLoadBalancerNodePorts -*#20:b|loadBalancerClass -*#21:s|internalTrafficPolicy -*#22:s(Cluster,Local)|trafficDistribution -*#23:s
-ServicePort|name -#1:s|protocol -#2:s(TCP,UDP,SCTP);d="TCP"|appProtocol -*#6:s|port !#3:i|targetPort -#4:I|nodePort -#5:i
+LoadBalancerIngress|ip -#1:s|hostname -#2:s|ipMode -*#3:<v1.LoadBalancerIPMode>s|ports -#4:[=PortStatus;L=atomic
+ServiceSpec|ports -#1:[=ServicePort;L=map,port,protocol;S=merge;K=port|selector -#2:{s;m|clusterIP -#3:s|clusterIPs -#18:[s;L=atomic|type -#4:<v1.ServiceType>s(ClusterIP,NodePort,LoadBalancer,ExternalName)|externalIPs -#5:[s;L=atomic|sessionAffinity -#7:<v1.ServiceAffinity>s(ClientIP,None)|loadBalancerIP -#8:s|loadBalancerSourceRanges -#9:[s;L=atomic|externalName -#10:s|externalTrafficPolicy -#11:<v1.ServiceExternalTrafficPolicy>s(Cluster,Local)|healthCheckNodePort -#12:i|publishNotReadyAddresses -#13:b|sessionAffinityConfig -*#14:=SessionAffinityConfig|ipFamilies -#19:[<v1.IPFamily>s(IPv4,IPv6,);L=atomic|ipFamilyPolicy -*#17:<v1.IPFamilyPolicy>s(SingleStack,PreferDualStack,RequireDualStack)|allocateLoadBalancerNodePorts -*#20:b|loadBalancerClass -*#21:s|internalTrafficPolicy -*#22:<v1.ServiceInternalTrafficPolicy>s(Cluster,Local)|trafficDistribution -*#23:s
+ServicePort|name -#1:s|protocol -#2:<v1.Protocol>s(TCP,UDP,SCTP);d="TCP"|appProtocol -*#6:s|port !#3:i|targetPort -#4:I|nodePort -#5:i
 Service|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|spec -#2:=ServiceSpec|status -#3:=ServiceStatus
 ServiceList|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ListMeta|items !#2:[=Service
 ServiceAccount|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|secrets -#2:[=ObjectReference;L=map,name;S=merge;K=name|imagePullSecrets -#3:[=LocalObjectReference;L=atomic|automountServiceAccountToken -*#4:b
@@ -389,11 +389,11 @@ ServiceAccountList|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.p
 Endpoints|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|subsets -#2:[=EndpointSubset;L=atomic
 EndpointSubset|addresses -#1:[=EndpointAddress;L=atomic|notReadyAddresses -#2:[=EndpointAddress;L=atomic|ports -#3:[=EndpointPort;L=atomic
 EndpointAddress~|ip !#1:s|hostname -#3:s|nodeName -*#4:s|targetRef -*#2:=ObjectReference
-EndpointPort~|name -#1:s|port !#2:i|protocol -#3:s(TCP,UDP,SCTP)|appProtocol -*#4:s
+EndpointPort~|name -#1:s|port !#2:i|protocol -#3:<v1.Protocol>s(TCP,UDP,SCTP)|appProtocol -*#4:s
 EndpointsList|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ListMeta|items !#2:[=Endpoints
 NodeSpec|podCIDR -#1:s|podCIDRs -#7:[s;L=set;S=merge|providerID -#3:s|unschedulable -#4:b|taints -#5:[=Taint;L=atomic|configSource -*#6:=NodeConfigSource|externalID -#2:s
 NodeConfigSource|configMap -*#2:=ConfigMapNodeConfigSource
-ConfigMapNodeConfigSource|namespace !#1:s|name !#2:s|uid -#3:s|resourceVersion -#4:s|kubeletConfigKey !#5:s
+ConfigMapNodeConfigSource|namespace !#1:s|name !#2:s|uid -#3:<types.UID>s|resourceVersion -#4:s|kubeletConfigKey !#5:s
 DaemonEndpoint|Port !#1:i
 NodeDaemonEndpoints|kubeletEndpoint -#1:=DaemonEndpoint
 NodeRuntimeHandlerFeatures|recursiveReadOnlyMounts -*#1:b|userNamespaces -*#2:b
@@ -402,23 +402,23 @@ NodeFeatures|supplementalGroupsPolicy -*#1:b
 NodeSystemInfo|machineID !#1:s|systemUUID !#2:s|bootID !#3:s|kernelVersion !#4:s|osImage !#5:s|containerRuntimeVersion !#6:s|kubeletVersion !#7:s|kubeProxyVersion !#8:s|operatingSystem !#9:s|architecture !#10:s|swap -*#11:=NodeSwapStatus
 NodeSwapStatus|capacity -*#1:l
 NodeConfigStatus|assigned -*#1:=NodeConfigSource|active -*#2:=NodeConfigSource|lastKnownGood -*#3:=NodeConfigSource|error -#4:s
-NodeStatus|capacity -#1:{q|allocatable -#2:{q|phase -#3:s(Pending,Running,Terminated)|conditions -#4:[=NodeCondition;L=map,type;S=merge;K=type|addresses -#5:[=NodeAddress;L=map,type;S=merge;K=type|daemonEndpoints -#6:=NodeDaemonEndpoints|nodeInfo -#7:=NodeSystemInfo|images -#8:[=ContainerImage;L=atomic|volumesInUse -#9:[s;L=atomic|volumesAttached -#10:[=AttachedVolume;L=atomic|config -*#11:=NodeConfigStatus|runtimeHandlers -#12:[=NodeRuntimeHandler;L=atomic|features -*#13:=NodeFeatures|declaredFeatures -#14:[s;L=atomic
-AttachedVolume|name !#1:s|devicePath !#2:s
+NodeStatus|capacity -#1:<v1.ResourceList>{<v1.ResourceName>:q|allocatable -#2:<v1.ResourceList>{<v1.ResourceName>:q|phase -#3:<v1.NodePhase>s(Pending,Running,Terminated)|conditions -#4:[=NodeCondition;L=map,type;S=merge;K=type|addresses -#5:[=NodeAddress;L=map,type;S=merge;K=type|daemonEndpoints -#6:=NodeDaemonEndpoints|nodeInfo -#7:=NodeSystemInfo|images -#8:[=ContainerImage;L=atomic|volumesInUse -#9:[<v1.UniqueVolumeName>s;L=atomic|volumesAttached -#10:[=AttachedVolume;L=atomic|config -*#11:=NodeConfigStatus|runtimeHandlers -#12:[=NodeRuntimeHandler;L=atomic|features -*#13:=NodeFeatures|declaredFeatures -#14:[s;L=atomic
+AttachedVolume|name !#1:<v1.UniqueVolumeName>s|devicePath !#2:s
 AvoidPods|preferAvoidPods -#1:[=PreferAvoidPodsEntry;L=atomic
 PreferAvoidPodsEntry|podSignature !#1:=PodSignature|evictionTime -#2:t|reason -#3:s|message -#4:s
 PodSignature|podController -*#1:=io.k8s.apimachinery.pkg.apis.meta.v1:OwnerReference
 ContainerImage|names #1:[s;L=atomic|sizeBytes -#2:l
-NodeCondition|type !#1:s|status !#2:s|lastHeartbeatTime -#3:t|lastTransitionTime -#4:t|reason -#5:s|message -#6:s
-NodeAddress|type !#1:s|address !#2:s
+NodeCondition|type !#1:<v1.NodeConditionType>s|status !#2:<v1.ConditionStatus>s|lastHeartbeatTime -#3:t|lastTransitionTime -#4:t|reason -#5:s|message -#6:s
+NodeAddress|type !#1:<v1.NodeAddressType>s|address !#2:s
 Node|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|spec -#2:=NodeSpec|status -#3:=NodeStatus
 NodeList|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ListMeta|items !#2:[=Node
-NamespaceSpec|finalizers -#1:[s;L=atomic
-NamespaceStatus|phase -#1:s(Active,Terminating)|conditions -#2:[=NamespaceCondition;L=map,type;S=merge;K=type
-NamespaceCondition|type !#1:s|status !#2:s|lastTransitionTime -#4:t|reason -#5:s|message -#6:s
+NamespaceSpec|finalizers -#1:[<v1.FinalizerName>s;L=atomic
+NamespaceStatus|phase -#1:<v1.NamespacePhase>s(Active,Terminating)|conditions -#2:[=NamespaceCondition;L=map,type;S=merge;K=type
+NamespaceCondition|type !#1:<v1.NamespaceConditionType>s|status !#2:<v1.ConditionStatus>s|lastTransitionTime -#4:t|reason -#5:s|message -#6:s
 Namespace|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|spec -#2:=NamespaceSpec|status -#3:=NamespaceStatus
 NamespaceList|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ListMeta|items !#2:[=Namespace
 Binding|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|target !#2:=ObjectReference
-Preconditions|uid -*#1:s
+Preconditions|uid -*#1:<types.UID>s
 PodLogOptions|kind -#:s|apiVersion -#:s|container -#1:s|follow -#2:b|previous -#3:b|sinceSeconds -*#4:l|sinceTime -*#5:t|timestamps -#6:b|tailLines -*#7:l|limitBytes -*#8:l|insecureSkipTLSVerifyBackend -#9:b|stream -*#10:s
 PodAttachOptions|kind -#:s|apiVersion -#:s|stdin -#1:b|stdout -#2:b|stderr -#3:b|tty -#4:b|container -#5:s
 PodExecOptions|kind -#:s|apiVersion -#:s|stdin -#1:b|stdout -#2:b|stderr -#3:b|tty -#4:b|container -#5:s|command !#6:[s;L=atomic
@@ -426,7 +426,7 @@ PodPortForwardOptions|kind -#:s|apiVersion -#:s|ports -#1:[i;L=atomic
 PodProxyOptions|kind -#:s|apiVersion -#:s|path -#1:s
 NodeProxyOptions|kind -#:s|apiVersion -#:s|path -#1:s
 ServiceProxyOptions|kind -#:s|apiVersion -#:s|path -#1:s
-ObjectReference~|kind -#1:s|namespace -#2:s|name -#3:s|uid -#4:s|apiVersion -#5:s|resourceVersion -#6:s|fieldPath -#7:s
+ObjectReference~|kind -#1:s|namespace -#2:s|name -#3:s|uid -#4:<types.UID>s|apiVersion -#5:s|resourceVersion -#6:s|fieldPath -#7:s
 LocalObjectReference~|name -#1:s;d=""
 TypedLocalObjectReference~|apiGroup *#1:s|kind !#2:s|name !#3:s
 SerializedReference|kind -#:s|apiVersion -#:s|reference -#1:=ObjectReference
@@ -434,70 +434,70 @@ EventSource|component -#1:s|host -#2:s
 Event|kind -#:s|apiVersion -#:s|metadata !#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|involvedObject !#2:=ObjectReference|reason -#3:s|message -#4:s|source -#5:=EventSource|firstTimestamp -#6:t|lastTimestamp -#7:t|count -#8:i|type -#9:s|eventTime -#10:u|series -*#11:=EventSeries|action -#12:s|related -*#13:=ObjectReference|reportingComponent #14:s|reportingInstance #15:s
 EventSeries|count -#1:i|lastObservedTime -#2:u
 EventList|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ListMeta|items !#2:[=Event
-LimitRangeItem|type !#1:s|max -#2:{q|min -#3:{q|default -#4:{q|defaultRequest -#5:{q|maxLimitRequestRatio -#6:{q
+LimitRangeItem|type !#1:<v1.LimitType>s|max -#2:<v1.ResourceList>{<v1.ResourceName>:q|min -#3:<v1.ResourceList>{<v1.ResourceName>:q|default -#4:<v1.ResourceList>{<v1.ResourceName>:q|defaultRequest -#5:<v1.ResourceList>{<v1.ResourceName>:q|maxLimitRequestRatio -#6:<v1.ResourceList>{<v1.ResourceName>:q
 LimitRangeSpec|limits !#1:[=LimitRangeItem;L=atomic
 LimitRange|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|spec -#2:=LimitRangeSpec
 LimitRangeList|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ListMeta|items !#2:[=LimitRange
-ResourceQuotaSpec|hard -#1:{q|scopes -#2:[s(Terminating,NotTerminating,BestEffort,NotBestEffort,PriorityClass,CrossNamespacePodAffinity,VolumeAttributesClass);L=atomic|scopeSelector -*#3:=ScopeSelector
+ResourceQuotaSpec|hard -#1:<v1.ResourceList>{<v1.ResourceName>:q|scopes -#2:[<v1.ResourceQuotaScope>s(Terminating,NotTerminating,BestEffort,NotBestEffort,PriorityClass,CrossNamespacePodAffinity,VolumeAttributesClass);L=atomic|scopeSelector -*#3:=ScopeSelector
 ScopeSelector~|matchExpressions -#1:[=ScopedResourceSelectorRequirement;L=atomic
-ScopedResourceSelectorRequirement|scopeName !#1:s(Terminating,NotTerminating,BestEffort,NotBestEffort,PriorityClass,CrossNamespacePodAffinity,VolumeAttributesClass)|operator !#2:s(In,NotIn,Exists,DoesNotExist)|values -#3:[s;L=atomic
-ResourceQuotaStatus|hard -#1:{q|used -#2:{q
+ScopedResourceSelectorRequirement|scopeName !#1:<v1.ResourceQuotaScope>s(Terminating,NotTerminating,BestEffort,NotBestEffort,PriorityClass,CrossNamespacePodAffinity,VolumeAttributesClass)|operator !#2:<v1.ScopeSelectorOperator>s(In,NotIn,Exists,DoesNotExist)|values -#3:[s;L=atomic
+ResourceQuotaStatus|hard -#1:<v1.ResourceList>{<v1.ResourceName>:q|used -#2:<v1.ResourceList>{<v1.ResourceName>:q
 ResourceQuota|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|spec -#2:=ResourceQuotaSpec|status -#3:=ResourceQuotaStatus
 ResourceQuotaList|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ListMeta|items !#2:[=ResourceQuota
-Secret|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|immutable -*#5:b|data -#2:{y|stringData -#4:{s|type -#3:s
+Secret|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|immutable -*#5:b|data -#2:{y|stringData -#4:{s|type -#3:<v1.SecretType>s
 SecretList|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ListMeta|items !#2:[=Secret
 ConfigMap|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|immutable -*#4:b|data -#2:{s|binaryData -#3:{y
 ConfigMapList|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ListMeta|items !#2:[=ConfigMap
-ComponentCondition|type !#1:s|status !#2:s|message -#3:s|error -#4:s
+ComponentCondition|type !#1:<v1.ComponentConditionType>s|status !#2:<v1.ConditionStatus>s|message -#3:s|error -#4:s
 ComponentStatus|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|conditions -#2:[=ComponentCondition;L=map,type;S=merge;K=type
 ComponentStatusList|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ListMeta|items !#2:[=ComponentStatus
 DownwardAPIVolumeSource|items -#1:[=DownwardAPIVolumeFile;L=atomic|defaultMode -*#2:i
 DownwardAPIVolumeFile|path !#1:s|fieldRef -*#2:=ObjectFieldSelector|resourceFieldRef -*#3:=ResourceFieldSelector|mode -*#4:i
 DownwardAPIProjection|items -#1:[=DownwardAPIVolumeFile;L=atomic
-SecurityContext|capabilities -*#1:=Capabilities|privileged -*#2:b|seLinuxOptions -*#3:=SELinuxOptions|windowsOptions -*#10:=WindowsSecurityContextOptions|runAsUser -*#4:l|runAsGroup -*#8:l|runAsNonRoot -*#5:b|readOnlyRootFilesystem -*#6:b|allowPrivilegeEscalation -*#7:b|procMount -*#9:s(Default,Unmasked)|seccompProfile -*#11:=SeccompProfile|appArmorProfile -*#12:=AppArmorProfile
+SecurityContext|capabilities -*#1:=Capabilities|privileged -*#2:b|seLinuxOptions -*#3:=SELinuxOptions|windowsOptions -*#10:=WindowsSecurityContextOptions|runAsUser -*#4:l|runAsGroup -*#8:l|runAsNonRoot -*#5:b|readOnlyRootFilesystem -*#6:b|allowPrivilegeEscalation -*#7:b|procMount -*#9:<v1.ProcMountType>s(Default,Unmasked)|seccompProfile -*#11:=SeccompProfile|appArmorProfile -*#12:=AppArmorProfile
 SELinuxOptions|user -#1:s|role -#2:s|type -#3:s|level -#4:s
 WindowsSecurityContextOptions|gmsaCredentialSpecName -*#1:s|gmsaCredentialSpec -*#2:s|runAsUserName -*#3:s|hostProcess -*#4:b
 RangeAllocation|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|range !#2:s|data !#3:y
 Sysctl|name !#1:s|value !#2:s
-PortStatus|port !#1:i|protocol !#2:s(TCP,UDP,SCTP)|error -*#3:s
-ImageVolumeSource|reference -#1:s|pullPolicy -#2:s(Always,Never,IfNotPresent)
-NodeAllocatableResourceClaimStatus|resourceClaimName !#1:s|containers -#2:[s;L=set|resources !#3:{q
+PortStatus|port !#1:i|protocol !#2:<v1.Protocol>s(TCP,UDP,SCTP)|error -*#3:s
+ImageVolumeSource|reference -#1:s|pullPolicy -#2:<v1.PullPolicy>s(Always,Never,IfNotPresent)
+NodeAllocatableResourceClaimStatus|resourceClaimName !#1:s|containers -#2:[s;L=set|resources !#3:{<v1.ResourceName>:q
 @io.k8s.kube-aggregator.pkg.apis.apiregistration.v1 apiregistration.k8s.io/v1
 APIServiceList|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ListMeta|items !#2:[=APIService
 ServiceReference|namespace -#1:s|name -#2:s|port -*#3:i
 APIServiceSpec|service -*#1:=ServiceReference|group -#2:s|version -#3:s|insecureSkipTLSVerify -#4:b|caBundle -#5:y;L=atomic|groupPriorityMinimum !#7:i|versionPriority !#8:i
-APIServiceCondition|type !#1:s|status !#2:s|lastTransitionTime -#3:t|reason -#4:s|message -#5:s
+APIServiceCondition|type !#1:<v1.APIServiceConditionType>s|status !#2:<v1.ConditionStatus>s|lastTransitionTime -#3:t|reason -#4:s|message -#5:s
 APIServiceStatus|conditions -#1:[=APIServiceCondition;L=map,type;S=merge;K=type
 APIService|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|spec -#2:=APIServiceSpec|status -#3:=APIServiceStatus
 @io.k8s.api.apps.v1 apps/v1
 StatefulSet|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|spec -#2:=StatefulSetSpec|status -#3:=StatefulSetStatus
-StatefulSetUpdateStrategy|type -#1:s(RollingUpdate,OnDelete)|rollingUpdate -*#2:=RollingUpdateStatefulSetStrategy
+StatefulSetUpdateStrategy|type -#1:<v1.StatefulSetUpdateStrategyType>s(RollingUpdate,OnDelete)|rollingUpdate -*#2:=RollingUpdateStatefulSetStrategy
 RollingUpdateStatefulSetStrategy|partition -*#1:i|maxUnavailable -*#2:I
-StatefulSetPersistentVolumeClaimRetentionPolicy|whenDeleted -#1:s|whenScaled -#2:s
+StatefulSetPersistentVolumeClaimRetentionPolicy|whenDeleted -#1:<v1.PersistentVolumeClaimRetentionPolicyType>s|whenScaled -#2:<v1.PersistentVolumeClaimRetentionPolicyType>s
 StatefulSetOrdinals|start #1:i
-StatefulSetSpec|replicas -*#1:i|selector !*#2:=io.k8s.apimachinery.pkg.apis.meta.v1:LabelSelector|template !#3:=io.k8s.api.core.v1:PodTemplateSpec|volumeClaimTemplates -#4:[=io.k8s.api.core.v1:PersistentVolumeClaim;L=atomic|serviceName #5:s|podManagementPolicy -#6:s(OrderedReady,Parallel)|updateStrategy -#7:=StatefulSetUpdateStrategy|revisionHistoryLimit -*#8:i|minReadySeconds -#9:i|persistentVolumeClaimRetentionPolicy -*#10:=StatefulSetPersistentVolumeClaimRetentionPolicy|ordinals -*#11:=StatefulSetOrdinals
+StatefulSetSpec|replicas -*#1:i|selector !*#2:=io.k8s.apimachinery.pkg.apis.meta.v1:LabelSelector|template !#3:=io.k8s.api.core.v1:PodTemplateSpec|volumeClaimTemplates -#4:[=io.k8s.api.core.v1:PersistentVolumeClaim;L=atomic|serviceName #5:s|podManagementPolicy -#6:<v1.PodManagementPolicyType>s(OrderedReady,Parallel)|updateStrategy -#7:=StatefulSetUpdateStrategy|revisionHistoryLimit -*#8:i|minReadySeconds -#9:i|persistentVolumeClaimRetentionPolicy -*#10:=StatefulSetPersistentVolumeClaimRetentionPolicy|ordinals -*#11:=StatefulSetOrdinals
 StatefulSetStatus|observedGeneration -#1:l|replicas !#2:i|readyReplicas -#3:i|currentReplicas -#4:i|updatedReplicas -#5:i|currentRevision -#6:s|updateRevision -#7:s|collisionCount -*#9:i|conditions -#10:[=StatefulSetCondition;L=map,type;S=merge;K=type|availableReplicas #11:i
-StatefulSetCondition|type !#1:s|status !#2:s|lastTransitionTime -#3:t|reason -#4:s|message -#5:s
+StatefulSetCondition|type !#1:<v1.StatefulSetConditionType>s|status !#2:<v1.ConditionStatus>s|lastTransitionTime -#3:t|reason -#4:s|message -#5:s
 StatefulSetList|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ListMeta|items !#2:[=StatefulSet
 Deployment|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|spec -#2:=DeploymentSpec|status -#3:=DeploymentStatus
 DeploymentSpec|replicas -*#1:i|selector !*#2:=io.k8s.apimachinery.pkg.apis.meta.v1:LabelSelector|template !#3:=io.k8s.api.core.v1:PodTemplateSpec|strategy -#4:=DeploymentStrategy;S=retainKeys|minReadySeconds -#5:i|revisionHistoryLimit -*#6:i|paused -#7:b|progressDeadlineSeconds -*#9:i
-DeploymentStrategy|type -#1:s(Recreate,RollingUpdate)|rollingUpdate -*#2:=RollingUpdateDeployment
+DeploymentStrategy|type -#1:<v1.DeploymentStrategyType>s(Recreate,RollingUpdate)|rollingUpdate -*#2:=RollingUpdateDeployment
 RollingUpdateDeployment|maxUnavailable -*#1:I|maxSurge -*#2:I
 DeploymentStatus|observedGeneration -#1:l|replicas -#2:i|updatedReplicas -#3:i|readyReplicas -#7:i|availableReplicas -#4:i|unavailableReplicas -#5:i|terminatingReplicas -*#9:i|conditions -#6:[=DeploymentCondition;L=map,type;S=merge;K=type|collisionCount -*#8:i
-DeploymentCondition|type !#1:s|status !#2:s|lastUpdateTime -#6:t|lastTransitionTime -#7:t|reason -#4:s|message -#5:s
+DeploymentCondition|type !#1:<v1.DeploymentConditionType>s|status !#2:<v1.ConditionStatus>s|lastUpdateTime -#6:t|lastTransitionTime -#7:t|reason -#4:s|message -#5:s
 DeploymentList|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ListMeta|items !#2:[=Deployment
-DaemonSetUpdateStrategy|type -#1:s(RollingUpdate,OnDelete)|rollingUpdate -*#2:=RollingUpdateDaemonSet
+DaemonSetUpdateStrategy|type -#1:<v1.DaemonSetUpdateStrategyType>s(RollingUpdate,OnDelete)|rollingUpdate -*#2:=RollingUpdateDaemonSet
 RollingUpdateDaemonSet|maxUnavailable -*#1:I|maxSurge -*#2:I
 DaemonSetSpec|selector !*#1:=io.k8s.apimachinery.pkg.apis.meta.v1:LabelSelector|template !#2:=io.k8s.api.core.v1:PodTemplateSpec|updateStrategy -#3:=DaemonSetUpdateStrategy|minReadySeconds -#4:i|revisionHistoryLimit -*#6:i
 DaemonSetStatus|currentNumberScheduled !#1:i|numberMisscheduled !#2:i|desiredNumberScheduled !#3:i|numberReady !#4:i|observedGeneration -#5:l|updatedNumberScheduled -#6:i|numberAvailable -#7:i|numberUnavailable -#8:i|collisionCount -*#9:i|conditions -#10:[=DaemonSetCondition;L=map,type;S=merge;K=type
-DaemonSetCondition|type !#1:s|status !#2:s|lastTransitionTime -#3:t|reason -#4:s|message -#5:s
+DaemonSetCondition|type !#1:<v1.DaemonSetConditionType>s|status !#2:<v1.ConditionStatus>s|lastTransitionTime -#3:t|reason -#4:s|message -#5:s
 DaemonSet|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|spec -#2:=DaemonSetSpec|status -#3:=DaemonSetStatus
 DaemonSetList|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ListMeta|items !#2:[=DaemonSet
 ReplicaSet|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|spec -#2:=ReplicaSetSpec|status -#3:=ReplicaSetStatus
 ReplicaSetList|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ListMeta|items !#2:[=ReplicaSet
 ReplicaSetSpec|replicas -*#1:i|minReadySeconds -#4:i|selector !*#2:=io.k8s.apimachinery.pkg.apis.meta.v1:LabelSelector|template -#3:=io.k8s.api.core.v1:PodTemplateSpec
 ReplicaSetStatus|replicas !#1:i|fullyLabeledReplicas -#2:i|readyReplicas -#4:i|availableReplicas -#5:i|terminatingReplicas -*#7:i|observedGeneration -#3:l|conditions -#6:[=ReplicaSetCondition;L=map,type;S=merge;K=type
-ReplicaSetCondition|type !#1:s|status !#2:s|lastTransitionTime -#3:t|reason -#4:s|message -#5:s
+ReplicaSetCondition|type !#1:<v1.ReplicaSetConditionType>s|status !#2:<v1.ConditionStatus>s|lastTransitionTime -#3:t|reason -#4:s|message -#5:s
 ControllerRevision|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|data -#2:a|revision !#3:l
 ControllerRevisionList|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ListMeta|items !#2:[=ControllerRevision
 @io.k8s.api.events.v1 events.k8s.io/v1
@@ -508,11 +508,11 @@ EventList|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.m
 TokenReview|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|spec !#2:=TokenReviewSpec|status -#3:=TokenReviewStatus
 TokenReviewSpec|token !-#1:s|audiences -#2:[s;L=atomic
 TokenReviewStatus|authenticated -#1:b|user -#2:=UserInfo|audiences -#4:[s;L=atomic|error -#3:s
-UserInfo|username -#1:s|uid -#2:s|groups -#3:[s;L=atomic|extra -#4:{w[s
+UserInfo|username -#1:s|uid -#2:s|groups -#3:[s;L=atomic|extra -#4:{<v1.ExtraValue>w[s
 TokenRequest|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|spec #2:=TokenRequestSpec|status -#3:=TokenRequestStatus
 TokenRequestSpec|audiences #1:[s;L=atomic|expirationSeconds *#4:l|boundObjectRef *#3:=BoundObjectReference
 TokenRequestStatus|token #1:s|expirationTimestamp #2:t
-BoundObjectReference|kind -#1:s|apiVersion -#2:s|name -#3:s|uid -#4:s
+BoundObjectReference|kind -#1:s|apiVersion -#2:s|name -#3:s|uid -#4:<types.UID>s
 SelfSubjectReview|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|status -#2:=SelfSubjectReviewStatus
 SelfSubjectReviewStatus|userInfo -#1:=UserInfo
 @io.k8s.api.authorization.v1 authorization.k8s.io/v1
@@ -523,7 +523,7 @@ ResourceAttributes|namespace -#1:s|verb -#2:s|group -#3:s|version -#4:s|resource
 LabelSelectorAttributes|rawSelector -#1:s|requirements -#2:[=io.k8s.apimachinery.pkg.apis.meta.v1:LabelSelectorRequirement;L=atomic
 FieldSelectorAttributes|rawSelector -#1:s|requirements -#2:[=io.k8s.apimachinery.pkg.apis.meta.v1:FieldSelectorRequirement;L=atomic
 NonResourceAttributes|path -#1:s|verb -#2:s
-SubjectAccessReviewSpec|resourceAttributes -*#1:=ResourceAttributes|nonResourceAttributes -*#2:=NonResourceAttributes|user -#3:s|groups -#4:[s;L=atomic|extra -#5:{w[s|uid -#6:s
+SubjectAccessReviewSpec|resourceAttributes -*#1:=ResourceAttributes|nonResourceAttributes -*#2:=NonResourceAttributes|user -#3:s|groups -#4:[s;L=atomic|extra -#5:{<v1.ExtraValue>w[s|uid -#6:s
 SelfSubjectAccessReviewSpec|resourceAttributes -*#1:=ResourceAttributes|nonResourceAttributes -*#2:=NonResourceAttributes
 SubjectAccessReviewStatus|allowed !#1:b|denied -#4:b|reason -#2:s|evaluationError -#3:s
 SelfSubjectRulesReview|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|spec !#2:=SelfSubjectRulesReviewSpec|status -#3:=SubjectRulesReviewStatus
@@ -535,24 +535,24 @@ NonResourceRule|verbs !#1:[s;L=atomic|nonResourceURLs -#2:[s;L=atomic
 HorizontalPodAutoscaler|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|spec !-#2:=HorizontalPodAutoscalerSpec|status -#3:=HorizontalPodAutoscalerStatus
 HorizontalPodAutoscalerSpec|scaleTargetRef !#1:=CrossVersionObjectReference|minReplicas -*#2:i|maxReplicas !#3:i|metrics -#4:[=MetricSpec;L=atomic|behavior -*#5:=HorizontalPodAutoscalerBehavior
 CrossVersionObjectReference|kind !#1:s|name !#2:s|apiVersion -#3:s
-MetricSpec|type !#1:s|object -*#2:=ObjectMetricSource|pods -*#3:=PodsMetricSource|resource -*#4:=ResourceMetricSource|containerResource -*#7:=ContainerResourceMetricSource|external -*#5:=ExternalMetricSource
+MetricSpec|type !#1:<v2.MetricSourceType>s|object -*#2:=ObjectMetricSource|pods -*#3:=PodsMetricSource|resource -*#4:=ResourceMetricSource|containerResource -*#7:=ContainerResourceMetricSource|external -*#5:=ExternalMetricSource
 HorizontalPodAutoscalerBehavior|scaleUp -*#1:=HPAScalingRules|scaleDown -*#2:=HPAScalingRules
-HPAScalingRules|stabilizationWindowSeconds -*#3:i|selectPolicy -*#1:s|policies -#2:[=HPAScalingPolicy;L=atomic|tolerance -*#4:q
-HPAScalingPolicy|type !#1:s|value !#2:i|periodSeconds !#3:i
+HPAScalingRules|stabilizationWindowSeconds -*#3:i|selectPolicy -*#1:<v2.ScalingPolicySelect>s|policies -#2:[=HPAScalingPolicy;L=atomic|tolerance -*#4:q
+HPAScalingPolicy|type !#1:<v2.HPAScalingPolicyType>s|value !#2:i|periodSeconds !#3:i
 ObjectMetricSource|describedObject !#1:=CrossVersionObjectReference|target !#2:=MetricTarget|metric !#3:=MetricIdentifier
 PodsMetricSource|metric !#1:=MetricIdentifier|target !#2:=MetricTarget
-ResourceMetricSource|name !#1:s|target !#2:=MetricTarget
-ContainerResourceMetricSource|name !#1:s|target !#2:=MetricTarget|container !#3:s
+ResourceMetricSource|name !#1:<v1.ResourceName>s|target !#2:=MetricTarget
+ContainerResourceMetricSource|name !#1:<v1.ResourceName>s|target !#2:=MetricTarget|container !#3:s
 ExternalMetricSource|metric !#1:=MetricIdentifier|target !#2:=MetricTarget
 MetricIdentifier|name !#1:s|selector -*#2:=io.k8s.apimachinery.pkg.apis.meta.v1:LabelSelector
-MetricTarget|type !#1:s|value -*#2:q|averageValue -*#3:q|averageUtilization -*#4:i
+MetricTarget|type !#1:<v2.MetricTargetType>s|value -*#2:q|averageValue -*#3:q|averageUtilization -*#4:i
 HorizontalPodAutoscalerStatus|observedGeneration -*#1:l|lastScaleTime -*#2:t|currentReplicas -#3:i|desiredReplicas !#4:i|currentMetrics #5:[=MetricStatus;L=atomic|conditions -#6:[=HorizontalPodAutoscalerCondition;L=map,type;S=merge;K=type
-HorizontalPodAutoscalerCondition|type !#1:s|status !#2:s|lastTransitionTime -#3:t|reason -#4:s|message -#5:s
-MetricStatus|type !#1:s|object -*#2:=ObjectMetricStatus|pods -*#3:=PodsMetricStatus|resource -*#4:=ResourceMetricStatus|containerResource -*#7:=ContainerResourceMetricStatus|external -*#5:=ExternalMetricStatus
+HorizontalPodAutoscalerCondition|type !#1:<v2.HorizontalPodAutoscalerConditionType>s|status !#2:<v1.ConditionStatus>s|lastTransitionTime -#3:t|reason -#4:s|message -#5:s
+MetricStatus|type !#1:<v2.MetricSourceType>s|object -*#2:=ObjectMetricStatus|pods -*#3:=PodsMetricStatus|resource -*#4:=ResourceMetricStatus|containerResource -*#7:=ContainerResourceMetricStatus|external -*#5:=ExternalMetricStatus
 ObjectMetricStatus|metric !#1:=MetricIdentifier|current !#2:=MetricValueStatus|describedObject !#3:=CrossVersionObjectReference
 PodsMetricStatus|metric !#1:=MetricIdentifier|current !#2:=MetricValueStatus
-ResourceMetricStatus|name !#1:s|current !#2:=MetricValueStatus
-ContainerResourceMetricStatus|name !#1:s|current !#2:=MetricValueStatus|container !#3:s
+ResourceMetricStatus|name !#1:<v1.ResourceName>s|current !#2:=MetricValueStatus
+ContainerResourceMetricStatus|name !#1:<v1.ResourceName>s|current !#2:=MetricValueStatus|container !#3:s
 ExternalMetricStatus|metric !#1:=MetricIdentifier|current !#2:=MetricValueStatus
 MetricValueStatus|value -*#1:q|averageValue -*#2:q|averageUtilization -*#3:i
 HorizontalPodAutoscalerList|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ListMeta|items !#2:[=HorizontalPodAutoscaler
@@ -565,54 +565,54 @@ HorizontalPodAutoscalerList|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apima
 Scale|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|spec -#2:=ScaleSpec|status -#3:=ScaleStatus
 ScaleSpec|replicas -#1:i;d=0
 ScaleStatus|replicas !#1:i|selector -#2:s
-MetricSpec|type !#1:s(Object,Pods,Resource,ContainerResource,External)|object -*#2:=ObjectMetricSource|pods -*#3:=PodsMetricSource|resource -*#4:=ResourceMetricSource|containerResource -*#7:=ContainerResourceMetricSource|external -*#5:=ExternalMetricSource
+MetricSpec|type !#1:<v1.MetricSourceType>s(Object,Pods,Resource,ContainerResource,External)|object -*#2:=ObjectMetricSource|pods -*#3:=PodsMetricSource|resource -*#4:=ResourceMetricSource|containerResource -*#7:=ContainerResourceMetricSource|external -*#5:=ExternalMetricSource
 ObjectMetricSource|target !#1:=CrossVersionObjectReference|metricName !#2:s|targetValue !#3:q|selector -*#4:=io.k8s.apimachinery.pkg.apis.meta.v1:LabelSelector|averageValue -*#5:q
 PodsMetricSource|metricName !#1:s|targetAverageValue !#2:q|selector -*#3:=io.k8s.apimachinery.pkg.apis.meta.v1:LabelSelector
-ResourceMetricSource|name !#1:s|targetAverageUtilization -*#2:i|targetAverageValue -*#3:q
-ContainerResourceMetricSource|name !#1:s|targetAverageUtilization -*#2:i|targetAverageValue -*#3:q|container !#5:s
+ResourceMetricSource|name !#1:<v1.ResourceName>s|targetAverageUtilization -*#2:i|targetAverageValue -*#3:q
+ContainerResourceMetricSource|name !#1:<v1.ResourceName>s|targetAverageUtilization -*#2:i|targetAverageValue -*#3:q|container !#5:s
 ExternalMetricSource|metricName !#1:s|metricSelector -*#2:=io.k8s.apimachinery.pkg.apis.meta.v1:LabelSelector|targetValue -*#3:q|targetAverageValue -*#4:q
-MetricStatus|type !#1:s(Object,Pods,Resource,ContainerResource,External)|object -*#2:=ObjectMetricStatus|pods -*#3:=PodsMetricStatus|resource -*#4:=ResourceMetricStatus|containerResource -*#7:=ContainerResourceMetricStatus|external -*#5:=ExternalMetricStatus
-HorizontalPodAutoscalerCondition|type !#1:s|status !#2:s|lastTransitionTime -#3:t|reason -#4:s|message -#5:s
+MetricStatus|type !#1:<v1.MetricSourceType>s(Object,Pods,Resource,ContainerResource,External)|object -*#2:=ObjectMetricStatus|pods -*#3:=PodsMetricStatus|resource -*#4:=ResourceMetricStatus|containerResource -*#7:=ContainerResourceMetricStatus|external -*#5:=ExternalMetricStatus
+HorizontalPodAutoscalerCondition|type !#1:<v1.HorizontalPodAutoscalerConditionType>s|status !#2:<v1.ConditionStatus>s|lastTransitionTime -#3:t|reason -#4:s|message -#5:s
 ObjectMetricStatus|target !#1:=CrossVersionObjectReference|metricName !#2:s|currentValue !#3:q|selector -*#4:=io.k8s.apimachinery.pkg.apis.meta.v1:LabelSelector|averageValue -*#5:q
 PodsMetricStatus|metricName !#1:s|currentAverageValue !#2:q|selector -*#3:=io.k8s.apimachinery.pkg.apis.meta.v1:LabelSelector
-ResourceMetricStatus|name !#1:s|currentAverageUtilization -*#2:i|currentAverageValue !#3:q
-ContainerResourceMetricStatus|name !#1:s|currentAverageUtilization -*#2:i|currentAverageValue !#3:q|container !#4:s
+ResourceMetricStatus|name !#1:<v1.ResourceName>s|currentAverageUtilization -*#2:i|currentAverageValue !#3:q
+ContainerResourceMetricStatus|name !#1:<v1.ResourceName>s|currentAverageUtilization -*#2:i|currentAverageValue !#3:q|container !#4:s
 ExternalMetricStatus|metricName !#1:s|metricSelector -*#2:=io.k8s.apimachinery.pkg.apis.meta.v1:LabelSelector|currentValue !#3:q|currentAverageValue -*#4:q
 @io.k8s.api.batch.v1 batch/v1
 Job|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|spec -#2:=JobSpec|status -#3:=JobStatus
 JobList|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ListMeta|items !#2:[=Job
-PodFailurePolicyOnExitCodesRequirement|containerName -*#1:s|operator !#2:s(In,NotIn)|values !#3:[i;L=set
-PodFailurePolicyOnPodConditionsPattern|type !#1:s|status #2:s
-PodFailurePolicyRule|action !#1:s(FailJob,FailIndex,Ignore,Count)|onExitCodes -*#2:=PodFailurePolicyOnExitCodesRequirement|onPodConditions -#3:[=PodFailurePolicyOnPodConditionsPattern;L=atomic
+PodFailurePolicyOnExitCodesRequirement|containerName -*#1:s|operator !#2:<v1.PodFailurePolicyOnExitCodesOperator>s(In,NotIn)|values !#3:[i;L=set
+PodFailurePolicyOnPodConditionsPattern|type !#1:<v1.PodConditionType>s|status #2:<v1.ConditionStatus>s
+PodFailurePolicyRule|action !#1:<v1.PodFailurePolicyAction>s(FailJob,FailIndex,Ignore,Count)|onExitCodes -*#2:=PodFailurePolicyOnExitCodesRequirement|onPodConditions -#3:[=PodFailurePolicyOnPodConditionsPattern;L=atomic
 PodFailurePolicy|rules !#1:[=PodFailurePolicyRule;L=atomic
 SuccessPolicy|rules !#1:[=SuccessPolicyRule;L=atomic
 SuccessPolicyRule|succeededIndexes -*#1:s|succeededCount -*#2:i
-JobSpec|parallelism -*#1:i|completions -*#2:i|activeDeadlineSeconds -*#3:l|podFailurePolicy -*#11:=PodFailurePolicy|successPolicy -*#16:=SuccessPolicy|backoffLimit -*#7:i|backoffLimitPerIndex -*#12:i|maxFailedIndexes -*#13:i|selector -*#4:=io.k8s.apimachinery.pkg.apis.meta.v1:LabelSelector|manualSelector -*#5:b|template !#6:=io.k8s.api.core.v1:PodTemplateSpec|ttlSecondsAfterFinished -*#8:i|completionMode -*#9:s(NonIndexed,Indexed)|suspend -*#10:b|podReplacementPolicy -*#14:s(TerminatingOrFailed,Failed)|managedBy -*#15:s
+JobSpec|parallelism -*#1:i|completions -*#2:i|activeDeadlineSeconds -*#3:l|podFailurePolicy -*#11:=PodFailurePolicy|successPolicy -*#16:=SuccessPolicy|backoffLimit -*#7:i|backoffLimitPerIndex -*#12:i|maxFailedIndexes -*#13:i|selector -*#4:=io.k8s.apimachinery.pkg.apis.meta.v1:LabelSelector|manualSelector -*#5:b|template !#6:=io.k8s.api.core.v1:PodTemplateSpec|ttlSecondsAfterFinished -*#8:i|completionMode -*#9:<v1.CompletionMode>s(NonIndexed,Indexed)|suspend -*#10:b|podReplacementPolicy -*#14:<v1.PodReplacementPolicy>s(TerminatingOrFailed,Failed)|managedBy -*#15:s
 JobStatus|conditions -#1:[=JobCondition;L=atomic;S=merge;K=type|startTime -*#2:t|completionTime -*#3:t|active -#4:i|succeeded -#5:i|failed -#6:i|terminating -*#11:i|completedIndexes -#7:s|failedIndexes -*#10:s|uncountedTerminatedPods -*#8:=UncountedTerminatedPods|ready -*#9:i
-UncountedTerminatedPods|succeeded -#1:[s;L=set|failed -#2:[s;L=set
-JobCondition|type !#1:s|status !#2:s|lastProbeTime -#3:t|lastTransitionTime -#4:t|reason -#5:s|message -#6:s
+UncountedTerminatedPods|succeeded -#1:[<types.UID>s;L=set|failed -#2:[<types.UID>s;L=set
+JobCondition|type !#1:<v1.JobConditionType>s|status !#2:<v1.ConditionStatus>s|lastProbeTime -#3:t|lastTransitionTime -#4:t|reason -#5:s|message -#6:s
 JobTemplateSpec|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|spec -#2:=JobSpec
 CronJob|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|spec !-#2:=CronJobSpec|status -#3:=CronJobStatus
 CronJobList|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ListMeta|items !#2:[=CronJob
-CronJobSpec|schedule !#1:s|timeZone -*#8:s|startingDeadlineSeconds -*#2:l|concurrencyPolicy -#3:s(Allow,Forbid,Replace)|suspend -*#4:b|jobTemplate !#5:=JobTemplateSpec|successfulJobsHistoryLimit -*#6:i|failedJobsHistoryLimit -*#7:i
+CronJobSpec|schedule !#1:s|timeZone -*#8:s|startingDeadlineSeconds -*#2:l|concurrencyPolicy -#3:<v1.ConcurrencyPolicy>s(Allow,Forbid,Replace)|suspend -*#4:b|jobTemplate !#5:=JobTemplateSpec|successfulJobsHistoryLimit -*#6:i|failedJobsHistoryLimit -*#7:i
 CronJobStatus|active -#1:[=io.k8s.api.core.v1:ObjectReference;L=atomic|lastScheduleTime -*#4:t|lastSuccessfulTime -*#5:t
 @io.k8s.api.certificates.v1 certificates.k8s.io/v1
 CertificateSigningRequest|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|spec !#2:=CertificateSigningRequestSpec|status -#3:=CertificateSigningRequestStatus
-CertificateSigningRequestSpec|request !#1:y|signerName !#7:s|expirationSeconds -*#8:i|usages -#5:[s(signing,digital signature,content commitment,key encipherment,key agreement,data encipherment,cert sign,crl sign,encipher only,decipher only,any,server auth,client auth,code signing,email protection,s/mime,ipsec end system,ipsec tunnel,ipsec user,timestamping,ocsp signing,microsoft sgc,netscape sgc);L=atomic|username -#2:s|uid -#3:s|groups -#4:[s;L=atomic|extra -#6:{w[s
+CertificateSigningRequestSpec|request !#1:y|signerName !#7:s|expirationSeconds -*#8:i|usages -#5:[<v1.KeyUsage>s(signing,digital signature,content commitment,key encipherment,key agreement,data encipherment,cert sign,crl sign,encipher only,decipher only,any,server auth,client auth,code signing,email protection,s/mime,ipsec end system,ipsec tunnel,ipsec user,timestamping,ocsp signing,microsoft sgc,netscape sgc);L=atomic|username -#2:s|uid -#3:s|groups -#4:[s;L=atomic|extra -#6:{<v1.ExtraValue>w[s
 CertificateSigningRequestStatus|conditions -#1:[=CertificateSigningRequestCondition;L=map,type|certificate -#2:y
-CertificateSigningRequestCondition|type !#1:s|status !#6:s|reason -#2:s|message -#3:s|lastUpdateTime -#4:t|lastTransitionTime -#5:t
+CertificateSigningRequestCondition|type !#1:<v1.RequestConditionType>s|status !#6:<v1.ConditionStatus>s|reason -#2:s|message -#3:s|lastUpdateTime -#4:t|lastTransitionTime -#5:t
 CertificateSigningRequestList|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ListMeta|items !#2:[=CertificateSigningRequest
 @io.k8s.api.certificates.v1beta1 certificates.k8s.io/v1beta1
 CertificateSigningRequest|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|spec !#2:=CertificateSigningRequestSpec|status -#3:=CertificateSigningRequestStatus
-CertificateSigningRequestSpec|request !#1:y|signerName -*#7:s|expirationSeconds -*#8:i|usages -#5:[s;L=atomic|username -#2:s|uid -#3:s|groups -#4:[s;L=atomic|extra -#6:{w[s
+CertificateSigningRequestSpec|request !#1:y|signerName -*#7:s|expirationSeconds -*#8:i|usages -#5:[<v1beta1.KeyUsage>s;L=atomic|username -#2:s|uid -#3:s|groups -#4:[s;L=atomic|extra -#6:{<v1beta1.ExtraValue>w[s
 CertificateSigningRequestStatus|conditions -#1:[=CertificateSigningRequestCondition;L=map,type|certificate -#2:y
-CertificateSigningRequestCondition|type !#1:s|status #6:s|reason -#2:s|message -#3:s|lastUpdateTime -#4:t|lastTransitionTime -#5:t
+CertificateSigningRequestCondition|type !#1:<v1beta1.RequestConditionType>s|status #6:<v1.ConditionStatus>s|reason -#2:s|message -#3:s|lastUpdateTime -#4:t|lastTransitionTime -#5:t
 CertificateSigningRequestList|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ListMeta|items !#2:[=CertificateSigningRequest
 ClusterTrustBundle|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|spec !#2:=ClusterTrustBundleSpec
 ClusterTrustBundleSpec|signerName -#1:s|trustBundle !#2:s
 ClusterTrustBundleList|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ListMeta|items !#2:[=ClusterTrustBundle
 PodCertificateRequest|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|spec !#2:=PodCertificateRequestSpec|status -#3:=PodCertificateRequestStatus
-PodCertificateRequestSpec|signerName !#1:s|podName !#2:s|podUID !#3:s|serviceAccountName !#4:s|serviceAccountUID !#5:s|nodeName !#6:s|nodeUID !#7:s|maxExpirationSeconds -*#8:i;d=86400|pkixPublicKey #9:y|proofOfPossession #10:y|stubPKCS10Request !#12:y|unverifiedUserAnnotations -#11:{s
+PodCertificateRequestSpec|signerName !#1:s|podName !#2:s|podUID !#3:<types.UID>s|serviceAccountName !#4:s|serviceAccountUID !#5:<types.UID>s|nodeName !#6:<types.NodeName>s|nodeUID !#7:<types.UID>s|maxExpirationSeconds -*#8:i;d=86400|pkixPublicKey #9:y|proofOfPossession #10:y|stubPKCS10Request !#12:y|unverifiedUserAnnotations -#11:{s
 PodCertificateRequestStatus|conditions -#1:[=io.k8s.apimachinery.pkg.apis.meta.v1:Condition;L=map,type;S=merge;K=type|certificateChain -#2:s|notBefore -*#4:t|beginRefreshAt -*#5:t|notAfter -*#6:t
 PodCertificateRequestList|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ListMeta|items !#2:[=PodCertificateRequest
 @io.k8s.api.certificates.v1alpha1 certificates.k8s.io/v1alpha1
@@ -621,10 +621,10 @@ ClusterTrustBundleSpec|signerName -#1:s|trustBundle !#2:s
 ClusterTrustBundleList|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ListMeta|items !#2:[=ClusterTrustBundle
 @io.k8s.api.networking.v1 networking.k8s.io/v1
 NetworkPolicy|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|spec -#2:=NetworkPolicySpec
-NetworkPolicySpec|podSelector #1:=io.k8s.apimachinery.pkg.apis.meta.v1:LabelSelector|ingress -#2:[=NetworkPolicyIngressRule;L=atomic|egress -#3:[=NetworkPolicyEgressRule;L=atomic|policyTypes -#4:[s(Ingress,Egress);L=atomic
+NetworkPolicySpec|podSelector #1:=io.k8s.apimachinery.pkg.apis.meta.v1:LabelSelector|ingress -#2:[=NetworkPolicyIngressRule;L=atomic|egress -#3:[=NetworkPolicyEgressRule;L=atomic|policyTypes -#4:[<v1.PolicyType>s(Ingress,Egress);L=atomic
 NetworkPolicyIngressRule|ports -#1:[=NetworkPolicyPort;L=atomic|from -#2:[=NetworkPolicyPeer;L=atomic
 NetworkPolicyEgressRule|ports -#1:[=NetworkPolicyPort;L=atomic|to -#2:[=NetworkPolicyPeer;L=atomic
-NetworkPolicyPort|protocol -*#1:s(TCP,UDP,SCTP)|port -*#2:I|endPort -*#3:i
+NetworkPolicyPort|protocol -*#1:<v1.Protocol>s(TCP,UDP,SCTP)|port -*#2:I|endPort -*#3:i
 IPBlock|cidr !#1:s|except -#2:[s;L=atomic
 NetworkPolicyPeer|podSelector -*#1:=io.k8s.apimachinery.pkg.apis.meta.v1:LabelSelector|namespaceSelector -*#2:=io.k8s.apimachinery.pkg.apis.meta.v1:LabelSelector|ipBlock -*#3:=IPBlock
 NetworkPolicyList|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ListMeta|items !#2:[=NetworkPolicy
@@ -635,11 +635,11 @@ IngressTLS|hosts -#1:[s;L=atomic|secretName -#2:s
 IngressStatus|loadBalancer -#1:=IngressLoadBalancerStatus
 IngressLoadBalancerStatus|ingress -#1:[=IngressLoadBalancerIngress;L=atomic
 IngressLoadBalancerIngress|ip -#1:s|hostname -#2:s|ports -#4:[=IngressPortStatus;L=atomic
-IngressPortStatus|port !#1:i|protocol !#2:s(TCP,UDP,SCTP)|error -*#3:s
-IngressRule|host -#1:s|http -*#2.1:=HTTPIngressRuleValue
+IngressPortStatus|port !#1:i|protocol !#2:<v1.Protocol>s(TCP,UDP,SCTP)|error -*#3:s
+IngressRule|host -#1:s|http -*#2.1:=HTTPIngressRuleValue;I=IngressRuleValue
 IngressRuleValue|http -*#1:=HTTPIngressRuleValue
 HTTPIngressRuleValue|paths !#1:[=HTTPIngressPath;L=atomic
-HTTPIngressPath|path -#1:s|pathType !*#3:s()|backend !#2:=IngressBackend
+HTTPIngressPath|path -#1:s|pathType !*#3:<v1.PathType>s()|backend !#2:=IngressBackend
 IngressBackend|service -*#4:=IngressServiceBackend|resource -*#3:=io.k8s.api.core.v1:TypedLocalObjectReference
 IngressServiceBackend|name !#1:s|port -#2:=ServiceBackendPort
 ServiceBackendPort~|name -#1:s|number -#2:i
@@ -663,11 +663,11 @@ IngressTLS|hosts -#1:[s;L=atomic|secretName -#2:s
 IngressStatus|loadBalancer -#1:=IngressLoadBalancerStatus
 IngressLoadBalancerStatus|ingress -#1:[=IngressLoadBalancerIngress;L=atomic
 IngressLoadBalancerIngress|ip -#1:s|hostname -#2:s|ports -#4:[=IngressPortStatus;L=atomic
-IngressPortStatus|port !#1:i|protocol !#2:s(TCP,UDP,SCTP)|error -*#3:s
-IngressRule|host -#1:s|http -*#2.1:=HTTPIngressRuleValue
+IngressPortStatus|port !#1:i|protocol !#2:<v1.Protocol>s(TCP,UDP,SCTP)|error -*#3:s
+IngressRule|host -#1:s|http -*#2.1:=HTTPIngressRuleValue;I=IngressRuleValue
 IngressRuleValue|http -*#1:=HTTPIngressRuleValue
 HTTPIngressRuleValue|paths !#1:[=HTTPIngressPath;L=atomic
-HTTPIngressPath|path -#1:s|pathType -*#3:s|backend !#2:=IngressBackend
+HTTPIngressPath|path -#1:s|pathType -*#3:<v1beta1.PathType>s|backend !#2:=IngressBackend
 IngressBackend|serviceName -#1:s|servicePort -#2:I|resource -*#3:=io.k8s.api.core.v1:TypedLocalObjectReference
 IngressClass|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|spec -#2:=IngressClassSpec
 IngressClassSpec|controller -#1:s|parameters -*#2:=IngressClassParametersReference
@@ -682,7 +682,7 @@ ServiceCIDRSpec|cidrs -#1:[s;L=atomic
 ServiceCIDRStatus|conditions -#1:[=io.k8s.apimachinery.pkg.apis.meta.v1:Condition;L=map,type;S=merge;K=type
 ServiceCIDRList|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ListMeta|items !#2:[=ServiceCIDR
 @io.k8s.api.policy.v1 policy/v1
-PodDisruptionBudgetSpec|minAvailable -*#1:I|selector -*#2:=io.k8s.apimachinery.pkg.apis.meta.v1:LabelSelector;S=replace|maxUnavailable -*#3:I|unhealthyPodEvictionPolicy -*#4:s(IfHealthyBudget,AlwaysAllow)
+PodDisruptionBudgetSpec|minAvailable -*#1:I|selector -*#2:=io.k8s.apimachinery.pkg.apis.meta.v1:LabelSelector;S=replace|maxUnavailable -*#3:I|unhealthyPodEvictionPolicy -*#4:<v1.UnhealthyPodEvictionPolicyType>s(IfHealthyBudget,AlwaysAllow)
 PodDisruptionBudgetStatus|observedGeneration -#1:l|disruptedPods -#2:{t|disruptionsAllowed #3:i|currentHealthy #4:i|desiredHealthy #5:i|expectedPods #6:i|conditions -#7:[=io.k8s.apimachinery.pkg.apis.meta.v1:Condition;L=map,type;S=merge;K=type
 PodDisruptionBudget|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|spec -#2:=PodDisruptionBudgetSpec|status -#3:=PodDisruptionBudgetStatus
 PodDisruptionBudgetList|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ListMeta|items !#2:[=PodDisruptionBudget
@@ -701,7 +701,7 @@ ClusterRoleBinding|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.p
 ClusterRoleBindingList|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ListMeta|items !#2:[=ClusterRoleBinding
 ClusterRoleList|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ListMeta|items !#2:[=ClusterRole
 @io.k8s.api.storage.v1 storage.k8s.io/v1
-StorageClass|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|provisioner !#2:s|parameters -#3:{s|reclaimPolicy -*#4:s(Recycle,Delete,Retain)|mountOptions -#5:[s;L=atomic|allowVolumeExpansion -*#6:b|volumeBindingMode -*#7:s(Immediate,WaitForFirstConsumer)|allowedTopologies -#8:[=io.k8s.api.core.v1:TopologySelectorTerm;L=atomic
+StorageClass|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|provisioner !#2:s|parameters -#3:{s|reclaimPolicy -*#4:<v1.PersistentVolumeReclaimPolicy>s(Recycle,Delete,Retain)|mountOptions -#5:[s;L=atomic|allowVolumeExpansion -*#6:b|volumeBindingMode -*#7:<v1.VolumeBindingMode>s(Immediate,WaitForFirstConsumer)|allowedTopologies -#8:[=io.k8s.api.core.v1:TopologySelectorTerm;L=atomic
 StorageClassList|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ListMeta|items !#2:[=StorageClass
 VolumeAttachment|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|spec !#2:=VolumeAttachmentSpec|status -#3:=VolumeAttachmentStatus
 VolumeAttachmentList|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ListMeta|items !#2:[=VolumeAttachment
@@ -711,7 +711,7 @@ VolumeAttachmentStatus|attached !#1:b|attachmentMetadata -#2:{s|attachError -*#3
 VolumeError|time -#1:t|message -#2:s|errorCode -*#3:i
 CSIDriver|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|spec !#2:=CSIDriverSpec
 CSIDriverList|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ListMeta|items !#2:[=CSIDriver
-CSIDriverSpec|attachRequired -*#1:b|podInfoOnMount -*#2:b|volumeLifecycleModes -#3:[s;L=set|storageCapacity -*#4:b|fsGroupPolicy -*#5:s|tokenRequests -#6:[=TokenRequest;L=atomic|requiresRepublish -*#7:b|seLinuxMount -*#8:b|nodeAllocatableUpdatePeriodSeconds -*#9:l|serviceAccountTokenInSecrets -*#10:b|preventPodSchedulingIfMissing -*#11:b
+CSIDriverSpec|attachRequired -*#1:b|podInfoOnMount -*#2:b|volumeLifecycleModes -#3:[<v1.VolumeLifecycleMode>s;L=set|storageCapacity -*#4:b|fsGroupPolicy -*#5:<v1.FSGroupPolicy>s|tokenRequests -#6:[=TokenRequest;L=atomic|requiresRepublish -*#7:b|seLinuxMount -*#8:b|nodeAllocatableUpdatePeriodSeconds -*#9:l|serviceAccountTokenInSecrets -*#10:b|preventPodSchedulingIfMissing -*#11:b
 TokenRequest|audience !#1:s|expirationSeconds -*#2:l
 CSINode|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|spec !#2:=CSINodeSpec
 CSINodeSpec|drivers !#1:[=CSINodeDriver;L=map,name;S=merge;K=name
@@ -723,7 +723,7 @@ CSIStorageCapacityList|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachine
 VolumeAttributesClass|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|driverName !#2:s|parameters -#3:{s
 VolumeAttributesClassList|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ListMeta|items !#2:[=VolumeAttributesClass
 @io.k8s.api.storage.v1beta1 storage.k8s.io/v1beta1
-StorageClass|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|provisioner !#2:s|parameters -#3:{s|reclaimPolicy -*#4:s(Recycle,Delete,Retain)|mountOptions -#5:[s;L=atomic|allowVolumeExpansion -*#6:b|volumeBindingMode -*#7:s|allowedTopologies -#8:[=io.k8s.api.core.v1:TopologySelectorTerm;L=atomic
+StorageClass|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|provisioner !#2:s|parameters -#3:{s|reclaimPolicy -*#4:<v1.PersistentVolumeReclaimPolicy>s(Recycle,Delete,Retain)|mountOptions -#5:[s;L=atomic|allowVolumeExpansion -*#6:b|volumeBindingMode -*#7:<v1beta1.VolumeBindingMode>s|allowedTopologies -#8:[=io.k8s.api.core.v1:TopologySelectorTerm;L=atomic
 StorageClassList|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ListMeta|items !#2:[=StorageClass
 VolumeAttachment|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|spec !#2:=VolumeAttachmentSpec|status -#3:=VolumeAttachmentStatus
 VolumeAttachmentList|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ListMeta|items !#2:[=VolumeAttachment
@@ -733,7 +733,7 @@ VolumeAttachmentStatus|attached !#1:b|attachmentMetadata -#2:{s|attachError -*#3
 VolumeError|time -#1:t|message -#2:s|errorCode -*#3:i
 CSIDriver|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|spec !#2:=CSIDriverSpec
 CSIDriverList|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ListMeta|items !#2:[=CSIDriver
-CSIDriverSpec|attachRequired -*#1:b|podInfoOnMount -*#2:b|volumeLifecycleModes -#3:[s;L=atomic|storageCapacity -*#4:b|fsGroupPolicy -*#5:s|tokenRequests -#6:[=TokenRequest;L=atomic|requiresRepublish -*#7:b|seLinuxMount -*#8:b|nodeAllocatableUpdatePeriodSeconds -*#9:l|serviceAccountTokenInSecrets -*#10:b|preventPodSchedulingIfMissing -*#11:b
+CSIDriverSpec|attachRequired -*#1:b|podInfoOnMount -*#2:b|volumeLifecycleModes -#3:[<v1beta1.VolumeLifecycleMode>s;L=atomic|storageCapacity -*#4:b|fsGroupPolicy -*#5:<v1beta1.FSGroupPolicy>s|tokenRequests -#6:[=TokenRequest;L=atomic|requiresRepublish -*#7:b|seLinuxMount -*#8:b|nodeAllocatableUpdatePeriodSeconds -*#9:l|serviceAccountTokenInSecrets -*#10:b|preventPodSchedulingIfMissing -*#11:b
 TokenRequest|audience !#1:s|expirationSeconds -*#2:l
 CSINode|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|spec !#2:=CSINodeSpec
 CSINodeSpec|drivers !#1:[=CSINodeDriver;L=map,name;S=merge;K=name
@@ -745,39 +745,39 @@ CSIStorageCapacityList|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachine
 VolumeAttributesClass|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|driverName !#2:s|parameters -#3:{s
 VolumeAttributesClassList|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ListMeta|items !#2:[=VolumeAttributesClass
 @io.k8s.api.admissionregistration.v1 admissionregistration.k8s.io/v1
-Rule|apiGroups -#1:[s;L=atomic|apiVersions -#2:[s;L=atomic|resources -#3:[s;L=atomic|scope -*#4:s(Cluster,Namespaced,*)
+Rule|apiGroups -#1:[s;L=atomic|apiVersions -#2:[s;L=atomic|resources -#3:[s;L=atomic|scope -*#4:<v1.ScopeType>s(Cluster,Namespaced,*)
 ValidatingAdmissionPolicy|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|spec -#2:=ValidatingAdmissionPolicySpec|status -#3:=ValidatingAdmissionPolicyStatus
 ValidatingAdmissionPolicyStatus|observedGeneration -#1:l|typeChecking -*#2:=TypeChecking|conditions -#3:[=io.k8s.apimachinery.pkg.apis.meta.v1:Condition;L=map,type
 TypeChecking|expressionWarnings -#1:[=ExpressionWarning;L=atomic
 ExpressionWarning|fieldRef !#2:s|warning !#3:s
 ValidatingAdmissionPolicyList|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ListMeta|items !#2:[=ValidatingAdmissionPolicy
-ValidatingAdmissionPolicySpec|paramKind -*#1:=ParamKind|matchConstraints -*#2:=MatchResources|validations -#3:[=Validation;L=atomic|failurePolicy -*#4:s(Ignore,Fail)|auditAnnotations -#5:[=AuditAnnotation;L=atomic|matchConditions -#6:[=MatchCondition;L=map,name;S=merge;K=name|variables -#7:[=Variable;L=map,name;S=merge;K=name
+ValidatingAdmissionPolicySpec|paramKind -*#1:=ParamKind|matchConstraints -*#2:=MatchResources|validations -#3:[=Validation;L=atomic|failurePolicy -*#4:<v1.FailurePolicyType>s(Ignore,Fail)|auditAnnotations -#5:[=AuditAnnotation;L=atomic|matchConditions -#6:[=MatchCondition;L=map,name;S=merge;K=name|variables -#7:[=Variable;L=map,name;S=merge;K=name
 ParamKind~|apiVersion -#1:s|kind -#2:s
-Validation|expression !#1:s|message -#2:s|reason -*#3:s|messageExpression -#4:s
+Validation|expression !#1:s|message -#2:s|reason -*#3:<v1.StatusReason>s|messageExpression -#4:s
 Variable~|name !#1:s|expression !#2:s
 AuditAnnotation|key !#1:s|valueExpression !#2:s
 ValidatingAdmissionPolicyBinding|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|spec !-#2:=ValidatingAdmissionPolicyBindingSpec
 ValidatingAdmissionPolicyBindingList|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ListMeta|items !#2:[=ValidatingAdmissionPolicyBinding
-ValidatingAdmissionPolicyBindingSpec|policyName !-#1:s|paramRef -*#2:=ParamRef|matchResources -*#3:=MatchResources|validationActions !-#4:[s(Deny,Warn,Audit);L=set
-ParamRef~|name -#1:s|namespace -#2:s|selector -*#3:=io.k8s.apimachinery.pkg.apis.meta.v1:LabelSelector|parameterNotFoundAction -*#4:s
-MatchResources~|namespaceSelector -*#1:=io.k8s.apimachinery.pkg.apis.meta.v1:LabelSelector|objectSelector -*#2:=io.k8s.apimachinery.pkg.apis.meta.v1:LabelSelector|resourceRules -#3:[=NamedRuleWithOperations;L=atomic|excludeResourceRules -#4:[=NamedRuleWithOperations;L=atomic|matchPolicy -*#7:s(Exact,Equivalent)
-NamedRuleWithOperations~|resourceNames -#1:[s;L=atomic|operations -#2.1:[s(*,CREATE,UPDATE,DELETE,CONNECT);L=atomic|apiGroups -#2.2.1:[s;L=atomic|apiVersions -#2.2.2:[s;L=atomic|resources -#2.2.3:[s;L=atomic|scope -*#2.2.4:s(Cluster,Namespaced,*)
+ValidatingAdmissionPolicyBindingSpec|policyName !-#1:s|paramRef -*#2:=ParamRef|matchResources -*#3:=MatchResources|validationActions !-#4:[<v1.ValidationAction>s(Deny,Warn,Audit);L=set
+ParamRef~|name -#1:s|namespace -#2:s|selector -*#3:=io.k8s.apimachinery.pkg.apis.meta.v1:LabelSelector|parameterNotFoundAction -*#4:<v1.ParameterNotFoundActionType>s
+MatchResources~|namespaceSelector -*#1:=io.k8s.apimachinery.pkg.apis.meta.v1:LabelSelector|objectSelector -*#2:=io.k8s.apimachinery.pkg.apis.meta.v1:LabelSelector|resourceRules -#3:[=NamedRuleWithOperations;L=atomic|excludeResourceRules -#4:[=NamedRuleWithOperations;L=atomic|matchPolicy -*#7:<v1.MatchPolicyType>s(Exact,Equivalent)
+NamedRuleWithOperations~|resourceNames -#1:[s;L=atomic|operations -#2.1:[<v1.OperationType>s(*,CREATE,UPDATE,DELETE,CONNECT);L=atomic;I=RuleWithOperations|apiGroups -#2.2.1:[s;L=atomic;I=RuleWithOperations.Rule|apiVersions -#2.2.2:[s;L=atomic;I=RuleWithOperations.Rule|resources -#2.2.3:[s;L=atomic;I=RuleWithOperations.Rule|scope -*#2.2.4:<v1.ScopeType>s(Cluster,Namespaced,*);I=RuleWithOperations.Rule
 ValidatingWebhookConfiguration|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|webhooks -#2:[=ValidatingWebhook;L=map,name;S=merge;K=name
 ValidatingWebhookConfigurationList|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ListMeta|items !#2:[=ValidatingWebhookConfiguration
 MutatingWebhookConfiguration|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|webhooks -#2:[=MutatingWebhook;L=map,name;S=merge;K=name
 MutatingWebhookConfigurationList|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ListMeta|items !#2:[=MutatingWebhookConfiguration
-ValidatingWebhook|name !#1:s|clientConfig !#2:=WebhookClientConfig|rules -#3:[=RuleWithOperations;L=atomic|failurePolicy -*#4:s(Ignore,Fail)|matchPolicy -*#9:s(Exact,Equivalent)|namespaceSelector -*#5:=io.k8s.apimachinery.pkg.apis.meta.v1:LabelSelector|objectSelector -*#10:=io.k8s.apimachinery.pkg.apis.meta.v1:LabelSelector|sideEffects !*#6:s(Unknown,None,Some,NoneOnDryRun)|timeoutSeconds -*#7:i|admissionReviewVersions !#8:[s;L=atomic|matchConditions -#11:[=MatchCondition;L=map,name;S=merge;K=name
-MutatingWebhook|name !#1:s|clientConfig !#2:=WebhookClientConfig|rules -#3:[=RuleWithOperations;L=atomic|failurePolicy -*#4:s(Ignore,Fail)|matchPolicy -*#9:s(Exact,Equivalent)|namespaceSelector -*#5:=io.k8s.apimachinery.pkg.apis.meta.v1:LabelSelector|objectSelector -*#11:=io.k8s.apimachinery.pkg.apis.meta.v1:LabelSelector|sideEffects !*#6:s(Unknown,None,Some,NoneOnDryRun)|timeoutSeconds -*#7:i|admissionReviewVersions !#8:[s;L=atomic|reinvocationPolicy -*#10:s(Never,IfNeeded)|matchConditions -#12:[=MatchCondition;L=map,name;S=merge;K=name
+ValidatingWebhook|name !#1:s|clientConfig !#2:=WebhookClientConfig|rules -#3:[=RuleWithOperations;L=atomic|failurePolicy -*#4:<v1.FailurePolicyType>s(Ignore,Fail)|matchPolicy -*#9:<v1.MatchPolicyType>s(Exact,Equivalent)|namespaceSelector -*#5:=io.k8s.apimachinery.pkg.apis.meta.v1:LabelSelector|objectSelector -*#10:=io.k8s.apimachinery.pkg.apis.meta.v1:LabelSelector|sideEffects !*#6:<v1.SideEffectClass>s(Unknown,None,Some,NoneOnDryRun)|timeoutSeconds -*#7:i|admissionReviewVersions !#8:[s;L=atomic|matchConditions -#11:[=MatchCondition;L=map,name;S=merge;K=name
+MutatingWebhook|name !#1:s|clientConfig !#2:=WebhookClientConfig|rules -#3:[=RuleWithOperations;L=atomic|failurePolicy -*#4:<v1.FailurePolicyType>s(Ignore,Fail)|matchPolicy -*#9:<v1.MatchPolicyType>s(Exact,Equivalent)|namespaceSelector -*#5:=io.k8s.apimachinery.pkg.apis.meta.v1:LabelSelector|objectSelector -*#11:=io.k8s.apimachinery.pkg.apis.meta.v1:LabelSelector|sideEffects !*#6:<v1.SideEffectClass>s(Unknown,None,Some,NoneOnDryRun)|timeoutSeconds -*#7:i|admissionReviewVersions !#8:[s;L=atomic|reinvocationPolicy -*#10:<v1.ReinvocationPolicyType>s(Never,IfNeeded)|matchConditions -#12:[=MatchCondition;L=map,name;S=merge;K=name
 MutatingAdmissionPolicy|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|spec -#2:=MutatingAdmissionPolicySpec
 MutatingAdmissionPolicyList|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ListMeta|items !#2:[=MutatingAdmissionPolicy
-MutatingAdmissionPolicySpec|paramKind -*#1:=ParamKind|matchConstraints -*#2:=MatchResources|variables -#3:[=Variable;L=atomic|mutations -#4:[=Mutation;L=atomic|failurePolicy -*#5:s(Ignore,Fail)|matchConditions -#6:[=MatchCondition;L=map,name;S=merge;K=name|reinvocationPolicy -#7:s(Never,IfNeeded)
-Mutation|patchType !#2:s(ApplyConfiguration,JSONPatch)|applyConfiguration -*#3:=ApplyConfiguration|jsonPatch -*#4:=JSONPatch
+MutatingAdmissionPolicySpec|paramKind -*#1:=ParamKind|matchConstraints -*#2:=MatchResources|variables -#3:[=Variable;L=atomic|mutations -#4:[=Mutation;L=atomic|failurePolicy -*#5:<v1.FailurePolicyType>s(Ignore,Fail)|matchConditions -#6:[=MatchCondition;L=map,name;S=merge;K=name|reinvocationPolicy -#7:<v1.ReinvocationPolicyType>s(Never,IfNeeded)
+Mutation|patchType !#2:<v1.PatchType>s(ApplyConfiguration,JSONPatch)|applyConfiguration -*#3:=ApplyConfiguration|jsonPatch -*#4:=JSONPatch
 ApplyConfiguration|expression -#1:s
 JSONPatch|expression -#1:s
 MutatingAdmissionPolicyBinding|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|spec -#2:=MutatingAdmissionPolicyBindingSpec
 MutatingAdmissionPolicyBindingList|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ListMeta|items !#2:[=MutatingAdmissionPolicyBinding
 MutatingAdmissionPolicyBindingSpec|policyName -#1:s|paramRef -*#2:=ParamRef|matchResources -*#3:=MatchResources
-RuleWithOperations|operations -#1:[s(*,CREATE,UPDATE,DELETE,CONNECT);L=atomic|apiGroups -#2.1:[s;L=atomic|apiVersions -#2.2:[s;L=atomic|resources -#2.3:[s;L=atomic|scope -*#2.4:s(Cluster,Namespaced,*)
+RuleWithOperations|operations -#1:[<v1.OperationType>s(*,CREATE,UPDATE,DELETE,CONNECT);L=atomic|apiGroups -#2.1:[s;L=atomic;I=Rule|apiVersions -#2.2:[s;L=atomic;I=Rule|resources -#2.3:[s;L=atomic;I=Rule|scope -*#2.4:<v1.ScopeType>s(Cluster,Namespaced,*);I=Rule
 WebhookClientConfig|url -*#3:s|service -*#1:=ServiceReference|caBundle -#2:y
 ServiceReference|namespace !#1:s|name !#2:s|path -*#3:s|port -*#4:i
 MatchCondition|name !#1:s|expression !#2:s
@@ -787,30 +787,30 @@ ValidatingAdmissionPolicyStatus|observedGeneration -#1:l|typeChecking -*#2:=Type
 TypeChecking|expressionWarnings -#1:[=ExpressionWarning;L=atomic
 ExpressionWarning|fieldRef !#2:s|warning !#3:s
 ValidatingAdmissionPolicyList|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ListMeta|items !#2:[=ValidatingAdmissionPolicy
-ValidatingAdmissionPolicySpec|paramKind -*#1:=ParamKind|matchConstraints -*#2:=MatchResources|validations -#3:[=Validation;L=atomic|failurePolicy -*#4:s|auditAnnotations -#5:[=AuditAnnotation;L=atomic|matchConditions -#6:[=MatchCondition;L=map,name;S=merge;K=name|variables -#7:[=Variable;L=map,name;S=merge;K=name
+ValidatingAdmissionPolicySpec|paramKind -*#1:=ParamKind|matchConstraints -*#2:=MatchResources|validations -#3:[=Validation;L=atomic|failurePolicy -*#4:<v1beta1.FailurePolicyType>s|auditAnnotations -#5:[=AuditAnnotation;L=atomic|matchConditions -#6:[=MatchCondition;L=map,name;S=merge;K=name|variables -#7:[=Variable;L=map,name;S=merge;K=name
 ParamKind~|apiVersion -#1:s|kind -#2:s
-Validation|expression !#1:s|message -#2:s|reason -*#3:s|messageExpression -#4:s
+Validation|expression !#1:s|message -#2:s|reason -*#3:<v1.StatusReason>s|messageExpression -#4:s
 Variable~|name !#1:s|expression !#2:s
 AuditAnnotation|key !#1:s|valueExpression !#2:s
 ValidatingAdmissionPolicyBinding|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|spec !-#2:=ValidatingAdmissionPolicyBindingSpec
 ValidatingAdmissionPolicyBindingList|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ListMeta|items !#2:[=ValidatingAdmissionPolicyBinding
-ValidatingAdmissionPolicyBindingSpec|policyName !-#1:s|paramRef -*#2:=ParamRef|matchResources -*#3:=MatchResources|validationActions !-#4:[s(Deny,Warn,Audit);L=set
-ParamRef~|name -#1:s|namespace -#2:s|selector -*#3:=io.k8s.apimachinery.pkg.apis.meta.v1:LabelSelector|parameterNotFoundAction -*#4:s
-MatchResources~|namespaceSelector -*#1:=io.k8s.apimachinery.pkg.apis.meta.v1:LabelSelector|objectSelector -*#2:=io.k8s.apimachinery.pkg.apis.meta.v1:LabelSelector|resourceRules -#3:[=NamedRuleWithOperations;L=atomic|excludeResourceRules -#4:[=NamedRuleWithOperations;L=atomic|matchPolicy -*#7:s
-NamedRuleWithOperations~|resourceNames -#1:[s;L=atomic|operations -#2.1:[s(*,CREATE,UPDATE,DELETE,CONNECT);L=atomic|apiGroups -#2.2.1:[s;L=atomic|apiVersions -#2.2.2:[s;L=atomic|resources -#2.2.3:[s;L=atomic|scope -*#2.2.4:s(Cluster,Namespaced,*)
+ValidatingAdmissionPolicyBindingSpec|policyName !-#1:s|paramRef -*#2:=ParamRef|matchResources -*#3:=MatchResources|validationActions !-#4:[<v1beta1.ValidationAction>s(Deny,Warn,Audit);L=set
+ParamRef~|name -#1:s|namespace -#2:s|selector -*#3:=io.k8s.apimachinery.pkg.apis.meta.v1:LabelSelector|parameterNotFoundAction -*#4:<v1beta1.ParameterNotFoundActionType>s
+MatchResources~|namespaceSelector -*#1:=io.k8s.apimachinery.pkg.apis.meta.v1:LabelSelector|objectSelector -*#2:=io.k8s.apimachinery.pkg.apis.meta.v1:LabelSelector|resourceRules -#3:[=NamedRuleWithOperations;L=atomic|excludeResourceRules -#4:[=NamedRuleWithOperations;L=atomic|matchPolicy -*#7:<v1beta1.MatchPolicyType>s
+NamedRuleWithOperations~|resourceNames -#1:[s;L=atomic|operations -#2.1:[<v1.OperationType>s(*,CREATE,UPDATE,DELETE,CONNECT);L=atomic;I=RuleWithOperations|apiGroups -#2.2.1:[s;L=atomic;I=RuleWithOperations.Rule|apiVersions -#2.2.2:[s;L=atomic;I=RuleWithOperations.Rule|resources -#2.2.3:[s;L=atomic;I=RuleWithOperations.Rule|scope -*#2.2.4:<v1.ScopeType>s(Cluster,Namespaced,*);I=RuleWithOperations.Rule
 ValidatingWebhookConfiguration|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|webhooks -#2:[=ValidatingWebhook;L=map,name;S=merge;K=name
 ValidatingWebhookConfigurationList|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ListMeta|items !#2:[=ValidatingWebhookConfiguration
 MutatingWebhookConfiguration|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|webhooks -#2:[=MutatingWebhook;L=map,name;S=merge;K=name
 MutatingWebhookConfigurationList|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ListMeta|items !#2:[=MutatingWebhookConfiguration
-ValidatingWebhook|name !#1:s|clientConfig !#2:=WebhookClientConfig|rules -#3:[=io.k8s.api.admissionregistration.v1:RuleWithOperations;L=atomic|failurePolicy -*#4:s|matchPolicy -*#9:s|namespaceSelector -*#5:=io.k8s.apimachinery.pkg.apis.meta.v1:LabelSelector|objectSelector -*#10:=io.k8s.apimachinery.pkg.apis.meta.v1:LabelSelector|sideEffects -*#6:s;L=atomic|timeoutSeconds -*#7:i|admissionReviewVersions -#8:[s;L=atomic|matchConditions -#11:[=MatchCondition;L=map,name;S=merge;K=name
-MutatingWebhook|name !#1:s|clientConfig !#2:=WebhookClientConfig|rules -#3:[=io.k8s.api.admissionregistration.v1:RuleWithOperations;L=atomic|failurePolicy -*#4:s|matchPolicy -*#9:s|namespaceSelector -*#5:=io.k8s.apimachinery.pkg.apis.meta.v1:LabelSelector|objectSelector -*#11:=io.k8s.apimachinery.pkg.apis.meta.v1:LabelSelector|sideEffects -*#6:s|timeoutSeconds -*#7:i|admissionReviewVersions -#8:[s;L=atomic|reinvocationPolicy -*#10:s(Never,IfNeeded)(Never,IfNeeded)|matchConditions -#12:[=MatchCondition;L=map,name;S=merge;K=name
+ValidatingWebhook|name !#1:s|clientConfig !#2:=WebhookClientConfig|rules -#3:[<v1beta1.RuleWithOperations>=io.k8s.api.admissionregistration.v1:RuleWithOperations;L=atomic|failurePolicy -*#4:<v1beta1.FailurePolicyType>s|matchPolicy -*#9:<v1beta1.MatchPolicyType>s|namespaceSelector -*#5:=io.k8s.apimachinery.pkg.apis.meta.v1:LabelSelector|objectSelector -*#10:=io.k8s.apimachinery.pkg.apis.meta.v1:LabelSelector|sideEffects -*#6:<v1beta1.SideEffectClass>s;L=atomic|timeoutSeconds -*#7:i|admissionReviewVersions -#8:[s;L=atomic|matchConditions -#11:[=MatchCondition;L=map,name;S=merge;K=name
+MutatingWebhook|name !#1:s|clientConfig !#2:=WebhookClientConfig|rules -#3:[<v1beta1.RuleWithOperations>=io.k8s.api.admissionregistration.v1:RuleWithOperations;L=atomic|failurePolicy -*#4:<v1beta1.FailurePolicyType>s|matchPolicy -*#9:<v1beta1.MatchPolicyType>s|namespaceSelector -*#5:=io.k8s.apimachinery.pkg.apis.meta.v1:LabelSelector|objectSelector -*#11:=io.k8s.apimachinery.pkg.apis.meta.v1:LabelSelector|sideEffects -*#6:<v1beta1.SideEffectClass>s|timeoutSeconds -*#7:i|admissionReviewVersions -#8:[s;L=atomic|reinvocationPolicy -*#10:<v1beta1.ReinvocationPolicyType>s(Never,IfNeeded)(Never,IfNeeded)|matchConditions -#12:[=MatchCondition;L=map,name;S=merge;K=name
 WebhookClientConfig|url -*#3:s|service -*#1:=ServiceReference|caBundle -#2:y
 ServiceReference|namespace !#1:s|name !#2:s|path -*#3:s|port -*#4:i
 MatchCondition|name !#1:s|expression !#2:s
 MutatingAdmissionPolicy|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|spec -#2:=MutatingAdmissionPolicySpec
 MutatingAdmissionPolicyList|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ListMeta|items !#2:[=MutatingAdmissionPolicy
-MutatingAdmissionPolicySpec|paramKind -*#1:=ParamKind|matchConstraints -*#2:=MatchResources|variables -#3:[=Variable;L=atomic|mutations -#4:[=Mutation;L=atomic|failurePolicy -*#5:s|matchConditions -#6:[=MatchCondition;L=map,name;S=merge;K=name|reinvocationPolicy -#7:s(Never,IfNeeded)(Never,IfNeeded)
-Mutation|patchType !#2:s(ApplyConfiguration,JSONPatch)|applyConfiguration -*#3:=ApplyConfiguration|jsonPatch -*#4:=JSONPatch
+MutatingAdmissionPolicySpec|paramKind -*#1:=ParamKind|matchConstraints -*#2:=MatchResources|variables -#3:[=Variable;L=atomic|mutations -#4:[=Mutation;L=atomic|failurePolicy -*#5:<v1beta1.FailurePolicyType>s|matchConditions -#6:[=MatchCondition;L=map,name;S=merge;K=name|reinvocationPolicy -#7:<v1beta1.ReinvocationPolicyType>s(Never,IfNeeded)(Never,IfNeeded)
+Mutation|patchType !#2:<v1beta1.PatchType>s(ApplyConfiguration,JSONPatch)|applyConfiguration -*#3:=ApplyConfiguration|jsonPatch -*#4:=JSONPatch
 ApplyConfiguration|expression -#1:s
 JSONPatch|expression -#1:s
 MutatingAdmissionPolicyBinding|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|spec -#2:=MutatingAdmissionPolicyBindingSpec
@@ -822,29 +822,29 @@ ValidatingAdmissionPolicyStatus|observedGeneration -#1:l|typeChecking -*#2:=Type
 TypeChecking|expressionWarnings -#1:[=ExpressionWarning;L=atomic
 ExpressionWarning|fieldRef !#2:s|warning !#3:s
 ValidatingAdmissionPolicyList|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ListMeta|items !#2:[=ValidatingAdmissionPolicy
-ValidatingAdmissionPolicySpec|paramKind -*#1:=ParamKind|matchConstraints -*#2:=MatchResources|validations -#3:[=Validation;L=atomic|failurePolicy -*#4:s(Ignore,Fail)|auditAnnotations -#5:[=AuditAnnotation;L=atomic|matchConditions -#6:[=io.k8s.api.admissionregistration.v1:MatchCondition;L=map,name;S=merge;K=name|variables -#7:[=Variable;L=map,name;S=merge;K=name
+ValidatingAdmissionPolicySpec|paramKind -*#1:=ParamKind|matchConstraints -*#2:=MatchResources|validations -#3:[=Validation;L=atomic|failurePolicy -*#4:<v1alpha1.FailurePolicyType>s(Ignore,Fail)|auditAnnotations -#5:[=AuditAnnotation;L=atomic|matchConditions -#6:[<v1alpha1.MatchCondition>=io.k8s.api.admissionregistration.v1:MatchCondition;L=map,name;S=merge;K=name|variables -#7:[=Variable;L=map,name;S=merge;K=name
 ParamKind~|apiVersion -#1:s|kind -#2:s
-Validation|expression !#1:s|message -#2:s|reason -*#3:s|messageExpression -#4:s
+Validation|expression !#1:s|message -#2:s|reason -*#3:<v1.StatusReason>s|messageExpression -#4:s
 Variable|name !#1:s|expression !#2:s
 AuditAnnotation|key !#1:s|valueExpression !#2:s
 ValidatingAdmissionPolicyBinding|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|spec !-#2:=ValidatingAdmissionPolicyBindingSpec
 ValidatingAdmissionPolicyBindingList|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ListMeta|items !#2:[=ValidatingAdmissionPolicyBinding
-ValidatingAdmissionPolicyBindingSpec|policyName !-#1:s|paramRef -*#2:=ParamRef|matchResources -*#3:=MatchResources|validationActions !-#4:[s(Deny,Warn,Audit);L=set
-ParamRef~|name -#1:s|namespace -#2:s|selector -*#3:=io.k8s.apimachinery.pkg.apis.meta.v1:LabelSelector|parameterNotFoundAction -*#4:s(Allow,Deny)
-MatchResources~|namespaceSelector -*#1:=io.k8s.apimachinery.pkg.apis.meta.v1:LabelSelector|objectSelector -*#2:=io.k8s.apimachinery.pkg.apis.meta.v1:LabelSelector|resourceRules -#3:[=NamedRuleWithOperations;L=atomic|excludeResourceRules -#4:[=NamedRuleWithOperations;L=atomic|matchPolicy -*#7:s(Exact,Equivalent)
-NamedRuleWithOperations~|resourceNames -#1:[s;L=atomic|operations -#2.1:[s(*,CREATE,UPDATE,DELETE,CONNECT);L=atomic|apiGroups -#2.2.1:[s;L=atomic|apiVersions -#2.2.2:[s;L=atomic|resources -#2.2.3:[s;L=atomic|scope -*#2.2.4:s(Cluster,Namespaced,*)
+ValidatingAdmissionPolicyBindingSpec|policyName !-#1:s|paramRef -*#2:=ParamRef|matchResources -*#3:=MatchResources|validationActions !-#4:[<v1alpha1.ValidationAction>s(Deny,Warn,Audit);L=set
+ParamRef~|name -#1:s|namespace -#2:s|selector -*#3:=io.k8s.apimachinery.pkg.apis.meta.v1:LabelSelector|parameterNotFoundAction -*#4:<v1alpha1.ParameterNotFoundActionType>s(Allow,Deny)
+MatchResources~|namespaceSelector -*#1:=io.k8s.apimachinery.pkg.apis.meta.v1:LabelSelector|objectSelector -*#2:=io.k8s.apimachinery.pkg.apis.meta.v1:LabelSelector|resourceRules -#3:[=NamedRuleWithOperations;L=atomic|excludeResourceRules -#4:[=NamedRuleWithOperations;L=atomic|matchPolicy -*#7:<v1alpha1.MatchPolicyType>s(Exact,Equivalent)
+NamedRuleWithOperations~|resourceNames -#1:[s;L=atomic|operations -#2.1:[<v1.OperationType>s(*,CREATE,UPDATE,DELETE,CONNECT);L=atomic;I=RuleWithOperations|apiGroups -#2.2.1:[s;L=atomic;I=RuleWithOperations.Rule|apiVersions -#2.2.2:[s;L=atomic;I=RuleWithOperations.Rule|resources -#2.2.3:[s;L=atomic;I=RuleWithOperations.Rule|scope -*#2.2.4:<v1.ScopeType>s(Cluster,Namespaced,*);I=RuleWithOperations.Rule
 MutatingAdmissionPolicy|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|spec -#2:=MutatingAdmissionPolicySpec
 MutatingAdmissionPolicyList|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ListMeta|items !#2:[=MutatingAdmissionPolicy
-MutatingAdmissionPolicySpec|paramKind -*#1:=ParamKind|matchConstraints -*#2:=MatchResources|variables -#3:[=Variable;L=atomic|mutations -#4:[=Mutation;L=atomic|failurePolicy -*#5:s(Ignore,Fail)|matchConditions -#6:[=io.k8s.api.admissionregistration.v1:MatchCondition;L=map,name;S=merge;K=name|reinvocationPolicy -#7:s(Never,IfNeeded)()
-Mutation|patchType !#2:s(ApplyConfiguration,JSONPatch)|applyConfiguration -*#3:=ApplyConfiguration|jsonPatch -*#4:=JSONPatch
+MutatingAdmissionPolicySpec|paramKind -*#1:=ParamKind|matchConstraints -*#2:=MatchResources|variables -#3:[=Variable;L=atomic|mutations -#4:[=Mutation;L=atomic|failurePolicy -*#5:<v1alpha1.FailurePolicyType>s(Ignore,Fail)|matchConditions -#6:[<v1alpha1.MatchCondition>=io.k8s.api.admissionregistration.v1:MatchCondition;L=map,name;S=merge;K=name|reinvocationPolicy -#7:<v1alpha1.ReinvocationPolicyType>s(Never,IfNeeded)()
+Mutation|patchType !#2:<v1alpha1.PatchType>s(ApplyConfiguration,JSONPatch)|applyConfiguration -*#3:=ApplyConfiguration|jsonPatch -*#4:=JSONPatch
 ApplyConfiguration|expression -#1:s
 JSONPatch|expression -#1:s
 MutatingAdmissionPolicyBinding|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|spec -#2:=MutatingAdmissionPolicyBindingSpec
 MutatingAdmissionPolicyBindingList|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ListMeta|items !#2:[=MutatingAdmissionPolicyBinding
 MutatingAdmissionPolicyBindingSpec|policyName -#1:s|paramRef -*#2:=ParamRef|matchResources -*#3:=MatchResources
 @io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1 apiextensions.k8s.io/v1
-CustomResourceDefinitionSpec|group !#1:s|names !#3:=CustomResourceDefinitionNames|scope !#4:s|versions !#7:[=CustomResourceDefinitionVersion;L=atomic|conversion -*#9:=CustomResourceConversion|preserveUnknownFields -#10:b
-CustomResourceConversion|strategy !#1:s|webhook -*#2:=WebhookConversion
+CustomResourceDefinitionSpec|group !#1:s|names !#3:=CustomResourceDefinitionNames|scope !#4:<v1.ResourceScope>s|versions !#7:[=CustomResourceDefinitionVersion;L=atomic|conversion -*#9:=CustomResourceConversion|preserveUnknownFields -#10:b
+CustomResourceConversion|strategy !#1:<v1.ConversionStrategyType>s|webhook -*#2:=WebhookConversion
 WebhookConversion|clientConfig -*#2:=WebhookClientConfig|conversionReviewVersions !#3:[s;L=atomic
 WebhookClientConfig|url -*#3:s|service -*#1:=ServiceReference|caBundle -#2:y
 ServiceReference|namespace !#1:s|name !#2:s|path -*#3:s|port -*#4:i
@@ -852,7 +852,7 @@ CustomResourceDefinitionVersion|name !#1:s|served !#2:b|storage !#3:b|deprecated
 SelectableField|jsonPath !#1:s
 CustomResourceColumnDefinition|name !#1:s|type !#2:s|format -#3:s|description -#4:s|priority -#5:i|jsonPath !#6:s
 CustomResourceDefinitionNames|plural !#1:s|singular -#2:s|shortNames -#3:[s;L=atomic|kind !#4:s|listKind -#5:s|categories -#6:[s;L=atomic
-CustomResourceDefinitionCondition|type !#1:s|status !#2:s|lastTransitionTime -#3:t|reason -#4:s|message -#5:s|observedGeneration -#6:l
+CustomResourceDefinitionCondition|type !#1:<v1.CustomResourceDefinitionConditionType>s|status !#2:<v1.ConditionStatus>s|lastTransitionTime -#3:t|reason -#4:s|message -#5:s|observedGeneration -#6:l
 CustomResourceDefinitionStatus|conditions #1:[=CustomResourceDefinitionCondition;L=map,type|acceptedNames #2:=CustomResourceDefinitionNames|storedVersions #3:[s;L=atomic|observedGeneration -#4:l
 CustomResourceDefinition|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|spec !#2:=CustomResourceDefinitionSpec|status -#3:=CustomResourceDefinitionStatus
 CustomResourceDefinitionList|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ListMeta|items !#2:[=CustomResourceDefinition
@@ -861,27 +861,27 @@ CustomResourceSubresources|status -*#1:=CustomResourceSubresourceStatus|scale -*
 CustomResourceSubresourceStatus
 CustomResourceSubresourceScale|specReplicasPath !#1:s|statusReplicasPath !#2:s|labelSelectorPath -*#3:s
 ConversionReview|kind -#:s|apiVersion -#:s|request -*#1:=ConversionRequest|response -*#2:=ConversionResponse
-ConversionRequest|uid !#1:s|desiredAPIVersion !#2:s|objects !#3:[a;L=atomic
-ConversionResponse|uid !#1:s|convertedObjects !#2:[a;L=atomic|result !#3:=io.k8s.apimachinery.pkg.apis.meta.v1:Status
-JSONSchemaProps|id -#1:s|$schema -#2:s|$ref -*#3:s|description -#4:s|type -#5:s|format -#6:s|title -#7:s|default -*#8:a|maximum -*#9:f|exclusiveMaximum -#10:b|minimum -*#11:f|exclusiveMinimum -#12:b|maxLength -*#13:l|minLength -*#14:l|pattern -#15:s|maxItems -*#16:l|minItems -*#17:l|uniqueItems -#18:b|multipleOf -*#19:f|enum -#20:[a;L=atomic|maxProperties -*#21:l|minProperties -*#22:l|required -#23:[s;L=atomic|items -*#24:xA|allOf -#25:[=JSONSchemaProps;L=atomic|oneOf -#26:[=JSONSchemaProps;L=atomic|anyOf -#27:[=JSONSchemaProps;L=atomic|not -*#28:=JSONSchemaProps|properties -#29:{=JSONSchemaProps|additionalProperties -*#30:xB|patternProperties -#31:{=JSONSchemaProps|dependencies -#32:{xS|additionalItems -*#33:xB|definitions -#34:{=JSONSchemaProps|externalDocs -*#35:=ExternalDocumentation|example -*#36:a|nullable -#37:b|x-kubernetes-preserve-unknown-fields -*#38:b|x-kubernetes-embedded-resource -#39:b|x-kubernetes-int-or-string -#40:b|x-kubernetes-list-map-keys -#41:[s;L=atomic|x-kubernetes-list-type -*#42:s|x-kubernetes-map-type -*#43:s|x-kubernetes-validations -#44:[=ValidationRule;L=map,rule;S=merge;K=rule
-ValidationRule|rule !#1:s|message -#2:s|messageExpression -#3:s|reason -*#4:s(FieldValueRequired,FieldValueDuplicate,FieldValueInvalid,FieldValueForbidden)|fieldPath -#5:s|optionalOldSelf -*#6:b
+ConversionRequest|uid !#1:<types.UID>s|desiredAPIVersion !#2:s|objects !#3:[a;L=atomic
+ConversionResponse|uid !#1:<types.UID>s|convertedObjects !#2:[a;L=atomic|result !#3:=io.k8s.apimachinery.pkg.apis.meta.v1:Status
+JSONSchemaProps|id -#1:s|$schema -#2:<v1.JSONSchemaURL>s|$ref -*#3:s|description -#4:s|type -#5:s|format -#6:s|title -#7:s|default -*#8:a|maximum -*#9:f|exclusiveMaximum -#10:b|minimum -*#11:f|exclusiveMinimum -#12:b|maxLength -*#13:l|minLength -*#14:l|pattern -#15:s|maxItems -*#16:l|minItems -*#17:l|uniqueItems -#18:b|multipleOf -*#19:f|enum -#20:[a;L=atomic|maxProperties -*#21:l|minProperties -*#22:l|required -#23:[s;L=atomic|items -*#24:xA|allOf -#25:[=JSONSchemaProps;L=atomic|oneOf -#26:[=JSONSchemaProps;L=atomic|anyOf -#27:[=JSONSchemaProps;L=atomic|not -*#28:=JSONSchemaProps|properties -#29:{=JSONSchemaProps|additionalProperties -*#30:xB|patternProperties -#31:{=JSONSchemaProps|dependencies -#32:<v1.JSONSchemaDependencies>{xS|additionalItems -*#33:xB|definitions -#34:<v1.JSONSchemaDefinitions>{=JSONSchemaProps|externalDocs -*#35:=ExternalDocumentation|example -*#36:a|nullable -#37:b|x-kubernetes-preserve-unknown-fields -*#38:b|x-kubernetes-embedded-resource -#39:b|x-kubernetes-int-or-string -#40:b|x-kubernetes-list-map-keys -#41:[s;L=atomic|x-kubernetes-list-type -*#42:s|x-kubernetes-map-type -*#43:s|x-kubernetes-validations -#44:<v1.ValidationRules>[=ValidationRule;L=map,rule;S=merge;K=rule
+ValidationRule|rule !#1:s|message -#2:s|messageExpression -#3:s|reason -*#4:<v1.FieldValueErrorReason>s(FieldValueRequired,FieldValueDuplicate,FieldValueInvalid,FieldValueForbidden)|fieldPath -#5:s|optionalOldSelf -*#6:b
 ExternalDocumentation|description -#1:s|url -#2:s
 @io.k8s.api.scheduling.v1 scheduling.k8s.io/v1
-PriorityClass|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|value #2:i|globalDefault -#3:b|description -#4:s|preemptionPolicy -*#5:s(PreemptLowerPriority,Never)
+PriorityClass|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|value #2:i|globalDefault -#3:b|description -#4:s|preemptionPolicy -*#5:<v1.PreemptionPolicy>s(PreemptLowerPriority,Never)
 PriorityClassList|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ListMeta|items !#2:[=PriorityClass
 @io.k8s.api.scheduling.v1alpha2 scheduling.k8s.io/v1alpha2
 Workload|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|spec !#2:=WorkloadSpec
 WorkloadList|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ListMeta|items !#2:[=Workload
 WorkloadSpec|controllerRef -*#1:=TypedLocalObjectReference|podGroupTemplates !#2:[=PodGroupTemplate;L=map,name
 TypedLocalObjectReference|apiGroup -#1:s|kind !#2:s|name !#3:s
-PodGroupTemplate|name !#1:s|schedulingPolicy !#2:=PodGroupSchedulingPolicy|schedulingConstraints *#3:=PodGroupSchedulingConstraints|resourceClaims -#4:[=PodGroupResourceClaim;L=map,name;S=merge,retainKeys;K=name|disruptionMode -*#5:s(Pod,PodGroup)|priorityClassName -#6:s|priority -*#7:i
+PodGroupTemplate|name !#1:s|schedulingPolicy !#2:=PodGroupSchedulingPolicy|schedulingConstraints *#3:=PodGroupSchedulingConstraints|resourceClaims -#4:[=PodGroupResourceClaim;L=map,name;S=merge,retainKeys;K=name|disruptionMode -*#5:<v1alpha2.DisruptionMode>s(Pod,PodGroup)|priorityClassName -#6:s|priority -*#7:i
 PodGroupSchedulingPolicy|basic -*#1:=BasicSchedulingPolicy|gang -*#2:=GangSchedulingPolicy
 BasicSchedulingPolicy
 GangSchedulingPolicy|minCount !#1:i
 PodGroupResourceClaim|name !#1:s|resourceClaimName -*#2:s|resourceClaimTemplateName -*#3:s
 PodGroup|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|spec !#2:=PodGroupSpec|status -#3:=PodGroupStatus
 PodGroupList|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ListMeta|items !#2:[=PodGroup
-PodGroupSpec|podGroupTemplateRef *#1:=PodGroupTemplateReference|schedulingPolicy !#2:=PodGroupSchedulingPolicy|schedulingConstraints -*#3:=PodGroupSchedulingConstraints|resourceClaims -#4:[=PodGroupResourceClaim;L=map,name;S=merge,retainKeys;K=name|disruptionMode -*#5:s(Pod,PodGroup);d="Pod"|priorityClassName -#6:s|priority -*#7:i
+PodGroupSpec|podGroupTemplateRef *#1:=PodGroupTemplateReference|schedulingPolicy !#2:=PodGroupSchedulingPolicy|schedulingConstraints -*#3:=PodGroupSchedulingConstraints|resourceClaims -#4:[=PodGroupResourceClaim;L=map,name;S=merge,retainKeys;K=name|disruptionMode -*#5:<v1alpha2.DisruptionMode>s(Pod,PodGroup);d="Pod"|priorityClassName -#6:s|priority -*#7:i
 PodGroupStatus|conditions -#1:[=io.k8s.apimachinery.pkg.apis.meta.v1:Condition;L=map,type;S=merge;K=type|resourceClaimStatuses -#2:[=PodGroupResourceClaimStatus;L=map,name;S=merge,retainKeys;K=name
 PodGroupResourceClaimStatus|name !#1:s|resourceClaimName -*#2:s
 PodGroupTemplateReference|workload *#1:=WorkloadPodGroupTemplateReference
@@ -890,72 +890,72 @@ PodGroupSchedulingConstraints|topology -#1:[=TopologyConstraint;L=atomic
 TopologyConstraint|key !#1:s
 @io.k8s.api.coordination.v1 coordination.k8s.io/v1
 Lease|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|spec -#2:=LeaseSpec
-LeaseSpec|holderIdentity -*#1:s|leaseDurationSeconds -*#2:i|acquireTime -*#3:u|renewTime -*#4:u|leaseTransitions -*#5:i|strategy -*#6:s|preferredHolder -*#7:s
+LeaseSpec|holderIdentity -*#1:s|leaseDurationSeconds -*#2:i|acquireTime -*#3:u|renewTime -*#4:u|leaseTransitions -*#5:i|strategy -*#6:<v1.CoordinatedLeaseStrategy>s|preferredHolder -*#7:s
 LeaseList|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ListMeta|items !#2:[=Lease
 @io.k8s.api.coordination.v1beta1 coordination.k8s.io/v1beta1
 Lease|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|spec -#2:=LeaseSpec
-LeaseSpec|holderIdentity -*#1:s|leaseDurationSeconds -*#2:i|acquireTime -*#3:u|renewTime -*#4:u|leaseTransitions -*#5:i|strategy -*#6:s|preferredHolder -*#7:s
+LeaseSpec|holderIdentity -*#1:s|leaseDurationSeconds -*#2:i|acquireTime -*#3:u|renewTime -*#4:u|leaseTransitions -*#5:i|strategy -*#6:<v1.CoordinatedLeaseStrategy>s|preferredHolder -*#7:s
 LeaseList|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ListMeta|items !#2:[=Lease
 LeaseCandidate|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|spec !-#2:=LeaseCandidateSpec
-LeaseCandidateSpec|leaseName !#1:s|pingTime -*#2:u|renewTime -*#3:u|binaryVersion !#4:s|emulationVersion -#5:s|strategy !-#6:s
+LeaseCandidateSpec|leaseName !#1:s|pingTime -*#2:u|renewTime -*#3:u|binaryVersion !#4:s|emulationVersion -#5:s|strategy !-#6:<v1.CoordinatedLeaseStrategy>s
 LeaseCandidateList|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ListMeta|items !#2:[=LeaseCandidate
 @io.k8s.api.coordination.v1alpha2 coordination.k8s.io/v1alpha2
 LeaseCandidate|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|spec !-#2:=LeaseCandidateSpec
-LeaseCandidateSpec|leaseName !#1:s|pingTime -*#2:u|renewTime -*#3:u|binaryVersion !#4:s|emulationVersion -#5:s|strategy !-#6:s
+LeaseCandidateSpec|leaseName !#1:s|pingTime -*#2:u|renewTime -*#3:u|binaryVersion !#4:s|emulationVersion -#5:s|strategy !-#6:<v1.CoordinatedLeaseStrategy>s
 LeaseCandidateList|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ListMeta|items !#2:[=LeaseCandidate
 @io.k8s.api.node.v1 node.k8s.io/v1
 RuntimeClass|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|handler !#2:s|overhead -*#3:=Overhead|scheduling -*#4:=Scheduling
-Overhead|podFixed -#1:{q
+Overhead|podFixed -#1:<v1.ResourceList>{<v1.ResourceName>:q
 Scheduling|nodeSelector -#1:{s;m|tolerations -#2:[=io.k8s.api.core.v1:Toleration;L=atomic
 RuntimeClassList|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ListMeta|items !#2:[=RuntimeClass
 @io.k8s.api.discovery.v1 discovery.k8s.io/v1
-EndpointSlice|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|addressType !#4:s()|endpoints #2:[=Endpoint;L=atomic|ports #3:[=EndpointPort;L=atomic
+EndpointSlice|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|addressType !#4:<v1.AddressType>s()|endpoints #2:[=Endpoint;L=atomic|ports #3:[=EndpointPort;L=atomic
 Endpoint|addresses !#1:[s;L=set|conditions -#2:=EndpointConditions|hostname -*#3:s|targetRef -*#4:=io.k8s.api.core.v1:ObjectReference|deprecatedTopology -#5:{s|nodeName -*#6:s|zone -*#7:s|hints -*#8:=EndpointHints
 EndpointConditions|ready -*#1:b|serving -*#2:b|terminating -*#3:b
 EndpointHints|forZones -#1:[=ForZone;L=atomic|forNodes -#2:[=ForNode;L=atomic
 ForZone|name !#1:s
 ForNode|name !#1:s
-EndpointPort~|name -*#1:s|protocol -*#2:s(TCP,UDP,SCTP)|port -*#3:i|appProtocol -*#4:s
+EndpointPort~|name -*#1:s|protocol -*#2:<v1.Protocol>s(TCP,UDP,SCTP)|port -*#3:i|appProtocol -*#4:s
 EndpointSliceList|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ListMeta|items !#2:[=EndpointSlice
 @io.k8s.api.resource.v1 resource.k8s.io/v1
 ResourceSlice|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|spec !#2:=ResourceSliceSpec
 ResourceSliceSpec|driver !#1:s|pool !#2:=ResourcePool|nodeName -*#3:s|nodeSelector -*#4:=io.k8s.api.core.v1:NodeSelector|allNodes -*#5:b|devices -#6:[=Device;L=atomic|perDeviceNodeSelection -*#7:b|sharedCounters -#8:[=CounterSet;L=atomic
 CounterSet|name !#1:s|counters !-#2:{=Counter
 ResourcePool|name !#1:s|generation !#2:l|resourceSliceCount !#3:l
-Device|name !#1:s|attributes -#2:{=DeviceAttribute|capacity -#3:{=DeviceCapacity|consumesCounters -#4:[=DeviceCounterConsumption;L=atomic|nodeName -*#5:s|nodeSelector -*#6:=io.k8s.api.core.v1:NodeSelector|allNodes -*#7:b|taints -#8:[=DeviceTaint;L=atomic|bindsToNode -*#9:b|bindingConditions -#10:[s;L=atomic|bindingFailureConditions -#11:[s;L=atomic|allowMultipleAllocations -*#12:b|nodeAllocatableResourceMappings -#13:{=NodeAllocatableResourceMapping
-NodeAllocatableResourceMapping|capacityKey -*#1:s|allocationMultiplier -*#2:q
+Device|name !#1:s|attributes -#2:{<v1.QualifiedName>:=DeviceAttribute|capacity -#3:{<v1.QualifiedName>:=DeviceCapacity|consumesCounters -#4:[=DeviceCounterConsumption;L=atomic|nodeName -*#5:s|nodeSelector -*#6:=io.k8s.api.core.v1:NodeSelector|allNodes -*#7:b|taints -#8:[=DeviceTaint;L=atomic|bindsToNode -*#9:b|bindingConditions -#10:[s;L=atomic|bindingFailureConditions -#11:[s;L=atomic|allowMultipleAllocations -*#12:b|nodeAllocatableResourceMappings -#13:{<v1.ResourceName>:=NodeAllocatableResourceMapping
+NodeAllocatableResourceMapping|capacityKey -*#1:<v1.QualifiedName>s|allocationMultiplier -*#2:q
 DeviceCounterConsumption|counterSet !#1:s|counters !-#2:{=Counter
 DeviceCapacity|value !#1:q|requestPolicy -*#2:=CapacityRequestPolicy
 Counter|value !#1:q
 CapacityRequestPolicy|default *#1:q|validValues -#3:[q;L=atomic|validRange -*#4:=CapacityRequestPolicyRange
 CapacityRequestPolicyRange|min !-*#1:q|max -*#2:q|step -*#3:q
 DeviceAttribute|int -*#2:l|bool -*#3:b|string -*#4:s|version -*#5:s|ints -#6:[l;L=atomic|bools -#7:[b;L=atomic|strings -#8:[s;L=atomic|versions -#9:[s;L=atomic
-DeviceTaint|key !#1:s|value -#2:s|effect !#3:s(None,NoSchedule,NoExecute)|timeAdded -*#4:t
+DeviceTaint|key !#1:s|value -#2:s|effect !#3:<v1.DeviceTaintEffect>s(None,NoSchedule,NoExecute)|timeAdded -*#4:t
 ResourceSliceList|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ListMeta|items !#2:[=ResourceSlice
 ResourceClaim|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|spec !#2:=ResourceClaimSpec|status -#3:=ResourceClaimStatus
 ResourceClaimSpec|devices #1:=DeviceClaim
 DeviceClaim|requests #1:[=DeviceRequest;L=atomic|constraints -#2:[=DeviceConstraint;L=atomic|config -#3:[=DeviceClaimConfiguration;L=atomic
 DeviceRequest|name !#1:s|exactly -*#2:=ExactDeviceRequest|firstAvailable -#3:[=DeviceSubRequest;L=atomic
-ExactDeviceRequest|deviceClassName !#1:s|selectors -#2:[=DeviceSelector;L=atomic|allocationMode -#3:s()|count -#4:l|adminAccess -*#5:b|tolerations -#6:[=DeviceToleration;L=atomic|capacity -*#7:=CapacityRequirements
-DeviceSubRequest|name !#1:s|deviceClassName !#2:s|selectors -#3:[=DeviceSelector;L=atomic|allocationMode -#4:s()|count -#5:l|tolerations -#6:[=DeviceToleration;L=atomic|capacity -*#7:=CapacityRequirements
-CapacityRequirements|requests -#1:{q
+ExactDeviceRequest|deviceClassName !#1:s|selectors -#2:[=DeviceSelector;L=atomic|allocationMode -#3:<v1.DeviceAllocationMode>s()|count -#4:l|adminAccess -*#5:b|tolerations -#6:[=DeviceToleration;L=atomic|capacity -*#7:=CapacityRequirements
+DeviceSubRequest|name !#1:s|deviceClassName !#2:s|selectors -#3:[=DeviceSelector;L=atomic|allocationMode -#4:<v1.DeviceAllocationMode>s()|count -#5:l|tolerations -#6:[=DeviceToleration;L=atomic|capacity -*#7:=CapacityRequirements
+CapacityRequirements|requests -#1:{<v1.QualifiedName>:q
 DeviceSelector|cel -*#1:=CELDeviceSelector
 CELDeviceSelector|expression !#1:s
-DeviceConstraint|requests -#1:[s;L=atomic|matchAttribute -*#2:s|distinctAttribute -*#3:s
-DeviceClaimConfiguration|requests -#1:[s;L=atomic|opaque -*#2.1:=OpaqueDeviceConfiguration
+DeviceConstraint|requests -#1:[s;L=atomic|matchAttribute -*#2:<v1.FullyQualifiedName>s|distinctAttribute -*#3:<v1.FullyQualifiedName>s
+DeviceClaimConfiguration|requests -#1:[s;L=atomic|opaque -*#2.1:=OpaqueDeviceConfiguration;I=DeviceConfiguration
 DeviceConfiguration|opaque -*#1:=OpaqueDeviceConfiguration
 OpaqueDeviceConfiguration|driver !#1:s|parameters !#2:a
-DeviceToleration|key -#1:s|operator -#2:s(Exists,Equal);d="Equal"|value -#3:s|effect -#4:s(None,NoSchedule,NoExecute)|tolerationSeconds -*#5:l
+DeviceToleration|key -#1:s|operator -#2:<v1.DeviceTolerationOperator>s(Exists,Equal);d="Equal"|value -#3:s|effect -#4:<v1.DeviceTaintEffect>s(None,NoSchedule,NoExecute)|tolerationSeconds -*#5:l
 ResourceClaimStatus|allocation -*#1:=AllocationResult|reservedFor -#2:[=ResourceClaimConsumerReference;L=map,uid;S=merge;K=uid|devices -#4:[=AllocatedDeviceStatus;L=map,driver,device,pool,shareID
-ResourceClaimConsumerReference|apiGroup -#1:s|resource !#3:s|name !#4:s|uid !#5:s
+ResourceClaimConsumerReference|apiGroup -#1:s|resource !#3:s|name !#4:s|uid !#5:<types.UID>s
 AllocationResult|devices -#1:=DeviceAllocationResult|nodeSelector -*#3:=io.k8s.api.core.v1:NodeSelector|allocationTimestamp -*#5:t
 DeviceAllocationResult|results -#1:[=DeviceRequestAllocationResult;L=atomic|config -#2:[=DeviceAllocationConfiguration;L=atomic
-DeviceRequestAllocationResult|request !#1:s|driver !#2:s|pool !#3:s|device !#4:s|adminAccess -*#5:b|tolerations -#6:[=DeviceToleration;L=atomic|bindingConditions -#7:[s;L=atomic|bindingFailureConditions -#8:[s;L=atomic|shareID -*#9:s|consumedCapacity -#10:{q
-DeviceAllocationConfiguration|source !#1:s(FromClass,FromClaim)|requests -#2:[s;L=atomic|opaque -*#3.1:=OpaqueDeviceConfiguration
+DeviceRequestAllocationResult|request !#1:s|driver !#2:s|pool !#3:s|device !#4:s|adminAccess -*#5:b|tolerations -#6:[=DeviceToleration;L=atomic|bindingConditions -#7:[s;L=atomic|bindingFailureConditions -#8:[s;L=atomic|shareID -*#9:<types.UID>s|consumedCapacity -#10:{<v1.QualifiedName>:q
+DeviceAllocationConfiguration|source !#1:<v1.AllocationConfigSource>s(FromClass,FromClaim)|requests -#2:[s;L=atomic|opaque -*#3.1:=OpaqueDeviceConfiguration;I=DeviceConfiguration
 ResourceClaimList|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ListMeta|items !#2:[=ResourceClaim
 DeviceClass|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|spec !#2:=DeviceClassSpec
 DeviceClassSpec|selectors -#1:[=DeviceSelector;L=atomic|config -#2:[=DeviceClassConfiguration;L=atomic|extendedResourceName -*#4:s
-DeviceClassConfiguration|opaque -*#1.1:=OpaqueDeviceConfiguration
+DeviceClassConfiguration|opaque -*#1.1:=OpaqueDeviceConfiguration;I=DeviceConfiguration
 DeviceClassList|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ListMeta|items !#2:[=DeviceClass
 ResourceClaimTemplate|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|spec !#2:=ResourceClaimTemplateSpec
 ResourceClaimTemplateSpec|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|spec !#2:=ResourceClaimSpec
@@ -967,15 +967,15 @@ ResourceSlice|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.ap
 ResourceSliceSpec|driver !#1:s|pool !#2:=ResourcePool|nodeName -*#3:s|nodeSelector -*#4:=io.k8s.api.core.v1:NodeSelector|allNodes -*#5:b|devices -#6:[=Device;L=atomic|perDeviceNodeSelection -*#7:b|sharedCounters -#8:[=CounterSet;L=atomic
 CounterSet|name !#1:s|counters !-#2:{=Counter
 ResourcePool|name !#1:s|generation !#2:l|resourceSliceCount !#3:l
-Device|name !#1:s|attributes -#2:{=DeviceAttribute|capacity -#3:{=DeviceCapacity|consumesCounters -#4:[=DeviceCounterConsumption;L=atomic|nodeName -*#5:s|nodeSelector -*#6:=io.k8s.api.core.v1:NodeSelector|allNodes -*#7:b|taints -#8:[=DeviceTaint;L=atomic|bindsToNode -*#9:b|bindingConditions -#10:[s;L=atomic|bindingFailureConditions -#11:[s;L=atomic|allowMultipleAllocations -*#12:b|nodeAllocatableResourceMappings -#13:{=NodeAllocatableResourceMapping
-NodeAllocatableResourceMapping|capacityKey -*#1:s|allocationMultiplier -*#2:q
+Device|name !#1:s|attributes -#2:{<v1beta2.QualifiedName>:=DeviceAttribute|capacity -#3:{<v1beta2.QualifiedName>:=DeviceCapacity|consumesCounters -#4:[=DeviceCounterConsumption;L=atomic|nodeName -*#5:s|nodeSelector -*#6:=io.k8s.api.core.v1:NodeSelector|allNodes -*#7:b|taints -#8:[=DeviceTaint;L=atomic|bindsToNode -*#9:b|bindingConditions -#10:[s;L=atomic|bindingFailureConditions -#11:[s;L=atomic|allowMultipleAllocations -*#12:b|nodeAllocatableResourceMappings -#13:{<v1.ResourceName>:=NodeAllocatableResourceMapping
+NodeAllocatableResourceMapping|capacityKey -*#1:<v1beta2.QualifiedName>s|allocationMultiplier -*#2:q
 DeviceCounterConsumption|counterSet !#1:s|counters !-#2:{=Counter
 DeviceCapacity|value !#1:q|requestPolicy -*#2:=CapacityRequestPolicy
 Counter|value !#1:q
 CapacityRequestPolicy|default *#1:q|validValues -#3:[q;L=atomic|validRange -*#4:=CapacityRequestPolicyRange
 CapacityRequestPolicyRange|min !-*#1:q|max -*#2:q|step -*#3:q
 DeviceAttribute|int -*#2:l|bool -*#3:b|string -*#4:s|version -*#5:s|ints -#6:[l;L=atomic|bools -#7:[b;L=atomic|strings -#8:[s;L=atomic|versions -#9:[s;L=atomic
-DeviceTaint|key !#1:s|value -#2:s|effect !#3:s(None,NoSchedule,NoExecute)|timeAdded -*#4:t
+DeviceTaint|key !#1:s|value -#2:s|effect !#3:<v1beta2.DeviceTaintEffect>s(None,NoSchedule,NoExecute)|timeAdded -*#4:t
 DeviceTaintRule|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|spec !#2:=DeviceTaintRuleSpec|status -#3:=DeviceTaintRuleStatus
 DeviceTaintRuleSpec|deviceSelector -*#1:=DeviceTaintSelector|taint !-#2:=DeviceTaint
 DeviceTaintSelector|driver -*#2:s|pool -*#3:s|device -*#4:s
@@ -986,26 +986,26 @@ ResourceClaim|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.ap
 ResourceClaimSpec|devices #1:=DeviceClaim
 DeviceClaim|requests #1:[=DeviceRequest;L=atomic|constraints -#2:[=DeviceConstraint;L=atomic|config -#3:[=DeviceClaimConfiguration;L=atomic
 DeviceRequest|name !#1:s|exactly -*#2:=ExactDeviceRequest|firstAvailable -#3:[=DeviceSubRequest;L=atomic
-ExactDeviceRequest|deviceClassName !#1:s|selectors -#2:[=DeviceSelector;L=atomic|allocationMode -#3:s()|count -#4:l|adminAccess -*#5:b|tolerations -#6:[=DeviceToleration;L=atomic|capacity -*#7:=CapacityRequirements
-DeviceSubRequest|name !#1:s|deviceClassName !#2:s|selectors -#3:[=DeviceSelector;L=atomic|allocationMode -#4:s()|count -#5:l|tolerations -#6:[=DeviceToleration;L=atomic|capacity -*#7:=CapacityRequirements
-CapacityRequirements|requests -#1:{q
+ExactDeviceRequest|deviceClassName !#1:s|selectors -#2:[=DeviceSelector;L=atomic|allocationMode -#3:<v1beta2.DeviceAllocationMode>s()|count -#4:l|adminAccess -*#5:b|tolerations -#6:[=DeviceToleration;L=atomic|capacity -*#7:=CapacityRequirements
+DeviceSubRequest|name !#1:s|deviceClassName !#2:s|selectors -#3:[=DeviceSelector;L=atomic|allocationMode -#4:<v1beta2.DeviceAllocationMode>s()|count -#5:l|tolerations -#6:[=DeviceToleration;L=atomic|capacity -*#7:=CapacityRequirements
+CapacityRequirements|requests -#1:{<v1beta2.QualifiedName>:q
 DeviceSelector|cel -*#1:=CELDeviceSelector
 CELDeviceSelector|expression !#1:s
-DeviceConstraint|requests -#1:[s;L=atomic|matchAttribute -*#2:s|distinctAttribute -*#3:s
-DeviceClaimConfiguration|requests -#1:[s;L=atomic|opaque -*#2.1:=OpaqueDeviceConfiguration
+DeviceConstraint|requests -#1:[s;L=atomic|matchAttribute -*#2:<v1beta2.FullyQualifiedName>s|distinctAttribute -*#3:<v1beta2.FullyQualifiedName>s
+DeviceClaimConfiguration|requests -#1:[s;L=atomic|opaque -*#2.1:=OpaqueDeviceConfiguration;I=DeviceConfiguration
 DeviceConfiguration|opaque -*#1:=OpaqueDeviceConfiguration
 OpaqueDeviceConfiguration|driver !#1:s|parameters !#2:a
-DeviceToleration|key -#1:s|operator -#2:s(Exists,Equal);d="Equal"|value -#3:s|effect -#4:s(None,NoSchedule,NoExecute)|tolerationSeconds -*#5:l
+DeviceToleration|key -#1:s|operator -#2:<v1beta2.DeviceTolerationOperator>s(Exists,Equal);d="Equal"|value -#3:s|effect -#4:<v1beta2.DeviceTaintEffect>s(None,NoSchedule,NoExecute)|tolerationSeconds -*#5:l
 ResourceClaimStatus|allocation -*#1:=AllocationResult|reservedFor -#2:[=ResourceClaimConsumerReference;L=map,uid;S=merge;K=uid|devices -#4:[=AllocatedDeviceStatus;L=map,driver,device,pool,shareID
-ResourceClaimConsumerReference|apiGroup -#1:s|resource !#3:s|name !#4:s|uid !#5:s
+ResourceClaimConsumerReference|apiGroup -#1:s|resource !#3:s|name !#4:s|uid !#5:<types.UID>s
 AllocationResult|devices -#1:=DeviceAllocationResult|nodeSelector -*#3:=io.k8s.api.core.v1:NodeSelector|allocationTimestamp -*#5:t
 DeviceAllocationResult|results -#1:[=DeviceRequestAllocationResult;L=atomic|config -#2:[=DeviceAllocationConfiguration;L=atomic
-DeviceRequestAllocationResult|request !#1:s|driver !#2:s|pool !#3:s|device !#4:s|adminAccess -*#5:b|tolerations -#6:[=DeviceToleration;L=atomic|bindingConditions -#7:[s;L=atomic|bindingFailureConditions -#8:[s;L=atomic|shareID -*#9:s|consumedCapacity -#10:{q
-DeviceAllocationConfiguration|source !#1:s(FromClass,FromClaim)|requests -#2:[s;L=atomic|opaque -*#3.1:=OpaqueDeviceConfiguration
+DeviceRequestAllocationResult|request !#1:s|driver !#2:s|pool !#3:s|device !#4:s|adminAccess -*#5:b|tolerations -#6:[=DeviceToleration;L=atomic|bindingConditions -#7:[s;L=atomic|bindingFailureConditions -#8:[s;L=atomic|shareID -*#9:<types.UID>s|consumedCapacity -#10:{<v1beta2.QualifiedName>:q
+DeviceAllocationConfiguration|source !#1:<v1beta2.AllocationConfigSource>s(FromClass,FromClaim)|requests -#2:[s;L=atomic|opaque -*#3.1:=OpaqueDeviceConfiguration;I=DeviceConfiguration
 ResourceClaimList|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ListMeta|items !#2:[=ResourceClaim
 DeviceClass|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|spec !#2:=DeviceClassSpec
 DeviceClassSpec|selectors -#1:[=DeviceSelector;L=atomic|config -#2:[=DeviceClassConfiguration;L=atomic|extendedResourceName -*#4:s
-DeviceClassConfiguration|opaque -*#1.1:=OpaqueDeviceConfiguration
+DeviceClassConfiguration|opaque -*#1.1:=OpaqueDeviceConfiguration;I=DeviceConfiguration
 DeviceClassList|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ListMeta|items !#2:[=DeviceClass
 ResourceClaimTemplate|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|spec !#2:=ResourceClaimTemplateSpec
 ResourceClaimTemplateSpec|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|spec !#2:=ResourceClaimSpec
@@ -1019,38 +1019,38 @@ CounterSet|name !#1:s|counters !-#2:{=Counter
 Counter|value !#1:q
 ResourcePool|name !#1:s|generation !#2:l|resourceSliceCount !#3:l
 Device|name !#1:s|basic -*#2:=BasicDevice
-BasicDevice|attributes -#1:{=DeviceAttribute|capacity -#2:{=DeviceCapacity|consumesCounters -#3:[=DeviceCounterConsumption;L=atomic|nodeName -*#4:s|nodeSelector -*#5:=io.k8s.api.core.v1:NodeSelector|allNodes -*#6:b|taints -#7:[=DeviceTaint;L=atomic|bindsToNode -*#8:b|bindingConditions -#9:[s;L=atomic|bindingFailureConditions -#10:[s;L=atomic|allowMultipleAllocations -*#11:b|nodeAllocatableResourceMappings -#12:{=NodeAllocatableResourceMapping
-NodeAllocatableResourceMapping|capacityKey -*#1:s|allocationMultiplier -*#2:q
+BasicDevice|attributes -#1:{<v1beta1.QualifiedName>:=DeviceAttribute|capacity -#2:{<v1beta1.QualifiedName>:=DeviceCapacity|consumesCounters -#3:[=DeviceCounterConsumption;L=atomic|nodeName -*#4:s|nodeSelector -*#5:=io.k8s.api.core.v1:NodeSelector|allNodes -*#6:b|taints -#7:[=DeviceTaint;L=atomic|bindsToNode -*#8:b|bindingConditions -#9:[s;L=atomic|bindingFailureConditions -#10:[s;L=atomic|allowMultipleAllocations -*#11:b|nodeAllocatableResourceMappings -#12:{<v1.ResourceName>:=NodeAllocatableResourceMapping
+NodeAllocatableResourceMapping|capacityKey -*#1:<v1beta1.QualifiedName>s|allocationMultiplier -*#2:q
 DeviceCounterConsumption|counterSet !#1:s|counters !-#2:{=Counter
 DeviceCapacity|value !#1:q|requestPolicy -*#2:=CapacityRequestPolicy
 CapacityRequestPolicy|default *#1:q|validValues -#3:[q;L=atomic|validRange -*#4:=CapacityRequestPolicyRange
 CapacityRequestPolicyRange|min !-*#1:q|max -*#2:q|step -*#3:q
 DeviceAttribute|int -*#2:l|bool -*#3:b|string -*#4:s|version -*#5:s|ints -#6:[l;L=atomic|bools -#7:[b;L=atomic|strings -#8:[s;L=atomic|versions -#9:[s;L=atomic
-DeviceTaint|key !#1:s|value -#2:s|effect !#3:s(None,NoSchedule,NoExecute)|timeAdded -*#4:t
+DeviceTaint|key !#1:s|value -#2:s|effect !#3:<v1beta1.DeviceTaintEffect>s(None,NoSchedule,NoExecute)|timeAdded -*#4:t
 ResourceSliceList|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ListMeta|items !#2:[=ResourceSlice
 ResourceClaim|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|spec !#2:=ResourceClaimSpec|status -#3:=ResourceClaimStatus
 ResourceClaimSpec|devices #1:=DeviceClaim
 DeviceClaim|requests #1:[=DeviceRequest;L=atomic|constraints -#2:[=DeviceConstraint;L=atomic|config -#3:[=DeviceClaimConfiguration;L=atomic
-DeviceRequest|name !#1:s|deviceClassName #2:s|selectors -#3:[=DeviceSelector;L=atomic|allocationMode -#4:s()|count -#5:l|adminAccess -*#6:b|firstAvailable -#7:[=DeviceSubRequest;L=atomic|tolerations -#8:[=DeviceToleration;L=atomic|capacity -*#9:=CapacityRequirements
-DeviceSubRequest|name !#1:s|deviceClassName !#2:s|selectors -#3:[=DeviceSelector;L=atomic|allocationMode -#4:s()|count -#5:l|tolerations -#7:[=DeviceToleration;L=atomic|capacity -*#8:=CapacityRequirements
-CapacityRequirements|requests -#1:{q
+DeviceRequest|name !#1:s|deviceClassName #2:s|selectors -#3:[=DeviceSelector;L=atomic|allocationMode -#4:<v1beta1.DeviceAllocationMode>s()|count -#5:l|adminAccess -*#6:b|firstAvailable -#7:[=DeviceSubRequest;L=atomic|tolerations -#8:[=DeviceToleration;L=atomic|capacity -*#9:=CapacityRequirements
+DeviceSubRequest|name !#1:s|deviceClassName !#2:s|selectors -#3:[=DeviceSelector;L=atomic|allocationMode -#4:<v1beta1.DeviceAllocationMode>s()|count -#5:l|tolerations -#7:[=DeviceToleration;L=atomic|capacity -*#8:=CapacityRequirements
+CapacityRequirements|requests -#1:{<v1beta1.QualifiedName>:q
 DeviceSelector|cel -*#1:=CELDeviceSelector
 CELDeviceSelector|expression !#1:s
-DeviceConstraint|requests -#1:[s;L=atomic|matchAttribute -*#2:s|distinctAttribute -*#3:s
-DeviceClaimConfiguration|requests -#1:[s;L=atomic|opaque -*#2.1:=OpaqueDeviceConfiguration
+DeviceConstraint|requests -#1:[s;L=atomic|matchAttribute -*#2:<v1beta1.FullyQualifiedName>s|distinctAttribute -*#3:<v1beta1.FullyQualifiedName>s
+DeviceClaimConfiguration|requests -#1:[s;L=atomic|opaque -*#2.1:=OpaqueDeviceConfiguration;I=DeviceConfiguration
 DeviceConfiguration|opaque -*#1:=OpaqueDeviceConfiguration
 OpaqueDeviceConfiguration|driver !#1:s|parameters !#2:a
-DeviceToleration|key -#1:s|operator -#2:s(Exists,Equal);d="Equal"|value -#3:s|effect -#4:s(None,NoSchedule,NoExecute)|tolerationSeconds -*#5:l
+DeviceToleration|key -#1:s|operator -#2:<v1beta1.DeviceTolerationOperator>s(Exists,Equal);d="Equal"|value -#3:s|effect -#4:<v1beta1.DeviceTaintEffect>s(None,NoSchedule,NoExecute)|tolerationSeconds -*#5:l
 ResourceClaimStatus|allocation -*#1:=AllocationResult|reservedFor -#2:[=ResourceClaimConsumerReference;L=map,uid;S=merge;K=uid|devices -#4:[=AllocatedDeviceStatus;L=map,driver,device,pool,shareID
-ResourceClaimConsumerReference|apiGroup -#1:s|resource !#3:s|name !#4:s|uid !#5:s
+ResourceClaimConsumerReference|apiGroup -#1:s|resource !#3:s|name !#4:s|uid !#5:<types.UID>s
 AllocationResult|devices -#1:=DeviceAllocationResult|nodeSelector -*#3:=io.k8s.api.core.v1:NodeSelector|allocationTimestamp -*#5:t
 DeviceAllocationResult|results -#1:[=DeviceRequestAllocationResult;L=atomic|config -#2:[=DeviceAllocationConfiguration;L=atomic
-DeviceRequestAllocationResult|request !#1:s|driver !#2:s|pool !#3:s|device !#4:s|adminAccess -*#5:b|tolerations -#6:[=DeviceToleration;L=atomic|bindingConditions -#7:[s;L=atomic|bindingFailureConditions -#8:[s;L=atomic|shareID -*#9:s|consumedCapacity -#10:{q
-DeviceAllocationConfiguration|source !#1:s(FromClass,FromClaim)|requests -#2:[s;L=atomic|opaque -*#3.1:=OpaqueDeviceConfiguration
+DeviceRequestAllocationResult|request !#1:s|driver !#2:s|pool !#3:s|device !#4:s|adminAccess -*#5:b|tolerations -#6:[=DeviceToleration;L=atomic|bindingConditions -#7:[s;L=atomic|bindingFailureConditions -#8:[s;L=atomic|shareID -*#9:<types.UID>s|consumedCapacity -#10:{<v1beta1.QualifiedName>:q
+DeviceAllocationConfiguration|source !#1:<v1beta1.AllocationConfigSource>s(FromClass,FromClaim)|requests -#2:[s;L=atomic|opaque -*#3.1:=OpaqueDeviceConfiguration;I=DeviceConfiguration
 ResourceClaimList|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ListMeta|items !#2:[=ResourceClaim
 DeviceClass|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|spec !#2:=DeviceClassSpec
 DeviceClassSpec|selectors -#1:[=DeviceSelector;L=atomic|config -#2:[=DeviceClassConfiguration;L=atomic|extendedResourceName -*#4:s
-DeviceClassConfiguration|opaque -*#1.1:=OpaqueDeviceConfiguration
+DeviceClassConfiguration|opaque -*#1.1:=OpaqueDeviceConfiguration;I=DeviceConfiguration
 DeviceClassList|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ListMeta|items !#2:[=DeviceClass
 ResourceClaimTemplate|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|spec !#2:=ResourceClaimTemplateSpec
 ResourceClaimTemplateSpec|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|spec !#2:=ResourceClaimSpec
@@ -1060,7 +1060,7 @@ NetworkDeviceData|interfaceName -#1:s|ips -#2:[s;L=atomic|hardwareAddress -#3:s
 @io.k8s.api.resource.v1alpha3 resource.k8s.io/v1alpha3
 DeviceSelector|cel -*#1:=CELDeviceSelector
 CELDeviceSelector|expression !#1:s
-DeviceTaint|key !#1:s|value -#2:s|effect !#3:s(None,NoSchedule,NoExecute)|timeAdded -*#4:t
+DeviceTaint|key !#1:s|value -#2:s|effect !#3:<v1alpha3.DeviceTaintEffect>s(None,NoSchedule,NoExecute)|timeAdded -*#4:t
 DeviceTaintRule|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|spec !#2:=DeviceTaintRuleSpec|status -#3:=DeviceTaintRuleStatus
 DeviceTaintRuleSpec|deviceSelector -*#1:=DeviceTaintSelector|taint !-#2:=DeviceTaint
 DeviceTaintSelector|driver -*#2:s|pool -*#3:s|device -*#4:s
@@ -1075,32 +1075,32 @@ ResourcePoolStatusRequestList|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.api
 FlowSchema|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|spec -#2:=FlowSchemaSpec|status -#3:=FlowSchemaStatus
 FlowSchemaList|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ListMeta|items !#2:[=FlowSchema
 FlowSchemaSpec|priorityLevelConfiguration !#1:=PriorityLevelConfigurationReference|matchingPrecedence #2:i|distinguisherMethod -*#3:=FlowDistinguisherMethod|rules -#4:[=PolicyRulesWithSubjects;L=atomic
-FlowDistinguisherMethod|type !#1:s
+FlowDistinguisherMethod|type !#1:<v1.FlowDistinguisherMethodType>s
 PriorityLevelConfigurationReference|name !#1:s
 PolicyRulesWithSubjects|subjects !#1:[=Subject;L=atomic|resourceRules -#2:[=ResourcePolicyRule;L=atomic|nonResourceRules -#3:[=NonResourcePolicyRule;L=atomic
-Subject|kind !#1:s|user -*#2:=UserSubject|group -*#3:=GroupSubject|serviceAccount -*#4:=ServiceAccountSubject
+Subject|kind !#1:<v1.SubjectKind>s|user -*#2:=UserSubject|group -*#3:=GroupSubject|serviceAccount -*#4:=ServiceAccountSubject
 UserSubject|name !#1:s
 GroupSubject|name !#1:s
 ServiceAccountSubject|namespace !#1:s|name !#2:s
 ResourcePolicyRule|verbs !#1:[s;L=set|apiGroups !#2:[s;L=set|resources !#3:[s;L=set|clusterScope -#4:b|namespaces #5:[s;L=set
 NonResourcePolicyRule|verbs !#1:[s;L=set|nonResourceURLs !#6:[s;L=set
 FlowSchemaStatus|conditions -#1:[=FlowSchemaCondition;L=map,type;S=merge;K=type
-FlowSchemaCondition|type -#1:s|status -#2:s|lastTransitionTime -#3:t|reason -#4:s|message -#5:s
+FlowSchemaCondition|type -#1:<v1.FlowSchemaConditionType>s|status -#2:<v1.ConditionStatus>s|lastTransitionTime -#3:t|reason -#4:s|message -#5:s
 PriorityLevelConfiguration|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|spec -#2:=PriorityLevelConfigurationSpec|status -#3:=PriorityLevelConfigurationStatus
 PriorityLevelConfigurationList|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ListMeta|items !#2:[=PriorityLevelConfiguration
-PriorityLevelConfigurationSpec|type !#1:s|limited -*#2:=LimitedPriorityLevelConfiguration|exempt -*#3:=ExemptPriorityLevelConfiguration
+PriorityLevelConfigurationSpec|type !#1:<v1.PriorityLevelEnablement>s|limited -*#2:=LimitedPriorityLevelConfiguration|exempt -*#3:=ExemptPriorityLevelConfiguration
 LimitedPriorityLevelConfiguration|nominalConcurrencyShares *#1:i|limitResponse -#2:=LimitResponse|lendablePercent -*#3:i|borrowingLimitPercent -*#4:i
 ExemptPriorityLevelConfiguration|nominalConcurrencyShares -*#1:i|lendablePercent -*#2:i
-LimitResponse|type !#1:s|queuing -*#2:=QueuingConfiguration
+LimitResponse|type !#1:<v1.LimitResponseType>s|queuing -*#2:=QueuingConfiguration
 QueuingConfiguration|queues #1:i|handSize #2:i|queueLengthLimit #3:i
 PriorityLevelConfigurationStatus|conditions -#1:[=PriorityLevelConfigurationCondition;L=map,type;S=merge;K=type
-PriorityLevelConfigurationCondition|type -#1:s|status -#2:s|lastTransitionTime -#3:t|reason -#4:s|message -#5:s
+PriorityLevelConfigurationCondition|type -#1:<v1.PriorityLevelConfigurationConditionType>s|status -#2:<v1.ConditionStatus>s|lastTransitionTime -#3:t|reason -#4:s|message -#5:s
 @io.k8s.api.apiserverinternal.v1alpha1 internal.apiserver.k8s.io/v1alpha1
 StorageVersion|kind -#:s|apiVersion -#:s|metadata !-#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|spec #2:=StorageVersionSpec|status #3:=StorageVersionStatus
 StorageVersionSpec
 StorageVersionStatus|storageVersions -#1:[=ServerStorageVersion;L=map,apiServerID|commonEncodingVersion -*#2:s|conditions -#3:[=StorageVersionCondition;L=map,type
 ServerStorageVersion|apiServerID !-#1:s|encodingVersion !-#2:s|decodableVersions !-#3:[s;L=set|servedVersions -#4:[s;L=set
-StorageVersionCondition|type !#1:s|status !#2:s|observedGeneration -#3:l|lastTransitionTime -#4:t|reason !#5:s|message !-#6:s
+StorageVersionCondition|type !#1:<v1alpha1.StorageVersionConditionType>s|status !#2:<v1alpha1.ConditionStatus>s|observedGeneration -#3:l|lastTransitionTime -#4:t|reason !#5:s|message !-#6:s
 StorageVersionList|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ListMeta|items !#2:[=StorageVersion
 @io.k8s.api.storagemigration.v1beta1 storagemigration.k8s.io/v1beta1
 StorageVersionMigration|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|spec -#2:=StorageVersionMigrationSpec|status -#3:=StorageVersionMigrationStatus
@@ -1109,13 +1109,13 @@ StorageVersionMigrationStatus|conditions -#1:[=io.k8s.apimachinery.pkg.apis.meta
 StorageVersionMigrationList|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ListMeta|items !#2:[=StorageVersionMigration
 @io.k8s.api.admission.v1 admission.k8s.io/v1
 AdmissionReview|kind -#:s|apiVersion -#:s|request -*#1:=AdmissionRequest|response -*#2:=AdmissionResponse
-AdmissionRequest|uid #1:s|kind #2:=io.k8s.apimachinery.pkg.apis.meta.v1:GroupVersionKind|resource #3:=io.k8s.apimachinery.pkg.apis.meta.v1:GroupVersionResource|subResource -#4:s|requestKind -*#13:=io.k8s.apimachinery.pkg.apis.meta.v1:GroupVersionKind|requestResource -*#14:=io.k8s.apimachinery.pkg.apis.meta.v1:GroupVersionResource|requestSubResource -#15:s|name -#5:s|namespace -#6:s|operation #7:s|userInfo #8:=io.k8s.api.authentication.v1:UserInfo|object -#9:a|oldObject -#10:a|dryRun -*#11:b|options -#12:a
-AdmissionResponse|uid #1:s|allowed #2:b|status -*#3:=io.k8s.apimachinery.pkg.apis.meta.v1:Status|patch -#4:y|patchType -*#5:s|auditAnnotations -#6:{s|warnings -#7:[s;L=atomic
+AdmissionRequest|uid #1:<types.UID>s|kind #2:=io.k8s.apimachinery.pkg.apis.meta.v1:GroupVersionKind|resource #3:=io.k8s.apimachinery.pkg.apis.meta.v1:GroupVersionResource|subResource -#4:s|requestKind -*#13:=io.k8s.apimachinery.pkg.apis.meta.v1:GroupVersionKind|requestResource -*#14:=io.k8s.apimachinery.pkg.apis.meta.v1:GroupVersionResource|requestSubResource -#15:s|name -#5:s|namespace -#6:s|operation #7:<v1.Operation>s|userInfo #8:=io.k8s.api.authentication.v1:UserInfo|object -#9:a|oldObject -#10:a|dryRun -*#11:b|options -#12:a
+AdmissionResponse|uid #1:<types.UID>s|allowed #2:b|status -*#3:=io.k8s.apimachinery.pkg.apis.meta.v1:Status|patch -#4:y|patchType -*#5:<v1.PatchType>s|auditAnnotations -#6:{s|warnings -#7:[s;L=atomic
 @io.k8s.api.apidiscovery.v2 apidiscovery.k8s.io/v2
 APIGroupDiscoveryList|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ListMeta|items !#2:[=APIGroupDiscovery
 APIGroupDiscovery|kind -#:s|apiVersion -#:s|metadata -#1:=io.k8s.apimachinery.pkg.apis.meta.v1:ObjectMeta|versions -#2:[=APIVersionDiscovery;L=map,version
-APIVersionDiscovery|version !#1:s|resources -#2:[=APIResourceDiscovery;L=map,resource|freshness -#3:s
-APIResourceDiscovery|resource !#1:s|responseKind -*#2:=io.k8s.apimachinery.pkg.apis.meta.v1:GroupVersionKind|scope !#3:s|singularResource !#4:s|verbs !#5:[s;L=set|shortNames -#6:[s;L=set|categories -#7:[s;L=set|subresources -#8:[=APISubresourceDiscovery;L=map,subresource
+APIVersionDiscovery|version !#1:s|resources -#2:[=APIResourceDiscovery;L=map,resource|freshness -#3:<v2.DiscoveryFreshness>s
+APIResourceDiscovery|resource !#1:s|responseKind -*#2:=io.k8s.apimachinery.pkg.apis.meta.v1:GroupVersionKind|scope !#3:<v2.ResourceScope>s|singularResource !#4:s|verbs !#5:[s;L=set|shortNames -#6:[s;L=set|categories -#7:[s;L=set|subresources -#8:[=APISubresourceDiscovery;L=map,subresource
 APISubresourceDiscovery|subresource !#1:s|responseKind -*#2:=io.k8s.apimachinery.pkg.apis.meta.v1:GroupVersionKind|acceptedTypes -#3:[=io.k8s.apimachinery.pkg.apis.meta.v1:GroupVersionKind;L=map,group,version,kind|verbs !#4:[s;L=set
 @io.k8s.apimachinery.pkg.apis.meta.v1 meta.k8s.io/v1
 GroupResource|group !#1:s|resource !#2:s
@@ -1127,39 +1127,39 @@ Timestamp|seconds !#1:l|nanos !#2:i
 TypeMeta|kind -#1:s|apiVersion -#2:s
 ListMeta|selfLink -#1:s|resourceVersion -#2:s|continue -#3:s|remainingItemCount -*#4:l|shardInfo -*#5:=ShardInfo
 ShardInfo|selector !#1:s
-ObjectMeta|name -#1:s|generateName -#2:s|namespace -#3:s|selfLink -#4:s|uid -#5:s|resourceVersion -#6:s|generation -#7:l|creationTimestamp -0#8:t|deletionTimestamp -*#9:t|deletionGracePeriodSeconds -*#10:l|labels -#11:{s|annotations -#12:{s|ownerReferences -#13:[=OwnerReference;L=map,uid;S=merge;K=uid|finalizers -#14:[s;L=set;S=merge|managedFields -#17:[=ManagedFieldsEntry;L=atomic
-OwnerReference~|apiVersion !#5:s|kind !#1:s|name !#3:s|uid !#4:s|controller -*#6:b|blockOwnerDeletion -*#7:b
-ListOptions|kind -#:s|apiVersion -#:s|labelSelector -#1:s|fieldSelector -#2:s|watch -#3:b|allowWatchBookmarks -#9:b|resourceVersion -#4:s|resourceVersionMatch -#10:s|timeoutSeconds -*#5:l|limit -#7:l|continue -#8:s|sendInitialEvents -*#11:b|shardSelector -#15:s
+ObjectMeta|name -#1:s|generateName -#2:s|namespace -#3:s|selfLink -#4:s|uid -#5:<types.UID>s|resourceVersion -#6:s|generation -#7:l|creationTimestamp -0#8:t|deletionTimestamp -*#9:t|deletionGracePeriodSeconds -*#10:l|labels -#11:{s|annotations -#12:{s|ownerReferences -#13:[=OwnerReference;L=map,uid;S=merge;K=uid|finalizers -#14:[s;L=set;S=merge|managedFields -#17:[=ManagedFieldsEntry;L=atomic
+OwnerReference~|apiVersion !#5:s|kind !#1:s|name !#3:s|uid !#4:<types.UID>s|controller -*#6:b|blockOwnerDeletion -*#7:b
+ListOptions|kind -#:s|apiVersion -#:s|labelSelector -#1:s|fieldSelector -#2:s|watch -#3:b|allowWatchBookmarks -#9:b|resourceVersion -#4:s|resourceVersionMatch -#10:<v1.ResourceVersionMatch>s|timeoutSeconds -*#5:l|limit -#7:l|continue -#8:s|sendInitialEvents -*#11:b|shardSelector -#15:s
 GetOptions|kind -#:s|apiVersion -#:s|resourceVersion -#1:s
-DeleteOptions|kind -#:s|apiVersion -#:s|gracePeriodSeconds -*#1:l|preconditions -*#2:=Preconditions|orphanDependents -*#3:b|propagationPolicy -*#4:s|dryRun -#5:[s;L=atomic|ignoreStoreReadErrorWithClusterBreakingPotential -*#6:b
+DeleteOptions|kind -#:s|apiVersion -#:s|gracePeriodSeconds -*#1:l|preconditions -*#2:=Preconditions|orphanDependents -*#3:b|propagationPolicy -*#4:<v1.DeletionPropagation>s|dryRun -#5:[s;L=atomic|ignoreStoreReadErrorWithClusterBreakingPotential -*#6:b
 CreateOptions|kind -#:s|apiVersion -#:s|dryRun -#1:[s;L=atomic|fieldManager -#3:s|fieldValidation -#4:s
 PatchOptions|kind -#:s|apiVersion -#:s|dryRun -#1:[s;L=atomic|force -*#2:b|fieldManager -#3:s|fieldValidation -#4:s
 ApplyOptions|kind -#:s|apiVersion -#:s|dryRun -#1:[s;L=atomic|force !#2:b|fieldManager !#3:s
 UpdateOptions|kind -#:s|apiVersion -#:s|dryRun -#1:[s;L=atomic|fieldManager -#2:s|fieldValidation -#3:s
-Preconditions|uid -*#1:s|resourceVersion -*#2:s
-Status|kind -#:s|apiVersion -#:s|metadata -#1:=ListMeta|status -#2:s|message -#3:s|reason -#4:s|details -*#5:=StatusDetails|code -#6:i
-StatusDetails|name -#1:s|group -#2:s|kind -#3:s|uid -#6:s|causes -#4:[=StatusCause;L=atomic|retryAfterSeconds -#5:i
-StatusCause|reason -#1:s|message -#2:s|field -#3:s
+Preconditions|uid -*#1:<types.UID>s|resourceVersion -*#2:s
+Status|kind -#:s|apiVersion -#:s|metadata -#1:=ListMeta|status -#2:s|message -#3:s|reason -#4:<v1.StatusReason>s|details -*#5:=StatusDetails|code -#6:i
+StatusDetails|name -#1:s|group -#2:s|kind -#3:s|uid -#6:<types.UID>s|causes -#4:[=StatusCause;L=atomic|retryAfterSeconds -#5:i
+StatusCause|reason -#1:<v1.CauseType>s|message -#2:s|field -#3:s
 List|kind -#:s|apiVersion -#:s|metadata -#1:=ListMeta|items !#2:[a
 APIVersions|kind -#:s|apiVersion -#:s|versions !#1:[s;L=atomic|serverAddressByClientCIDRs !#2:[=ServerAddressByClientCIDR;L=atomic
 APIGroupList|kind -#:s|apiVersion -#:s|groups !#1:[=APIGroup;L=atomic
 APIGroup|kind -#:s|apiVersion -#:s|name !#1:s|versions !#2:[=GroupVersionForDiscovery;L=atomic|preferredVersion -#3:=GroupVersionForDiscovery|serverAddressByClientCIDRs -#4:[=ServerAddressByClientCIDR;L=atomic
 ServerAddressByClientCIDR|clientCIDR !#1:s|serverAddress !#2:s
 GroupVersionForDiscovery|groupVersion !#1:s|version !#2:s
-APIResource|name !#1:s|singularName !#6:s|namespaced !#2:b|group -#8:s|version -#9:s|kind !#3:s|verbs !#4:w[s|shortNames -#5:[s;L=atomic|categories -#7:[s;L=atomic|storageVersionHash -#10:s
+APIResource|name !#1:s|singularName !#6:s|namespaced !#2:b|group -#8:s|version -#9:s|kind !#3:s|verbs !#4:<v1.Verbs>w[s|shortNames -#5:[s;L=atomic|categories -#7:[s;L=atomic|storageVersionHash -#10:s
 APIResourceList|kind -#:s|apiVersion -#:s|groupVersion !#1:s|resources !#2:[=APIResource;L=atomic
 RootPaths|paths !#1:[s;L=atomic
 Patch
 LabelSelector~|matchLabels -#1:{s|matchExpressions -#2:[=LabelSelectorRequirement;L=atomic
-LabelSelectorRequirement|key !#1:s|operator !#2:s|values -#3:[s;L=atomic
-FieldSelectorRequirement|key !#1:s|operator !#2:s|values -#3:[s;L=atomic
-ManagedFieldsEntry|manager -#1:s|operation -#2:s|apiVersion -#3:s|time -*#4:t|fieldsType -#6:s|fieldsV1 -*#7:a|subresource -#8:s
+LabelSelectorRequirement|key !#1:s|operator !#2:<v1.LabelSelectorOperator>s|values -#3:[s;L=atomic
+FieldSelectorRequirement|key !#1:s|operator !#2:<v1.FieldSelectorOperator>s|values -#3:[s;L=atomic
+ManagedFieldsEntry|manager -#1:s|operation -#2:<v1.ManagedFieldsOperationType>s|apiVersion -#3:s|time -*#4:t|fieldsType -#6:s|fieldsV1 -*#7:a|subresource -#8:s
 Table|kind -#:s|apiVersion -#:s|metadata -#:=ListMeta|columnDefinitions !#:[=TableColumnDefinition;L=atomic|rows !#:[=TableRow;L=atomic
 TableColumnDefinition|name !#:s|type !#:s|format !#:s|description !#:s|priority !#:i
 TableRow|cells !#:[a;L=atomic|conditions -#:[=TableRowCondition;L=atomic|object -#:a
-TableRowCondition|type !#:s|status !#:s|reason -#:s|message -#:s
-TableOptions|kind -#:s|apiVersion -#:s|includeObject -#1:s
+TableRowCondition|type !#:<v1.RowConditionType>s|status !#:<v1.ConditionStatus>s|reason -#:s|message -#:s
+TableOptions|kind -#:s|apiVersion -#:s|includeObject -#1:<v1.IncludeObjectPolicy>s
 PartialObjectMetadata|kind -#:s|apiVersion -#:s|metadata -#1:=ObjectMeta
 PartialObjectMetadataList|kind -#:s|apiVersion -#:s|metadata -#1:=ListMeta|items !#2:[=PartialObjectMetadata
-Condition|type !#1:s|status !#2:s|observedGeneration -#3:l|lastTransitionTime !#4:t|reason !#5:s|message !#6:s
+Condition|type !#1:s|status !#2:<v1.ConditionStatus>s|observedGeneration -#3:l|lastTransitionTime !#4:t|reason !#5:s|message !#6:s
 WatchEvent|type !#1:s|object !#2:a`;

@@ -9,8 +9,8 @@ import type { FieldSchema, MapSchema, ScalarSchema, Schema, StructSchema } from 
 import { badRequest } from "#apimachinery/status-error.ts";
 import { formatTime } from "#apimachinery/time.ts";
 import { type Absence, absenceOf, isOmittedValue, zeroOf } from "./go-json.ts";
-import { getOwn, setOwn } from "./own-key.ts";
-import { formatMicroTime, parseTime } from "./protobuf-scalars.ts";
+import { getOwn, setOwn, sortedKeys } from "./own-key.ts";
+import { formatMicroTime, parseMicroTime, parseTime } from "./protobuf-scalars.ts";
 
 type JsonObject = Readonly<Record<string, unknown>>;
 
@@ -24,12 +24,27 @@ export type ReadObject = {
 
 /** Reads a parsed object by its schema. Throws 400 with Go's words for values of a wrong type. The given value is not changed; parts of it may stand in the result. */
 export function readObject(schema: StructSchema, value: unknown): ReadObject {
-  const walk = new Walk();
-  const object = walk.struct(schema, value);
-  return { object, unknownFields: walk.unknownFields, memberCount: walk.memberCount };
+  const read = walkObject(schema, value, false);
+  if (!(read instanceof Error)) return read;
+  // Once more in the order of the text: which of several errors is told depends on it.
+  throw walkObject(schema, value, true);
+}
+
+/** Gives the error instead of throwing it. */
+function walkObject(schema: StructSchema, value: unknown, isInTextOrder: boolean): ReadObject | Error {
+  const walk = new Walk(isInTextOrder);
+  try {
+    const object = walk.struct(schema, value);
+    return walk.typeError ?? { object, unknownFields: walk.unknownFields, memberCount: walk.memberCount };
+  } catch (error) {
+    return error as Error;
+  }
 }
 
 class Walk {
+  /** The first value of a wrong type. Go goes on reading then: a text that its type's own parser refuses counts for more. */
+  typeError: Error | undefined;
+  readonly #isInTextOrder: boolean;
   readonly unknownFields: string[] = [];
   memberCount = 0;
   /** Path elements with their separators, as unknown fields are reported: ".spec", "[0]". */
@@ -38,11 +53,15 @@ class Walk {
   readonly #fields: string[] = [];
   #structName = "";
 
+  constructor(isInTextOrder: boolean) {
+    this.#isInTextOrder = isInTextOrder;
+  }
+
   struct(schema: StructSchema, value: unknown): Record<string, unknown> {
     const isCustom = schema.name === "";
     if (!isObject(value)) {
       if (isCustom) return value as Record<string, unknown>;
-      throw this.#typeError(value, goTypeOf(schema));
+      return this.#wrongType(value, goTypeOf(schema), {});
     }
     const outerName = this.#structName;
     this.#structName = schema.name;
@@ -54,14 +73,14 @@ class Walk {
 
   #goFields(schema: StructSchema, value: JsonObject): Record<string, unknown> {
     const object: Record<string, unknown> = {};
-    for (const field of schema.fields.values()) {
+    for (const field of this.#isInTextOrder ? inTextOrder(schema, value) : schema.fields.values()) {
       const given = value[field.name];
       if (given === undefined || given === null) {
         showAbsent(field, object);
         continue;
       }
       this.#path.push(`.${field.name}`);
-      this.#fields.push(field.name);
+      this.#fields.push(field.inlinedFrom === undefined ? field.name : `${field.inlinedFrom}.${field.name}`);
       const read = this.#value(field.schema, given);
       this.#path.pop();
       this.#fields.pop();
@@ -114,7 +133,7 @@ class Walk {
   #list(schema: Schema & { readonly kind: "list" }, value: unknown, isCustom: boolean): unknown {
     if (!Array.isArray(value)) {
       if (isCustom) return this.#any(value);
-      throw this.#typeError(value, goTypeOf(schema));
+      return this.#wrongType(value, goTypeOf(schema), []);
     }
     const read: unknown[] = [];
     for (let index = 0; index < value.length; index++) {
@@ -128,10 +147,10 @@ class Walk {
   #map(schema: MapSchema, value: unknown, isCustom: boolean): unknown {
     if (!isObject(value)) {
       if (isCustom) return this.#any(value);
-      throw this.#typeError(value, goTypeOf(schema));
+      return this.#wrongType(value, goTypeOf(schema), {});
     }
     const read: Record<string, unknown> = {};
-    for (const key of Object.keys(value)) {
+    for (const key of isCustom ? Object.keys(value) : sortedKeys(value)) {
       this.memberCount++;
       this.#path.push(`.${key}`);
       setOwn(read, key, this.#item(schema.values, getOwn(value, key), isCustom));
@@ -140,10 +159,10 @@ class Walk {
     return read;
   }
 
-  /** null in a list or map is the zero of its type. */
+  /** null in a list or map is the zero of its type; only bytes have nil. */
   #item(schema: Schema, value: unknown, isCustom: boolean): unknown {
     if (value !== null) return this.#value(schema, value, isCustom);
-    if (isCustom) return null;
+    if (isCustom || (schema.kind === "scalar" && schema.type === "bytes")) return null;
     return schema.kind === "struct" ? this.struct(schema, {}) : zeroOf(schema);
   }
 
@@ -155,36 +174,35 @@ class Walk {
   #scalar(schema: ScalarSchema, value: unknown): unknown {
     switch (schema.type) {
       case "string":
-        if (typeof value !== "string") throw this.#typeError(value, "string");
-        return value;
+        return typeof value === "string" ? value : this.#wrongType(value, goTypeOf(schema), "");
       case "boolean":
-        if (typeof value !== "boolean") throw this.#typeError(value, "bool");
-        return value;
+        return typeof value === "boolean" ? value : this.#wrongType(value, goTypeOf(schema), false);
+      case "double":
+        return typeof value === "number" ? value : this.#wrongType(value, goTypeOf(schema), 0);
       case "int32":
       case "int64":
-        return this.#integer(value, schema.type);
-      case "double":
-        if (typeof value !== "number") throw this.#typeError(value, "float64");
-        return value;
-      case "intOrString":
-        return typeof value === "string" ? value : this.#integer(value, "int32", "Go value");
+        return isInteger(value, schema.type) ? value : this.#wrongType(value, goTypeOf(schema), 0);
+      case "bytes":
+        return typeof value === "string" ? this.#base64(value) : this.#wrongType(value, "[]uint8", "");
       case "any":
         return schema.union === undefined ? this.#any(value) : this.#union(schema.union, value);
       case "quantity":
-        if (typeof value === "string" && /^[1-9]\d{0,2}(?:m|Mi|Gi)?$/.test(value)) return value;
-        if (typeof value !== "string" && typeof value !== "number") throw this.#typeError(value, "string");
-        return canonical(() => canonicalQuantity(value));
+        return readQuantity(value);
+      case "intOrString":
+        if (typeof value === "string" || isInteger(value, "int32")) return value;
+        throw this.#typeErrorOf(value, "int32");
       default:
-        if (typeof value !== "string") throw this.#typeError(value, "string");
-        return readText(schema.type, value);
+        if (typeof value === "string") return readText(schema.type, value);
+        throw this.#typeErrorOf(value, "string");
     }
   }
 
-  #integer(value: unknown, type: "int32" | "int64", target?: string): number {
-    if (typeof value !== "number") throw this.#typeError(value, type, target);
-    const isInRange = type === "int32" ? (value | 0) === value : Number.isInteger(value) && Math.abs(value) <= 2 ** 63;
-    if (!isInRange) throw this.#typeError(value, type, target, `number ${value}`);
-    return value;
+  #base64(text: string): string {
+    const compact = text.replace(/[\r\n]/g, "");
+    const wrong = /[^A-Za-z0-9+/]/.exec(compact.replace(/={1,2}$/, ""))?.index;
+    const at = wrong ?? (compact.length % 4 === 0 ? undefined : compact.length - (compact.length % 4));
+    if (at !== undefined) this.typeError ??= badRequest(`illegal base64 data at input byte ${at}`);
+    return compact;
   }
 
   /** CustomResourceDefinitions' schemas below items, additionalProperties and dependencies. Upstream reports no unknown fields in these. */
@@ -199,12 +217,30 @@ class Walk {
     return read;
   }
 
-  #typeError(value: unknown, goType: string, target?: string, shown = jsonTypeOf(value)): Error {
+  #wrongType<T>(value: unknown, goType: string, instead: T): T {
+    this.typeError ??= this.#typeErrorOf(value, goType);
+    return instead;
+  }
+
+  #typeErrorOf(value: unknown, goType: string): Error {
     const struct = this.#structName.slice(this.#structName.lastIndexOf(".") + 1);
-    const isWhole = this.#fields.length === 0;
-    const where = target ?? (isWhole ? "Go value" : `Go struct field ${struct}.${this.#fields.join(".")}`);
+    const where = this.#fields.length === 0 ? "Go value" : `Go struct field ${struct}.${this.#fields.join(".")}`;
+    const isNumberForNumber = typeof value === "number" && /^(int|float)/.test(goType);
+    const shown = isNumberForNumber ? `number ${value}` : jsonTypeOf(value);
     return badRequest(`json: cannot unmarshal ${shown} into ${where} of type ${goType}`);
   }
+}
+
+function* inTextOrder(schema: StructSchema, value: JsonObject): Iterable<FieldSchema> {
+  for (const key of Object.keys(value)) {
+    const field = schema.fields.get(key);
+    if (field !== undefined) yield field;
+  }
+}
+
+function isInteger(value: unknown, type: "int32" | "int64"): value is number {
+  if (type === "int32") return typeof value === "number" && (value | 0) === value;
+  return typeof value === "number" && Number.isInteger(value) && Math.abs(value) <= 2 ** 63;
 }
 
 function showAbsent(field: FieldSchema, object: Record<string, unknown>): void {
@@ -219,14 +255,14 @@ function emptyStruct(schema: StructSchema): Record<string, unknown> {
   return object;
 }
 
-function readText(type: "bytes" | "time" | "microTime" | "duration", value: string): string {
+function readText(type: "time" | "microTime" | "duration", value: string): string {
   switch (type) {
-    case "bytes":
-      return readBase64(value);
     case "time":
+      // What is canonical already, as nearly all are, stays as it is.
+      if (/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/.test(value) && !Number.isNaN(Date.parse(value))) return value;
       return formatTime(parseTime(value).seconds * 1000);
     case "microTime": {
-      const { seconds, nanos } = parseTime(value);
+      const { seconds, nanos } = parseMicroTime(value);
       return formatMicroTime(seconds, nanos);
     }
     case "duration": {
@@ -237,18 +273,10 @@ function readText(type: "bytes" | "time" | "microTime" | "duration", value: stri
   }
 }
 
-function readBase64(text: string): string {
-  const compact = text.replace(/[\r\n]/g, "");
-  const wrong = /[^A-Za-z0-9+/]/.exec(compact.replace(/={1,2}$/, ""));
-  if (wrong !== null) throw badRequest(`illegal base64 data at input byte ${wrong.index}`);
-  if (compact.length % 4 !== 0)
-    throw badRequest(`illegal base64 data at input byte ${compact.length - (compact.length % 4)}`);
-  return compact;
-}
-
-function canonical(read: () => string): string {
+function readQuantity(value: unknown): string {
+  if (typeof value === "string" && /^[1-9]\d{0,2}(?:m|Mi|Gi)?$/.test(value)) return value;
   try {
-    return read();
+    return canonicalQuantity(typeof value === "string" || typeof value === "number" ? value : JSON.stringify(value));
   } catch (error) {
     if (error instanceof QuantityError) throw badRequest(error.message);
     throw error;
@@ -266,19 +294,31 @@ function countMembers(value: unknown): number {
   return values.reduce<number>((sum, item) => sum + countMembers(item), values.length);
 }
 
-/** The type as Go's reflection prints it: "v1.PodSpec", "[]v1.Container", "map[string]string". */
+/** The type as Go's reflection prints it: "v1.PodSpec", "[]v1.Container", "map[string]string", "v1.Protocol". */
 function goTypeOf(schema: Schema): string {
+  if (schema.kind === "struct") return schema.name.split(".").slice(-2).join(".");
+  if (schema.goType !== undefined) return schema.goType;
   switch (schema.kind) {
-    case "struct":
-      return schema.name.split(".").slice(-2).join(".");
     case "list":
       return `[]${goTypeOf(schema.items)}`;
     case "map":
-      return `map[string]${goTypeOf(schema.values)}`;
+      return `map[${schema.goKeyType ?? "string"}]${goTypeOf(schema.values)}`;
     case "scalar":
-      return schema.type === "boolean" ? "bool" : schema.type === "double" ? "float64" : schema.type;
+      return plainGoTypes[schema.type] ?? schema.type;
   }
 }
+
+const plainGoTypes: Readonly<Partial<Record<ScalarSchema["type"], string>>> = {
+  boolean: "bool",
+  double: "float64",
+  bytes: "[]uint8",
+  time: "v1.Time",
+  microTime: "v1.MicroTime",
+  duration: "v1.Duration",
+  quantity: "resource.Quantity",
+  intOrString: "intstr.IntOrString",
+  any: "runtime.RawExtension",
+};
 
 function jsonTypeOf(value: unknown): string {
   if (Array.isArray(value)) return "array";

@@ -12,3 +12,12 @@ export function setOwn(object: Record<string, unknown>, key: string, value: unkn
 export function getOwn(object: Readonly<Record<string, unknown>>, key: string): unknown {
   return Object.hasOwn(object, key) ? object[key] : undefined;
 }
+
+/** An object's keys in order, as Go writes a map's. Most come in order, so that is looked at first. */
+export function sortedKeys(object: object): readonly string[] {
+  const keys = Object.keys(object);
+  for (let index = 1; index < keys.length; index++) {
+    if ((keys[index - 1] as string) > (keys[index] as string)) return keys.sort();
+  }
+  return keys;
+}

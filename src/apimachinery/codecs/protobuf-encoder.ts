@@ -6,6 +6,7 @@ import type { FieldSchema, ListSchema, MapSchema, ScalarSchema, Schema, StructSc
 import { findDurationMs } from "#apimachinery/duration.ts";
 import { canonicalQuantity } from "#apimachinery/quantity.ts";
 import { badRequest } from "#apimachinery/status-error.ts";
+import { sortedKeys } from "./own-key.ts";
 import { parseTime } from "./protobuf-scalars.ts";
 import type { ProtobufWriter } from "./protobuf-writer.ts";
 
@@ -90,7 +91,7 @@ export class ProtobufEncoders {
     return (writer, object) => {
       const map = object[name] as JsonObject | undefined | null;
       if (map === undefined || map === null) return;
-      const keys = Object.keys(map).sort();
+      const keys = sortedKeys(map);
       for (let index = keys.length - 1; index >= 0; index--) {
         const key = keys[index] ?? "";
         const before = writer.length;
