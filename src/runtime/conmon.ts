@@ -21,7 +21,6 @@ export type ConmonOptions = {
   /** Holds config.json; working folder of conmon, which leaves `oom`, `ctl` and its pid files there. */
   readonly bundle: string;
   readonly exitFolder: string;
-  readonly socketFolder: string;
   readonly logPath: string;
   readonly tty: boolean;
   readonly stdin: boolean;
@@ -30,13 +29,6 @@ export type ConmonOptions = {
 
 /** Who runs after a create: the container's first process, waiting to be started, and its conmon. */
 export type CreatedProcesses = { readonly container: ProcessIdentity; readonly monitor: ProcessIdentity };
-
-const shortIdLength = 24;
-
-/** Socket addresses hold 108 bytes, so the folder of a container's socket has a short name. */
-export function attachSocketPath(socketFolder: string, id: string): string {
-  return join(socketFolder, id.slice(0, shortIdLength), "attach");
-}
 
 /** Creates the container under a new conmon. Throws {@link RuntimeFailure} with the OCI runtime's words. */
 export async function createUnderConmon(libc: Libc, options: ConmonOptions): Promise<CreatedProcesses> {
@@ -106,10 +98,11 @@ function writeControl(bundle: string, line: string): void {
 
 function conmonArguments(options: ConmonOptions): string[] {
   const { bundle } = options;
-  const id = ["-c", options.id, "-u", options.id.slice(0, shortIdLength), "-n", options.name];
+  const id = ["-c", options.id, "-u", options.id, "-n", options.name];
   const files = ["-p", join(bundle, "pid"), "-P", join(bundle, "conmon.pid"), "--exit-dir", options.exitFolder];
   const log = ["-l", `k8s-file:${options.logPath}`, "--log-level", "error"];
-  const sockets = ["--socket-dir-path", options.socketFolder, "--full-attach"];
+  // The socket `attach` is in the bundle, by a path relative to it: addresses hold 108 bytes only.
+  const sockets = ["--socket-dir-path", bundle, "--full-attach"];
   const terminal = options.tty ? ["-t"] : [];
   const stdin = options.stdin ? ["-i", ...(options.stdinOnce ? [] : ["--leave-stdin-open"])] : [];
   const runtime = ["-r", options.runtime, "--runtime-arg", "--root", "--runtime-arg", options.runtimeRoot];

@@ -55,7 +55,6 @@ export type ContainerParts = {
   readonly bootId: string;
   readonly runtimeRoot: string;
   readonly exitFolder: string;
-  readonly socketFolder: string;
 };
 
 type Watched = {
@@ -204,7 +203,7 @@ export class Containers {
   }
 
   async #create(id: string, settings: ContainerSettings, sandbox: SandboxRecord, image: StoredImage): Promise<void> {
-    const { libc, machine, runtimeRoot, exitFolder, socketFolder } = this.#parts;
+    const { libc, machine, runtimeRoot, exitFolder } = this.#parts;
     if (!machine.conmon || !machine.runtime)
       throw new RuntimeFailure("create", "conmon or an OCI runtime is missing on this machine");
     const bundle = this.folder(id);
@@ -219,7 +218,6 @@ export class Containers {
       name: settings.name,
       bundle,
       exitFolder,
-      socketFolder,
       logPath: settings.logPath,
       tty: settings.tty,
       stdin: settings.stdin,
@@ -375,7 +373,7 @@ export class Containers {
 
   // Takes apart whatever there is of a container, however far it had come.
   async #discard(id: string, record: ContainerRecord | undefined): Promise<void> {
-    const { libc, images, records, runtimeRoot, exitFolder, socketFolder, cgroups, bootId } = this.#parts;
+    const { libc, images, records, runtimeRoot, exitFolder, cgroups, bootId } = this.#parts;
     if (record && record.bootId === bootId) {
       if (record.phase !== "exited") {
         await this.#killUntilGone(record);
@@ -387,7 +385,6 @@ export class Containers {
     unmount(libc, join(this.folder(id), "rootfs"));
     rmSync(join(runtimeRoot, id), { recursive: true, force: true });
     rmSync(join(exitFolder, id), { force: true });
-    rmSync(join(socketFolder, id.slice(0, 24)), { recursive: true, force: true });
     await records.remove(id);
     if (record) await images.release(record.settings.imageId, id);
     this.#known.delete(id);

@@ -44,7 +44,6 @@ export type RuntimeEngine = {
   readonly sandboxes: Sandboxes;
   readonly containers: Containers;
   readonly runtimeRoot: string;
-  readonly socketFolder: string;
   /** Stops watching. All that runs, runs on. */
   close(): void;
 };
@@ -54,10 +53,12 @@ export async function openRuntime(options: RuntimeOptions, images: ImageStore): 
   const { clock, logger, stateFolder, runFolder } = options;
   const [libc, machine] = await Promise.all([loadLibc(), detectCapabilities(options.searchPath)]);
   for (const note of machine.notes) logger.warn("Found a limit of this machine", { note });
-  const [pins, runtimeRoot, exitFolder, socketFolder] = ["ns", "oci", "exits", "a"].map((name) =>
-    join(runFolder, name),
-  ) as [string, string, string, string];
-  for (const folder of [stateFolder, pins, runtimeRoot, exitFolder, socketFolder])
+  const [pins, runtimeRoot, exitFolder] = ["ns", "oci", "exits"].map((name) => join(runFolder, name)) as [
+    string,
+    string,
+    string,
+  ];
+  for (const folder of [stateFolder, pins, runtimeRoot, exitFolder])
     mkdirSync(folder, { recursive: true, mode: 0o700 });
 
   const bootId = readBootId();
@@ -83,7 +84,6 @@ export async function openRuntime(options: RuntimeOptions, images: ImageStore): 
     sandboxes,
     records: containerRecords,
     exitFolder,
-    socketFolder,
   });
   sandboxes.open();
   await containers.open();
@@ -94,7 +94,6 @@ export async function openRuntime(options: RuntimeOptions, images: ImageStore): 
     sandboxes,
     containers,
     runtimeRoot,
-    socketFolder,
     close() {
       containers.close();
       networks.close();

@@ -7,7 +7,7 @@ import type { Clock } from "#component-base/clock.ts";
 import type { Logger } from "#component-base/logger.ts";
 import type { Cgroups } from "#linux/cgroups/cgroups.ts";
 import type { Libc } from "#linux/libc.ts";
-import { bindMount, mountTmpfs, unmount } from "#linux/mounts.ts";
+import { mountTmpfs, unmount } from "#linux/mounts.ts";
 import type { NamespaceType } from "#linux/namespaces.ts";
 import { identifyProcess, isRunning, type ProcessIdentity, signalProcess } from "#linux/processes.ts";
 import type { AddressPool } from "./addresses.ts";
@@ -100,7 +100,9 @@ export class Sandboxes {
     try {
       return await this.#make(settings);
     } catch (error) {
-      await this.remove(settings.id);
+      await this.remove(settings.id).catch((cleanup: unknown) => {
+        this.#parts.logger.warn("Could not clean up a sandbox", { sandbox: settings.id, error: cleanup });
+      });
       if (error instanceof RuntimeFailure) throw error;
       throw new RuntimeFailure("sandbox", (error as Error).message, { cause: error });
     }
@@ -159,15 +161,14 @@ export class Sandboxes {
 
   // The first process of a shared process namespace: catatonit, alone in an empty root.
   async #startPause(record: SandboxRecord): Promise<ProcessIdentity> {
-    const { machine, libc, records, runtimeRoot } = this.#parts;
+    const { machine, records, runtimeRoot } = this.#parts;
     if (!machine.pause || !machine.runtime)
       throw new RuntimeFailure("sandbox", "a shared process namespace needs catatonit, which is not installed");
     const bundle = join(records.path(record.settings.id), "pause");
     const rootfs = join(bundle, "rootfs");
-    mkdirSync(join(rootfs, "proc"), { recursive: true });
-    writeFileSync(join(rootfs, "pause"), "");
-    bindMount(libc, machine.pause, join(rootfs, "pause"));
-    writeFileSync(join(bundle, "config.json"), JSON.stringify(pauseSpec(rootfs, record, this.namespacePaths(record))));
+    for (const name of ["proc", "dev"]) mkdirSync(join(rootfs, name), { recursive: true });
+    const spec = pauseSpec(rootfs, machine.pause, record, this.namespacePaths(record));
+    writeFileSync(join(bundle, "config.json"), JSON.stringify(spec));
     const pidFile = join(bundle, "pid");
     const arguments_ = [
       "--root",
@@ -188,14 +189,13 @@ export class Sandboxes {
   }
 
   async #removePause(id: string, pause: ProcessIdentity): Promise<void> {
-    const { machine, libc, records, runtimeRoot, logger } = this.#parts;
+    const { machine, runtimeRoot, logger } = this.#parts;
     signalProcess(pause, "SIGKILL");
     if (!machine.runtime) return;
     const arguments_ = ["--root", runtimeRoot, "delete", "--force", pauseName(id)];
     await runProgram(machine.runtime.path, arguments_).catch((error: unknown) => {
       logger.warn("Could not delete the pause container", { sandbox: id, error });
     });
-    unmount(libc, join(records.path(id), "pause", "rootfs", "pause"));
   }
 }
 
@@ -209,6 +209,7 @@ function pauseName(sandboxId: string): string {
 
 function pauseSpec(
   rootfs: string,
+  program: string,
   record: SandboxRecord,
   paths: { readonly net?: string; readonly ipc?: string; readonly uts?: string },
 ): Record<string, unknown> {
@@ -226,7 +227,16 @@ function pauseSpec(
       capabilities: {},
     },
     root: { path: rootfs, readonly: true },
-    mounts: [{ destination: "/proc", type: "proc", source: "proc", options: ["nosuid", "noexec", "nodev"] }],
+    mounts: [
+      { destination: "/proc", type: "proc", source: "proc", options: ["nosuid", "noexec", "nodev"] },
+      {
+        destination: "/dev",
+        type: "tmpfs",
+        source: "tmpfs",
+        options: ["nosuid", "strictatime", "mode=755", "size=64k"],
+      },
+      { destination: "/pause", type: "bind", source: program, options: ["bind", "ro"] },
+    ],
     linux: {
       namespaces: [{ type: "pid" }, { type: "mount" }, ...joined],
       cgroupsPath: `${record.settings.cgroupPath}/pause`,

@@ -15,7 +15,6 @@ import type { ExecStreams } from "./exec.ts";
 export type AttachTarget = {
   readonly bundle: string;
   readonly logPath: string;
-  readonly socketPath: string;
   readonly socat: string;
   readonly ended: Promise<void>;
   readonly hasStdin: boolean;
@@ -78,7 +77,8 @@ async function connectFamily(
 }
 
 async function carryInput(target: AttachTarget, input: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<void> {
-  const child = spawn(target.socat, ["-u", "-", `UNIX-CONNECT:${target.socketPath},type=5`], {
+  const child = spawn(target.socat, ["-u", "-", "UNIX-CONNECT:attach,type=5"], {
+    cwd: target.bundle,
     stdio: ["pipe", "ignore", "ignore"],
   });
   child.on("error", () => {});

@@ -16,7 +16,6 @@ import {
   type SandboxSpec,
 } from "#kubelet/container-runtime.ts";
 import type { ContainerUsage, PodRef, ProcessStreams } from "#kubelet/provider.ts";
-import { attachSocketPath } from "#runtime/conmon.ts";
 import type { ContainerRecord } from "#runtime/containers.ts";
 import { execInContainer } from "#runtime/exec.ts";
 import { findProgram } from "#runtime/machine.ts";
@@ -126,7 +125,7 @@ export class ContainersRuntime implements ContainerRuntime, Service {
   }
 
   async attach(id: string, streams: ProcessStreams, signal: AbortSignal): Promise<void> {
-    const { containers, socketFolder } = this.#running();
+    const { containers } = this.#running();
     containers.runningProcess(id);
     const { settings } = containers.find(id) as ContainerRecord;
     const socat = findProgram("socat", this.#options.searchPath);
@@ -135,7 +134,6 @@ export class ContainersRuntime implements ContainerRuntime, Service {
     const target = {
       bundle: containers.folder(id),
       logPath: settings.logPath,
-      socketPath: attachSocketPath(socketFolder, id),
       socat: socat ?? "",
       ended: containers.waitForEnd(id),
       hasStdin: settings.stdin,
