@@ -21,6 +21,7 @@ export class NodeInfo {
   scoringMemoryBytes = 0;
   readonly requestedExtended: Map<string, number> = new Map();
   readonly #ports: Set<PodInfo> = new Set();
+  readonly #byController = new Map<string, number>();
   #node: Node;
   #allocatable: Amounts;
   #maxPods: number;
@@ -89,6 +90,11 @@ export class NodeInfo {
     return false;
   }
 
+  /** How many pods here have this controller. */
+  podsOfController(uid: string): number {
+    return this.#byController.get(uid) ?? 0;
+  }
+
   /** A copy that can be changed without changing this one: for asking what if. */
   clone(): NodeInfo {
     const copy = new NodeInfo(this.#node);
@@ -105,6 +111,15 @@ export class NodeInfo {
     for (const [name, amount] of pod.requests.extended ?? []) {
       this.requestedExtended.set(name, (this.requestedExtended.get(name) ?? 0) + sign * amount);
     }
+    this.#countController(pod, sign);
+  }
+
+  #countController(pod: PodInfo, sign: 1 | -1): void {
+    const uid = pod.pod.metadata?.ownerReferences?.find((owner) => owner.controller === true)?.uid;
+    if (uid === undefined) return;
+    const count = (this.#byController.get(uid) ?? 0) + sign;
+    if (count === 0) this.#byController.delete(uid);
+    else this.#byController.set(uid, count);
   }
 }
 

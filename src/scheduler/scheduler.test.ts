@@ -199,6 +199,82 @@ test("a gated pod is not tried until its gates are gone", async () => {
   await cluster.stop();
 });
 
+test("pods that will not be together are kept apart, also by those that run already", async () => {
+  const cluster = await setUp([node("a"), node("b")]);
+  const term = { labelSelector: { matchLabels: { app: "db" } }, topologyKey: "kubernetes.io/hostname" };
+  const affinity = { podAntiAffinity: { requiredDuringSchedulingIgnoredDuringExecution: [term] } };
+  const labels = { app: "db" };
+
+  await cluster.create(pod("one", { affinity }, { labels }));
+  await cluster.create(pod("two", {}, { labels }));
+  await cluster.create(pod("three", { affinity }, { labels }));
+
+  assert.deepEqual([await cluster.nodeOf("one"), await cluster.nodeOf("two")].sort(), ["a", "b"]);
+  assert.equal(await cluster.nodeOf("three"), undefined);
+  assert.match((await cluster.conditionOf("three"))?.message ?? "", /2 node\(s\) didn't match pod anti-affinity rules/);
+  await cluster.stop();
+});
+
+test("pods that must be together go to the same zone, and the first of them anywhere", async () => {
+  const zone = (name: string) => ({ labels: { "topology.kubernetes.io/zone": name } });
+  const cluster = await setUp([node("a1", zone("a")), node("a2", zone("a")), node("b1", zone("b"))]);
+  const term = { labelSelector: { matchLabels: { app: "web" } }, topologyKey: "topology.kubernetes.io/zone" };
+  const affinity = { podAffinity: { requiredDuringSchedulingIgnoredDuringExecution: [term] } };
+  const labels = { app: "web" };
+
+  for (const name of ["one", "two", "three"]) await cluster.create(pod(name, { affinity }, { labels }));
+
+  const zones = new Set<string | undefined>();
+  for (const name of ["one", "two", "three"]) zones.add((await cluster.nodeOf(name))?.[0]);
+  assert.equal(zones.size, 1);
+  await cluster.stop();
+});
+
+test("preferred affinity draws pods to others", async () => {
+  const cluster = await setUp([node("a"), node("b"), node("c")]);
+  await cluster.create(pod("cache", {}, { labels: { app: "cache" } }));
+  const podAffinityTerm = { labelSelector: { matchLabels: { app: "cache" } }, topologyKey: "kubernetes.io/hostname" };
+  const preferred = [{ weight: 100, podAffinityTerm }];
+  const affinity = { podAffinity: { preferredDuringSchedulingIgnoredDuringExecution: preferred } };
+
+  await cluster.create(pod("web", { affinity }));
+
+  assert.equal(await cluster.nodeOf("web"), await cluster.nodeOf("cache"));
+  await cluster.stop();
+});
+
+test("a spread constraint keeps zones level and refuses what would tip them", async () => {
+  const zone = (name: string) => ({ labels: { "topology.kubernetes.io/zone": name } });
+  const cluster = await setUp([node("a", zone("a")), node("b", { ...zone("b"), cpu: "300m" })]);
+  const constraint = {
+    maxSkew: 1,
+    topologyKey: "topology.kubernetes.io/zone",
+    whenUnsatisfiable: "DoNotSchedule",
+    labelSelector: { matchLabels: { app: "web" } },
+  };
+  const spec = asking("200m", { topologySpreadConstraints: [constraint] });
+
+  for (const name of ["one", "two", "three", "four"]) await cluster.create(pod(name, spec, { labels: { app: "web" } }));
+
+  const placed = await Promise.all(["one", "two", "three", "four"].map((name) => cluster.nodeOf(name)));
+  assert.deepEqual(placed.slice(0, 2).sort(), ["a", "b"]);
+  assert.equal(placed[2], "a");
+  assert.equal(placed[3], undefined);
+  await cluster.stop();
+});
+
+test("replicas of one controller spread over nodes without being told", async () => {
+  const cluster = await setUp([node("a"), node("b"), node("c")]);
+  const ownerReferences = [{ apiVersion: "apps/v1", kind: "ReplicaSet", name: "rs", uid: "rs-1", controller: true }];
+
+  for (const name of ["one", "two", "three"])
+    await cluster.create(pod(name, { containers: [{ name: "c" }] }, { ownerReferences }));
+
+  const placed = await Promise.all(["one", "two", "three"].map((name) => cluster.nodeOf(name)));
+  assert.deepEqual(placed.sort(), ["a", "b", "c"]);
+  await cluster.stop();
+});
+
 test("pods of other schedulers are left alone", async () => {
   const cluster = await setUp([node("a")]);
 
