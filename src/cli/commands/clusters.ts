@@ -1,0 +1,202 @@
+/**
+ * Commands on clusters as a whole: up, down, status, list, reset, delete.
+ */
+import {
+  type Arguments,
+  type Command,
+  type CommandContext,
+  type Flag,
+  numberFlag,
+  textFlag,
+  UserError,
+} from "#cli/command.ts";
+import type { ClusterStatus, UpOptions } from "#cli/machine.ts";
+
+/** --name, which every command on a cluster has. */
+export const nameFlag: Flag = { type: "string", value: "NAME", default: "default", help: "Which cluster" };
+
+const up: Command = {
+  name: "up",
+  usage: "",
+  summary: "Start a cluster, making it when it is new",
+  maxPositionals: 0,
+  flags: {
+    name: nameFlag,
+    nodes: { type: "string", value: "N", help: "How many nodes the cluster has; 1 for a new one" },
+    "data-dir": { type: "string", value: "FOLDER", help: "Where the cluster keeps its data" },
+    kubeconfig: { type: "string", value: "FILE", help: "Which kubeconfig gets the context; default as kubectl's" },
+    "api-port": {
+      type: "string",
+      value: "PORT",
+      help: "Port of the API server; 6443 or the next free one for a new cluster",
+    },
+    foreground: { type: "boolean", help: "Stay until Ctrl-C, then stop the cluster" },
+    boot: { type: "boolean", help: "Also bring the cluster up when the machine boots (systemd)" },
+    expose: { type: "boolean", help: "Listen on all addresses of this machine, not only on loopback" },
+  },
+  async run(args, { terminal, machine }) {
+    const startedMs = performance.now();
+    const options = upOptions(args);
+    const { status, alreadyRunning, notes } = await machine.up(options, terminal);
+    const seconds = ((performance.now() - startedMs) / 1000).toFixed(1);
+    terminal.print(
+      alreadyRunning
+        ? `Cluster "${status.name}" runs already.`
+        : `Cluster "${status.name}" is ready after ${seconds} s.`,
+    );
+    for (const line of [...notes, ...summaryOf(status)]) terminal.print(line);
+    if (options.foreground) await machine.stayUntilStopped(options.name, terminal);
+    return 0;
+  },
+};
+
+function upOptions(args: Arguments): UpOptions {
+  const [nodes, apiPort] = [
+    numberFlag(args, "nodes", { min: 1, max: 126 }),
+    numberFlag(args, "api-port", { min: 1, max: 65_535 }),
+  ];
+  const [dataFolder, kubeconfig] = [textFlag(args, "data-dir"), textFlag(args, "kubeconfig")];
+  return {
+    name: textFlag(args, "name") ?? "default",
+    ...(dataFolder === undefined ? {} : { dataFolder }),
+    ...(kubeconfig === undefined ? {} : { kubeconfig }),
+    ...(nodes === undefined ? {} : { nodes }),
+    ...(apiPort === undefined ? {} : { apiPort }),
+    foreground: args.flags["foreground"] === true,
+    boot: args.flags["boot"] === true,
+    expose: args.flags["expose"] === true,
+  };
+}
+
+function summaryOf(status: ClusterStatus): string[] {
+  const nodes = status.processes.filter(({ role }) => role === "node").map(({ name }) => name);
+  const count = `${nodes.length} node${nodes.length === 1 ? "" : "s"}`;
+  return [
+    `  Kubernetes ${status.kubernetesVersion} at ${status.apiServer}, ${count}: ${nodes.join(", ")}`,
+    `  Context "${status.context}" is in ${status.kubeconfig}; node ports answer at ${status.addresses.nodePorts}`,
+    `Next: kubectl --context ${status.context} get nodes`,
+  ];
+}
+
+const down: Command = {
+  name: "down",
+  usage: "",
+  summary: "Stop a cluster; its objects and data stay",
+  maxPositionals: 0,
+  flags: { name: nameFlag },
+  async run(args, { terminal, machine }) {
+    const name = textFlag(args, "name") ?? "default";
+    const wasRunning = await machine.down(name, terminal);
+    terminal.print(
+      wasRunning ? `Cluster "${name}" is down. 'nodeless up' brings it back.` : `Cluster "${name}" was not running.`,
+    );
+    return 0;
+  },
+};
+
+const status: Command = {
+  name: "status",
+  usage: "",
+  summary: "Say how a cluster is",
+  maxPositionals: 0,
+  flags: {
+    name: nameFlag,
+    output: { type: "string", short: "o", value: "FORMAT", help: "json for everything there is to say" },
+  },
+  async run(args, { terminal, machine }) {
+    const found = await machine.status(textFlag(args, "name") ?? "default");
+    if (wantsJson(args)) terminal.print(JSON.stringify(found, null, 2));
+    else for (const line of describe(found)) terminal.print(line);
+    return found.isRunning ? 0 : 3;
+  },
+};
+
+function wantsJson(args: Arguments): boolean {
+  const output = textFlag(args, "output");
+  if (output !== undefined && output !== "json")
+    throw new UserError(`-o may be json, not "${output}"`, { exitCode: 2 });
+  return output === "json";
+}
+
+function describe(found: ClusterStatus): string[] {
+  const processes = found.processes.map(({ role, name, pid, isReady }) => {
+    const how = pid === undefined ? "not running" : `${isReady ? "ready" : "starting"}, pid ${pid}`;
+    return `  ${(role === "node" ? `node ${name}` : "control plane").padEnd(22)}${how}`;
+  });
+  return [
+    `Cluster "${found.name}" is ${stateOf(found)} (nodeless ${found.version}, Kubernetes ${found.kubernetesVersion})`,
+    ...processes,
+    `  ${"API server".padEnd(22)}${found.apiServer}`,
+    `  ${"context".padEnd(22)}${found.context} in ${found.kubeconfig}`,
+    `  ${"data".padEnd(22)}${found.dataFolder}`,
+  ];
+}
+
+function stateOf(found: ClusterStatus): string {
+  if (found.isReady) return "ready";
+  return found.isRunning ? "starting" : "stopped";
+}
+
+const list: Command = {
+  name: "list",
+  usage: "",
+  summary: "List the clusters of this machine",
+  maxPositionals: 0,
+  flags: { output: { type: "string", short: "o", value: "FORMAT", help: "json for everything there is to say" } },
+  async run(args, { terminal, machine }) {
+    const clusters = await machine.list();
+    if (wantsJson(args)) {
+      terminal.print(JSON.stringify(clusters, null, 2));
+      return 0;
+    }
+    if (clusters.length === 0) {
+      terminal.print("No clusters. 'nodeless up' makes one.");
+      return 0;
+    }
+    const rows = clusters.map((found) => [
+      found.name,
+      stateOf(found),
+      String(found.processes.length - 1),
+      found.apiServer,
+      found.context,
+    ]);
+    for (const line of columns([["NAME", "STATUS", "NODES", "API SERVER", "CONTEXT"], ...rows])) terminal.print(line);
+    return 0;
+  },
+};
+
+const reset: Command = {
+  name: "reset",
+  usage: "",
+  summary: "Empty a cluster: all objects and containers go, its settings stay",
+  maxPositionals: 0,
+  flags: { name: nameFlag },
+  async run(args, { terminal, machine }) {
+    const name = textFlag(args, "name") ?? "default";
+    await machine.reset(name, terminal);
+    terminal.print(`Cluster "${name}" is empty.`);
+    return 0;
+  },
+};
+
+/** Removes a whole cluster. Joined with the deletion of objects in `objects.ts`. */
+export async function deleteCluster(args: Arguments, { terminal, machine }: CommandContext): Promise<number> {
+  const name = textFlag(args, "name") ?? "default";
+  await machine.delete(name, terminal);
+  terminal.print(`Cluster "${name}" is deleted.`);
+  return 0;
+}
+
+/** Pads cells so that columns stand under each other. */
+export function columns(rows: readonly (readonly string[])[]): string[] {
+  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => (row[column] ?? "").length)));
+  return rows.map((row) =>
+    row
+      .map((cell, column) => cell.padEnd((widths[column] ?? 0) + 3))
+      .join("")
+      .trimEnd(),
+  );
+}
+
+/** All commands of this file. */
+export const clusterCommands: readonly Command[] = [up, down, status, list, reset];

@@ -1,0 +1,79 @@
+/**
+ * `nodeless image load|ls|rm` and `nodeless doctor`: the machine's images and abilities.
+ */
+import { type Command, textFlag } from "#cli/command.ts";
+import { columns } from "./clusters.ts";
+
+const load: Command = {
+  name: "image load",
+  usage: "FILE|FOLDER…",
+  summary: "Load images from OCI layouts, OCI archives or docker archives",
+  minPositionals: 1,
+  flags: { tag: { type: "string", short: "t", value: "NAME", help: "Name for an image that carries none" } },
+  async run(args, { terminal, machine }) {
+    for (const path of args.positionals) {
+      const names = await machine.loadImage(path, textFlag(args, "tag"));
+      for (const name of names) terminal.print(`Loaded ${name}`);
+    }
+    return 0;
+  },
+};
+
+const ls: Command = {
+  name: "image ls",
+  usage: "",
+  summary: "List the images of this machine",
+  maxPositionals: 0,
+  flags: {},
+  async run(_args, { terminal, machine }) {
+    const images = await machine.listImages();
+    const rows = images.flatMap(({ names, id, sizeBytes }) =>
+      (names.length === 0 ? ["<none>"] : names).map((name) => [
+        name,
+        id.replace("sha256:", "").slice(0, 12),
+        size(sizeBytes),
+      ]),
+    );
+    for (const line of columns([["IMAGE", "ID", "SIZE"], ...rows])) terminal.print(line);
+    return 0;
+  },
+};
+
+const rm: Command = {
+  name: "image rm",
+  usage: "IMAGE…",
+  summary: "Remove images",
+  minPositionals: 1,
+  flags: {},
+  async run(args, { terminal, machine }) {
+    for (const name of args.positionals) {
+      await machine.removeImage(name);
+      terminal.print(`Removed ${name}`);
+    }
+    return 0;
+  },
+};
+
+const doctor: Command = {
+  name: "doctor",
+  usage: "",
+  summary: "Say what this machine can do, what is missing, and how to get it",
+  maxPositionals: 0,
+  flags: {},
+  async run(_args, { terminal, machine }) {
+    const findings = await machine.doctor();
+    const marks = { ok: "✓", limited: "!", missing: "✗" } as const;
+    for (const { topic, state, detail, advice } of findings) {
+      terminal.print(` ${marks[state]} ${topic.padEnd(20)} ${detail}`);
+      if (advice !== undefined) terminal.print(`   ${" ".repeat(20)} → ${advice}`);
+    }
+    return findings.some(({ state }) => state === "missing") ? 1 : 0;
+  },
+};
+
+function size(bytes: number): string {
+  return bytes < 1_000_000 ? `${(bytes / 1000).toFixed(0)} kB` : `${(bytes / 1_000_000).toFixed(1)} MB`;
+}
+
+/** All commands of this file. */
+export const machineCommands: readonly Command[] = [load, ls, rm, doctor];

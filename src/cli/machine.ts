@@ -1,0 +1,93 @@
+/**
+ * What commands ask of the machine they run on: bringing clusters up and down, images, and what the machine can do. cmd/ hands an implementation in.
+ */
+import type { Transport } from "#client/transport.ts";
+import type { Terminal } from "./terminal.ts";
+
+/** How a cluster is wanted. Absent fields keep what an existing cluster has, or take the default. */
+export type UpOptions = {
+  readonly name: string;
+  readonly dataFolder?: string;
+  readonly nodes?: number;
+  readonly apiPort?: number;
+  readonly kubeconfig?: string;
+  readonly foreground: boolean;
+  /** Also install a systemd unit that brings the cluster up at boot. */
+  readonly boot: boolean;
+  /** Listen on all of the machine's addresses, not only on loopback and the cluster's own. */
+  readonly expose: boolean;
+};
+
+/** One process of a cluster. */
+export type ProcessStatus = {
+  readonly role: "control-plane" | "node";
+  readonly name: string;
+  readonly pid: number | undefined;
+  readonly isReady: boolean;
+};
+
+/** A cluster as it is now. Also the JSON of `nodeless status -o json`. */
+export type ClusterStatus = {
+  readonly name: string;
+  readonly isRunning: boolean;
+  readonly isReady: boolean;
+  readonly version: string;
+  readonly kubernetesVersion: string;
+  readonly context: string;
+  readonly kubeconfig: string;
+  readonly dataFolder: string;
+  readonly apiServer: string;
+  readonly ports: { readonly api: number };
+  readonly addresses: {
+    readonly controlPlane: string;
+    readonly nodePorts: string;
+    readonly podRange: string;
+    readonly serviceRange: string;
+  };
+  readonly processes: readonly ProcessStatus[];
+};
+
+/** One fact about this machine. */
+export type Finding = {
+  readonly topic: string;
+  readonly state: "ok" | "limited" | "missing";
+  readonly detail: string;
+  /** What to do about it. */
+  readonly advice?: string;
+};
+
+/** An image in the machine's store. */
+export type ImageSummary = { readonly names: readonly string[]; readonly id: string; readonly sizeBytes: number };
+
+/** Clusters on this machine. Every method throws UserError for what the user can put right. */
+export interface Machine {
+  /** Starts the cluster, making it when it is new. `alreadyRunning` when there was nothing to do. */
+  up(
+    options: UpOptions,
+    terminal: Terminal,
+  ): Promise<{ readonly status: ClusterStatus; readonly alreadyRunning: boolean; readonly notes: readonly string[] }>;
+  /** Waits until the user interrupts or the cluster ends; an interrupt takes the cluster down. */
+  stayUntilStopped(name: string, terminal: Terminal): Promise<void>;
+  /** Stops the cluster's processes and containers; its objects and data stay. False when it was not running. */
+  down(name: string, terminal: Terminal): Promise<boolean>;
+  /** How the cluster is. */
+  status(name: string): Promise<ClusterStatus>;
+  /** All clusters of this machine. */
+  list(): Promise<readonly ClusterStatus[]>;
+  /** Empties the cluster and keeps its settings; runs again afterwards if it ran before. */
+  reset(name: string, terminal: Terminal): Promise<void>;
+  /** Removes the cluster and everything of it. */
+  delete(name: string, terminal: Terminal): Promise<void>;
+  /** Loads images from an OCI layout (folder or archive) or a docker archive; `tag` names an image that has no name. Gives their names. */
+  loadImage(path: string, tag: string | undefined): Promise<readonly string[]>;
+  /** All images. */
+  listImages(): Promise<readonly ImageSummary[]>;
+  /** Removes an image. */
+  removeImage(reference: string): Promise<void>;
+  /** What this machine can do, what is missing, and how to get it. */
+  doctor(): Promise<readonly Finding[]>;
+  /** The way to a cluster's API server, as its administrator. */
+  connect(name: string): Promise<Transport>;
+  /** The body of a GET that is not JSON, as it comes: a pod's log. `path` includes the query. Throws StatusError. */
+  readStream(name: string, path: string): Promise<AsyncIterable<Uint8Array>>;
+}

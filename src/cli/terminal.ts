@@ -1,0 +1,44 @@
+/**
+ * Where a command writes: staged progress with ticks on a terminal, plain lines elsewhere.
+ */
+
+/** The user's terminal, or what stands in for it. */
+export interface Terminal {
+  /** A line on standard output. */
+  print(line: string): void;
+  /** A line on standard error. */
+  warn(line: string): void;
+  /** Bytes on standard output, as they are. Resolves when they are taken. */
+  write(chunk: Uint8Array): Promise<void>;
+  /** Begins a stage; on a terminal its line stays open until it is done. */
+  stage(title: string): Stage;
+}
+
+/** A step that is under way. */
+export type Stage = {
+  /** Ends it well, with a word on the outcome. */
+  readonly done: (detail?: string) => void;
+  /** Ends it badly. */
+  readonly failed: (detail?: string) => void;
+};
+
+/** The terminal of this process. */
+export function processTerminal(process: NodeJS.Process): Terminal {
+  const isTerminal = process.stdout.isTTY === true;
+  const mark = (sign: string, colour: number) => (isTerminal ? `\u001b[${colour}m${sign}\u001b[0m` : sign);
+  return {
+    print: (line) => void process.stdout.write(`${line}\n`),
+    warn: (line) => void process.stderr.write(`${line}\n`),
+    write: (chunk) =>
+      new Promise((resolve, reject) => process.stdout.write(chunk, (error) => (error ? reject(error) : resolve()))),
+    stage(title) {
+      if (isTerminal) process.stdout.write(` … ${title}`);
+      const end = (sign: string, detail: string | undefined) => {
+        process.stdout.write(
+          `${isTerminal ? "\r\u001b[K" : ""} ${sign} ${title}${detail === undefined ? "" : `: ${detail}`}\n`,
+        );
+      };
+      return { done: (detail) => end(mark("✓", 32), detail), failed: (detail) => end(mark("✗", 31), detail) };
+    },
+  };
+}
