@@ -1,0 +1,63 @@
+/**
+ * Opens the cluster's store and starts its API server.
+ */
+import { loadKindFacts } from "#api/kind-facts-table.ts";
+import { strategyOf } from "#api/strategies.ts";
+import { type ApiServer, createApiServer } from "#apiserver/api-server.ts";
+import { createClusterAccess } from "#apiserver/cluster-access.ts";
+import { addressPlan } from "#cmd/machine/address-plan.ts";
+import type { Cluster } from "#cmd/machine/clusters.ts";
+import type { Pki } from "#component-base/certificates.ts";
+import type { Clock } from "#component-base/clock.ts";
+import type { Logger } from "#component-base/logger.ts";
+import { openLmdbStore } from "#store/lmdb/lmdb-store.ts";
+import type { Store } from "#store/store.ts";
+
+type Common = { readonly clock: Clock; readonly logger: Logger };
+
+/** Opens the store in the cluster's folder. Throws StoreUnusable. */
+export async function openClusterStore({ layout }: Cluster, { clock, logger }: Common): Promise<Store> {
+  return await openLmdbStore({ folder: layout.store, clock, logger });
+}
+
+/** What the API server of a cluster is made of. */
+export type ApiServerSetup = Common & {
+  readonly cluster: Cluster;
+  readonly pki: Pki;
+  readonly store: Store;
+  /** False where only the control plane can run: the cluster's own addresses are not there. */
+  readonly hasNodes: boolean;
+  readonly signal: AbortSignal;
+};
+
+/** Makes and starts it. */
+export async function startApiServer(setup: ApiServerSetup): Promise<ApiServer> {
+  const { cluster, pki, store, hasNodes, clock, logger, signal } = setup;
+  const { record } = cluster;
+  const plan = addressPlan(record.slot);
+  const addresses = record.isExposed ? ["0.0.0.0"] : ["127.0.0.1", ...(hasNodes ? [plan.controlPlane] : [])];
+  const server = createApiServer({
+    store,
+    kindFacts: loadKindFacts(),
+    findStrategy: (group, _version, kind) => strategyOf(group, kind),
+    access: createClusterAccess({
+      clientCa: pki.ca.certificate,
+      frontProxyCa: pki.frontProxyCa.certificate,
+      serviceAccountKey: pki.serviceAccountKey.privateKey,
+      issuer: "https://kubernetes.default.svc.cluster.local",
+      publicAddress: `${plan.kubernetesService}:443`,
+      clock,
+      logger,
+    }),
+    clock,
+    logger,
+    https: {
+      addresses,
+      port: record.apiPort,
+      serving: { certificate: pki.server.certificate, key: pki.server.privateKey },
+      clientCa: pki.ca.certificate,
+    },
+  });
+  await server.start(signal);
+  return server;
+}

@@ -1,0 +1,86 @@
+/**
+ * Objects that every cluster of nodeless has beside upstream's: the rights of the nodes' network parts, and the Service of cluster DNS. Made at each start when they are missing.
+ */
+import type { KubeObject } from "#apimachinery/meta.ts";
+import { hasReason } from "#apimachinery/status-error.ts";
+import type { Client, ResourceRef } from "#client/client.ts";
+import { addressPlan } from "#cmd/machine/address-plan.ts";
+import type { Cluster } from "#cmd/machine/clusters.ts";
+
+/** Group of the certificates with which service proxies and DNS read. */
+export const networkGroup = "nodeless:node-network";
+
+const rbac = { group: "rbac.authorization.k8s.io", version: "v1" };
+
+/** Makes what is missing; what is there is left as it is. */
+export async function ensureClusterObjects(client: Client, { record }: Cluster): Promise<void> {
+  const objects: readonly { readonly ref: ResourceRef; readonly object: KubeObject }[] = [
+    { ref: { resource: { ...rbac, resource: "clusterroles" } }, object: networkRole() },
+    { ref: { resource: { ...rbac, resource: "clusterrolebindings" } }, object: networkRoleBinding() },
+    {
+      ref: { resource: { group: "", version: "v1", resource: "services" }, namespace: "kube-system" },
+      object: dnsService(addressPlan(record.slot).dnsService),
+    },
+  ];
+  await Promise.all(objects.map(({ ref, object }) => ensure(client, ref, object)));
+}
+
+async function ensure(client: Client, ref: ResourceRef, object: KubeObject): Promise<void> {
+  try {
+    await client.get({ ...ref, name: object.metadata?.name ?? "" });
+  } catch (error) {
+    if (!hasReason(error, "NotFound")) throw error;
+    await client.create(ref, object);
+  }
+}
+
+function networkRole(): KubeObject {
+  const read = ["get", "list", "watch"];
+  const rules = [
+    { apiGroups: [""], resources: ["services", "endpoints", "namespaces", "nodes", "pods"], verbs: read },
+    { apiGroups: ["discovery.k8s.io"], resources: ["endpointslices"], verbs: read },
+    { apiGroups: ["networking.k8s.io"], resources: ["networkpolicies", "servicecidrs"], verbs: read },
+    { apiGroups: ["", "events.k8s.io"], resources: ["events"], verbs: ["create", "patch", "update"] },
+  ];
+  return {
+    apiVersion: "rbac.authorization.k8s.io/v1",
+    kind: "ClusterRole",
+    metadata: { name: networkGroup },
+    rules,
+  } as KubeObject;
+}
+
+function networkRoleBinding(): KubeObject {
+  return {
+    apiVersion: "rbac.authorization.k8s.io/v1",
+    kind: "ClusterRoleBinding",
+    metadata: { name: networkGroup },
+    roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "ClusterRole", name: networkGroup },
+    subjects: [{ apiGroup: "rbac.authorization.k8s.io", kind: "Group", name: networkGroup }],
+  } as KubeObject;
+}
+
+function dnsService(clusterIP: string): KubeObject {
+  return {
+    apiVersion: "v1",
+    kind: "Service",
+    metadata: {
+      name: "kube-dns",
+      namespace: "kube-system",
+      labels: {
+        "k8s-app": "kube-dns",
+        "kubernetes.io/cluster-service": "true",
+        "kubernetes.io/name": "CoreDNS",
+        // Each node answers at this address itself: the service proxy must keep its hands off.
+        "service.kubernetes.io/service-proxy-name": "nodeless-dns",
+      },
+    },
+    spec: {
+      clusterIP,
+      ports: [
+        { name: "dns", port: 53, protocol: "UDP" },
+        { name: "dns-tcp", port: 53, protocol: "TCP" },
+      ],
+    },
+  } as KubeObject;
+}

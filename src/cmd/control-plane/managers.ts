@@ -1,0 +1,57 @@
+/**
+ * Controllers and scheduler: everything that acts on the API from within the control plane. Each acts as itself.
+ */
+import { type ApiServer, loopbackUser } from "#apiserver/api-server.ts";
+import { createEventRecorder } from "#client/event-recorder.ts";
+import { createInformerFactory } from "#client/informer-factory.ts";
+import { addressPlan } from "#cmd/machine/address-plan.ts";
+import type { Cluster } from "#cmd/machine/clusters.ts";
+import type { Clock } from "#component-base/clock.ts";
+import type { Service } from "#component-base/life-cycle.ts";
+import type { Logger } from "#component-base/logger.ts";
+import { createControllers } from "#controllers/controllers.ts";
+import { createLoadBalancerController } from "#network/load-balancer/load-balancer-controller.ts";
+import { createScheduler } from "#scheduler/scheduler.ts";
+
+/** What they work with. */
+export type ManagersOptions = {
+  readonly server: ApiServer;
+  readonly cluster: Cluster;
+  /** PEM. */
+  readonly rootCa: string;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly signal: AbortSignal;
+};
+
+/** Starts them all; stopping gives the reverse. */
+export async function startManagers(options: ManagersOptions): Promise<Pick<Service, "stop">> {
+  const { server, cluster, rootCa, clock, logger, signal } = options;
+  const client = server.client(loopbackUser);
+  const informers = createInformerFactory({ client, clock, logger });
+  const recorders = new Map<string, ReturnType<typeof createEventRecorder>>();
+  const recorderFor = (component: string) => {
+    const known = recorders.get(component) ?? createEventRecorder({ client, component, clock, logger });
+    recorders.set(component, known);
+    return known;
+  };
+  const scheduler = createScheduler({ client, informers, events: recorderFor("default-scheduler"), clock, logger });
+  const loadBalancers = createLoadBalancerController({
+    client,
+    informers,
+    events: recorderFor("service-controller"),
+    range: addressPlan(cluster.record.slot).loadBalancers,
+    clock,
+    logger,
+  });
+  const controllers = createControllers({ client, informers, recorderFor, rootCa, clock, logger });
+  const parts: readonly Service[] = [...recorders.values(), scheduler, loadBalancers, ...controllers];
+  await informers.start(signal);
+  await Promise.all(parts.map((part) => part.start(signal)));
+  return {
+    async stop() {
+      await Promise.all(parts.toReversed().map((part) => part.stop()));
+      await informers.stop();
+    },
+  };
+}

@@ -1,0 +1,53 @@
+/**
+ * The systemd unit that brings a cluster up at boot.
+ */
+import { spawnSync } from "node:child_process";
+import { existsSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
+import { UserError } from "#cli/command.ts";
+
+const folder = "/etc/systemd/system";
+
+/** Installs and enables the unit; gives a line that says so. Throws UserError where there is no systemd. */
+export function installBootUnit(cluster: string): string {
+  if (!existsSync(folder)) throw new UserError(`--boot needs systemd: ${folder} does not exist on this machine`);
+  const program = resolve(dirname(process.argv[1] ?? ""), "../bin/nodeless");
+  const name = unitName(cluster);
+  // Containers and both processes must outlive a restart of the unit, hence KillMode=process; the cgroups below belong to nodeless.
+  const unit = `[Unit]
+Description=Nodeless cluster ${cluster}
+After=network-online.target
+Wants=network-online.target
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=${program} up --name ${cluster}
+ExecStop=${program} down --name ${cluster}
+KillMode=process
+Delegate=yes
+TimeoutStartSec=120
+
+[Install]
+WantedBy=multi-user.target
+`;
+  writeFileSync(join(folder, name), unit);
+  const isRunning = existsSync("/run/systemd/system");
+  if (isRunning) spawnSync("systemctl", ["daemon-reload"]);
+  const { status, stderr } = spawnSync("systemctl", ["enable", name], { encoding: "utf8" });
+  if (status !== 0) throw new UserError(`systemctl enable ${name} failed: ${stderr ?? "systemctl is not installed"}`);
+  return `${name} brings the cluster up at boot.`;
+}
+
+/** Removes the unit. None is success. */
+export function removeBootUnit(cluster: string): void {
+  const path = join(folder, unitName(cluster));
+  if (!existsSync(path)) return;
+  spawnSync("systemctl", ["disable", unitName(cluster)]);
+  rmSync(path, { force: true });
+  if (existsSync("/run/systemd/system")) spawnSync("systemctl", ["daemon-reload"]);
+}
+
+function unitName(cluster: string): string {
+  return `nodeless-${cluster}.service`;
+}

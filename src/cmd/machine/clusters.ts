@@ -1,0 +1,201 @@
+/**
+ * The clusters of this machine as they are on disk: finding them, making a new one's record, saying how one is.
+ */
+import { spawnSync } from "node:child_process";
+import { closeSync, mkdirSync, openSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import type { Terminal } from "#cli/terminal.ts";
+import { UserError } from "#cli/command.ts";
+import { defaultKubeconfigPath } from "#cli/kubeconfig.ts";
+import type { ClusterStatus, ProcessStatus, UpOptions } from "#cli/machine.ts";
+import { addressPlan, chooseSlot, maxNodes, nodeName } from "./address-plan.ts";
+import {
+  type ClusterRecord,
+  clusterFolder,
+  currentFormat,
+  findClusterFolders,
+  readClusterRecord,
+  writeClusterRecord,
+} from "./cluster-record.ts";
+import { type ClusterLayout, clusterLayout, controlPlaneSocket, nodeLayout } from "./layout.ts";
+import { findFreePort } from "./ports.ts";
+import { askPeer } from "./supervision.ts";
+import { kubernetesVersion, nodelessVersion } from "./version.ts";
+
+/** Where everything of this machine is, and who asks. */
+export type MachineContext = {
+  readonly dataRoot: string;
+  readonly runRoot: string;
+  readonly isRoot: boolean;
+  readonly environment: NodeJS.ProcessEnv;
+};
+
+/** A cluster that exists. */
+export type Cluster = { readonly record: ClusterRecord; readonly layout: ClusterLayout };
+
+/** The cluster, or undefined when there is none of this name. */
+export function findCluster(context: MachineContext, name: string): Cluster | undefined {
+  const folder = findClusterFolders(context.dataRoot).get(name);
+  const record = folder === undefined ? undefined : readClusterRecord(folder);
+  if (folder === undefined || record === undefined) return undefined;
+  return { record, layout: clusterLayout(name, folder, context.dataRoot, context.runRoot) };
+}
+
+/** The cluster. Throws UserError when there is none. */
+export function getCluster(context: MachineContext, name: string): Cluster {
+  const cluster = findCluster(context, name);
+  if (cluster) return cluster;
+  const others = [...findClusterFolders(context.dataRoot).keys()];
+  const hint = others.length === 0 ? "no cluster exists; 'nodeless up' makes one" : `there is ${others.join(", ")}`;
+  throw new UserError(`no cluster "${name}": ${hint}`);
+}
+
+/** Name of the kubeconfig context: "nodeless" for the default cluster. */
+export function contextName(cluster: string): string {
+  return cluster === "default" ? "nodeless" : `nodeless-${cluster}`;
+}
+
+/** The record for `up`: the old one with what the options change, or a new one with a slot and a port of its own. Written to disk. */
+export async function ensureCluster(context: MachineContext, options: UpOptions, notes: string[]): Promise<Cluster> {
+  checkOptions(options);
+  return await underMachineLock(context, async () => {
+    const folder = clusterFolder(context.dataRoot, options.name, options.dataFolder);
+    const layout = clusterLayout(options.name, folder, context.dataRoot, context.runRoot);
+    const old = readClusterRecord(folder);
+    const record = old === undefined ? await newRecord(context, options) : changedRecord(old, options);
+    const apiPort = await freeApiPort(context, record, notes);
+    const final = { ...record, apiPort };
+    if (JSON.stringify(final) !== JSON.stringify(old)) writeClusterRecord(folder, final);
+    return { record: final, layout };
+  });
+}
+
+function checkOptions({ name, nodes }: UpOptions): void {
+  if (!/^[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?$/.test(name)) {
+    throw new UserError(`"${name}" cannot name a cluster: use up to 32 lower-case letters, digits and dashes`, {
+      exitCode: 2,
+    });
+  }
+  if (nodes !== undefined && nodes > maxNodes)
+    throw new UserError(`--nodes may be ${maxNodes} at most`, { exitCode: 2 });
+}
+
+async function newRecord(context: MachineContext, options: UpOptions): Promise<ClusterRecord> {
+  const records = [...findClusterFolders(context.dataRoot).values()]
+    .map((folder) => readClusterRecord(folder))
+    .filter((record) => record !== undefined);
+  const slot = chooseSlot(new Set(records.map((record) => record.slot)), context.isRoot ? routesOfMachine() : []);
+  if (slot === undefined)
+    throw new UserError(
+      "no address range is left for another cluster: delete one that is not needed ('nodeless list')",
+    );
+  return {
+    formatVersion: currentFormat,
+    name: options.name,
+    slot,
+    nodes: options.nodes ?? 1,
+    apiPort: options.apiPort ?? 6443,
+    kubeconfig: options.kubeconfig ?? defaultKubeconfigPath(context.environment),
+    isExposed: options.expose,
+    createdBy: nodelessVersion,
+    createdAt: new Date().toISOString(),
+  };
+}
+
+function changedRecord(old: ClusterRecord, options: UpOptions): ClusterRecord {
+  if (options.nodes !== undefined && (old.nodes === 1) !== (options.nodes === 1)) {
+    throw new UserError(
+      `cluster "${old.name}" has ${old.nodes} node${old.nodes === 1 ? "" : "s"}; one node and several live in different networks. Delete the cluster to change between them`,
+    );
+  }
+  return {
+    ...old,
+    ...(options.nodes === undefined ? {} : { nodes: options.nodes }),
+    ...(options.apiPort === undefined ? {} : { apiPort: options.apiPort }),
+    ...(options.kubeconfig === undefined ? {} : { kubeconfig: options.kubeconfig }),
+    isExposed: options.expose || old.isExposed,
+  };
+}
+
+async function freeApiPort(context: MachineContext, record: ClusterRecord, notes: string[]): Promise<number> {
+  const others = [...findClusterFolders(context.dataRoot)].filter(([name]) => name !== record.name);
+  const taken = new Set(
+    others.map(([, folder]) => readClusterRecord(folder)?.apiPort).filter((port) => port !== undefined),
+  );
+  const port = await findFreePort(record.apiPort, taken);
+  if (port !== record.apiPort) notes.push(`Port ${record.apiPort} is taken; the API server is at port ${port}.`);
+  return port;
+}
+
+function routesOfMachine(): string[] {
+  const { stdout } = spawnSync("ip", ["-4", "-o", "route", "show", "table", "all"], { encoding: "utf8" });
+  return (stdout ?? "").split("\n").map((line) => line.replace(/^(local|broadcast|unicast) /, "").split(" ")[0] ?? "");
+}
+
+/** How the cluster is, asked from its processes. */
+export async function describeCluster({ record, layout }: Cluster): Promise<ClusterStatus> {
+  const controlPlane = await processStatus("control-plane", record.name, controlPlaneSocket(layout));
+  const names = Array.from({ length: record.nodes }, (_, index) => nodeName(record.name, record.nodes, index));
+  const nodes = await Promise.all(names.map((name) => processStatus("node", name, nodeLayout(layout, name).socket)));
+  const processes = [controlPlane, ...nodes];
+  const plan = addressPlan(record.slot);
+  return {
+    name: record.name,
+    isRunning: controlPlane.pid !== undefined,
+    isReady: processes.every(({ isReady }) => isReady),
+    version: nodelessVersion,
+    kubernetesVersion,
+    context: contextName(record.name),
+    kubeconfig: record.kubeconfig,
+    dataFolder: layout.folder,
+    apiServer: `https://127.0.0.1:${record.apiPort}`,
+    ports: { api: record.apiPort },
+    addresses: {
+      controlPlane: plan.controlPlane,
+      nodePorts: plan.nodePortLoopback,
+      podRange: plan.podRange,
+      serviceRange: plan.serviceRange,
+    },
+    processes,
+  };
+}
+
+async function processStatus(role: ProcessStatus["role"], name: string, socket: string): Promise<ProcessStatus> {
+  const peer = await askPeer(socket);
+  return { role, name, pid: peer?.pid, isReady: peer?.isReady ?? false };
+}
+
+/** One `up` at a time chooses slots and ports. The lock dies with its holder's pid. */
+async function underMachineLock<T>(context: MachineContext, work: () => Promise<T>): Promise<T> {
+  mkdirSync(context.dataRoot, { recursive: true, mode: 0o711 });
+  const path = join(context.dataRoot, "lock");
+  for (let attempt = 0; ; attempt++) {
+    try {
+      const file = openSync(path, "wx");
+      closeSync(file);
+      break;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+      if (attempt > 200) rmSync(path, { force: true });
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+  }
+  try {
+    return await work();
+  } finally {
+    rmSync(path, { force: true });
+  }
+}
+
+/** Ends an open stage when `work` does. */
+export async function inStage<T>(terminal: Terminal, title: string, work: () => Promise<T>): Promise<T> {
+  const stage = terminal.stage(title);
+  try {
+    const result = await work();
+    stage.done();
+    return result;
+  } catch (error) {
+    stage.failed();
+    throw error;
+  }
+}

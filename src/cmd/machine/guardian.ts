@@ -1,0 +1,92 @@
+/**
+ * Keeps a peer process alive: watches it over its socket, and starts it again when it ends without a goodbye. A peer that keeps dying is started ever more slowly.
+ */
+import type { Clock } from "#component-base/clock.ts";
+import type { Logger } from "#component-base/logger.ts";
+import { type ProcessSpec, startAndFollow } from "./processes.ts";
+import { type Peer, type PeerStatus, type StageMessage, type StopMode, watchPeer } from "./supervision.ts";
+
+/** Which peer, and how it is started. */
+export type GuardianOptions = {
+  readonly socket: string;
+  /** Made anew for each start: what it needs may have to be prepared again. */
+  readonly process: () => Promise<ProcessSpec>;
+  /** Wait before the first restart, in ms: larger for those who should only act when nobody else did. Default 0. */
+  readonly patienceMs?: number;
+  readonly onStage?: (message: StageMessage) => void;
+  readonly clock: Clock;
+  readonly logger: Logger;
+};
+
+const longestWaitMs = 10_000;
+/** A peer that lived this long is not one that keeps dying. */
+const healthyMs = 60_000;
+
+/** Watches over one peer until it is told to stop. */
+export class Guardian {
+  readonly #options: GuardianOptions;
+  #peer: Peer | undefined;
+  #isStopped = false;
+  #failures = 0;
+
+  constructor(options: GuardianOptions) {
+    this.#options = options;
+  }
+
+  /** Joins the peer if it lives, else starts it. Resolves when it is ready; rejects when it cannot start. */
+  async ensure(): Promise<void> {
+    if (await this.#join()) return;
+    const outcome = await startAndFollow(await this.#options.process(), (message) => this.#options.onStage?.(message));
+    if (!outcome.ok) throw new Error(outcome.why);
+    await this.#join();
+  }
+
+  /** Only watches: joins the peer if it lives. */
+  async watch(): Promise<boolean> {
+    return await this.#join();
+  }
+
+  /** What the peer last said of itself. */
+  status(): PeerStatus | undefined {
+    return this.#peer?.status();
+  }
+
+  /** Stops watching, and with a mode the peer too. */
+  async stop(mode?: StopMode): Promise<void> {
+    this.#isStopped = true;
+    const peer = this.#peer;
+    if (mode === undefined) peer?.leave();
+    else await peer?.stop(mode);
+  }
+
+  async #join(): Promise<boolean> {
+    const startedMs = this.#options.clock.now();
+    const peer = await watchPeer(this.#options.socket, {
+      onStage: (message) => this.#options.onStage?.(message),
+      onEnd: (wasGoodbye) => {
+        this.#peer = undefined;
+        if (this.#options.clock.now() - startedMs > healthyMs) this.#failures = 0;
+        if (!wasGoodbye && !this.#isStopped) void this.#restart(); // never rejects
+      },
+    });
+    this.#peer = peer;
+    return peer !== undefined;
+  }
+
+  async #restart(): Promise<void> {
+    const { clock, logger, socket, patienceMs = 0 } = this.#options;
+    while (!this.#isStopped) {
+      const waitMs = patienceMs + (this.#failures === 0 ? 0 : Math.min(longestWaitMs, 100 * 2 ** this.#failures));
+      if (waitMs > 0) await clock.sleep(waitMs);
+      this.#failures += 1;
+      try {
+        if (this.#isStopped) return;
+        await this.ensure();
+        logger.warn("Restarted a process that had died", { socket });
+        return;
+      } catch (error) {
+        logger.error("Restarted no process", { socket, error });
+      }
+    }
+  }
+}

@@ -1,0 +1,49 @@
+/**
+ * Where things of a cluster are on disk: data that must stay, and run files that a reboot makes void.
+ */
+import { join } from "node:path";
+
+/** Files and folders of one cluster. */
+export type ClusterLayout = {
+  readonly name: string;
+  /** Shared by all clusters of the machine. */
+  readonly dataRoot: string;
+  readonly images: string;
+  readonly folder: string;
+  readonly pki: string;
+  readonly store: string;
+  readonly logs: string;
+  readonly run: string;
+};
+
+/** Files and folders of one node. */
+export type NodeLayout = { readonly data: string; readonly run: string; readonly socket: string; readonly log: string };
+
+/** `runRoot` is /run/nodeless for root. */
+export function clusterLayout(name: string, folder: string, dataRoot: string, runRoot: string): ClusterLayout {
+  return {
+    name,
+    dataRoot,
+    images: join(dataRoot, "images"),
+    folder,
+    pki: join(folder, "pki"),
+    store: join(folder, "store"),
+    logs: join(folder, "logs"),
+    run: join(runRoot, name),
+  };
+}
+
+/** The layout of node `node`. */
+export function nodeLayout(layout: ClusterLayout, node: string): NodeLayout {
+  return {
+    data: join(layout.folder, "nodes", node),
+    run: join(layout.run, "nodes", node),
+    socket: join(layout.run, `node-${node}.sock`),
+    log: join(layout.logs, `node-${node}.log`),
+  };
+}
+
+/** Where the control plane listens for its peers. */
+export function controlPlaneSocket(layout: ClusterLayout): string {
+  return join(layout.run, "control-plane.sock");
+}

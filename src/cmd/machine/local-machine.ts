@@ -1,0 +1,55 @@
+/**
+ * The Machine that commands work on: this one. Joins up, down, images and doctor; what a command does not need is not loaded.
+ */
+import type { Finding, ImageSummary, Machine } from "#cli/machine.ts";
+import type { Transport } from "#client/transport.ts";
+import { findClusterFolders } from "./cluster-record.ts";
+import { describeCluster, findCluster, getCluster, type MachineContext } from "./clusters.ts";
+import { controlPlaneSocket } from "./layout.ts";
+import { askPeer } from "./supervision.ts";
+
+/** The machine of `context`. */
+export function localMachine(context: MachineContext): Machine {
+  return {
+    async up(options, terminal) {
+      const { bringUp } = await import("./up.ts");
+      return await bringUp(context, options, terminal);
+    },
+    async down(name, terminal) {
+      const { stopCluster } = await import("./down.ts");
+      return await stopCluster(context, getCluster(context, name), terminal);
+    },
+    async stayUntilStopped(name, terminal) {
+      const { stayUntilStopped } = await import("./down.ts");
+      await stayUntilStopped(context, getCluster(context, name), terminal);
+    },
+    status: async (name) => await describeCluster(getCluster(context, name)),
+    async list() {
+      const clusters = [...findClusterFolders(context.dataRoot).keys()].map((name) => findCluster(context, name));
+      return await Promise.all(clusters.filter((cluster) => cluster !== undefined).map(describeCluster));
+    },
+    async reset(name, terminal) {
+      const { emptyCluster, stopCluster } = await import("./down.ts");
+      const { startCluster } = await import("./up.ts");
+      const cluster = getCluster(context, name);
+      const wasRunning = (await askPeer(controlPlaneSocket(cluster.layout))) !== undefined;
+      await stopCluster(context, cluster, terminal);
+      emptyCluster(cluster);
+      if (wasRunning) await startCluster(context, cluster, terminal);
+    },
+    async delete(name, terminal) {
+      const { removeCluster, stopCluster } = await import("./down.ts");
+      const cluster = getCluster(context, name);
+      await stopCluster(context, cluster, terminal);
+      removeCluster(context, cluster);
+    },
+    loadImage: async (path, tag): Promise<readonly string[]> =>
+      await (await import("./images.ts")).loadImage(context, path, tag),
+    listImages: async (): Promise<readonly ImageSummary[]> => await (await import("./images.ts")).listImages(context),
+    removeImage: async (reference) => await (await import("./images.ts")).removeImage(context, reference),
+    doctor: async (): Promise<readonly Finding[]> => await (await import("./doctor.ts")).examineMachine(context),
+    readStream: async (name, path) => await (await import("./connect.ts")).readStream(getCluster(context, name), path),
+    connect: async (name): Promise<Transport> =>
+      await (await import("./connect.ts")).connectAsAdministrator(getCluster(context, name)),
+  };
+}

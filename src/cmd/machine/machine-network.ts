@@ -1,0 +1,79 @@
+/**
+ * The machine's own side of a cluster: the control plane's address, and where nodes have networks of their own, the ways between them, out of them, and to their node ports.
+ */
+import { existsSync, writeFileSync } from "node:fs";
+import { runIp } from "#linux/ip-program.ts";
+import { applyNft, deleteTable } from "#linux/nft.ts";
+import { addressPlan, nodeAddresses } from "./address-plan.ts";
+import type { Cluster } from "./clusters.ts";
+
+/** Sets it up. May be called again. */
+export async function setUpMachineNetwork({ record }: Cluster): Promise<void> {
+  const plan = addressPlan(record.slot);
+  await runIp(["link set lo up", `address replace ${plan.controlPlane}/32 dev lo`]);
+  if (record.nodes > 1) {
+    writeFileSync("/proc/sys/net/ipv4/ip_forward", "1");
+    writeFileSync("/proc/sys/net/ipv4/conf/all/route_localnet", "1");
+    const firstNode = nodeAddresses(record.slot, 0).address;
+    await runIp(
+      [`route replace ${loadBalancers(plan.loadBalancers.first)} via ${firstNode} dev nl${record.slot}n0 onlink`],
+      { force: true },
+    );
+    await applyNft(machineTable({ table: tableName(record.name), plan, firstNode }));
+  }
+  await acceptForwarding(plan.podRange);
+}
+
+/** Takes it away. What is not there is success. */
+export async function tearDownMachineNetwork({ record }: Cluster): Promise<void> {
+  const plan = addressPlan(record.slot);
+  await runIp([`address delete ${plan.controlPlane}/32 dev lo`], { force: true });
+  await deleteTable("ip", tableName(record.name));
+}
+
+function tableName(cluster: string): string {
+  return `nodeless-${cluster}-machine`;
+}
+
+function loadBalancers(first: string): string {
+  return `${first}/25`;
+}
+
+type MachineTable = {
+  readonly table: string;
+  readonly plan: ReturnType<typeof addressPlan>;
+  readonly firstNode: string;
+};
+
+/** Node ports of the loopback address go to the first node; what leaves the machine is made to come from it. */
+function machineTable({ table, plan, firstNode }: MachineTable): string {
+  return `add table ip ${table}
+delete table ip ${table}
+table ip ${table} {
+  chain martians {
+    type filter hook prerouting priority -300; policy accept;
+    iifname != "lo" ip daddr 127.0.0.0/8 drop
+  }
+  chain output {
+    type nat hook output priority -100; policy accept;
+    ip daddr ${plan.nodePortLoopback} tcp dport 30000-32767 dnat to ${firstNode}
+    ip daddr ${plan.nodePortLoopback} udp dport 30000-32767 dnat to ${firstNode}
+  }
+  chain postrouting {
+    type nat hook postrouting priority 100; policy accept;
+    ip saddr 127.0.0.0/8 ip daddr ${firstNode} snat to ${plan.controlPlane}
+    ip saddr ${plan.podRange} ip daddr != ${plan.podRange} masquerade
+  }
+}
+`;
+}
+
+/** Where Docker runs, its chain drops what is forwarded: ours has to be accepted there. */
+async function acceptForwarding(range: string): Promise<void> {
+  if (!existsSync("/var/run/docker.sock")) return;
+  const chain = "ip filter DOCKER-USER";
+  // Without such a chain there is nothing to accept in.
+  await applyNft(
+    `insert rule ${chain} ip saddr ${range} accept\ninsert rule ${chain} ip daddr ${range} accept\n`,
+  ).catch(() => {});
+}

@@ -1,0 +1,89 @@
+/**
+ * Starts a cluster's processes: detached, each with its log file, and with a pipe on which the process that asked hears of progress.
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { closeSync, mkdirSync, openSync, readFileSync } from "node:fs";
+import { dirname, extname, join } from "node:path";
+import { progressVariable, type StageMessage } from "./supervision.ts";
+
+/** A process to start. */
+export type ProcessSpec = {
+  /** Which entry point: dist/NAME.js. */
+  readonly entry: "control-plane" | "node";
+  readonly args: readonly string[];
+  readonly logFile: string;
+  /** Runs before the program: `["nsenter", "--net=…", "--"]`. */
+  readonly prefix?: readonly string[];
+};
+
+/** How a start went. */
+export type StartOutcome = { readonly ok: true; readonly pid: number } | { readonly ok: false; readonly why: string };
+
+/** Descriptor on which a child reports progress, as lines of JSON. */
+const progressDescriptor = 3;
+
+/** Starts a process and forgets it: it lives on when this one ends. */
+export function startDetached(spec: ProcessSpec): void {
+  launch(spec, "ignore").unref();
+}
+
+/** Starts a process and follows its progress until it is ready or has failed. It lives on when this one ends. */
+export function startAndFollow(spec: ProcessSpec, onStage: (message: StageMessage) => void): Promise<StartOutcome> {
+  const child = launch(spec, "pipe");
+  const pipe = child.stdio[progressDescriptor];
+  return new Promise((resolve) => {
+    let rest = "";
+    let failure: string | undefined;
+    const end = (outcome: StartOutcome) => {
+      child.removeAllListeners();
+      pipe?.destroy();
+      child.unref();
+      resolve(outcome);
+    };
+    pipe?.on("data", (chunk: Buffer) => {
+      const lines = (rest + chunk.toString()).split("\n");
+      rest = lines.pop() ?? "";
+      for (const line of lines) {
+        const message = JSON.parse(line) as StageMessage | { readonly ready: true } | { readonly bye: true };
+        if ("bye" in message) continue;
+        if ("ready" in message) return end({ ok: true, pid: child.pid ?? 0 });
+        if (message.state === "failed") failure = message.detail;
+        onStage(message);
+      }
+    });
+    child.on("error", (error) => end({ ok: false, why: error.message }));
+    child.on("exit", (code, signal) => {
+      const how = signal === null ? `ended with code ${code}` : `was ended by ${signal}`;
+      end({
+        ok: false,
+        why: failure ?? `${spec.entry} ${how}; its log ${spec.logFile} ends with:\n${lastLines(spec.logFile, 5)}`,
+      });
+    });
+  });
+}
+
+function launch({ entry, args, logFile, prefix }: ProcessSpec, progress: "pipe" | "ignore"): ChildProcess {
+  mkdirSync(dirname(logFile), { recursive: true, mode: 0o700 });
+  const log = openSync(logFile, "a", 0o600);
+  try {
+    const own = process.argv[1] ?? "";
+    const program = join(dirname(own), `${entry}${extname(own)}`);
+    const [command = process.execPath, ...rest] = [
+      ...(prefix ?? []),
+      process.execPath,
+      ...nodeOptions,
+      program,
+      ...args,
+    ];
+    const env = progress === "pipe" ? { ...process.env, [progressVariable]: String(progressDescriptor) } : process.env;
+    return spawn(command, rest, { detached: true, stdio: ["ignore", log, log, progress], cwd: "/", env });
+  } finally {
+    closeSync(log);
+  }
+}
+
+const nodeOptions = ["--disable-warning=ExperimentalWarning"];
+
+function lastLines(file: string, count: number): string {
+  return readFileSync(file, "utf8").trim().split("\n").slice(-count).join("\n");
+}

@@ -1,0 +1,219 @@
+/**
+ * How a cluster's processes watch over each other. Each listens on a Unix socket and keeps a connection to its peers; a connection that ends without a goodbye means that the
+ * peer died, and who notices starts it again. No polling, no pid files that lie: a process is alive while its socket answers.
+ *
+ * Lines on the socket, from the listener: `{"pid":…,"role":…,"name":…}` first, then `{"ready":true}` when it is so, `{"stage":…}` for progress, `{"bye":true}` before it stops on purpose.
+ * To the listener: `{"stop":"containers"}` stops the process with its containers, `{"stop":"process"}` leaves them running.
+ */
+import { mkdirSync, rmSync, writeSync } from "node:fs";
+import { createConnection, createServer, type Server, type Socket } from "node:net";
+import { dirname } from "node:path";
+
+/** Names the variable with the descriptor on which the process that starts another hears of its progress. */
+export const progressVariable = "NODELESS_PROGRESS";
+
+/** What a process says of itself. */
+export type PeerStatus = {
+  readonly pid: number;
+  readonly role: "control-plane" | "node";
+  readonly name: string;
+  readonly isReady: boolean;
+};
+
+/** How thoroughly to stop. */
+export type StopMode = "containers" | "process";
+
+/** A step of a start, for the user's progress display. */
+export type StageMessage = {
+  readonly stage: string;
+  readonly state: "begin" | "done" | "failed";
+  readonly detail?: string;
+};
+
+/** This process's end of the supervision. */
+export class SupervisionServer {
+  readonly #self: Omit<PeerStatus, "pid" | "isReady">;
+  readonly #path: string;
+  readonly #onStop: (mode: StopMode) => void;
+  readonly #progress: number | undefined;
+  readonly #connections = new Set<Socket>();
+  readonly #history: object[] = [];
+  #server: Server | undefined;
+
+  constructor(
+    path: string,
+    self: { readonly role: "control-plane" | "node"; readonly name: string },
+    onStop: (mode: StopMode) => void,
+  ) {
+    this.#path = path;
+    this.#self = self;
+    this.#onStop = onStop;
+    const descriptor = process.env[progressVariable];
+    this.#progress = descriptor === undefined ? undefined : Number(descriptor);
+    delete process.env[progressVariable]; // it is ours, not our children's
+  }
+
+  /** Listens. Throws {@link AlreadyRunning} when a live process has the socket. */
+  async listen(): Promise<void> {
+    mkdirSync(dirname(this.#path), { recursive: true, mode: 0o700 });
+    const other = await askPeer(this.#path);
+    if (other) throw new AlreadyRunning(other);
+    rmSync(this.#path, { force: true });
+    this.#server = createServer((socket) => this.#accept(socket));
+    await new Promise<void>((resolve, reject) => {
+      this.#server?.once("error", reject);
+      this.#server?.listen(this.#path, () => resolve());
+    });
+  }
+
+  /** Tells everybody who watches, now and later, of progress. */
+  stage(message: StageMessage): void {
+    this.#tell(message);
+  }
+
+  /** Tells everybody that this process is ready. */
+  ready(): void {
+    this.#tell({ ready: true });
+  }
+
+  /** Says goodbye, so that nobody starts this process again, and closes. */
+  async close(): Promise<void> {
+    this.#tell({ bye: true });
+    for (const socket of this.#connections) socket.end();
+    const server = this.#server;
+    if (server) await new Promise<void>((resolve) => server.close(() => resolve()));
+    rmSync(this.#path, { force: true });
+  }
+
+  #tell(message: object): void {
+    this.#history.push(message);
+    this.#report(message);
+    for (const socket of this.#connections) socket.write(`${JSON.stringify(message)}\n`);
+  }
+
+  /** Progress for the process that started this one, as long as it listens. */
+  #report(message: object): void {
+    if (this.#progress === undefined) return;
+    try {
+      writeSync(this.#progress, `${JSON.stringify(message)}\n`);
+    } catch {
+      // whoever asked has gone, as it does once this process is ready
+    }
+  }
+
+  #accept(socket: Socket): void {
+    this.#connections.add(socket);
+    socket.on("error", () => socket.destroy());
+    socket.on("close", () => this.#connections.delete(socket));
+    socket.write(
+      `${[{ ...this.#self, pid: process.pid }, ...this.#history].map((message) => JSON.stringify(message)).join("\n")}\n`,
+    );
+    onMessages(socket, (message) => {
+      if (message.stop === "containers" || message.stop === "process") this.#onStop(message.stop);
+    });
+  }
+}
+
+/** The process is there already. */
+export class AlreadyRunning extends Error {
+  readonly kind = "AlreadyRunning";
+  readonly peer: PeerStatus;
+  constructor(peer: PeerStatus) {
+    super(`${peer.role} ${peer.name} runs already as process ${peer.pid}`);
+    this.peer = peer;
+  }
+}
+
+/** What happens to a peer that is watched. */
+export type PeerHandlers = {
+  readonly onStage?: (message: StageMessage) => void;
+  readonly onReady?: () => void;
+  /** The connection ended. `wasGoodbye`: on purpose. */
+  readonly onEnd?: (wasGoodbye: boolean) => void;
+};
+
+/** A connection to a process that lives. */
+export type Peer = {
+  readonly status: () => PeerStatus;
+  /** Asks it to stop; resolves when it has gone. */
+  readonly stop: (mode: StopMode) => Promise<void>;
+  /** Watches it no longer. */
+  readonly leave: () => void;
+};
+
+/** Connects to the process behind a socket. Undefined when none lives there. */
+export function watchPeer(path: string, handlers: PeerHandlers = {}): Promise<Peer | undefined> {
+  return new Promise((resolve) => {
+    const socket = createConnection(path);
+    let status: PeerStatus | undefined;
+    let wasGoodbye = false;
+    let isLeft = false;
+    const ended = new Promise<void>((done) => socket.once("close", () => done()));
+    const peer: Peer = {
+      status: () => status as PeerStatus,
+      stop: async (mode) => {
+        socket.write(`${JSON.stringify({ stop: mode })}\n`);
+        await ended;
+      },
+      leave: () => {
+        isLeft = true;
+        socket.destroy();
+      },
+    };
+    onMessages(socket, (message) => {
+      if (message.pid !== undefined) {
+        status = { ...(message as Omit<PeerStatus, "isReady">), isReady: false };
+        resolve(peer);
+      } else if (message.ready === true && status) {
+        status = { ...status, isReady: true };
+        handlers.onReady?.();
+      } else if (message.stage !== undefined) handlers.onStage?.(message as StageMessage);
+      else if (message.bye === true) wasGoodbye = true;
+    });
+    socket.on("error", () => socket.destroy());
+    socket.on("close", () => {
+      if (status && !isLeft) handlers.onEnd?.(wasGoodbye);
+      resolve(undefined);
+    });
+  });
+}
+
+/** What the process behind a socket says of itself, or undefined when none lives there. */
+export async function askPeer(path: string): Promise<PeerStatus | undefined> {
+  const peer = await watchPeer(path);
+  if (!peer) return undefined;
+  // The ready line comes in the same packet as the first one, if it comes at all.
+  await new Promise((resolve) => setImmediate(resolve));
+  const status = peer.status();
+  peer.leave();
+  return status;
+}
+
+type Message = {
+  readonly pid?: number;
+  readonly ready?: boolean;
+  readonly stage?: string;
+  readonly bye?: boolean;
+  readonly stop?: string;
+};
+
+function onMessages(socket: Socket, take: (message: Message) => void): void {
+  let rest = "";
+  socket.setEncoding("utf8");
+  socket.on("data", (chunk) => {
+    const lines = (rest + chunk).split("\n");
+    rest = lines.pop() ?? "";
+    for (const line of lines) {
+      const message = parse(line);
+      if (message) take(message);
+    }
+  });
+}
+
+function parse(line: string): Message | undefined {
+  try {
+    return JSON.parse(line) as Message;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,32 @@
+/**
+ * Takes away what a stopped cluster has left in the kernel, whatever state its processes ended in: containers, mounts, namespaces, links, addresses, tables, control groups.
+ */
+import { rmSync } from "node:fs";
+import { join } from "node:path";
+import { tearDownNodeNetwork } from "#network/node-network.ts";
+import { destroyRuntime } from "#runtime/destroy.ts";
+import { removeNodeNamespaces } from "#runtime/node-namespaces.ts";
+import type { Cluster, MachineContext } from "./clusters.ts";
+import { tearDownMachineNetwork } from "./machine-network.ts";
+import { nodePlan } from "./node-plan.ts";
+
+/** Node number `index`. Its process must have ended. */
+export async function tearDownNode(context: MachineContext, cluster: Cluster, index: number): Promise<void> {
+  if (!context.isRoot) return;
+  const plan = nodePlan(cluster, index);
+  const stateFolder = join(plan.layout.data, "runtime");
+  await destroyRuntime({ stateFolder, runFolder: plan.layout.run, cgroupParent: plan.cgroupParent });
+  // A network namespace of its own takes addresses, routes and tables with it.
+  if (plan.linkName === undefined) await tearDownNodeNetwork(plan.network, [plan.serviceTable.table]);
+  await removeNodeNamespaces({
+    runFolder: plan.layout.run,
+    ...(plan.linkName === undefined ? {} : { linkName: plan.linkName }),
+  });
+  rmSync(plan.layout.run, { recursive: true, force: true });
+}
+
+/** What belongs to no single node. All nodes must have been taken down. */
+export async function tearDownCluster(context: MachineContext, cluster: Cluster): Promise<void> {
+  if (!context.isRoot) return;
+  await tearDownMachineNetwork(cluster);
+}

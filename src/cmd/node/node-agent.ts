@@ -1,0 +1,180 @@
+/**
+ * The parts of a node, in the order in which they start. What pods need while the control plane is away (Services, names, containers) does not wait for it.
+ */
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { createHttpTransport } from "#client/http-transport.ts";
+import { createInformerFactory } from "#client/informer-factory.ts";
+import { createClient } from "#client/rest-client.ts";
+import type { Transport } from "#client/transport.ts";
+import { addressPlan } from "#cmd/machine/address-plan.ts";
+import type { Cluster, MachineContext } from "#cmd/machine/clusters.ts";
+import { Guardian } from "#cmd/machine/guardian.ts";
+import { controlPlaneSocket } from "#cmd/machine/layout.ts";
+import { type NodePlan, searchPath } from "#cmd/machine/node-plan.ts";
+import type { StopMode } from "#cmd/machine/supervision.ts";
+import { controlPlaneProcess } from "#cmd/machine/up.ts";
+import { kubernetesVersion } from "#cmd/machine/version.ts";
+import type { Clock } from "#component-base/clock.ts";
+import type { Service } from "#component-base/life-cycle.ts";
+import type { Logger } from "#component-base/logger.ts";
+import { createKubelet } from "#kubelet/kubelet.ts";
+import { applyNft } from "#linux/nft.ts";
+import { createClusterDns } from "#network/dns/cluster-dns.ts";
+import { setUpNodeNetwork } from "#network/node-network.ts";
+import { forgetFlows } from "#network/service-proxy/conntrack.ts";
+import { ServiceProxy } from "#network/service-proxy/service-proxy.ts";
+import { type ContainersProvider, createContainersProvider } from "#providers/containers/create.ts";
+
+/** What a node works with. */
+export type NodeAgentOptions = {
+  readonly cluster: Cluster;
+  readonly context: MachineContext;
+  readonly plan: NodePlan;
+  readonly clock: Clock;
+  readonly logger: Logger;
+};
+
+/** How long containers get to end on `nodeless down`, in seconds. */
+const downGraceSeconds = 10;
+/** How long a start waits for the control plane before it goes on without it. */
+const controlPlaneWaitMs = 10_000;
+
+/** A running node. */
+export class NodeAgent {
+  readonly #options: NodeAgentOptions;
+  readonly #abort = new AbortController();
+  readonly #parts: Pick<Service, "stop">[] = [];
+  #containers: ContainersProvider | undefined;
+  #guardian: Guardian | undefined;
+
+  constructor(options: NodeAgentOptions) {
+    this.#options = options;
+  }
+
+  /** Resolves when the node is registered and runs its pods. */
+  async start(): Promise<void> {
+    const { plan } = this.#options;
+    const [containers] = await Promise.all([
+      this.#startContainers(),
+      setUpNodeNetwork(plan.network),
+      this.#awaitApiServer(),
+    ]);
+    this.#containers = containers;
+    const [asNode, asNetwork] = await Promise.all([this.#connect(plan.name), this.#connect(`${plan.name}-network`)]);
+    this.#parts.push({ stop: () => asNode.close() }, { stop: () => asNetwork.close() });
+    await Promise.all([this.#startNetwork(asNetwork), this.#startKubelet(asNode, containers)]);
+  }
+
+  /** Leaves containers running unless told otherwise. */
+  async stop(mode: StopMode): Promise<void> {
+    await this.#guardian?.stop();
+    this.#abort.abort(new Error("the node stops"));
+    for (const part of this.#parts.toReversed()) await part.stop();
+    if (mode === "containers") await this.#stopContainers();
+    await this.#containers?.runtime.stop();
+  }
+
+  async #startContainers(): Promise<ContainersProvider> {
+    const { plan, cluster, clock, logger } = this.#options;
+    const containers = await createContainersProvider({
+      stateFolder: join(plan.layout.data, "runtime"),
+      runFolder: plan.layout.run,
+      imagesFolder: cluster.layout.images,
+      podCidr: plan.podCidr,
+      nodeAddress: plan.address,
+      cgroupParent: plan.cgroupParent,
+      linkPrefix: plan.linkPrefix,
+      searchPath,
+      clock,
+      logger,
+    });
+    await containers.runtime.start(this.#abort.signal);
+    return containers;
+  }
+
+  /** Watches over the control plane, and waits until its API answers; without it what is loaded already goes on. */
+  async #awaitApiServer(): Promise<void> {
+    const { cluster, context, plan, clock, logger } = this.#options;
+    await new Promise<void>((resolve) => {
+      const timer = clock.setTimer(controlPlaneWaitMs, resolve);
+      const done = () => {
+        timer.clear();
+        resolve();
+      };
+      this.#guardian = new Guardian({
+        socket: controlPlaneSocket(cluster.layout),
+        process: async () => controlPlaneProcess(context, cluster),
+        // The first node acts at once, the others only if it did not.
+        patienceMs: plan.index * 2000,
+        onStage: ({ stage, state }) => {
+          if (stage === "API server" && state === "done") done();
+        },
+        clock,
+        logger,
+      });
+      // Never rejects: nobody there means that there is nothing to wait for.
+      void this.#guardian.watch().then((isThere) => isThere || done());
+    });
+  }
+
+  /** A connection as the owner of this key pair: the node itself may see little more than its own pods. */
+  async #connect(keyPair: string): Promise<Transport> {
+    const { cluster } = this.#options;
+    const { layout, record } = cluster;
+    const folder = join(layout.pki, "nodes");
+    return createHttpTransport({
+      server: `https://${addressPlan(record.slot).controlPlane}:${record.apiPort}`,
+      ca: await readFile(join(layout.pki, "ca.crt"), "utf8"),
+      // Read again for each connection: certificates are renewed on disk.
+      clientCertificate: async () => ({
+        certificate: await readFile(join(folder, `${keyPair}.crt`), "utf8"),
+        key: await readFile(join(folder, `${keyPair}.key`), "utf8"),
+      }),
+      userAgent: "nodeless-node",
+    });
+  }
+
+  async #startNetwork(transport: Transport): Promise<void> {
+    const { cluster, plan, clock, logger } = this.#options;
+    const informers = createInformerFactory({ client: createClient(transport), clock, logger });
+    const dnsAddress = addressPlan(cluster.record.slot).dnsService;
+    const proxy = new ServiceProxy({
+      informers,
+      nodeName: plan.name,
+      settings: plan.serviceTable,
+      applyNft,
+      forgetFlows,
+      clock,
+      logger,
+    });
+    const dns = createClusterDns({ informers, zone: "cluster.local", addresses: [dnsAddress], clock, logger });
+    await informers.start(this.#abort.signal);
+    await Promise.all([proxy.start(this.#abort.signal), dns.start(this.#abort.signal)]);
+    this.#parts.push(informers, dns, proxy);
+  }
+
+  async #startKubelet(transport: Transport, containers: ContainersProvider): Promise<void> {
+    const { cluster, plan, clock, logger } = this.#options;
+    const kubelet = createKubelet({
+      nodeName: plan.name,
+      client: createClient(transport),
+      place: { runtime: containers.runtime, images: containers.images },
+      kubeletVersion: kubernetesVersion,
+      folders: { root: join(plan.layout.data, "pods"), logs: join(plan.layout.data, "log", "pods") },
+      addresses: [plan.address],
+      podCidr: plan.podCidr,
+      clusterDns: [addressPlan(cluster.record.slot).dnsService],
+      clock,
+      logger,
+    });
+    await kubelet.start(this.#abort.signal);
+    this.#parts.push(kubelet);
+  }
+
+  async #stopContainers(): Promise<void> {
+    const runtime = this.#containers?.runtime;
+    const running = ((await runtime?.listContainers()) ?? []).filter(({ phase }) => phase !== "exited");
+    await Promise.all(running.map(({ id }) => runtime?.stopContainer(id, downGraceSeconds)));
+  }
+}

@@ -1,0 +1,23 @@
+/**
+ * The `nodeless` command: joins the command table with this machine.
+ */
+import { runCommandLine } from "#cli/command-line.ts";
+import { clusterCommands } from "#cli/commands/clusters.ts";
+import { machineCommands } from "#cli/commands/images.ts";
+import { objectCommands } from "#cli/commands/objects.ts";
+import { processTerminal } from "#cli/terminal.ts";
+import { defaultDataRoot } from "./machine/cluster-record.ts";
+import { localMachine } from "./machine/local-machine.ts";
+
+const isRoot = process.getuid?.() === 0;
+const environment = process.env;
+const dataRoot = defaultDataRoot(environment, isRoot);
+const runRoot = environment["NODELESS_RUN_ROOT"] ?? (isRoot ? "/run/nodeless" : `${dataRoot}/run`);
+
+const machine = localMachine({ dataRoot, runRoot, isRoot, environment });
+const context = { terminal: processTerminal(process), machine };
+process.exitCode = await runCommandLine(
+  [...clusterCommands, ...objectCommands, ...machineCommands],
+  process.argv.slice(2),
+  context,
+);
