@@ -18,8 +18,12 @@ export const defaultFolder: string = join(homedir(), ".cache", "nodeless", "imag
 export async function ensureLayout(name: string, folder: string = defaultFolder): Promise<string> {
   const recipe = recipes.find((candidate) => shortName(candidate) === name);
   if (!recipe) throw new Error(`no recipe for ${name}; there are ${recipes.map(shortName).join(", ")}`);
-  const layout = join(folder, name);
-  if (!existsSync(join(layout, "oci-layout"))) await build(recipe, layout, join(folder, "packages"));
+  return await buildLayout(recipe, join(folder, name), join(folder, "packages"));
+}
+
+/** The layout of a recipe in folder `layout`, built if it is not there yet. `cache` keeps fetched packages. */
+export async function buildLayout(recipe: Recipe, layout: string, cache: string): Promise<string> {
+  if (!existsSync(join(layout, "oci-layout"))) await build(recipe, layout, cache);
   return layout;
 }
 

@@ -34,7 +34,7 @@ export const busybox: Recipe = {
 export const recipes: readonly Recipe[] = [busybox];
 
 /** Folders and users that programs expect. */
-async function makeBase(root: string, users: Readonly<Record<string, number>>): Promise<void> {
+export async function makeBase(root: string, users: Readonly<Record<string, number>>): Promise<void> {
   for (const folder of ["bin", "dev", "etc", "home", "proc", "root", "run", "sys", "tmp", "usr", "var/tmp"])
     await mkdir(join(root, folder), { recursive: true });
   await chmod(join(root, "tmp"), 0o1777);
