@@ -50,6 +50,6 @@ export function localMachine(context: MachineContext): Machine {
     doctor: async (): Promise<readonly Finding[]> => await (await import("./doctor.ts")).examineMachine(context),
     readStream: async (name, path) => await (await import("./connect.ts")).readStream(getCluster(context, name), path),
     connect: async (name): Promise<Transport> =>
-      await (await import("./connect.ts")).connectAsAdministrator(getCluster(context, name)),
+      (await import("./connect.ts")).connectAsAdministrator(getCluster(context, name)),
   };
 }

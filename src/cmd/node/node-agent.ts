@@ -114,7 +114,9 @@ export class NodeAgent {
         logger,
       });
       // Never rejects: nobody there means that there is nothing to wait for.
-      void this.#guardian.watch().then((isThere) => isThere || done());
+      void this.#guardian.watch().then((isThere) => {
+        if (!isThere) done();
+      });
     });
   }
 
@@ -173,8 +175,9 @@ export class NodeAgent {
   }
 
   async #stopContainers(): Promise<void> {
-    const runtime = this.#containers?.runtime;
-    const running = ((await runtime?.listContainers()) ?? []).filter(({ phase }) => phase !== "exited");
-    await Promise.all(running.map(({ id }) => runtime?.stopContainer(id, downGraceSeconds)));
+    if (!this.#containers) return;
+    const { runtime } = this.#containers;
+    const running = (await runtime.listContainers()).filter(({ phase }) => phase !== "exited");
+    await Promise.all(running.map(({ id }) => runtime.stopContainer(id, downGraceSeconds)));
   }
 }
