@@ -7,6 +7,7 @@ import { NodeInfo } from "./node-info.ts";
 import { hasPodAffinity } from "./pod-info.ts";
 import type { PodInfo } from "./pod-info.ts";
 
+const nobody: readonly PodInfo[] = [];
 const zoneLabel = "topology.kubernetes.io/zone";
 
 export class SchedulerCache implements ClusterView {
@@ -16,6 +17,8 @@ export class SchedulerCache implements ClusterView {
   /** Pods on nodes that are not known yet, or no more. */
   readonly #homeless = new Map<string, Map<string, PodInfo>>();
   readonly #withAffinity = new Set<NodeInfo>();
+  readonly #nominated = new Map<string, Map<string, PodInfo>>();
+  readonly #nominations = new Map<string, string>();
   readonly #namespaceLabels: ClusterView["namespaceLabels"];
   #order: readonly NodeInfo[] | undefined;
 
@@ -35,6 +38,29 @@ export class SchedulerCache implements ClusterView {
 
   namespaceLabels(namespace: string): Readonly<Record<string, string>> | undefined {
     return this.#namespaceLabels(namespace);
+  }
+
+  nominatedTo(node: string): readonly PodInfo[] {
+    const promised = this.#nominated.get(node);
+    return promised === undefined ? nobody : [...promised.values()];
+  }
+
+  /** Room is being made for the pod on the node. */
+  nominate(pod: PodInfo, node: string): void {
+    this.dropNomination(pod.uid);
+    this.#nominations.set(pod.uid, node);
+    const promised = this.#nominated.get(node) ?? new Map<string, PodInfo>();
+    this.#nominated.set(node, promised.set(pod.uid, pod));
+  }
+
+  /** The pod is placed or gone, or needs the room no more. */
+  dropNomination(uid: string): void {
+    const node = this.#nominations.get(uid);
+    if (node === undefined) return;
+    this.#nominations.delete(uid);
+    const promised = this.#nominated.get(node);
+    promised?.delete(uid);
+    if (promised?.size === 0) this.#nominated.delete(node);
   }
 
   findNode(name: string): NodeInfo | undefined {
@@ -68,6 +94,7 @@ export class SchedulerCache implements ClusterView {
   /** The pod runs on the node, or will: `pod` replaces what was known of it. */
   place(pod: PodInfo, node: string): void {
     this.remove(pod.uid);
+    this.dropNomination(pod.uid);
     this.#placed.set(pod.uid, { pod, node });
     const info = this.#nodes.get(node);
     if (info !== undefined) return this.#addTo(info, pod);

@@ -79,9 +79,12 @@ export class ClusterEvents {
     const isOurs = (pod.spec?.schedulerName ?? "default-scheduler") === this.#schedulerName;
     const uid = pod.metadata?.uid ?? "";
     if (!isOurs || this.#cache.findPlaced(uid) !== undefined) return;
-    if (pod.metadata?.deletionTimestamp !== undefined) return this.#queue.delete(uid);
+    if (pod.metadata?.deletionTimestamp !== undefined) return this.#onPodGone(pod);
     const isSameToUs =
       before !== undefined && before.spec === pod.spec && before.metadata?.labels === pod.metadata?.labels;
+    // What was promised before a restart of ours still is.
+    if (before === undefined && pod.status?.nominatedNodeName)
+      this.#cache.nominate(podInfoOf(pod), pod.status.nominatedNodeName);
     if (isSameToUs || (before !== undefined && !mayMatter(before, pod))) this.#queue.refresh(podInfoOf(pod));
     else this.#queue.add(podInfoOf(pod));
   }
@@ -101,6 +104,7 @@ export class ClusterEvents {
   #onPodGone(pod: Pod): void {
     const uid = pod.metadata?.uid ?? "";
     this.#queue.delete(uid);
+    this.#cache.dropNomination(uid);
     const info = this.#cache.remove(uid);
     if (info !== undefined) this.#queue.onChange({ kind: "podGone", pod: info });
   }

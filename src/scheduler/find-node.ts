@@ -22,6 +22,9 @@ export type FitFailure = {
   readonly rejections: ReadonlyMap<string, Rejection>;
 };
 
+/** Which plugin refused a node, and why. */
+export type Refusal = { readonly plugin: string; readonly rejection: Rejection };
+
 /** One filter of one pod, with the name of its plugin. */
 export type PreparedFilter = { readonly plugin: string; readonly check: NodeFilter };
 
@@ -71,7 +74,7 @@ export class NodeFinder {
     let looked = 0;
     for (; looked < candidates.length && feasible.length < enough; looked++) {
       const node = candidates[(this.#startIndex + looked) % candidates.length]!;
-      const refusal = firstRejection(filters, node);
+      const refusal = this.#judge(pod, filters, node, view);
       if (refusal === undefined) feasible.push(node);
       else {
         rejections.set(node.name, refusal.rejection);
@@ -82,6 +85,17 @@ export class NodeFinder {
       this.#startIndex = (this.#startIndex + looked) % candidates.length;
     if (candidates !== view.nodes && feasible.length === 0) this.#rejectOthers(view, rejections, rejectedBy);
     return { feasible, rejections, rejectedBy };
+  }
+
+  /** Room that was made for a pod at least as important is not free: the node must do with that pod on it too. */
+  #judge(pod: PodInfo, filters: readonly PreparedFilter[], node: NodeInfo, view: ClusterView): Refusal | undefined {
+    const promised = view
+      .nominatedTo(node.name)
+      .filter((other) => other.uid !== pod.uid && other.priority >= pod.priority);
+    if (promised.length === 0) return firstRejection(filters, node);
+    const full = node.clone();
+    for (const other of promised) full.add(other);
+    return firstRejection(filters, full) ?? firstRejection(filters, node);
   }
 
   #candidates(pod: PodInfo, view: ClusterView): readonly NodeInfo[] {
@@ -125,10 +139,7 @@ export class NodeFinder {
 }
 
 /** The first filter that refuses the node, and why. */
-export function firstRejection(
-  filters: readonly PreparedFilter[],
-  node: NodeInfo,
-): { readonly plugin: string; readonly rejection: Rejection } | undefined {
+export function firstRejection(filters: readonly PreparedFilter[], node: NodeInfo): Refusal | undefined {
   for (const { plugin, check } of filters) {
     const rejection = check(node);
     if (rejection !== undefined) return { plugin, rejection };

@@ -14,6 +14,8 @@ export interface ClusterView {
   findNode(name: string): NodeInfo | undefined;
   /** Nodes with pods that have (anti-)affinity to others. */
   readonly nodesWithAffinity: Iterable<NodeInfo>;
+  /** Pods for which room was made on the node and which are not there yet. */
+  nominatedTo(node: string): readonly PodInfo[];
   /** Labels of a namespace. */
   namespaceLabels(namespace: string): Readonly<Record<string, string>> | undefined;
 }

@@ -2,6 +2,7 @@
  * What the scheduler writes: bindings, the condition PodScheduled and Events, in upstream's words.
  */
 import type { Binding, PodCondition } from "#api/generated/types/core-v1.ts";
+import type { PodDisruptionBudget } from "#api/generated/types/policy-v1.ts";
 import type { Clock } from "#component-base/clock.ts";
 import type { Logger } from "#component-base/logger.ts";
 import { formatTime } from "#apimachinery/time.ts";
@@ -88,6 +89,17 @@ export class PodBinder {
       this.#events.record(victim.pod, { type: "Normal", reason: "Preempted", action: "Preempting", message });
     } catch (error) {
       this.#logger.debug("Pod could not be preempted", { pod: victim.key, error: String(error) });
+    }
+  }
+
+  /** All PodDisruptionBudgets; none when they cannot be read. */
+  async listBudgets(): Promise<readonly PodDisruptionBudget[]> {
+    const resource = { group: "policy", version: "v1", resource: "poddisruptionbudgets" };
+    try {
+      return (await this.#client.list<PodDisruptionBudget>({ resource }, { signal: this.#abort.signal })).items;
+    } catch (error) {
+      this.#logger.warn("Disruption budgets could not be read", { error: String(error) });
+      return [];
     }
   }
 

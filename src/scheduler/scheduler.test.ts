@@ -300,6 +300,65 @@ test("a binding that fails is tried again", async () => {
   await cluster.stop();
 });
 
+test("a more important pod takes the place of the least important ones", async () => {
+  const cluster = await setUp([node("a", { cpu: "1" }), node("b", { cpu: "1" })]);
+  await cluster.create(pod("low", asking("800m", { priority: 1 })));
+  await cluster.create(pod("middle", asking("800m", { priority: 5 })));
+  const lowNode = await cluster.nodeOf("low");
+
+  await cluster.create(pod("high", asking("800m", { priority: 10 })));
+
+  const victim = await cluster.client.get<Pod>({ resource: core("pods"), namespace: "default", name: "low" });
+  assert.ok(victim.metadata?.deletionTimestamp);
+  const target = victim.status?.conditions?.find(({ type }) => type === "DisruptionTarget");
+  assert.equal(target?.reason, "PreemptionByScheduler");
+  const high = await cluster.client.get<Pod>({ resource: core("pods"), namespace: "default", name: "high" });
+  assert.equal(high.status?.nominatedNodeName, lowNode);
+  await cluster.client.delete({ resource: core("pods"), namespace: "default", name: "low" }, { gracePeriodSeconds: 0 });
+  await settle(30);
+  await cluster.clock.advance(1000);
+  await settle(30);
+  assert.equal(await cluster.nodeOf("high"), lowNode);
+  await cluster.stop();
+});
+
+test("room that was made for one pod is not given to a less important one", async () => {
+  const cluster = await setUp([node("a", { cpu: "1" })]);
+  await cluster.create(pod("low", asking("800m", { priority: 1 })));
+  await cluster.create(pod("high", asking("800m", { priority: 10 })));
+  await cluster.create(pod("middle", asking("800m", { priority: 5 })));
+
+  await cluster.client.delete({ resource: core("pods"), namespace: "default", name: "low" }, { gracePeriodSeconds: 0 });
+  await settle(30);
+  await cluster.clock.advance(1500);
+  await settle(30);
+
+  assert.equal(await cluster.nodeOf("high"), "a");
+  assert.equal(await cluster.nodeOf("middle"), undefined);
+  await cluster.stop();
+});
+
+test("when preemption does not help the message says why", async () => {
+  const cluster = await setUp([node("a", { cpu: "1" })]);
+
+  await cluster.create(pod("first", asking("800m")), pod("second", asking("800m")), pod("huge", asking("64")));
+
+  const messages = await Promise.all(
+    ["first", "second", "huge"].map(async (name) => (await cluster.conditionOf(name))?.message),
+  );
+  assert.ok(
+    messages.includes(
+      "0/1 nodes are available: 1 Insufficient cpu. preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod.",
+    ),
+  );
+  assert.ok(
+    messages.includes(
+      "0/1 nodes are available: 1 Insufficient cpu. preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling.",
+    ),
+  );
+  await cluster.stop();
+});
+
 test("more important pods come first", async () => {
   const cluster = await setUp([node("a", { cpu: "1" })]);
 

@@ -17,6 +17,10 @@ import { defaultProfile } from "./default-plugins.ts";
 import type { Profile } from "./default-plugins.ts";
 import { ClusterEvents } from "./cluster-events.ts";
 import { NodeFinder } from "./find-node.ts";
+import type { FitFailure } from "./find-node.ts";
+import { findPreemption, whyNotPreempt } from "./preemption.ts";
+import type { PreemptionResult } from "./preemption.ts";
+import type { PodInfo } from "./pod-info.ts";
 import { PodBinder } from "./pod-binder.ts";
 import { SchedulingQueue } from "./queue.ts";
 import type { QueuedPod } from "./queue.ts";
@@ -132,7 +136,7 @@ export class Scheduler implements Service {
       const placement = this.#finder.find(queued.info, this.#cache);
       if ("failure" in placement) {
         this.#queue.park(queued, placement.failure.rejectedBy);
-        return this.#track(this.#binder.reportUnschedulable(queued.info, placement.failure.message));
+        return this.#track(this.#onUnschedulable(queued.info, placement.failure));
       }
       this.#cache.place(queued.info, placement.node.name);
       this.#track(this.#bind(queued, placement.node.name));
@@ -141,6 +145,33 @@ export class Scheduler implements Service {
       this.#options.logger.error("Pod could not be scheduled", { pod: key, error });
       this.#queue.retry(queued);
     }
+  }
+
+  /** Tries to make room, and says what came of it. Never rejects. */
+  async #onUnschedulable(info: PodInfo, failure: FitFailure): Promise<void> {
+    if (this.#cache.nodes.length === 0) return await this.#binder.reportUnschedulable(info, failure.message);
+    const result = await this.#preempt(info, failure);
+    if ("message" in result) {
+      this.#cache.dropNomination(info.uid);
+      return await this.#binder.reportUnschedulable(info, `${failure.message} preemption: ${result.message}`);
+    }
+    const { node, victims } = result.preemption;
+    this.#cache.nominate(info, node);
+    await this.#binder.nominate(info, node);
+    await Promise.all(victims.map((victim) => this.#binder.preempt(victim, info, node)));
+    await this.#binder.reportUnschedulable(info, failure.message);
+  }
+
+  async #preempt(info: PodInfo, failure: FitFailure): Promise<PreemptionResult> {
+    const why = whyNotPreempt(info, this.#cache);
+    if (why !== undefined) return { message: why };
+    const budgets = this.#mayHaveVictims(info) ? await this.#binder.listBudgets() : [];
+    return findPreemption(info, failure, { finder: this.#finder, view: this.#cache, budgets });
+  }
+
+  /** Budgets are asked for only when somebody could be preempted at all, which is rare. */
+  #mayHaveVictims(info: PodInfo): boolean {
+    return this.#cache.nodes.some((node) => [...node.pods.values()].some((other) => other.priority < info.priority));
   }
 
   async #bind(queued: QueuedPod, node: string): Promise<void> {
