@@ -1,6 +1,7 @@
 /**
  * The table of strategies, by group and kind. Kinds that are not in it behave as upstream's simplest.
  */
+import { customResourceDefinitionStrategy } from "./apiextensions/customresourcedefinition.ts";
 import { controllerRevisionStrategy } from "./apps/controllerrevision.ts";
 import { daemonSetStrategy } from "./apps/daemonset.ts";
 import { deploymentStrategy } from "./apps/deployment.ts";
@@ -45,6 +46,7 @@ const strategies: ReadonlyMap<string, unknown> = new Map<string, unknown>([
   ["/Secret", secretStrategy],
   ["/Service", serviceStrategy],
   ["/ServiceAccount", serviceAccountStrategy],
+  ["apiextensions.k8s.io/CustomResourceDefinition", customResourceDefinitionStrategy],
   ["apps/ControllerRevision", controllerRevisionStrategy],
   ["apps/DaemonSet", daemonSetStrategy],
   ["apps/Deployment", deploymentStrategy],

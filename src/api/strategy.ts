@@ -57,6 +57,8 @@ export type KindStrategy<T extends KubeObject = KubeObject> = {
   readonly hasStatus?: boolean;
   /** Grace period in seconds for a delete; undefined deletes at once. `asked` is the client's. */
   readonly deletionGracePeriodSeconds?: (object: T, asked: number | undefined) => number | undefined;
+  /** Finalizers that a delete adds, for kinds whose end takes steps of the server's own. */
+  readonly deletionFinalizers?: readonly string[];
   /** False where an update without resourceVersion is refused. Default true. */
   readonly allowsUnconditionalUpdate?: boolean;
   /** True where PUT creates what is absent. Default false. */

@@ -21,6 +21,7 @@ import { ensureBootstrapObjects } from "./bootstrap/bootstrap-objects.ts";
 import { KubernetesService } from "./bootstrap/kubernetes-service.ts";
 import { formatTime } from "./registry/object-meta.ts";
 import { createBuiltInTable, type FindStrategy } from "./built-in-resources.ts";
+import { CustomResources } from "./custom-resources/custom-resources.ts";
 import { type Answer, type ChainParts, runRequest } from "./filters/chain.ts";
 import { InFlight } from "./filters/in-flight.ts";
 import { dispatch } from "./handlers/dispatch.ts";
@@ -115,6 +116,7 @@ export class ApiServer implements Service {
   readonly chain: ChainParts;
   readonly #options: ApiServerOptions;
   readonly #https: HttpsServer;
+  readonly #customResources: CustomResources;
   readonly #watches: WatchWriters;
   readonly #access: Access;
   readonly #kubernetesService: KubernetesService | undefined;
@@ -168,6 +170,7 @@ export class ApiServer implements Service {
     this.#access = typeof given === "function" ? given(loopback) : given;
     this.#kubernetesService = this.#createKubernetesService(loopback.client);
     access.fill(this.#access, options.subresources ?? new Map());
+    this.#customResources = new CustomResources(this.registry, this.client(loopbackUser, "kube-apiserver"));
     this.#watches = new WatchWriters(clock);
     this.#https = new HttpsServer({
       chain: this.chain,
@@ -193,6 +196,7 @@ export class ApiServer implements Service {
     await ensureBootstrapObjects(this.client(loopbackUser));
     await this.#access.service?.start(signal);
     await this.#kubernetesService?.start();
+    await this.#customResources.start(signal);
     this.#isReady = true;
     void this.#compactForever(this.#stopping.signal);
   }
@@ -202,6 +206,7 @@ export class ApiServer implements Service {
     this.#isReady = false;
     this.#stopping.abort();
     await this.#kubernetesService?.stop();
+    await this.#customResources.stop();
     await this.#access.service?.stop();
     this.#watches.stop();
     await this.#https.close();

@@ -5,6 +5,7 @@ import { StatusError } from "#apimachinery/status-error.ts";
 import type { ApiResult, RequestContext } from "#apiserver/api-request.ts";
 import { methodNotSupported, pathNotFound } from "#apiserver/registry/errors.ts";
 import type { ServedResource } from "#apiserver/registry/served-resource.ts";
+import { handleCustomScale } from "#apiserver/custom-resources/custom-scale.ts";
 import { handleCreate } from "./create.ts";
 import { handleDelete } from "./delete.ts";
 import { handleDeleteCollection } from "./delete-collection.ts";
@@ -42,7 +43,10 @@ export function dispatch(parts: HandlerParts, context: RequestContext): Promise<
   if (resource === undefined) throw pathNotFound();
   if (info.subresource !== "" && !resource.subresources.has(info.subresource)) throw pathNotFound();
   const verbs = info.subresource === "" ? resource.facts.verbs : resource.subresources.get(info.subresource)?.verbs;
-  const special = parts.subresources.get(subresourceKey(resource, info.subresource));
+  const special =
+    info.subresource === "scale" && resource.scale !== undefined
+      ? handleCustomScale
+      : parts.subresources.get(subresourceKey(resource, info.subresource));
   const handler = special ?? handlers.get(info.verb);
   if (handler === undefined || verbs?.includes(info.verb) !== true) throw methodNotAllowed(resource);
   if (special === undefined && info.subresource !== "" && !objectSubresources.has(info.subresource)) {

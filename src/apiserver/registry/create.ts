@@ -15,7 +15,7 @@ import { keyOf } from "#apiserver/storage/stored-resource.ts";
 import { type AdmissionWrite, mutate, validate } from "./admission-chain.ts";
 import { subjectOf } from "./errors.ts";
 import { managerOf, recordOwnership } from "./field-ownership.ts";
-import { validateMetadata } from "./metadata-validation.ts";
+import { metadataRules, validateMetadata } from "./metadata-validation.ts";
 import { ensureNamespace, fillSystemFields, generateName, metadataOf } from "./object-meta.ts";
 import type { Registry } from "./registry.ts";
 import type { ServedResource } from "./served-resource.ts";
@@ -81,11 +81,9 @@ async function createOnce(registry: Registry, input: CreateInput): Promise<Store
 }
 
 function check(resource: ServedResource, object: KubeObject, context: RequestContext): void {
-  const { strategy, facts } = resource;
+  const { strategy } = resource;
   const errors = [...(strategy.validate?.(object) ?? [])];
-  errors.push(
-    ...validateMetadata(object.metadata ?? {}, { isNamespaced: facts.isNamespaced, nameRule: strategy.nameRule }),
-  );
+  errors.push(...validateMetadata(object.metadata ?? {}, metadataRules(resource)));
   const name = object.metadata?.name ?? "";
   if (errors.length > 0) throw invalidObject({ group: resource.group, kind: resource.kind, name }, errors);
   if (strategy.warnings !== undefined) context.warnings.push(...strategy.warnings(object, undefined));

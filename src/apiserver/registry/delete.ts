@@ -151,8 +151,16 @@ function gracePeriod(input: DeleteInput, object: KubeObject): number | undefined
   return input.resource.strategy.deletionGracePeriodSeconds?.(object, input.options.gracePeriodSeconds);
 }
 
-// The garbage collector's two finalizers follow the propagation policy; explicit options win over what the object says, that over the kind's default.
 function finalizersFor(input: DeleteInput, metadata: ObjectMeta): readonly string[] {
+  const finalizers = propagationFinalizers(input, metadata);
+  // Who deletes for the second time finds what the first time added, or that it is done.
+  if (metadata.deletionTimestamp !== undefined) return finalizers;
+  const added = (input.resource.strategy.deletionFinalizers ?? []).filter((each) => !finalizers.includes(each));
+  return added.length === 0 ? finalizers : [...finalizers, ...added];
+}
+
+// The garbage collector's two finalizers follow the propagation policy; explicit options win over what the object says, that over the kind's default.
+function propagationFinalizers(input: DeleteInput, metadata: ObjectMeta): readonly string[] {
   const { orphanDependents, propagationPolicy } = input.options;
   const there = metadata.finalizers ?? [];
   const rest = there.filter((finalizer) => finalizer !== ORPHAN && finalizer !== FOREGROUND);

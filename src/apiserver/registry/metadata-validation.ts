@@ -23,7 +23,12 @@ type NameRule = NonNullable<KindStrategy["nameRule"]>;
 /** What is wrong with an object's metadata. */
 export function validateMetadata(
   meta: ObjectMeta,
-  options: { readonly isNamespaced: boolean; readonly nameRule: NameRule | undefined },
+  options: {
+    readonly isNamespaced: boolean;
+    readonly nameRule: NameRule | undefined;
+    /** Custom resources and their definitions may have finalizers without a domain. */
+    readonly allowsBareFinalizers: boolean;
+  },
 ): readonly FieldError[] {
   const errors: FieldError[] = [];
   const rule = options.nameRule ?? "dns-subdomain";
@@ -44,8 +49,22 @@ export function validateMetadata(
   if (meta.labels !== undefined) errors.push(...validateLabels(meta.labels, "metadata.labels"));
   if (meta.annotations !== undefined) errors.push(...validateAnnotations(meta.annotations, "metadata.annotations"));
   if (meta.ownerReferences !== undefined) errors.push(...ownerErrors(meta.ownerReferences));
-  if (meta.finalizers !== undefined) errors.push(...finalizerErrors(meta.finalizers));
+  if (meta.finalizers !== undefined) errors.push(...finalizerErrors(meta.finalizers, options.allowsBareFinalizers));
   return errors;
+}
+
+/** How the metadata of a resource's objects is to be validated. */
+export function metadataRules(resource: {
+  readonly facts: { readonly isNamespaced: boolean; readonly group: string };
+  readonly strategy: KindStrategy;
+  readonly isCustom: boolean;
+}): Parameters<typeof validateMetadata>[1] {
+  const { facts, strategy, isCustom } = resource;
+  return {
+    isNamespaced: facts.isNamespaced,
+    nameRule: strategy.nameRule,
+    allowsBareFinalizers: isCustom || facts.group === "apiextensions.k8s.io",
+  };
 }
 
 /** What an update may not change in metadata. */
@@ -137,12 +156,12 @@ function ownerErrors(owners: readonly OwnerReference[]): readonly FieldError[] {
   return errors;
 }
 
-function finalizerErrors(finalizers: readonly string[]): readonly FieldError[] {
+function finalizerErrors(finalizers: readonly string[], allowsBare: boolean): readonly FieldError[] {
   const errors: FieldError[] = [];
   finalizers.forEach((finalizer, index) => {
     const field = `metadata.finalizers[${index}]`;
     for (const message of isQualifiedName(finalizer)) errors.push(invalid("metadata.finalizers", finalizer, message));
-    if (!finalizer.includes("/") && !STANDARD_FINALIZERS.has(finalizer)) {
+    if (!allowsBare && !finalizer.includes("/") && !STANDARD_FINALIZERS.has(finalizer)) {
       const why = "name is neither a standard finalizer name nor is it fully qualified";
       errors.push(invalid(field, finalizer, why));
     }

@@ -16,6 +16,13 @@ export interface VersionConversion {
   fromStored(objects: readonly KubeObject[]): readonly KubeObject[] | Promise<readonly KubeObject[]>;
 }
 
+/** Paths such as `.spec.replicas`. */
+export type ScalePaths = {
+  readonly specReplicasPath: string;
+  readonly statusReplicasPath: string;
+  readonly labelSelectorPath?: string;
+};
+
 /** A resource in one version. */
 export type ServedResource = {
   readonly facts: ResourceFacts;
@@ -36,6 +43,8 @@ export type ServedResource = {
   readonly subresources: ReadonlyMap<string, SubresourceFacts>;
   /** How OpenAPI shows a custom kind. */
   readonly openApi?: CustomKind;
+  /** Where a custom resource keeps what its scale subresource shows. */
+  readonly scale?: ScalePaths;
   /** Names that field selectors may use beyond metadata.name and metadata.namespace. */
   readonly selectableFieldNames: ReadonlySet<string>;
 };
@@ -50,6 +59,7 @@ export type ServedResourceInit = {
   readonly conversion?: VersionConversion;
   readonly selectableFieldNames?: readonly string[];
   readonly openApi?: CustomKind;
+  readonly scale?: ScalePaths;
 };
 
 /** Completes an entry. */

@@ -17,7 +17,7 @@ import { type AdmissionWrite, mutate, validate } from "./admission-chain.ts";
 import { createObject, hasGeneration, unstored } from "./create.ts";
 import { subjectOf } from "./errors.ts";
 import { hasStatus, managerOf, recordOwnership } from "./field-ownership.ts";
-import { validateMetadata, validateMetadataUpdate } from "./metadata-validation.ts";
+import { metadataRules, validateMetadata, validateMetadataUpdate } from "./metadata-validation.ts";
 import { ensureNamespace, metadataOf } from "./object-meta.ts";
 import type { Registry } from "./registry.ts";
 import type { ServedResource } from "./served-resource.ts";
@@ -163,7 +163,7 @@ function prepare(input: UpdateInput, draft: Draft, old: KubeObject): void {
     restore(metadata, oldMeta, "deletionGracePeriodSeconds");
   }
   delete metadata["selfLink"];
-  if (subresource === "" && hasGeneration(resource) && specChanged(draft, old as Draft)) {
+  if (subresource === "" && hasGeneration(resource) && specChanged(resource, draft, old as Draft)) {
     metadata["generation"] = (oldMeta.generation ?? 0) + 1;
   }
 }
@@ -178,8 +178,10 @@ function restoreForStatus(draft: Draft, old: KubeObject, isCustom: boolean): voi
   draft["metadata"] = { ...old.metadata, ...(managedFields === undefined ? {} : { managedFields }) };
 }
 
-function specChanged(draft: Draft, old: Draft): boolean {
-  const ignored = new Set(["metadata", "status", "kind", "apiVersion"]);
+function specChanged(resource: ServedResource, draft: Draft, old: Draft): boolean {
+  const ignored = new Set(["metadata", "kind", "apiVersion"]);
+  // Custom resources without an endpoint for it count changes of their status, too.
+  if (!resource.isCustom || hasStatus(resource)) ignored.add("status");
   for (const key of new Set([...Object.keys(draft), ...Object.keys(old)])) {
     if (!ignored.has(key) && !isDeepStrictEqual(draft[key], old[key])) return true;
   }
@@ -188,10 +190,10 @@ function specChanged(draft: Draft, old: Draft): boolean {
 
 function check(input: UpdateInput, object: KubeObject, old: KubeObject): void {
   const { resource, subresource, context } = input;
-  const { strategy, facts } = resource;
+  const { strategy } = resource;
   const meta = object.metadata ?? {};
   const errors: FieldError[] = [
-    ...validateMetadata(meta, { isNamespaced: facts.isNamespaced, nameRule: strategy.nameRule }),
+    ...validateMetadata(meta, metadataRules(resource)),
     ...validateMetadataUpdate(meta, old.metadata ?? {}),
   ];
   if (input.rules !== undefined) errors.push(...input.rules.validate(object, old));

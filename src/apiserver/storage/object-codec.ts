@@ -2,7 +2,7 @@
  * Between objects and the bytes of the store: encryption of what must not lie open on disk, and the short memory that spares parsing what this process has just written.
  */
 import type { KubeObject } from "#apimachinery/meta.ts";
-import { StoredObject } from "./stored-object.ts";
+import { StoredObject, toStoredBytes } from "./stored-object.ts";
 import type { StoredResource } from "./stored-resource.ts";
 
 /** Encrypts values at rest. The key is bound in, so that a value cannot be moved to another object. */
@@ -58,6 +58,11 @@ export class ObjectCodec {
     }
     const stored = Buffer.isBuffer(value) ? value : Buffer.from(value.buffer, value.byteOffset, value.byteLength);
     const bytes = this.#transformers.get(resource.groupResource)?.open(key, stored) ?? stored;
-    return new StoredObject(resource, { key, revision, bytes });
+    if (bytes.subarray(0, resource.head.length).equals(resource.head)) {
+      return new StoredObject(resource, { key, revision, bytes });
+    }
+    // Stored in an older version of a custom resource, or by somebody else: brought into our form.
+    const object = JSON.parse(bytes.toString()) as KubeObject;
+    return new StoredObject(resource, { key, revision, bytes: toStoredBytes(resource, object) });
   }
 }
