@@ -8,7 +8,7 @@
  *     tmp/                 work in progress; whatever is older than the boot or an hour is left over
  */
 import { createHash, randomBytes } from "node:crypto";
-import { existsSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Transform } from "node:stream";
@@ -44,6 +44,7 @@ export type ImageNames = { readonly tag?: string; readonly digest?: string };
 
 const shortLength = 16;
 const leftOverMs = 3_600_000;
+const settledNs = 50_000_000n;
 
 /** `folder` is the whole store's. `specialFiles` is needed for layers with whiteouts and devices. */
 export class ImageStore {
@@ -53,6 +54,7 @@ export class ImageStore {
   readonly #clock: Clock;
   readonly #specialFiles: SpecialFiles | undefined;
   readonly #unpacking = new Map<string, Promise<void>>();
+  #listed: { readonly changed: bigint; readonly images: readonly StoredImage[] } | undefined;
 
   constructor(options: {
     readonly folder: string;
@@ -81,12 +83,18 @@ export class ImageStore {
     }
   }
 
-  async list(): Promise<StoredImage[]> {
-    const names = await readdir(join(this.folder, "images"));
-    const images = await Promise.all(
-      names.filter((name) => name.endsWith(".json")).map((name) => this.#readRecord(name)),
-    );
-    return images.filter((image) => image !== undefined);
+  async list(): Promise<readonly StoredImage[]> {
+    const folder = join(this.folder, "images");
+    // Each start of a pod asks: the records are read again only when the folder has changed. One call into the kernel, no trip through the thread pool.
+    const changed = statSync(folder, { bigint: true }).mtimeNs;
+    if (this.#listed?.changed === changed) return this.#listed.images;
+    const names = await readdir(folder);
+    const all = await Promise.all(names.filter((name) => name.endsWith(".json")).map((name) => this.#readRecord(name)));
+    const images = all.filter((image) => image !== undefined);
+    // The kernel's stamps are some milliseconds coarse: a folder that changed just now may change again unseen.
+    const isSettled = BigInt(Date.now()) * 1_000_000n - changed > settledNs;
+    this.#listed = isSettled ? { changed, images } : undefined;
+    return images;
   }
 
   /** By name, by digest or by id (whole or its first 12 and more digits). */

@@ -1,7 +1,7 @@
 /**
  * Starts one container: image, environment, mounts, the process, the postStart hook. Each step's failure has its own reason. As kuberuntime's startContainer, v1.36.
  */
-import { mkdir, open } from "node:fs/promises";
+import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import type { Container, EphemeralContainer, Pod } from "#api/generated/types/core-v1.ts";
 import { ContainerError } from "#kubelet/container-runtime.ts";
@@ -78,11 +78,9 @@ async function resolveSpec(container: Container, imageId: string, context: Start
   const readVolumeFile = (volume: string, path: string) => parts.volumes.readFile(pod, volume, path);
   const environment = await environmentOf(pod, container, { objects: parts.objects, facts, readVolumeFile });
   const logPath = containerLogPath(parts.folders, refOf(pod), container.name, attempt);
-  const [mounts, message] = await Promise.all([
-    parts.volumes.containerMounts(pod, container, (name) => environment.get(name)),
-    terminationMessageMount(container, context),
-    mkdir(dirname(logPath), { recursive: true }),
-  ]);
+  const mounts = await parts.volumes.containerMounts(pod, container, (name) => environment.get(name));
+  const message = terminationMessageMount(container, context);
+  mkdirSync(dirname(logPath), { recursive: true });
   checkTarget(container, context);
   return containerSpec(pod, container, {
     attempt,
@@ -100,16 +98,16 @@ function podAddresses({ pod, parts, podIPs }: StartContext): readonly string[] {
 }
 
 /** An empty file that anybody may write to. */
-async function terminationMessageMount(
+function terminationMessageMount(
   container: Container,
   { parts, pod, attempt }: StartContext,
-): Promise<ContainerMount | undefined> {
+): ContainerMount | undefined {
   const containerPath = container.terminationMessagePath ?? "/dev/termination-log";
   if (containerPath === "") return undefined;
   const hostPath = terminationMessagePath(parts.folders, refOf(pod).uid, container.name, attempt);
-  await mkdir(dirname(hostPath), { recursive: true });
-  const file = await open(hostPath, "w");
-  await file.chmod(0o666).finally(() => file.close());
+  mkdirSync(dirname(hostPath), { recursive: true });
+  writeFileSync(hostPath, "");
+  chmodSync(hostPath, 0o666);
   return {
     hostPath,
     containerPath: containerPath.startsWith("/") ? containerPath : `/${containerPath}`,

@@ -1,7 +1,7 @@
 /**
  * /etc/hosts, /etc/hostname and /etc/resolv.conf of a pod's containers. Contents as kubelet_pods.go managedHostsFileContent and pkg/kubelet/network/dns.
  */
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Container, HostAlias, Pod } from "#api/generated/types/core-v1.ts";
 import type { ContainerMount } from "#kubelet/container-runtime.ts";
@@ -27,25 +27,26 @@ const maxServers = 3;
 const maxSearches = 32;
 const maxSearchLength = 2048;
 
-/** Writes the three files. Called again when the pod's addresses changed. */
-export async function writeEtcFiles(
-  folders: KubeletFolders,
-  pod: Pod,
-  podIPs: readonly string[],
-  node: EngineNode,
-): Promise<void> {
+/** Writes the three files; synchronous, as pod-record.ts and for its reason. Called again when the pod's addresses changed. */
+export function writeEtcFiles(folders: KubeletFolders, pod: Pod, podIPs: readonly string[], node: EngineNode): void {
   const folder = podFolder(folders, refOf(pod).uid);
   const { hostname } = podHostname(pod, node.clusterDomain);
-  const [nodeHosts, nodeResolver] = await Promise.all([
-    pod.spec?.hostNetwork ? readFile("/etc/hosts", "utf8").catch(() => localNames) : "",
-    readFile(node.resolvConf, "utf8").catch(() => ""),
-    mkdir(folder, { recursive: true, mode: 0o750 }),
-  ]);
-  await Promise.all([
-    writeFile(join(folder, "etc-hosts"), hostsFile(pod, podIPs, node.clusterDomain, nodeHosts), { mode: 0o644 }),
-    writeFile(join(folder, "hostname"), `${hostname}\n`, { mode: 0o644 }),
-    writeFile(join(folder, "resolv.conf"), resolvConf(pod, node, nodeResolver), { mode: 0o644 }),
-  ]);
+  const nodeHosts = pod.spec?.hostNetwork ? readText("/etc/hosts", localNames) : "";
+  const files = {
+    "etc-hosts": hostsFile(pod, podIPs, node.clusterDomain, nodeHosts),
+    hostname: `${hostname}\n`,
+    "resolv.conf": resolvConf(pod, node, readText(node.resolvConf, "")),
+  };
+  mkdirSync(folder, { recursive: true, mode: 0o750 });
+  for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text, { mode: 0o644 });
+}
+
+function readText(path: string, otherwise: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return otherwise;
+  }
 }
 
 /** Mounts of the files, where the container does not mount something of its own there. */

@@ -39,6 +39,8 @@ export type ImagePullerOptions = {
 export class ImagePuller {
   readonly #options: ImagePullerOptions;
   readonly #lastErrors = new Map<string, string>();
+  /** Looks that were begun while the pod's sandbox was made; each is used once. */
+  readonly #ahead = new Map<string, Promise<ImageInfo | undefined>>();
 
   constructor(options: ImagePullerOptions) {
     this.#options = options;
@@ -70,16 +72,33 @@ export class ImagePuller {
     return this.#pull(pod, container, reference, credentials, signal);
   }
 
+  /** Begins to look for the images of a pod that is about to start. */
+  lookAhead(pod: Pod, containers: readonly Container[]): void {
+    for (const container of containers) {
+      const reference = withDefaultTag(container.image ?? "");
+      if (container.imagePullPolicy === "Always") continue;
+      const found = this.#options.images.findImage(reference);
+      found.catch(() => undefined); // ensureImage asks again and tells
+      this.#ahead.set(keyOf(pod, reference), found);
+    }
+  }
+
   /** The pod is gone. */
-  forget(pod: Pod, container: Container): void {
-    const key = keyOf(pod, withDefaultTag(container.image ?? ""));
-    this.#options.backoff.forget(key);
-    this.#lastErrors.delete(key);
+  forget(pod: Pod, containers: readonly Container[]): void {
+    for (const container of containers) {
+      const key = keyOf(pod, withDefaultTag(container.image ?? ""));
+      this.#options.backoff.forget(key);
+      this.#lastErrors.delete(key);
+      this.#ahead.delete(key);
+    }
   }
 
   async #find(pod: Pod, container: Container, reference: string): Promise<ImageInfo | undefined> {
+    const key = keyOf(pod, reference);
+    const ahead = this.#ahead.get(key);
+    this.#ahead.delete(key);
     try {
-      return await this.#options.images.findImage(reference);
+      return (await ahead?.catch(() => undefined)) ?? (await this.#options.images.findImage(reference));
     } catch (error) {
       throw this.#asNotReady(pod, container, reference, error);
     }

@@ -1,7 +1,8 @@
 /**
  * Where things of pods lie on disk: names as upstream's /var/lib/kubelet and /var/log/pods, so that tools that read them find their way.
  */
-import { join } from "node:path";
+import { readdirSync } from "node:fs";
+import { dirname, join } from "node:path";
 import type { PodRef } from "#kubelet/provider.ts";
 
 /** `root` holds pods' own folders, `logs` their log files. */
@@ -35,4 +36,14 @@ export function terminationMessagePath(
   attempt: number,
 ): string {
   return join(podFolder(folders, uid), "containers", container, `${attempt}.termination`);
+}
+
+/** How many attempts of a container have left a termination message file: the number of the next one. */
+export function attemptsOnDisk(folders: KubeletFolders, uid: string, container: string): number {
+  try {
+    const names = readdirSync(dirname(terminationMessagePath(folders, uid, container, 0)));
+    return Math.max(-1, ...names.map((name) => Number.parseInt(name, 10))) + 1;
+  } catch {
+    return 0;
+  }
 }

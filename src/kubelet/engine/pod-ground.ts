@@ -125,12 +125,11 @@ export class PodGround {
     const { runtime, node, folders } = this.#parts;
     if (this.#sandbox) return;
     const spec = sandboxSpec(pod, node.clusterDomain, node.pidsLimit);
-    const [sandbox] = await Promise.all([
-      runtime.ensureSandbox(spec, this.#abort.signal),
-      writePodRecord(folders, { pod }),
-    ]);
+    const making = runtime.ensureSandbox(spec, this.#abort.signal);
+    writePodRecord(folders, { pod });
+    const sandbox = await making;
     this.#podIPs = sandbox.ips;
-    await writeEtcFiles(folders, pod, sandbox.ips, node);
+    writeEtcFiles(folders, pod, sandbox.ips, node);
     this.#sandbox = sandbox;
     this.#onChange();
   }

@@ -20,13 +20,13 @@ import { runHook } from "./lifecycle-hooks.ts";
 import type { Kill } from "./pod-actions.ts";
 import { computePodActions } from "./pod-actions.ts";
 import { PodContainers } from "./pod-containers.ts";
-import { terminationMessagePath } from "./pod-folders.ts";
+import { attemptsOnDisk, terminationMessagePath } from "./pod-folders.ts";
 import { HeldContainers } from "./held-containers.ts";
 import { PodGround } from "./pod-ground.ts";
 import { writePodRecord } from "./pod-record.ts";
 import { podStatus } from "./pod-status.ts";
 import type { PodView, ProbeView } from "./pod-view.ts";
-import { findContainer } from "./pod-view.ts";
+import { allContainers, findContainer } from "./pod-view.ts";
 import { resizeContainers } from "./pod-resize.ts";
 import { restartsSomething } from "./restart-policy.ts";
 import { readTerminationMessage } from "./termination-message.ts";
@@ -100,6 +100,7 @@ export class PodWorker {
   async start(): Promise<void> {
     if (this.#finalStatus) return this.#tell(this.#finalStatus);
     this.#parts.objects.register(this.#pod, () => this.#onObjects());
+    if (this.#containers.all().length === 0) this.#parts.images.lookAhead(this.#pod, firstContainers(this.#pod));
     await Promise.all(
       this.#containers
         .all()
@@ -118,7 +119,7 @@ export class PodWorker {
     if (isFirst) this.#before = statusesOf(pod);
     if (this.#finalStatus) return this.#tell({ ...this.#finalStatus, ...observed(pod) });
     this.#parts.objects.register(pod, () => this.#onObjects());
-    if (!sameJson(before, pod)) void this.#run(() => writePodRecord(this.#parts.folders, { pod }));
+    if (!sameJson(before, pod)) void this.#run(async () => writePodRecord(this.#parts.folders, { pod }));
     if (this.#deadline === undefined) {
       void this.#run(() => resizeContainers(this.#parts, before, pod, this.#containers.running()));
     }
@@ -282,7 +283,7 @@ export class PodWorker {
     const last = this.#containers.latest(name);
     if (last?.phase !== "exited") return false;
     const { crashBackoff, events } = this.#parts;
-    const key = `${this.ref.uid}_${name}_${container.image ?? ""}`;
+    const key = crashKey(this.ref, name, container.image ?? "");
     const endedMs = last.finishedMs ?? last.createdMs;
     const waitMs = crashBackoff.remainingMs(key, endedMs);
     if (waitMs <= 0) {
@@ -368,7 +369,7 @@ export class PodWorker {
     if (this.#removal || !this.#finalStatus) return;
     const record = { pod: this.#pod, status: this.#finalStatus };
     void this.#run(async () => {
-      await writePodRecord(this.#parts.folders, record);
+      writePodRecord(this.#parts.folders, record);
       if (!this.#removal) await this.#ground.clear();
     });
   }
@@ -379,6 +380,9 @@ export class PodWorker {
       await this.#nextChange();
     }
     await Promise.allSettled(this.#tasks);
+    this.#parts.images.forget(this.#pod, allContainers(this.#pod));
+    for (const { name, image = "" } of allContainers(this.#pod))
+      this.#parts.crashBackoff.forget(crashKey(this.ref, name, image));
     await this.#ground.remove();
   }
 
@@ -478,7 +482,9 @@ export class PodWorker {
     const latest = this.#containers.latest(name);
     if (latest) return latest.attempt + 1;
     const before = findContainerStatus(this.#before, name);
-    return before?.containerID ? before.restartCount + 1 : 0;
+    const known = before?.containerID ? before.restartCount + 1 : 0;
+    // After a reboot the runtime has forgotten, and the API may not have been heard yet: the pod's own folder remembers.
+    return Math.max(known, attemptsOnDisk(this.#parts.folders, this.ref.uid, name));
   }
 
   #checkDeadline(): void {
@@ -519,6 +525,17 @@ export class PodWorker {
     this.#tasks.add(task);
     return task;
   }
+}
+
+/** Backoff of a container that crashes; another image is another chance. */
+function crashKey(ref: PodRef, name: string, image: string): string {
+  return `${ref.uid}_${name}_${image}`;
+}
+
+/** Containers that start first once the ground is there. */
+function firstContainers(pod: Pod): readonly Container[] {
+  const [init] = pod.spec?.initContainers ?? [];
+  return init ? [init] : (pod.spec?.containers ?? []);
 }
 
 function hasEnded(state: ContainerState): boolean {
