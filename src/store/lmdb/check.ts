@@ -7,6 +7,7 @@ import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { compareKeys } from "#store/keys.ts";
 import { LmdbDatabase } from "#store/lmdb/database.ts";
+import { findFileDamage } from "#store/lmdb/file-check.ts";
 import { dataFile, damaged } from "#store/lmdb/folder.ts";
 import { StoreUnusable } from "#store/store.ts";
 
@@ -35,6 +36,9 @@ export async function checkInOwnProcess(folder: string, program: readonly string
 /** Checks the store in `folder` in this process. `progress` hears now and then which record is next. Gives what is damaged. */
 export function findDamage(folder: string, progress: (record: string) => void): string | undefined {
   try {
+    progress("the structure of the file");
+    const structural = findFileDamage(dataFile(folder));
+    if (structural !== undefined) return structural;
     const database = LmdbDatabase.open(dataFile(folder), { maxBytes: 1 << 30, isReadOnly: true });
     walk(database, progress);
     return undefined;

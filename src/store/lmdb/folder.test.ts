@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { readdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -47,6 +48,17 @@ test("the folder and its files are for their owner only", async () => {
 
     assert.equal(statSync(folder).mode & 0o077, 0);
     assert.equal(statSync(join(folder, "reserve")).size, 4096);
+    await store.close();
+  });
+});
+
+test("programs that the process starts do not get the data file", async () => {
+  await withFolder(async (folder) => {
+    const store = await openLmdbStore({ folder, reserveBytes: 0 });
+
+    const { stdout } = spawnSync("ls", ["-l", "/proc/self/fd"], { encoding: "utf8" });
+
+    assert.ok(stdout.includes("/proc/") && !stdout.includes(folder), stdout);
     await store.close();
   });
 });

@@ -15,7 +15,10 @@ import {
   ftruncateSync,
   mkdirSync,
   openSync,
+  readdirSync,
   readFileSync,
+  readlinkSync,
+  realpathSync,
   renameSync,
   rmSync,
   statSync,
@@ -55,6 +58,17 @@ export function lockFolder(folder: string, libc: Libc): () => void {
   throw new StoreUnusable("locked", `the store in ${folder} is in use by process ${owner}`);
 }
 
+/** Keeps LMDB's descriptors of the data file, which it opens without O_CLOEXEC, from the programs that this process starts. */
+export function hideFromChildren(folder: string, libc: Libc): void {
+  const path = realpathSync(dataFile(folder));
+  for (const name of readdirSync("/proc/self/fd")) {
+    // One of them is readdir's own, and gone by now.
+    if (existsSync(`/proc/self/fd/${name}`) && readlinkSync(`/proc/self/fd/${name}`) === path) {
+      libc.closeOnExec(Number(name));
+    }
+  }
+}
+
 /** What is in a folder: no store yet, or one of the current format. Migrates older ones. Throws {@link StoreUnusable}. */
 export function readFormat(
   folder: string,
@@ -86,19 +100,28 @@ export function endCreating(folder: string): void {
   syncFolder(folder);
 }
 
-/** True when data.mdb is as it was when the store was last closed in order. From now on it counts as open. */
-export function takeClosedMark(folder: string): boolean {
-  const mark = join(folder, "closed");
-  if (!existsSync(mark)) return false;
-  const isUntouched = readFileSync(mark, "utf8") === look(folder);
-  rmSync(mark);
+/** What is known about how a store was closed. */
+export type ClosedMark = {
+  /** True when data.mdb is as it was when the store was last closed in order. */
+  readonly isUntouched: boolean;
+  /** The revision then; 0 when it is not known. */
+  readonly revision: number;
+};
+
+/** Reads how the store was closed. From now on it counts as open. */
+export function takeClosedMark(folder: string): ClosedMark {
+  const path = join(folder, "closed");
+  if (!existsSync(path)) return { isUntouched: false, revision: 0 };
+  const [seen, revision] = readFileSync(path, "utf8").split("\n");
+  const isUntouched = seen === look(folder);
+  rmSync(path);
   syncFolder(folder);
-  return isUntouched;
+  return { isUntouched, revision: Number(revision) || 0 };
 }
 
 /** Notes that the store was closed in order. */
-export function leaveClosedMark(folder: string): void {
-  writeDurably(folder, "closed", look(folder));
+export function leaveClosedMark(folder: string, revision: number): void {
+  writeDurably(folder, "closed", `${look(folder)}\n${revision}\n`);
 }
 
 /** Throws what says that a folder cannot be written. */

@@ -1,6 +1,6 @@
 /**
- * Two calls of the C library that Node does not have: a lock that the kernel frees when its process dies, and disk space that is taken
- * without being written.
+ * Three calls of the C library that Node does not have: a lock that the kernel frees when its process dies, disk space that is taken
+ * without being written, and keeping files of other libraries from child processes.
  */
 import { createRequire } from "node:module";
 
@@ -13,10 +13,14 @@ export interface Libc {
   lockFile(fileDescriptor: number): LockOutcome;
   /** posix_fallocate(3). False when there is no room, or the file system cannot. */
   allocate(fileDescriptor: number, bytes: number): boolean;
+  /** fcntl(2) with FD_CLOEXEC: programs that this process starts do not get the file. */
+  closeOnExec(fileDescriptor: number): void;
 }
 
 const LOCK_EX_NB = 2 | 4;
 const EWOULDBLOCK = 11;
+const F_SETFD = 2;
+const FD_CLOEXEC = 1;
 
 /** Loads the C library. */
 export function loadLibc(): Libc {
@@ -28,12 +32,14 @@ export function loadLibc(): Libc {
     offset: number,
     length: number,
   ) => number;
+  const fcntl = library.func("int fcntl(int fd, int command, ...)") as (...args: readonly unknown[]) => number;
   return {
     lockFile(fileDescriptor) {
       if (flock(fileDescriptor, LOCK_EX_NB) === 0) return "locked";
       const errno = koffi.errno();
       return errno === EWOULDBLOCK ? "held by another" : { errno };
     },
+    closeOnExec: (fileDescriptor) => void fcntl(fileDescriptor, F_SETFD, "int", FD_CLOEXEC),
     allocate: (fileDescriptor, bytes) => fallocate(fileDescriptor, 0, bytes) === 0,
   };
 }

@@ -12,6 +12,7 @@ import {
   damaged,
   dataFile,
   endCreating,
+  hideFromChildren,
   leaveClosedMark,
   lockFolder,
   readFormat,
@@ -62,15 +63,15 @@ export async function openLmdbStore(options: LmdbStoreOptions): Promise<Store> {
   const libc = loadLibc();
   const unlock = lockFolder(folder, libc);
   try {
-    const database = await openDatabase(folder, maxBytes, logger);
-    const state = readState(folder, database);
+    const { database, state } = await openDatabase(folder, maxBytes, logger);
+    hideFromChildren(folder, libc);
     const reserve = reserveFile(folder, reserveBytes, libc);
     const clock = options.clock ?? systemClock;
     const isReserveHeld = reserve.take();
     if (!isReserveHeld) logger.warn("Found no disk space for the store's reserve", { folder, reserveBytes });
     const room = new Room({ reserve, isReserveHeld, database, maxBytes, reserveBytes, logger, clock });
-    const onClosed = (isSound: boolean): void => {
-      if (isSound) leaveClosedMark(folder);
+    const onClosed = (revision: number | undefined): void => {
+      if (revision !== undefined) leaveClosedMark(folder, revision);
       unlock();
     };
     return new LmdbStore({ database, room, state, onClosed });
@@ -80,7 +81,9 @@ export async function openLmdbStore(options: LmdbStoreOptions): Promise<Store> {
   }
 }
 
-async function openDatabase(folder: string, maxBytes: number, logger: Logger): Promise<LmdbDatabase> {
+type Opened = { readonly database: LmdbDatabase; readonly state: State };
+
+async function openDatabase(folder: string, maxBytes: number, logger: Logger): Promise<Opened> {
   const open = (): LmdbDatabase => LmdbDatabase.open(dataFile(folder), { maxBytes: maxBytes + HEADROOM_BYTES });
   if (readFormat(folder) === "new") {
     beginCreating(folder);
@@ -88,19 +91,24 @@ async function openDatabase(folder: string, maxBytes: number, logger: Logger): P
     const state = { revision: 1, compactedRevision: 0 };
     await database.commit({ entries: new Map(), log: [], dropLog: undefined, state });
     endCreating(folder);
-    return database;
+    return { database, state };
   }
-  if (!takeClosedMark(folder)) {
+  const mark = takeClosedMark(folder);
+  if (!mark.isUntouched) {
     await checkInOwnProcess(folder);
     logger.info("Checked a store that was not closed in order, found no damage", { folder });
   }
-  return open();
+  const database = open();
+  return { database, state: readState(folder, database, mark.revision) };
 }
 
-/** The counters, which must fit the log. */
-function readState(folder: string, database: LmdbDatabase): State {
+/** The counters, which must fit the log and what was noted when the store was closed. */
+function readState(folder: string, database: LmdbDatabase, closedRevision: number): State {
   const state = database.readState();
   if (!state) throw damaged(folder, "the counters are missing");
+  if (state.revision < closedRevision) {
+    throw damaged(folder, `it was closed at revision ${closedRevision}, but is at ${state.revision}`);
+  }
   const last = database.lastLogRevision() ?? state.compactedRevision;
   if (last !== state.revision && state.revision > Math.max(1, state.compactedRevision)) {
     throw damaged(folder, `the newest log record is ${last}, the counters say ${state.revision}`);
@@ -196,7 +204,7 @@ class LmdbStore implements Store {
     for (const catchUp of this.#catchUps) catchUp.end(closed);
     this.#hub.endAll(closed);
     await this.#parts.database.close();
-    this.#parts.onClosed(this.#commits.isSound);
+    this.#parts.onClosed(this.#commits.isSound ? this.currentRevision() : undefined);
   }
 
   #announce(events: readonly StoreEvent[], revision: number): void {
@@ -221,6 +229,6 @@ type StoreParts = {
   readonly database: LmdbDatabase;
   readonly room: Room;
   readonly state: State;
-  /** Called at the end of close; `isSound` when the file is known to be in order. */
-  readonly onClosed: (isSound: boolean) => void;
+  /** Called at the end of close, with the newest revision if the file is known to be in order. */
+  readonly onClosed: (revision: number | undefined) => void;
 };

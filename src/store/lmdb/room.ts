@@ -25,6 +25,9 @@ const LOOK_EVERY_MS = 1000;
 /** Commits between two looks at the bound. */
 const COMMITS_BETWEEN_LOOKS = 16;
 
+/** Changes of what exists are let through until the store is this much over its bound: lmdb-js would make the file as large as it takes. */
+const HEADROOM_BYTES = 16 << 20;
+
 /** What {@link Room} works with. */
 export type RoomOptions = {
   readonly reserve: Reserve;
@@ -71,12 +74,14 @@ export class Room {
 
   /** Called after each commit: notices when the bound is reached, or what there is instead of a reserve is used up. */
   afterCommit(): void {
-    if (this.#level !== "plenty" || ++this.#commits % COMMITS_BETWEEN_LOOKS !== 0) return;
+    if (this.#level === "deletesOnly" || ++this.#commits % COMMITS_BETWEEN_LOOKS !== 0) return;
     const { maxBytes, reserveBytes, database } = this.#options;
     const { usedBytes, freeBytes } = database.space();
-    if (usedBytes >= maxBytes) {
-      this.#tighten("tight", new StoreFull(`the store has reached its largest size of ${maxBytes} bytes`));
-    } else if (!this.#isReserveHeld && freeBytes < reserveBytes) {
+    const isFarOver = usedBytes >= maxBytes + HEADROOM_BYTES;
+    if (isFarOver || (this.#level === "plenty" && usedBytes >= maxBytes)) {
+      const full = new StoreFull(`the store has reached its largest size of ${maxBytes} bytes`);
+      this.#tighten(isFarOver ? "deletesOnly" : "tight", full);
+    } else if (this.#level === "plenty" && !this.#isReserveHeld && freeBytes < reserveBytes) {
       this.#tighten("tight", new StoreFull("the disk is full"));
     }
   }
