@@ -4,7 +4,7 @@
  */
 import { createHash, randomBytes } from "node:crypto";
 import { createReadStream, createWriteStream } from "node:fs";
-import { link, mkdir, readdir, readFile, rename, rm, stat } from "node:fs/promises";
+import { link, mkdir, readdir, readFile, rename, rm, stat, utimes } from "node:fs/promises";
 import { join } from "node:path";
 import { Readable, Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
@@ -35,6 +35,15 @@ export class BlobStore {
       if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
       throw error;
     }
+  }
+
+  /** Whether the blob is here; if so, it counts as just come and is not collected as garbage for a while. */
+  async touch(digest: string): Promise<boolean> {
+    const now = new Date();
+    return utimes(this.path(digest), now, now).then(
+      () => true,
+      () => false,
+    );
   }
 
   read(digest: string): Promise<Buffer> {

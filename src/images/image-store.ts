@@ -8,7 +8,7 @@
  *     tmp/                 work in progress; whatever is older than the boot or an hour is left over
  */
 import { createHash, randomBytes } from "node:crypto";
-import { existsSync, statSync } from "node:fs";
+import { closeSync, existsSync, openSync, statSync } from "node:fs";
 import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Transform } from "node:stream";
@@ -45,6 +45,7 @@ export type ImageNames = { readonly tag?: string; readonly digest?: string };
 const shortLength = 16;
 const leftOverMs = 3_600_000;
 const settledNs = 50_000_000n;
+const lockRetryMs = 5;
 
 /** `folder` is the whole store's. `specialFiles` is needed for layers with whiteouts and devices. */
 export class ImageStore {
@@ -53,6 +54,7 @@ export class ImageStore {
   readonly blobs: BlobStore;
   readonly #clock: Clock;
   readonly #specialFiles: SpecialFiles | undefined;
+  #last: Promise<void> = Promise.resolve();
   readonly #unpacking = new Map<string, Promise<void>>();
   #listed: { readonly changed: bigint; readonly images: readonly StoredImage[] } | undefined;
 
@@ -78,9 +80,22 @@ export class ImageStore {
     for (const name of folders) await mkdir(join(this.folder, name), { recursive: true, mode: 0o700 });
     for (const name of await readdir(this.temporaryFolder)) {
       const path = join(this.temporaryFolder, name);
-      const age = this.#clock.now() - ((await stat(path).catch(() => undefined))?.mtimeMs ?? 0);
-      if (age > leftOverMs) await rm(path, { recursive: true, force: true });
+      if (await this.#isOld(path)) await rm(path, { recursive: true, force: true });
     }
+  }
+
+  /** Removes blobs and layers that belong to no image and have not been touched for an hour: what given-up pulls left for the next try. */
+  async collectGarbage(): Promise<void> {
+    await this.#exclusively(async () => {
+      const images = await this.list();
+      const blobs = new Set(images.flatMap((image) => image.blobs));
+      const layers = new Set(images.flatMap((image) => image.layers));
+      for (const digest of await this.blobs.list())
+        if (!blobs.has(digest) && (await this.#isOld(this.blobs.path(digest)))) await this.blobs.remove(digest);
+      for (const layer of await readdir(this.layersFolder))
+        if (!layers.has(layer) && (await this.#isOld(join(this.layersFolder, layer), "ctimeMs")))
+          await this.#discardLayer(layer);
+    });
   }
 
   async list(): Promise<readonly StoredImage[]> {
@@ -184,6 +199,12 @@ export class ImageStore {
       await this.#removeUnneeded(image);
       return true;
     });
+  }
+
+  // A layer's own mtime comes from its archive; when it was put here is its ctime.
+  async #isOld(path: string, field: "mtimeMs" | "ctimeMs" = "mtimeMs"): Promise<boolean> {
+    const stats = await stat(path).catch(() => undefined);
+    return this.#clock.now() - (stats?.[field] ?? 0) > leftOverMs;
   }
 
   async #removeUnneeded(image: StoredImage): Promise<void> {
@@ -292,9 +313,20 @@ export class ImageStore {
     await rename(part, join(this.folder, "images", recordName(image.id)));
   }
 
-  // Records are read, changed and written back: one process at a time.
+  // Records are read, changed and written back: one at a time, in this process and among all.
   async #exclusively<T>(work: () => Promise<T>): Promise<T> {
-    return work();
+    const before = this.#last;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#last = promise;
+    await before;
+    const lock = openSync(join(this.folder, "lock"), "a", 0o600);
+    try {
+      while (this.#specialFiles && !this.#specialFiles.tryLock(lock)) await this.#clock.sleep(lockRetryMs);
+      return await work();
+    } finally {
+      closeSync(lock);
+      resolve();
+    }
   }
 }
 

@@ -5,6 +5,8 @@ import type { Clock } from "#component-base/clock.ts";
 import type { Service } from "#component-base/life-cycle.ts";
 import type { Logger } from "#component-base/logger.ts";
 import { ImageStore } from "#images/image-store.ts";
+import { ImagePuller } from "#images/pull.ts";
+import type { RegistrySettings } from "#images/registry-client.ts";
 import type { ContainerRuntime, ImageService } from "#kubelet/container-runtime.ts";
 import { loadLibc } from "#linux/libc.ts";
 import { ContainersRuntime } from "./containers-runtime.ts";
@@ -18,6 +20,8 @@ export type ContainersProviderOptions = {
   readonly runFolder: string;
   /** Shared by all nodes and clusters of the machine: "/var/lib/nodeless/images". */
   readonly imagesFolder: string;
+  /** How registries are reached. Default: HTTPS with the system's authorities and /etc/containers/certs.d. */
+  readonly registries?: RegistrySettings;
   readonly podCidr: string;
   readonly nodeAddress?: string | undefined;
   /** Control group of all of this node's pods: "/nodeless-NAME-NODE". */
@@ -43,5 +47,7 @@ export async function createContainersProvider(options: ContainersProviderOption
   const { imagesFolder, clock } = options;
   const imageStore = new ImageStore({ folder: imagesFolder, clock, specialFiles: await loadLibc() });
   const runtime = new ContainersRuntime({ ...options, images: imageStore });
-  return { runtime, images: new ImagesService(imageStore), imageStore };
+  const settings = options.registries ?? { certificateFolders: ["/etc/containers/certs.d", "/etc/docker/certs.d"] };
+  const puller = new ImagePuller({ store: imageStore, settings });
+  return { runtime, images: new ImagesService({ store: imageStore, puller }), imageStore };
 }

@@ -1,15 +1,21 @@
 /**
- * The image part of the container runtime contract, on top of `images/`.
+ * The image part of the container runtime contract, on top of `images/`: failures become the kubelet's reasons and containerd's well-known sentences.
  */
 import { type ImageStore, type StoredImage } from "#images/image-store.ts";
+import { InvalidImage } from "#images/oci.ts";
+import { type ImagePuller } from "#images/pull.ts";
+import { formatReference, InvalidReference, parseReference } from "#images/reference.ts";
+import { RegistryError } from "#images/registry-client.ts";
 import { ImageError, type ImageInfo, type ImageService, type RegistryCredential } from "#kubelet/container-runtime.ts";
 
 /** Images of one store that all nodes of the machine share. */
 export class ImagesService implements ImageService {
   readonly #store: ImageStore;
+  readonly #puller: ImagePuller;
 
-  constructor(store: ImageStore) {
-    this.#store = store;
+  constructor(options: { readonly store: ImageStore; readonly puller: ImagePuller }) {
+    this.#store = options.store;
+    this.#puller = options.puller;
   }
 
   async findImage(reference: string): Promise<ImageInfo | undefined> {
@@ -17,10 +23,17 @@ export class ImagesService implements ImageService {
     return image && infoOf(image);
   }
 
-  pullImage(reference: string, _credentials: readonly RegistryCredential[], _signal: AbortSignal): Promise<ImageInfo> {
-    return Promise.reject(
-      new ImageError("ErrImagePull", `cannot pull ${reference}: only images that were loaded are here`),
-    );
+  async pullImage(
+    reference: string,
+    credentials: readonly RegistryCredential[],
+    signal: AbortSignal,
+  ): Promise<ImageInfo> {
+    try {
+      return infoOf(await this.#puller.pull(reference, credentials, signal));
+    } catch (error) {
+      if (signal.aborted) throw error;
+      throw asImageError(reference, error);
+    }
   }
 
   async listImages(): Promise<readonly ImageInfo[]> {
@@ -35,4 +48,18 @@ export class ImagesService implements ImageService {
 function infoOf(image: StoredImage): ImageInfo {
   const { id, tags, digests, sizeBytes, config } = image;
   return { id, tags, digests, sizeBytes, user: config.config?.User ?? "" };
+}
+
+function asImageError(reference: string, error: unknown): unknown {
+  if (error instanceof InvalidReference) {
+    const message = `Failed to apply default image tag "${reference}": couldn't parse image name "${reference}": ${error.message}`;
+    return new ImageError("InvalidImageName", message, { cause: error });
+  }
+  if (!(error instanceof RegistryError) && !(error instanceof InvalidImage)) return error;
+  const name = formatReference(parseReference(reference));
+  const isAbsent = error instanceof RegistryError && error.reason === "notFound";
+  const why = isAbsent ? `failed to resolve reference "${name}": ${name}: not found` : error.message;
+  const isUnavailable = error instanceof RegistryError && error.reason === "unavailable";
+  const reason = isUnavailable ? "RegistryUnavailable" : "ErrImagePull";
+  return new ImageError(reason, `failed to pull and unpack image "${name}": ${why}`, { cause: error });
 }

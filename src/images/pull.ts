@@ -1,0 +1,223 @@
+/**
+ * Pulls an image: manifest for this machine's platform, configuration and layers that are not here yet, several at once. What is interrupted goes on where it stopped; what
+ * is given up leaves nothing behind.
+ */
+import { Readable } from "node:stream";
+import { digestOf } from "./blobs.ts";
+import { type Credential, matchCredentials } from "./credentials.ts";
+import type { ImageStore, StoredImage } from "./image-store.ts";
+import {
+  choosePlatform,
+  type Descriptor,
+  hostPlatform,
+  InvalidImage,
+  type ImageManifest,
+  isIndex,
+  parseDocument,
+} from "./oci.ts";
+import { formatReference, type ImageReference, parseReference } from "./reference.ts";
+import {
+  makeAgent,
+  registryAddresses,
+  RegistryClient,
+  RegistryError,
+  type RegistrySettings,
+} from "./registry-client.ts";
+
+/** Pulls into a store. */
+export class ImagePuller {
+  readonly #store: ImageStore;
+  readonly #settings: RegistrySettings;
+  /** By reference and credentials: pulls that are under way. */
+  readonly #running = new Map<string, SharedPull>();
+
+  constructor(options: { readonly store: ImageStore; readonly settings: RegistrySettings }) {
+    this.#store = options.store;
+    this.#settings = options.settings;
+  }
+
+  /** Throws {@link RegistryError}, {@link InvalidImage} or InvalidReference. Callers that want the same at the same time share one pull, which ends when none of them is left. */
+  async pull(name: string, credentials: readonly Credential[], signal: AbortSignal): Promise<StoredImage> {
+    signal.throwIfAborted();
+    const reference = parseReference(name);
+    const fitting = matchCredentials(reference, credentials);
+    const key = JSON.stringify([formatReference(reference), fitting]);
+    const shared = this.#running.get(key) ?? this.#begin(key, reference, fitting);
+    return shared.join(signal);
+  }
+
+  #begin(key: string, reference: ImageReference, credentials: readonly Credential[]): SharedPull {
+    const shared = new SharedPull((signal) => this.#pullAnyhow(reference, credentials, signal));
+    this.#running.set(key, shared);
+    const forget = () => this.#running.delete(key);
+    shared.result.then(forget, forget);
+    return shared;
+  }
+
+  // All addresses with all credentials, until one works. What is said in the end is what the registry itself said last.
+  async #pullAnyhow(
+    reference: ImageReference,
+    credentials: readonly Credential[],
+    signal: AbortSignal,
+  ): Promise<StoredImage> {
+    let failure: unknown;
+    for (const base of registryAddresses(reference.registry, this.#settings)) {
+      for (const credential of credentials.length > 0 ? credentials : [undefined]) {
+        try {
+          return await this.#pullFrom(base, reference, credential, signal);
+        } catch (error) {
+          if (signal.aborted || !(error instanceof RegistryError)) throw error;
+          failure = error;
+        }
+      }
+    }
+    throw failure;
+  }
+
+  async #pullFrom(
+    base: string,
+    reference: ImageReference,
+    credential: Credential | undefined,
+    signal: AbortSignal,
+  ): Promise<StoredImage> {
+    const agent = await makeAgent(base, this.#settings);
+    const client = new RegistryClient({ base, repository: reference.repository, credential, agent });
+    try {
+      const { top, digest, manifest } = await this.#resolve(client, reference, signal);
+      await fetchBlobs(this.#store, client, manifest, signal);
+      const names = {
+        ...(reference.tag !== undefined && reference.digest === undefined && { tag: formatReference(reference) }),
+        digest: `${reference.registry}/${reference.repository}@${top}`,
+      };
+      return await this.#store.add(digest, names, signal);
+    } finally {
+      await client.close();
+    }
+  }
+
+  // `top` is what the reference names, perhaps an index; `digest` the manifest for this platform.
+  async #resolve(
+    client: RegistryClient,
+    reference: ImageReference,
+    signal: AbortSignal,
+  ): Promise<{ readonly top: string; readonly digest: string; readonly manifest: ImageManifest }> {
+    const bytes = await fetchDocument(client, reference.digest ?? reference.tag ?? "latest", signal);
+    const top = reference.digest ?? digestOf(bytes);
+    const document = parseDocument(bytes, top);
+    if (!isIndex(document)) {
+      await this.#store.blobs.writeBytes(top, bytes);
+      return { top, digest: top, manifest: document };
+    }
+    const platform = hostPlatform();
+    const chosen = choosePlatform(document, platform);
+    if (!chosen)
+      throw new RegistryError(
+        "notFound",
+        `no match for platform in manifest: ${platform.os}/${platform.architecture}: not found`,
+      );
+    const inner = await fetchDocument(client, chosen.digest, signal);
+    const manifest = parseDocument(inner, chosen.digest);
+    if (isIndex(manifest)) throw new InvalidImage(`${chosen.digest} is an index inside of an index`);
+    await this.#store.blobs.writeBytes(chosen.digest, inner);
+    return { top, digest: chosen.digest, manifest };
+  }
+}
+
+const parallelBlobs = 3;
+const mostAttempts = 5;
+
+/** A pull that several callers wait for. */
+class SharedPull {
+  readonly result: Promise<StoredImage>;
+  readonly #stop = new AbortController();
+  #waiting = 0;
+
+  constructor(work: (signal: AbortSignal) => Promise<StoredImage>) {
+    this.result = work(this.#stop.signal);
+    this.result.catch(() => {});
+  }
+
+  async join(signal: AbortSignal): Promise<StoredImage> {
+    this.#waiting++;
+    const { promise: left, reject } = Promise.withResolvers<never>();
+    const leave = () => reject(signal.reason as Error);
+    signal.addEventListener("abort", leave, { once: true });
+    try {
+      return await Promise.race([this.result, left]);
+    } finally {
+      signal.removeEventListener("abort", leave);
+      if (--this.#waiting === 0) this.#stop.abort(signal.reason);
+      // Who leaves last waits until everything is cleaned up.
+      if (signal.aborted && this.#waiting === 0) await this.result.catch(() => {});
+    }
+  }
+}
+
+async function fetchDocument(client: RegistryClient, reference: string, signal: AbortSignal): Promise<Buffer> {
+  const bytes = await client.manifest(reference, signal);
+  if (reference.startsWith("sha256:") && digestOf(bytes) !== reference)
+    throw new InvalidImage(`manifest ${reference} has the content of ${digestOf(bytes)}`);
+  return bytes;
+}
+
+async function fetchBlobs(
+  store: ImageStore,
+  client: RegistryClient,
+  manifest: ImageManifest,
+  signal: AbortSignal,
+): Promise<void> {
+  const wanted = new Map([manifest.config, ...manifest.layers].map((blob) => [blob.digest, blob]));
+  const queue = [...wanted.values()];
+  const stop = new AbortController();
+  const either = AbortSignal.any([signal, stop.signal]);
+  const work = async (): Promise<void> => {
+    for (let blob = queue.shift(); blob; blob = queue.shift()) await fetchBlob(store, client, blob, either);
+  };
+  const workers = Array.from({ length: parallelBlobs }, work);
+  try {
+    await Promise.all(workers);
+  } catch (error) {
+    stop.abort(error);
+    await Promise.allSettled(workers);
+    throw error;
+  }
+}
+
+async function fetchBlob(
+  store: ImageStore,
+  client: RegistryClient,
+  blob: Descriptor,
+  signal: AbortSignal,
+): Promise<void> {
+  if (await store.blobs.touch(blob.digest)) return;
+  const source = Readable.from(resumingBytes(client, blob, signal), { objectMode: false, highWaterMark: 1 << 18 });
+  await store.blobs.write(blob.digest, source, { size: blob.size, signal });
+}
+
+// Goes on after a broken connection, where it broke.
+async function* resumingBytes(client: RegistryClient, blob: Descriptor, signal: AbortSignal): AsyncGenerator<Buffer> {
+  let received = 0;
+  for (let attempt = 1; ; attempt++) {
+    try {
+      const { body, start } = await client.blob(blob.digest, received, signal);
+      let skip = received - start;
+      for await (const chunk of body as AsyncIterable<Buffer>) {
+        const fresh = chunk.subarray(Math.min(skip, chunk.length));
+        skip -= chunk.length - fresh.length;
+        received += fresh.length;
+        if (fresh.length > 0) yield fresh;
+      }
+      return;
+    } catch (error) {
+      const isFinal = error instanceof RegistryError && error.reason !== "unavailable";
+      if (signal.aborted || isFinal || attempt === mostAttempts) throw asRegistryError(error);
+    }
+  }
+}
+
+function asRegistryError(error: unknown): unknown {
+  if (error instanceof RegistryError || error instanceof InvalidImage) return error;
+  return new RegistryError("unavailable", `the connection to the registry broke: ${(error as Error).message}`, {
+    cause: error,
+  });
+}

@@ -1,0 +1,292 @@
+/**
+ * The registry protocol (OCI distribution specification, pulling): manifests and blobs over HTTPS, with basic or token authentication. Plain HTTP only for this machine's
+ * own addresses and for hosts that were configured so.
+ */
+import { X509Certificate } from "node:crypto";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Readable } from "node:stream";
+import { getCACertificates, rootCertificates } from "node:tls";
+import type { Agent as UndiciAgent, Dispatcher } from "undici";
+import type { Credential } from "./credentials.ts";
+import { mediaTypes } from "./oci.ts";
+
+/** How registries are reached. */
+export type RegistrySettings = {
+  /** By registry: base addresses that are asked first, "https://mirror.example.com". */
+  readonly mirrors?: Readonly<Record<string, readonly string[]>>;
+  /** Hosts with ports that speak plain HTTP. This machine's own always may. */
+  readonly plainHttp?: readonly string[];
+  /** Folders with HOST[:PORT]/*.crt, as /etc/containers/certs.d. */
+  readonly certificateFolders?: readonly string[];
+};
+
+/** A registry did not give what was asked for. */
+export class RegistryError extends Error {
+  readonly kind = "RegistryError";
+  /** "unavailable" may pass by itself. */
+  readonly reason: "unavailable" | "unauthorized" | "notFound" | "protocol";
+  constructor(reason: RegistryError["reason"], message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.reason = reason;
+  }
+}
+
+const manifestTypes = [mediaTypes.index, mediaTypes.manifest, mediaTypes.dockerIndex, mediaTypes.dockerManifest].join(
+  ", ",
+);
+const largestManifest = 4 << 20;
+const mostRedirects = 5;
+const connectPatienceMs = 30_000;
+const readPatienceMs = 60_000;
+
+/** Speaks with one registry about one repository, as one identity. */
+export class RegistryClient {
+  readonly #base: string;
+  readonly #repository: string;
+  readonly #credential: Credential | undefined;
+  readonly #agent: UndiciAgent;
+  readonly #request: typeof Dispatcher.prototype.request;
+  #authorization: string | undefined;
+
+  constructor(options: {
+    readonly base: string;
+    readonly repository: string;
+    readonly credential: Credential | undefined;
+    readonly agent: UndiciAgent;
+  }) {
+    this.#base = options.base;
+    this.#repository = options.repository;
+    this.#credential = options.credential;
+    this.#agent = options.agent;
+    this.#request = options.agent.request.bind(options.agent);
+  }
+
+  /** A manifest or an index, by tag or digest. */
+  async manifest(reference: string, signal: AbortSignal): Promise<Buffer> {
+    const path = `/v2/${this.#repository}/manifests/${reference}`;
+    const { body } = await this.#get(path, { accept: manifestTypes }, signal);
+    const chunks: Buffer[] = [];
+    let size = 0;
+    for await (const chunk of body) {
+      size += (chunk as Buffer).length;
+      if (size > largestManifest)
+        throw new RegistryError("protocol", `manifest ${reference} is larger than ${largestManifest} bytes`);
+      chunks.push(chunk as Buffer);
+    }
+    return Buffer.concat(chunks);
+  }
+
+  /** A blob's bytes from `offset` on. The server may ignore the offset: `start` says where the bytes begin. */
+  async blob(
+    digest: string,
+    offset: number,
+    signal: AbortSignal,
+  ): Promise<{ readonly body: Readable; readonly start: number }> {
+    const range: Record<string, string> = offset > 0 ? { range: `bytes=${offset}-` } : {};
+    const { body, status } = await this.#get(`/v2/${this.#repository}/blobs/${digest}`, range, signal);
+    return { body, start: status === 206 ? offset : 0 };
+  }
+
+  async close(): Promise<void> {
+    await this.#agent.destroy();
+  }
+
+  async #get(
+    path: string,
+    headers: Record<string, string>,
+    signal: AbortSignal,
+  ): Promise<{ readonly body: Readable; readonly status: number }> {
+    const first = await this.#send(`${this.#base}${path}`, headers, signal);
+    if (first.statusCode !== 401) return this.#accept(first, path);
+    const challenge = String(first.headers["www-authenticate"] ?? "");
+    await first.body.dump();
+    this.#authorization = await this.#authorize(challenge, signal);
+    return this.#accept(await this.#send(`${this.#base}${path}`, headers, signal), path);
+  }
+
+  async #accept(
+    response: Dispatcher.ResponseData,
+    path: string,
+  ): Promise<{ readonly body: Readable; readonly status: number }> {
+    const { statusCode: status, body } = response;
+    if (status === 200 || status === 206) return { body, status };
+    const text = (await body.text().catch(() => "")).slice(0, 500);
+    const reason =
+      status === 404
+        ? "notFound"
+        : status === 401 || status === 403
+          ? "unauthorized"
+          : status === 429 || status >= 500
+            ? "unavailable"
+            : "protocol";
+    const words = {
+      notFound: "not found",
+      unauthorized: "authorization failed",
+      unavailable: "the registry is busy",
+      protocol: "unexpected answer",
+    };
+    throw new RegistryError(reason, `${words[reason]}: GET ${this.#base}${path}: ${status} ${messageOf(text)}`.trim());
+  }
+
+  // Redirects lead to other hosts, which must not see the credentials.
+  async #send(url: string, headers: Record<string, string>, signal: AbortSignal): Promise<Dispatcher.ResponseData> {
+    let target = new URL(url);
+    const origin = target.origin;
+    for (let redirects = 0; redirects <= mostRedirects; redirects++) {
+      const own =
+        target.origin === origin && this.#authorization !== undefined ? { authorization: this.#authorization } : {};
+      const response = await this.#once(target, { headers: { ...headers, ...own }, method: "GET" }, signal);
+      const location = response.headers["location"];
+      if (response.statusCode < 300 || response.statusCode >= 400 || typeof location !== "string") return response;
+      await response.body.dump();
+      const next = new URL(location, target);
+      if (target.protocol === "https:" && next.protocol !== "https:")
+        throw new RegistryError("protocol", `the registry redirects from HTTPS to ${next.protocol}//${next.host}`);
+      target = next;
+    }
+    throw new RegistryError("protocol", `too many redirects from ${url}`);
+  }
+
+  async #once(
+    target: URL,
+    options: { readonly method: "GET" | "POST"; readonly headers: Record<string, string>; readonly body?: string },
+    signal: AbortSignal,
+  ): Promise<Dispatcher.ResponseData> {
+    try {
+      return await this.#request({
+        origin: target.origin,
+        path: `${target.pathname}${target.search}`,
+        signal,
+        ...options,
+      });
+    } catch (error) {
+      if (signal.aborted) throw error;
+      throw new RegistryError("unavailable", `cannot reach ${target.origin}: ${describe(error)}`, { cause: error });
+    }
+  }
+
+  async #authorize(challenge: string, signal: AbortSignal): Promise<string> {
+    const basic = basicHeader(this.#credential);
+    if (/^basic\b/i.test(challenge)) {
+      if (basic === undefined)
+        throw new RegistryError("unauthorized", "authorization failed: no basic auth credentials");
+      return basic;
+    }
+    const parameters = parseChallenge(challenge);
+    const realm = parameters["realm"];
+    if (!/^bearer\b/i.test(challenge) || realm === undefined)
+      throw new RegistryError(
+        "unauthorized",
+        `authorization failed: the registry asks for ${challenge || "nothing known"}`,
+      );
+    const response = await this.#askForToken(new URL(realm, this.#base), parameters, basic, signal);
+    const text = await response.body.text();
+    if (response.statusCode !== 200)
+      throw new RegistryError(
+        "unauthorized",
+        `failed to fetch oauth token: ${response.statusCode} ${messageOf(text.slice(0, 500))}`,
+      );
+    const { token, access_token: accessToken } = JSON.parse(text) as { token?: string; access_token?: string };
+    return `Bearer ${token ?? accessToken ?? ""}`;
+  }
+
+  #askForToken(
+    realm: URL,
+    parameters: Readonly<Record<string, string>>,
+    basic: string | undefined,
+    signal: AbortSignal,
+  ): Promise<Dispatcher.ResponseData> {
+    const service = parameters["service"] ?? "";
+    const scope = parameters["scope"] ?? `repository:${this.#repository}:pull`;
+    const refresh = this.#credential?.identityToken;
+    if (refresh !== undefined && refresh !== "") {
+      const form = new URLSearchParams({
+        grant_type: "refresh_token",
+        service,
+        scope,
+        client_id: "nodeless",
+        refresh_token: refresh,
+      });
+      const headers = { "content-type": "application/x-www-form-urlencoded" };
+      return this.#once(realm, { method: "POST", headers, body: form.toString() }, signal);
+    }
+    if (service !== "") realm.searchParams.set("service", service);
+    for (const one of scope.split(" ")) realm.searchParams.append("scope", one);
+    return this.#once(realm, { method: "GET", headers: basic === undefined ? {} : { authorization: basic } }, signal);
+  }
+}
+
+/** Base addresses to try for a registry, in order. */
+export function registryAddresses(registry: string, settings: RegistrySettings): string[] {
+  const host = registry === "docker.io" ? "registry-1.docker.io" : registry;
+  const scheme = mayBePlain(registry, settings) ? "http" : "https";
+  const mirrors = settings.mirrors?.[registry] ?? [];
+  return [...mirrors.map((mirror) => mirror.replace(/\/+$/, "")), `${scheme}://${host}`];
+}
+
+/** Connections that trust the system's authorities and those configured for the host. */
+export async function makeAgent(base: string, settings: RegistrySettings): Promise<UndiciAgent> {
+  const { Agent } = await import("undici");
+  const { protocol, host } = new URL(base);
+  // Hundreds of certificates take a while to read: not for plain HTTP.
+  const authorities = () => [...rootCertificates, ...getCACertificates("system"), ...certificatesFor(host, settings)];
+  return new Agent({
+    connect: { timeout: connectPatienceMs, ...(protocol === "https:" && { ca: [...new Set(authorities())] }) },
+    headersTimeout: readPatienceMs,
+    bodyTimeout: readPatienceMs,
+  });
+}
+
+function mayBePlain(registry: string, settings: RegistrySettings): boolean {
+  const host = registry.replace(/:\d+$/, "");
+  return (
+    host === "localhost" || /^127\./.test(host) || host === "[::1]" || (settings.plainHttp ?? []).includes(registry)
+  );
+}
+
+function certificatesFor(host: string, settings: RegistrySettings): string[] {
+  return (settings.certificateFolders ?? []).flatMap((folder) => {
+    const own = join(folder, host);
+    let names: string[];
+    try {
+      names = readdirSync(own).filter((name) => name.endsWith(".crt"));
+    } catch {
+      return [];
+    }
+    return names.map((name) => readFileSync(join(own, name), "utf8")).filter(isCertificate);
+  });
+}
+
+function isCertificate(text: string): boolean {
+  try {
+    return new X509Certificate(text).subject !== "";
+  } catch {
+    return false;
+  }
+}
+
+function basicHeader(credential: Credential | undefined): string | undefined {
+  if (credential?.username === undefined || credential.username === "") return undefined;
+  return `Basic ${Buffer.from(`${credential.username}:${credential.password ?? ""}`).toString("base64")}`;
+}
+
+/** `Bearer realm="…",service="…"` as fields. */
+function parseChallenge(challenge: string): Readonly<Record<string, string>> {
+  const pairs = challenge.matchAll(/([a-z_]+)\s*=\s*(?:"([^"]*)"|([^\s,]+))/gi);
+  return Object.fromEntries([...pairs].map((pair) => [(pair[1] ?? "").toLowerCase(), pair[2] ?? pair[3] ?? ""]));
+}
+
+function messageOf(text: string): string {
+  try {
+    const { errors } = JSON.parse(text) as { errors?: { code?: string; message?: string }[] };
+    return (errors ?? []).map((error) => `${error.code ?? ""}: ${error.message ?? ""}`).join("; ");
+  } catch {
+    return text.split("\n")[0] ?? "";
+  }
+}
+
+function describe(error: unknown): string {
+  const { message, code } = error as NodeJS.ErrnoException;
+  return message || code || String(error);
+}

@@ -1,0 +1,238 @@
+import assert from "node:assert/strict";
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Readable } from "node:stream";
+import { afterEach, beforeEach, test } from "node:test";
+import { type Header, pack } from "tar-stream";
+import type { SpecialFiles } from "./special-files.ts";
+import { unpackLayer } from "./unpack.ts";
+
+type Item = Partial<Header> & { readonly name: string; readonly content?: string };
+
+let folder: string;
+let root: string;
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "nodeless-unpack-"));
+  root = join(folder, "root");
+  mkdirSync(root);
+  writeFileSync(join(folder, "victim"), "untouched");
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+async function unpack(
+  items: readonly Item[],
+  options: { readonly lower?: readonly string[]; readonly specialFiles?: SpecialFiles } = {},
+): Promise<void> {
+  const archive = pack();
+  for (const { content, ...header } of items)
+    archive.entry({ uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0, ...header }, content ?? "");
+  archive.finalize();
+  const bytes: Buffer[] = [];
+  for await (const chunk of archive as unknown as AsyncIterable<Buffer>) bytes.push(chunk);
+  await unpackLayer({ archive: Readable.from(bytes), root, ...options });
+}
+
+/** Nothing outside of the root was made or changed. */
+function assertContained(): void {
+  assert.deepEqual(readdirSync(folder).sort(), ["root", "victim"]);
+  assert.equal(readFileSync(join(folder, "victim"), "utf8"), "untouched");
+}
+
+test("files, folders, links and modes arrive as they are in the archive", async () => {
+  await unpack([
+    { name: "bin/", type: "directory", mode: 0o751 },
+    { name: "bin/su", mode: 0o4755, content: "x" },
+    { name: "bin/other", type: "link", linkname: "bin/su" },
+    { name: "sh", type: "symlink", linkname: "bin/su" },
+  ]);
+
+  assert.equal(lstatSync(join(root, "bin")).mode & 0o7777, 0o751);
+  assert.equal(lstatSync(join(root, "bin/su")).mode & 0o7777, 0o4755);
+  assert.equal(lstatSync(join(root, "bin/other")).ino, lstatSync(join(root, "bin/su")).ino);
+  assert.equal(readlinkSync(join(root, "sh")), "bin/su");
+});
+
+test("names that climb or are absolute stay inside", async () => {
+  await unpack([
+    { name: "../victim", content: "a" },
+    { name: "/abs", content: "b" },
+    { name: "a/../../../victim", content: "c" },
+    { name: "a/b/../../../../../../etc/x", content: "d" },
+  ]);
+
+  assertContained();
+  assert.equal(readFileSync(join(root, "victim"), "utf8"), "c");
+  assert.equal(readFileSync(join(root, "abs"), "utf8"), "b");
+  assert.equal(readFileSync(join(root, "etc/x"), "utf8"), "d");
+});
+
+test("nothing is written through a symbolic link that leads out", async () => {
+  await unpack([
+    { name: "out", type: "symlink", linkname: folder },
+    { name: "out/victim", content: "evil" },
+    { name: "up", type: "symlink", linkname: "../.." },
+    { name: "up/victim2", content: "evil" },
+    { name: "victim3", type: "symlink", linkname: join(folder, "victim") },
+    { name: "victim3", content: "evil" },
+  ]);
+
+  assertContained();
+  assert.equal(readFileSync(join(root, folder, "victim"), "utf8"), "evil", "the link led to the same name inside");
+  assert.equal(readFileSync(join(root, "victim2"), "utf8"), "evil");
+});
+
+test("a chain of links and a link put in the place of a folder lead nowhere else either", async () => {
+  await unpack([
+    { name: "a", type: "symlink", linkname: "b" },
+    { name: "b", type: "symlink", linkname: "/" },
+    { name: "a/../../deep/x", content: "1" },
+    { name: "dir/", type: "directory" },
+    { name: "dir/file", content: "2" },
+    { name: "dir", type: "symlink", linkname: folder },
+    { name: "dir/victim", content: "evil" },
+  ]);
+
+  assertContained();
+  assert.equal(readFileSync(join(root, "deep/x"), "utf8"), "1");
+});
+
+test("hard links to what is outside are refused", async () => {
+  symlinkSync(folder, join(root, "out"));
+
+  await assert.rejects(unpack([{ name: "x", type: "link", linkname: "../victim" }]), /not there/);
+  await assert.rejects(unpack([{ name: "x", type: "link", linkname: join(folder, "victim") }]), /not there/);
+  await assert.rejects(unpack([{ name: "x", type: "link", linkname: "out/victim" }]), /not there/);
+  assert.equal(lstatSync(join(folder, "victim")).nlink, 1);
+});
+
+test("a hard link to a symbolic link links the link and does not follow it", async () => {
+  await unpack([
+    { name: "s", type: "symlink", linkname: join(folder, "victim") },
+    { name: "h", type: "link", linkname: "s" },
+    { name: "h", content: "evil" },
+  ]);
+
+  assertContained();
+});
+
+test("endless links, files used as folders and names of dots are refused", async () => {
+  const loop: Item[] = [
+    { name: "a", type: "symlink", linkname: "b" },
+    { name: "b", type: "symlink", linkname: "a" },
+    { name: "a/x", content: "" },
+  ];
+
+  await assert.rejects(unpack(loop), /too many symbolic links/);
+  await assert.rejects(
+    unpack([
+      { name: "f", content: "" },
+      { name: "f/x", content: "" },
+    ]),
+    /used as a folder/,
+  );
+  await assert.rejects(unpack([{ name: "d/..", type: "symlink", linkname: "x" }]), /is called/);
+});
+
+test("a damaged archive is an error and not a shorter layer", async () => {
+  const archive = pack();
+  archive.entry({ name: "x" }, "y".repeat(2000));
+  archive.finalize();
+  const bytes: Buffer[] = [];
+  for await (const chunk of archive as unknown as AsyncIterable<Buffer>) bytes.push(chunk);
+  const half = Buffer.concat(bytes).subarray(0, 1500);
+
+  await assert.rejects(unpackLayer({ archive: Readable.from([half]), root }));
+});
+
+test("whiteouts and opaque folders take overlayfs' form", {
+  skip: process.getuid?.() !== 0 && "needs root",
+}, async () => {
+  const calls: unknown[][] = [];
+  const specialFiles = recorder(calls);
+
+  await unpack([{ name: "etc/.wh.passwd" }, { name: "opt/.wh..wh..opq" }, { name: ".wh..wh.plnk", content: "" }], {
+    specialFiles,
+  });
+
+  assert.deepEqual(calls, [
+    ["mknod", "etc/passwd", 0o020000, 0, 0],
+    ["setXattr", "opt", "trusted.overlay.opaque"],
+  ]);
+  for (const name of [".wh.", ".wh..", ".wh..."])
+    await assert.rejects(unpack([{ name: `d/${name}` }], { specialFiles }), /hides/);
+  assert.ok(!existsSync(join(root, ".wh..wh.plnk")));
+});
+
+test("overlayfs' own attributes are never taken from an archive", {
+  skip: process.getuid?.() !== 0 && "needs root",
+}, async () => {
+  const calls: unknown[][] = [];
+  const pax = {
+    "SCHILY.xattr.trusted.overlay.redirect": "/etc",
+    "SCHILY.xattr.user.overlay.metacopy": "",
+    "SCHILY.xattr.security.capability": "cap",
+    "SCHILY.xattr.user.note": "n",
+  };
+
+  await unpack([{ name: "f", pax, content: "" }], { specialFiles: recorder(calls) });
+
+  assert.deepEqual(
+    calls.map((call) => call[2]),
+    ["security.capability", "user.note"],
+  );
+});
+
+test("a folder that is not listed is as in the layer below, and links of below lead on", async () => {
+  const lower = join(folder, "root", "..", "lower");
+  mkdirSync(join(lower, "tmp"), { recursive: true, mode: 0o755 });
+  mkdirSync(join(lower, "usr/lib"), { recursive: true });
+  symlinkSync("usr/lib", join(lower, "lib"));
+  const { chmodSync } = await import("node:fs");
+  chmodSync(join(lower, "tmp"), 0o1777);
+
+  await unpack(
+    [
+      { name: "tmp/x", content: "1" },
+      { name: "lib/new.so", content: "2" },
+    ],
+    { lower: [lower] },
+  );
+
+  assert.equal(lstatSync(join(root, "tmp")).mode & 0o7777, 0o1777);
+  assert.equal(readFileSync(join(root, "usr/lib/new.so"), "utf8"), "2");
+  assert.ok(!existsSync(join(root, "lib")));
+});
+
+test("a hard link to a file of the layer below copies it, and a whiteout below hides it", async () => {
+  const lower = join(folder, "lower");
+  mkdirSync(lower);
+  writeFileSync(join(lower, "below"), "text");
+
+  await unpack([{ name: "again", type: "link", linkname: "below" }], { lower: [lower] });
+
+  assert.equal(readFileSync(join(root, "again"), "utf8"), "text");
+  assert.notEqual(lstatSync(join(root, "below")).ino, lstatSync(join(lower, "below")).ino);
+});
+
+function recorder(calls: unknown[][]): SpecialFiles {
+  const inside = (path: string) => path.slice(root.length + 1);
+  return {
+    mknod: (path, mode, major, minor) => void calls.push(["mknod", inside(path), mode, major, minor]),
+    setXattr: (path, name) => void calls.push(["setXattr", inside(path), name]),
+    getXattr: () => undefined,
+    tryLock: () => true,
+  };
+}
