@@ -14,6 +14,7 @@ import { createReplicaSetController } from "./replicaset/replicaset-controller.t
 import { createReplicationControllerController } from "./replicaset/replicationcontroller.ts";
 import { createRootCaPublisher } from "./rootcacertpublisher/rootca-publisher.ts";
 import { createServiceAccountController } from "./serviceaccount/serviceaccount-controller.ts";
+import { createStatefulSetController } from "./statefulset/statefulset-controller.ts";
 import { createTaintEvictionController } from "./tainteviction/taint-eviction.ts";
 import { createTtlAfterFinishedController } from "./ttlafterfinished/ttl-after-finished.ts";
 
@@ -29,6 +30,7 @@ export function createControllers(options: ControllersOptions): readonly NamedCo
     createDeploymentController(options),
     createReplicaSetController(options),
     createReplicationControllerController(options),
+    createStatefulSetController(options),
     createJobController(options),
     createEndpointSliceController(options),
     createEndpointsController(options),

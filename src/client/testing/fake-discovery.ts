@@ -16,6 +16,7 @@ const rows: readonly Row[] = [
   ["v1", "secrets", "Secret", true],
   ["v1", "serviceaccounts", "ServiceAccount", true],
   ["v1", "services", "Service", true],
+  ["apps/v1", "controllerrevisions", "ControllerRevision", true],
   ["apps/v1", "daemonsets", "DaemonSet", true],
   ["apps/v1", "deployments", "Deployment", true],
   ["apps/v1", "replicasets", "ReplicaSet", true],

@@ -2,7 +2,6 @@
  * The taints that a node's conditions ask for: new pods stay away from a node that is not well, and leave one that is gone. Pure functions.
  */
 import type { Node, Taint } from "#api/generated/types/core-v1.ts";
-import { changeTaints } from "#controllers/common/taints.ts";
 
 const notReady = "node.kubernetes.io/not-ready";
 const unreachable = "node.kubernetes.io/unreachable";
@@ -40,4 +39,11 @@ export function wantedTaints(
   set(options.mayEvict && ready === "False", { key: notReady, effect: "NoExecute", timeAdded: options.now });
   set(options.mayEvict && ready === "Unknown", { key: unreachable, effect: "NoExecute", timeAdded: options.now });
   return changeTaints(current, added, removed);
+}
+
+/** The taints with these added and those of `removed` taken away; a taint is the same when key and effect are. */
+function changeTaints(taints: readonly Taint[], added: readonly Taint[], removed: readonly Taint[]): readonly Taint[] {
+  const isSame = (a: Taint, b: Taint) => a.key === b.key && a.effect === b.effect;
+  const kept = taints.filter((taint) => !removed.some((one) => isSame(one, taint)));
+  return [...kept, ...added.filter((taint) => !kept.some((one) => isSame(one, taint)))];
 }

@@ -2,6 +2,7 @@
  * Deletes pods from nodes with NoExecute taints: at once those that don't tolerate them, the others when their tolerationSeconds are over. As kube-controller-manager's taint
  * eviction controller.
  */
+import { tolerates } from "#api/core/node-matching.ts";
 import type { Node, Pod, Taint } from "#api/generated/types/core-v1.ts";
 import { hasReason } from "#apimachinery/status-error.ts";
 import { formatTime } from "#apimachinery/time.ts";
@@ -12,7 +13,6 @@ import { KeyedController } from "#controllers/common/context.ts";
 import type { ControllerContext, NamedController } from "#controllers/common/context.ts";
 import { semanticEqual } from "#controllers/common/equal.ts";
 import { byNode, nodeInformer, podInformer, pods } from "#controllers/common/resources.ts";
-import { tolerates } from "#controllers/common/taints.ts";
 
 /** The controller of evictions by taint. Keys are pods. */
 export function createTaintEvictionController(context: ControllerContext): NamedController {

@@ -3,7 +3,7 @@
  */
 import type { FilterPlugin, Rejection, ScorePlugin } from "#scheduler/framework.ts";
 import { normalizeByHighest } from "#scheduler/framework.ts";
-import { namedNodes, preferredNodes, requiredNodes } from "#scheduler/node-matching.ts";
+import { namedNodes, preferredNodes, requiredNodes } from "#api/core/node-matching.ts";
 
 const rejection: Rejection = { reasons: ["node(s) didn't match Pod's node affinity/selector"], isFinal: true };
 

@@ -2,7 +2,7 @@
  * Keeps pods off nodes that were cordoned, unless they tolerate the taint of the same meaning.
  */
 import type { FilterPlugin, Rejection } from "#scheduler/framework.ts";
-import { toleratesTaint } from "#scheduler/node-matching.ts";
+import { toleratesTaint } from "#api/core/node-matching.ts";
 
 const rejection: Rejection = { reasons: ["node(s) were unschedulable"], isFinal: true };
 const taint = { key: "node.kubernetes.io/unschedulable", effect: "NoSchedule" };

@@ -7,7 +7,7 @@ import type { Selector } from "#apimachinery/label-selector.ts";
 import type { ClusterView, FilterPlugin, NodeScorer, Rejection, ScorePlugin } from "#scheduler/framework.ts";
 import { maxScore } from "#scheduler/framework.ts";
 import type { NodeInfo } from "#scheduler/node-info.ts";
-import { requiredNodes, untoleratedTaint } from "#scheduler/node-matching.ts";
+import { requiredNodes, untoleratedTaint } from "#api/core/node-matching.ts";
 import { withRequirements } from "#scheduler/pod-info.ts";
 import type { PodInfo } from "#scheduler/pod-info.ts";
 

@@ -3,7 +3,7 @@
  */
 import type { FilterPlugin, Rejection, ScorePlugin } from "#scheduler/framework.ts";
 import { normalizeByHighest } from "#scheduler/framework.ts";
-import { toleratesTaint, untoleratedTaint } from "#scheduler/node-matching.ts";
+import { toleratesTaint, untoleratedTaint } from "#api/core/node-matching.ts";
 
 const rejection: Rejection = { reasons: ["node(s) had untolerated taint(s)"], isFinal: true };
 

@@ -77,7 +77,8 @@ export function toleratesTaint(tolerations: readonly Toleration[] | undefined, t
   return (tolerations ?? []).some((toleration) => tolerates(toleration, taint));
 }
 
-function tolerates(toleration: Toleration, taint: Taint): boolean {
+/** True when the toleration tolerates the taint, whatever for how long. */
+export function tolerates(toleration: Toleration, taint: Taint): boolean {
   if (toleration.effect && toleration.effect !== taint.effect) return false;
   if (toleration.key && toleration.key !== taint.key) return false;
   const operator = toleration.operator || "Equal";
