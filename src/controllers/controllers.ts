@@ -2,6 +2,7 @@
  * All controllers of the control plane, in one table.
  */
 import type { ControllerContext, NamedController } from "./common/context.ts";
+import { createDaemonSetController } from "./daemon/daemonset-controller.ts";
 import { createDeploymentController } from "./deployment/deployment-controller.ts";
 import { createEndpointsController } from "./endpointslice/endpoints-controller.ts";
 import { createEndpointSliceController } from "./endpointslice/endpointslice-controller.ts";
@@ -31,6 +32,7 @@ export function createControllers(options: ControllersOptions): readonly NamedCo
     createReplicaSetController(options),
     createReplicationControllerController(options),
     createStatefulSetController(options),
+    createDaemonSetController(options),
     createJobController(options),
     createEndpointSliceController(options),
     createEndpointsController(options),
