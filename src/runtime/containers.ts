@@ -364,10 +364,10 @@ export class Containers {
   }
 
   async #killUntilGone(record: ContainerRecord): Promise<void> {
-    for (let tries = 0; tries < 200; tries++) {
+    for (let waitMs = 1; waitMs < 5000; waitMs *= 2) {
       this.#kill(record.id);
       if (this.#parts.cgroups.listProcesses(record.cgroupPath).length === 0) return;
-      await this.#parts.clock.sleep(10);
+      await this.#parts.clock.sleep(waitMs);
     }
   }
 
@@ -391,9 +391,10 @@ export class Containers {
   }
 
   async #removeCgroup(path: string, cgroups: Cgroups): Promise<void> {
-    for (let tries = 0; tries < 50; tries++) {
+    // Killed processes leave their group a moment later.
+    for (let waitMs = 1; waitMs < 1000; waitMs *= 2) {
       if (cgroups.remove(path)) return;
-      await this.#parts.clock.sleep(10);
+      await this.#parts.clock.sleep(waitMs);
     }
     this.#parts.logger.warn("Could not remove a control group", { path });
   }

@@ -80,7 +80,7 @@ export class SandboxNetworks {
       });
       if (socket !== undefined) this.#connect(key, socket, address ?? "");
     } catch (error) {
-      this.remove(key, address);
+      this.remove(key);
       throw error;
     }
     return { key, types, ...(address !== undefined && { address }) };
@@ -110,12 +110,12 @@ export class SandboxNetworks {
     return insideNamespaces(this.#libc, { net: this.path(key, "net") }, inside);
   }
 
-  /** Lets go of everything; may be called for half-made ones and again. */
-  remove(key: string, address?: string): void {
+  /**
+   * Lets go of everything; may be called for half-made ones and again. The kernel takes the device and its route away by itself, soon after the namespace's last process is
+   * gone, many at a time; asked to do so at once it would hold us up for 10 ms and more.
+   */
+  remove(key: string): void {
     for (const type of ["net", "ipc", "uts"] as const) unpinNamespace(this.#libc, this.path(key, type));
-    if (address === undefined) return;
-    // The kernel takes the device away when the namespace's last process is gone; the address may be needed sooner.
-    exchange(this.#libc, this.#nodeSocket, [deleteLink(this.linkName(address))]);
   }
 
   /** The node's side of the device of an address. */

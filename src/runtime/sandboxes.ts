@@ -115,7 +115,7 @@ export class Sandboxes {
     const { libc, networks, addresses, cgroups, records, bootId } = this.#parts;
     if (record.bootId === bootId) {
       if (record.pause) await this.#removePause(id, record.pause);
-      networks.remove(record.namespaces.key, record.namespaces.address);
+      networks.remove(record.namespaces.key);
       unmount(libc, this.shmFolder(id));
       cgroups.remove(record.settings.cgroupPath);
     }

@@ -58,12 +58,12 @@ async function make(root: string): Promise<RuntimeUnderTest> {
     async close() {
       for (const sandbox of await provider.runtime.listSandboxes()) await provider.runtime.removeSandbox(sandbox.pod);
       await provider.runtime.stop();
-      assertNothingLeft(root);
+      await assertNothingLeft(root);
     },
   };
 }
 
-function assertNothingLeft(root: string): void {
+async function assertNothingLeft(root: string): Promise<void> {
   assert.deepEqual(readdirSync(join(root, "state", "containers")), []);
   assert.deepEqual(readdirSync(join(root, "state", "sandboxes")), []);
   assert.deepEqual(readdirSync(join(root, "r", "ns")), []);
@@ -72,7 +72,11 @@ function assertNothingLeft(root: string): void {
     mounts.filter((line) => line.includes(join(root, "state"))),
     [],
   );
-  assert.doesNotMatch(execFileSync("ip", ["-o", "link"], { encoding: "utf8" }), new RegExp(linkPrefix));
+  const links = () => execFileSync("ip", ["-o", "link"], { encoding: "utf8" });
+  // The kernel takes devices away a moment after their namespaces.
+  for (let tries = 0; tries < 100 && links().includes(linkPrefix); tries++)
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  assert.doesNotMatch(links(), new RegExp(linkPrefix));
   for (const controller of ["memory", "pids", "cpu", ""]) {
     const left = join("/sys/fs/cgroup", controller, testCgroup(root));
     if (existsSync(left)) execFileSync("find", [left, "-depth", "-type", "d", "-exec", "rmdir", "{}", ";"]);

@@ -29,7 +29,7 @@ export async function runInside(file: string): Promise<number> {
   try {
     const [program = "", ...prefix] = await prepareNodeNamespaces({ runFolder: join(folder, "run"), searchPath });
     const { NODE_TEST_CONTEXT: _, ...env } = process.env;
-    const child = spawn(program, [...prefix, process.execPath, "--test-force-exit", ...process.execArgv, file], {
+    const child = spawn(program, [...prefix, process.execPath, ...process.execArgv, file, ...process.argv.slice(2)], {
       stdio: "inherit",
       env: { ...env, [variable]: folder },
       timeout: patienceMs,

@@ -35,6 +35,9 @@ export class ContainersRuntime implements ContainerRuntime, Service {
   /** Sandboxes that are being made, so that two calls share the work. */
   readonly #making = new Map<string, Promise<SandboxRecord>>();
 
+  /** Open connections into sandboxes, by pod uid: each keeps a network alive. */
+  readonly #connections = new Map<string, Set<Duplex>>();
+
   constructor(options: ContainersRuntimeOptions) {
     this.#options = options;
   }
@@ -76,6 +79,7 @@ export class ContainersRuntime implements ContainerRuntime, Service {
     const { sandboxes, containers } = this.#running();
     const inside = containers.list().filter((record) => record.settings.sandboxId === pod.uid);
     await Promise.all(inside.map((record) => containers.remove(record.id)));
+    for (const connection of this.#connections.get(pod.uid) ?? []) connection.destroy();
     await sandboxes.remove(pod.uid);
   }
 
@@ -146,7 +150,8 @@ export class ContainersRuntime implements ContainerRuntime, Service {
     const record = sandboxes.find(pod.uid);
     if (!record?.isReady) throw new Error(`sandbox of pod ${pod.namespace}/${pod.name} is not ready`);
     if (!record.settings.hostNetwork) {
-      return connectInside(libc, (inside) => networks.insideNetwork(record.namespaces.key, inside), port, signal);
+      const enter = <T>(inside: () => T) => networks.insideNetwork(record.namespaces.key, inside);
+      return this.#keep(pod.uid, await connectInside(libc, enter, port, signal));
     }
     const socket = connect({ host: "localhost", port, allowHalfOpen: true });
     await once(socket, "connect", { signal });
@@ -169,6 +174,16 @@ export class ContainersRuntime implements ContainerRuntime, Service {
 
   async reopenLog(id: string): Promise<void> {
     this.#running().containers.reopenLog(id);
+  }
+
+  #keep(uid: string, connection: Duplex): Duplex {
+    const all = this.#connections.get(uid) ?? new Set();
+    this.#connections.set(uid, all.add(connection));
+    connection.once("close", () => {
+      all.delete(connection);
+      if (all.size === 0) this.#connections.delete(uid);
+    });
+    return connection;
   }
 
   #running(): RuntimeEngine {
