@@ -27,6 +27,7 @@ export type SandboxSpec = {
   readonly resources: LinuxResources;
   /** Name of the cgroup parent's class. */
   readonly qosClass: "Guaranteed" | "Burstable" | "BestEffort";
+  /** Handler that the pod's RuntimeClass names; "" is the default. Unknown ones are refused with CreatePodSandboxError. */
   readonly runtimeClass: string;
 };
 
@@ -196,6 +197,8 @@ export interface ContainerRuntime {
   listContainers(): Promise<readonly ContainerState[]>;
   /** Registers the one listener for containers that end (or whose state is found to be another). */
   onChange(listener: (state: ContainerState) => void): void;
+  /** New bounds for all of a pod's containers together: the cgroup above them. Unknown is success. */
+  updateSandboxResources(pod: PodRef, resources: LinuxResources): Promise<void>;
   /** New bounds for a running container. */
   updateResources(id: string, resources: LinuxResources): Promise<void>;
   /** Runs a command in a running container; gives its exit code. Aborting kills the command and what it started. */

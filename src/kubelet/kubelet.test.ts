@@ -198,6 +198,39 @@ describe("the kubelet", () => {
     });
   });
 
+  it("lets a resize wait that the node has no room for, and says so", async () => {
+    await withKubelet(async ({ client }) => {
+      const sized = (cpu: string) => [{ name: "main", image: "app", resources: { requests: { cpu } } }];
+      const made = await create(client, podNamed("web", { containers: sized("100m") }));
+      await untilPod(client, "web", isReady);
+      const ref = { resource: pods, namespace: "default", name: "web" };
+
+      await client.patch<Pod>(ref, { type: "merge", body: { spec: { ...made.spec, containers: sized("9999") } } });
+
+      const pending = (pod: Pod) => pod.status?.conditions?.find((it) => it.type === "PodResizePending");
+      const pod = await untilPod(client, "web", (it) => pending(it) !== undefined);
+      assert.equal(pending(pod)?.reason, "Infeasible");
+      assert.match(
+        pending(pod)?.message ?? "",
+        /^Node didn't have enough capacity: cpu, requested: 9999000, capacity: \d+$/,
+      );
+      await client.patch<Pod>(ref, { type: "merge", body: { spec: { ...made.spec, containers: sized("200m") } } });
+      await untilPod(client, "web", (it) => pending(it) === undefined);
+    });
+  });
+
+  it("refuses kernel settings that reach beyond the pod", async () => {
+    await withKubelet(async ({ client }) => {
+      await create(
+        client,
+        podNamed("greedy", { securityContext: { sysctls: [{ name: "kernel.msgmax", value: "1" }] } }),
+      );
+      const pod = await untilPod(client, "greedy", (it) => it.status?.phase === "Failed");
+      assert.equal(pod.status?.reason, "SysctlForbidden");
+      assert.equal(pod.status?.message, 'Pod was rejected: forbidden sysctl: "kernel.msgmax" not allowlisted');
+    });
+  });
+
   it("never starts a pod that has ended already", async () => {
     await withKubelet(
       async ({ provider, client }) => {

@@ -126,6 +126,8 @@ class NodeAgent implements Kubelet {
     await this.#watchNode(signal);
     this.#controller = this.#podController(this.#place);
     await this.#controller.start(signal);
+    const node = this.#node.node();
+    if (node) this.#events.node(node, "Normal", "Starting", "Starting kubelet.");
   }
 
   async stop(): Promise<void> {
@@ -189,6 +191,7 @@ class NodeAgent implements Kubelet {
       versions: { kubeletVersion, containerRuntimeVersion: place.version },
       health: this.#options.health ?? (() => readNodeHealth(folders.root, defaultBounds)),
       images: place.images,
+      events: this.#events,
     });
   }
 

@@ -4,6 +4,7 @@
  */
 import type { ClusterTrustBundle } from "#api/generated/types/certificates-v1beta1.ts";
 import type { ConfigMap, Pod, Secret, Service as KubeService } from "#api/generated/types/core-v1.ts";
+import type { RuntimeClass } from "#api/generated/types/node-v1.ts";
 import type { GroupVersionResource, KubeObject } from "#apimachinery/meta.ts";
 import { matchesLabelSelector } from "#apimachinery/label-selector.ts";
 import { hasReason } from "#apimachinery/status-error.ts";
@@ -89,6 +90,13 @@ export class ObjectCache implements PodObjects, Service {
 
   serviceAccountToken(pod: Pod, spec: TokenRequestSpec): Promise<ServiceAccountToken> {
     return this.#tokens.token(pod, spec);
+  }
+
+  async runtimeHandler(name: string): Promise<string> {
+    const resource = { group: "node.k8s.io", version: "v1", resource: "runtimeclasses" };
+    const found = await orUndefined(this.#options.client.get<RuntimeClass>({ resource, name }));
+    if (!found) throw new Error(`failed to get sandbox runtime: RuntimeClass ${JSON.stringify(name)} not found`);
+    return found.handler;
   }
 
   async clusterTrustBundles(

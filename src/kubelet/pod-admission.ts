@@ -18,12 +18,14 @@ export type Refusal = { readonly reason: string; readonly message: string };
 
 /** Judges pods by the node as it is now. */
 export interface PodAdmission {
+  /** Whether a running pod may have other requests. Infeasible: never on this node; Deferred: when others leave. */
+  judgeResize(pod: Pod, others: readonly Pod[]): Refusal | undefined;
   /** undefined: the pod may run beside `others`. Must not change anything. */
   judge(pod: Pod, others: readonly Pod[]): Refusal | undefined;
 }
 
 /** Takes every pod: for providers that look after their room themselves. */
-export const admitAll: PodAdmission = { judge: () => undefined };
+export const admitAll: PodAdmission = { judge: () => undefined, judgeResize: () => undefined };
 
 /** The kubelet's own checks against `node()`, which gives undefined until the node is registered. */
 export function nodeAdmission(node: () => Node | undefined): PodAdmission {
@@ -31,7 +33,16 @@ export function nodeAdmission(node: () => Node | undefined): PodAdmission {
     judge(pod, others) {
       const self = node();
       if (!self) return { reason: "InvalidNodeInfo", message: "Kubelet cannot get node info." };
-      return osRefusal(pod, self) ?? resourceRefusal(pod, others, self) ?? predicateRefusal(pod, others, self);
+      return (
+        osRefusal(pod, self) ??
+        sysctlRefusal(pod) ??
+        resourceRefusal(pod, others, self) ??
+        predicateRefusal(pod, others, self)
+      );
+    },
+    judgeResize(pod, others) {
+      const self = node();
+      return self && resizeRefusal(pod, others, self);
     },
   };
 }
@@ -48,6 +59,43 @@ function osRefusal(pod: Pod, node: Node): Refusal | undefined {
     return { reason: "PodOSNotSupported", message: "Failed to admit pod as the OS field doesn't match node OS" };
   }
   return undefined;
+}
+
+// Kernel settings that belong to a pod's own namespaces and harm nobody else. As pkg/kubelet/sysctl/safe_sysctls.go.
+const safeSysctls = new Set([
+  "kernel.shm_rmid_forced",
+  "net.ipv4.ip_local_port_range",
+  "net.ipv4.ip_local_reserved_ports",
+  "net.ipv4.ip_unprivileged_port_start",
+  "net.ipv4.ping_group_range",
+  "net.ipv4.tcp_fin_timeout",
+  "net.ipv4.tcp_keepalive_intvl",
+  "net.ipv4.tcp_keepalive_probes",
+  "net.ipv4.tcp_keepalive_time",
+  "net.ipv4.tcp_rmem",
+  "net.ipv4.tcp_syncookies",
+  "net.ipv4.tcp_wmem",
+]);
+
+function sysctlRefusal(pod: Pod): Refusal | undefined {
+  const refused = (pod.spec?.securityContext?.sysctls ?? []).find(
+    (it) => !safeSysctls.has(it.name.replaceAll("/", ".")),
+  );
+  if (!refused) return undefined;
+  return { reason: "SysctlForbidden", message: `forbidden sysctl: ${JSON.stringify(refused.name)} not allowlisted` };
+}
+
+function resizeRefusal(pod: Pod, others: readonly Pod[], node: Node): Refusal | undefined {
+  const allocatable = amountsOf(node.status?.allocatable);
+  const requests = podRequests(pod);
+  for (const name of ["cpu", "memory"]) {
+    const [requested = 0, capacity] = [requests[name], allocatable[name]];
+    if (capacity === undefined || requested <= capacity) continue;
+    const facts = `requested: ${requested}, capacity: ${capacity}`;
+    return { reason: "Infeasible", message: `Node didn't have enough capacity: ${name}, ${facts}` };
+  }
+  const full = resourceRefusal(pod, others, node);
+  return full && { reason: "Deferred", message: full.message };
 }
 
 function resourceRefusal(pod: Pod, others: readonly Pod[], node: Node): Refusal | undefined {

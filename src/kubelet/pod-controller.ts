@@ -13,6 +13,7 @@ import type { KubeletEvents } from "./events.ts";
 import type { PodAdmission } from "./pod-admission.ts";
 import { gracePeriodOf, isTerminalPhase, kubeletConditionTypes, podKey, refOf, sameJson } from "./pod-object.ts";
 import type { PodStatusWriter } from "./pod-status-writer.ts";
+import { pendingResize, resourcesDiffer, withResourcesOf } from "./pod-resize-admission.ts";
 import { rejectedStatus, terminatedStatus } from "./pod-status-synthesis.ts";
 import type { PodProvider, PodRef, ProviderPod } from "./provider.ts";
 
@@ -39,6 +40,9 @@ type Line = {
   /** Admitted, refused by admission, or ended before we came. */
   verdict: "new" | "admitted" | "refused" | "over";
   busy: boolean;
+  /** The pod as the provider has it: with the resources that it had before, while a resize has to wait. */
+  allocated: Pod | undefined;
+  resizeWaits: boolean;
   /** Grace of the delete under way, in seconds. */
   deletingWithin: number | undefined;
   gone: boolean;
@@ -77,7 +81,7 @@ export class PodController implements Service {
   activePods(): readonly Pod[] {
     return [...this.#lines.values()]
       .filter((line) => line.verdict === "admitted" && !line.gone)
-      .map((line) => line.wanted)
+      .map((line) => line.allocated ?? line.wanted)
       .filter((pod) => !isTerminalPhase(this.#statusOf(pod)?.phase));
   }
 
@@ -112,6 +116,8 @@ export class PodController implements Service {
         given: undefined,
         verdict: "new",
         busy: false,
+        allocated: undefined,
+        resizeWaits: false,
         deletingWithin: undefined,
         gone: false,
       };
@@ -148,10 +154,23 @@ export class PodController implements Service {
         return;
       } catch (error) {
         if (this.#stop.signal.aborted || line.deletingWithin !== undefined) return;
-        this.#options.logger.error("Provider refused pod", { pod: podKey(line.ref), error });
+        this.#onRefusal(line, error);
         line.given = undefined;
         await this.#options.clock.sleep(delayMs, this.#stop.signal).catch(() => undefined);
       }
+    }
+  }
+
+  /** As virtual-kubelet: the pod says what its provider said, so that nobody wonders why it stays Pending (azure-aci #42). */
+  #onRefusal(line: Line, error: unknown): void {
+    const { logger, events, statuses } = this.#options;
+    const message = error instanceof Error ? error.message : String(error);
+    logger.error("Provider refused pod", { pod: podKey(line.ref), error });
+    const isNew = line.allocated === undefined || line.given === undefined;
+    events.pod(line.wanted, "Warning", isNew ? "ProviderCreateFailed" : "ProviderUpdateFailed", message);
+    const phase = this.#statusOf(line.wanted)?.phase;
+    if (phase === undefined || phase === "Pending") {
+      statuses.set(line.ref, { ...this.#statusOf(line.wanted), phase: "Pending", reason: "ProviderFailed", message });
     }
   }
 
@@ -165,9 +184,38 @@ export class PodController implements Service {
     const { provider } = this.#options;
     const pod = line.wanted;
     const isNew = line.given === undefined;
+    const allowed = this.#withAllowedResources(line);
     line.given = pod;
-    if (isNew) await provider.createPod(pod, this.#stop.signal);
-    else await provider.updatePod(pod, this.#stop.signal);
+    line.allocated = allowed;
+    if (isNew) await provider.createPod(allowed, this.#stop.signal);
+    else await provider.updatePod(allowed, this.#stop.signal);
+  }
+
+  /** The pod as wanted, or with the requests that it had as long as the node has no room for others. */
+  #withAllowedResources(line: Line): Pod {
+    const { admission, statuses, events } = this.#options;
+    const { wanted, allocated } = line;
+    if (!allocated || !resourcesDiffer(allocated, wanted)) {
+      line.resizeWaits = false;
+      statuses.setExtra(line.ref, undefined);
+      return wanted;
+    }
+    const others = this.activePods().filter((pod) => pod.metadata?.uid !== line.ref.uid);
+    const refusal = admission.judgeResize(wanted, others);
+    line.resizeWaits = refusal?.reason === "Deferred";
+    statuses.setExtra(line.ref, refusal && pendingResize(wanted, refusal));
+    if (!refusal) return wanted;
+    events.pod(wanted, "Warning", `Resize${refusal.reason}`, `Pod resize ${refusal.reason}: ${refusal.message}`);
+    return withResourcesOf(wanted, allocated);
+  }
+
+  /** Room has become free: resizes that had to wait are tried again. */
+  #retryResizes(): void {
+    for (const line of this.#lines.values()) {
+      if (!line.resizeWaits) continue;
+      line.given = undefined;
+      this.#advance(line);
+    }
   }
 
   #judge(line: Line): void {
@@ -211,6 +259,7 @@ export class PodController implements Service {
     }
     this.#lines.delete(line.ref.uid);
     statuses.forget(line.ref.uid);
+    this.#retryResizes();
   }
 
   /** The informer may be late: only a pod that the API itself does not know is removed (kip #107). */

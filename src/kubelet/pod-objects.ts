@@ -22,6 +22,8 @@ export interface PodObjects {
   secret(namespace: string, name: string): Promise<Secret | undefined>;
   /** Services of all namespaces. Waits for the first list. */
   services(): Promise<readonly KubeService[]>;
+  /** The runtime handler that a RuntimeClass names. Throws an Error with upstream's words when there is no such class. */
+  runtimeHandler(runtimeClassName: string): Promise<string>;
   /** A token bound to this pod. */
   serviceAccountToken(pod: Pod, spec: TokenRequestSpec): Promise<ServiceAccountToken>;
   /** Trust bundles of this name, or of this signer. */

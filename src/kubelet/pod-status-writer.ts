@@ -2,7 +2,7 @@
  * Carries pod statuses to the API server: one patch in flight per pod, the newest status wins, a terminal status is sent until it is there. And the last step of a
  * pod's life: the delete with grace 0 once its terminal status is known. As kubelet's status manager.
  */
-import type { Pod, PodStatus } from "#api/generated/types/core-v1.ts";
+import type { Pod, PodCondition, PodStatus } from "#api/generated/types/core-v1.ts";
 import { hasReason } from "#apimachinery/status-error.ts";
 import type { Client, ResourceRef } from "#client/client.ts";
 import type { Clock, Timer } from "#component-base/clock.ts";
@@ -28,6 +28,8 @@ type Entry = {
   status: PodStatus | undefined;
   /** The API's answer to our last patch; the informer may be behind it. */
   answered: Pod | undefined;
+  /** A condition that the kubelet adds to what the provider says (a resize that has to wait). */
+  extra: PodCondition | undefined;
   deleteWhenSent: boolean;
   busy: boolean;
   retryMs: number;
@@ -57,6 +59,15 @@ export class PodStatusWriter {
     if (pod && goesBack(pod, entry.status ?? pod.status ?? {}, status)) return;
     if (isTerminalPhase(entry.status?.phase) && !isTerminalPhase(status.phase)) return;
     entry.status = status;
+    this.#kick(entry);
+  }
+
+  /** Adds a condition to the pod's status, or takes it away again. */
+  setExtra(ref: PodRef, extra: PodCondition | undefined): void {
+    const entry = this.#entry(ref);
+    if (entry.extra === extra) return;
+    entry.extra = extra;
+    entry.status = entry.status && { ...entry.status };
     this.#kick(entry);
   }
 
@@ -112,6 +123,7 @@ export class PodStatusWriter {
       ref,
       status: undefined,
       answered: undefined,
+      extra: undefined,
       deleteWhenSent: false,
       busy: false,
       retryMs: firstRetryMs,
@@ -150,7 +162,8 @@ export class PodStatusWriter {
     const pod = this.#newest(entry);
     if (!pod || !entry.status) return;
     const defaults = { hostIPs: this.#options.hostIPs, nowMs: this.#options.clock.now() };
-    const merged = mergePodStatus(pod, entry.status, defaults);
+    const conditions = [...(entry.status.conditions ?? []), ...(entry.extra ? [entry.extra] : [])];
+    const merged = mergePodStatus(pod, { ...entry.status, conditions }, defaults);
     const patch = statusPatch(pod.status ?? {}, merged);
     if (!patch) return;
     const body = { metadata: { uid: entry.ref.uid }, status: patch };

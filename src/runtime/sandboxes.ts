@@ -108,6 +108,14 @@ export class Sandboxes {
     }
   }
 
+  /** New bounds for all containers of a sandbox together. Unknown is success. */
+  updateLimits(id: string, limits: SandboxSettings["limits"]): void {
+    const record = this.#known.get(id);
+    if (!record) return;
+    this.#parts.cgroups.setLimits(record.settings.cgroupPath, limits);
+    this.#write({ ...record, settings: { ...record.settings, limits: { ...record.settings.limits, ...limits } } });
+  }
+
   /** Removes a sandbox whose containers are gone. Unknown is success. */
   async remove(id: string): Promise<void> {
     const record = this.#known.get(id);

@@ -5,10 +5,10 @@ import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import type { Container, EphemeralContainer, Pod } from "#api/generated/types/core-v1.ts";
 import { ContainerError } from "#kubelet/container-runtime.ts";
-import type { ContainerMount, ContainerState } from "#kubelet/container-runtime.ts";
+import type { ContainerMount, ContainerSpec, ContainerState, ImageInfo } from "#kubelet/container-runtime.ts";
 import { environmentOf } from "#kubelet/env/environment.ts";
 import { containerFieldPath } from "#kubelet/events.ts";
-import { refOf } from "#kubelet/pod-object.ts";
+import { formatPod, refOf } from "#kubelet/pod-object.ts";
 import { containerSpec } from "./container-spec.ts";
 import { etcMounts } from "./etc-files.ts";
 import type { EngineParts } from "./engine-parts.ts";
@@ -48,8 +48,8 @@ export async function startContainer(container: Container, context: StartContext
   const say = (type: "Normal" | "Warning", reason: string, message: string): void =>
     parts.events.pod(pod, type, reason, message, containerFieldPath(pod, container.name));
   try {
-    const imageId = await ensureImage(container, context);
-    const spec = await resolveSpec(container, imageId, context);
+    const image = await ensureImage(container, context);
+    const spec = await resolveSpec(container, image, context);
     const state = await parts.runtime.startContainer(spec, signal);
     say("Normal", "Created", "Container created");
     say("Normal", "Started", "Container started");
@@ -65,15 +65,16 @@ export async function startContainer(container: Container, context: StartContext
   }
 }
 
-async function ensureImage(container: Container, { parts, pod, signal }: StartContext): Promise<string> {
+async function ensureImage(container: Container, { parts, pod, signal }: StartContext): Promise<ImageInfo> {
   const credentials = () => pullCredentials(pod, parts.objects, parts.events);
   const image = await parts.images.ensureImage(pod, container, credentials, signal);
   parts.imageIDs.set(image.id, image.digests[0] ?? image.id);
-  return image.id;
+  return image;
 }
 
-async function resolveSpec(container: Container, imageId: string, context: StartContext) {
+async function resolveSpec(container: Container, image: ImageInfo, context: StartContext): Promise<ContainerSpec> {
   const { parts, pod, attempt } = context;
+  checkNonRoot(pod, container, image.user);
   const facts = { podIPs: podAddresses(context), hostIPs: parts.node.hostIPs, allocatable: parts.node.allocatable() };
   const readVolumeFile = (volume: string, path: string) => parts.volumes.readFile(pod, volume, path);
   const environment = await environmentOf(pod, container, { objects: parts.objects, facts, readVolumeFile });
@@ -84,7 +85,7 @@ async function resolveSpec(container: Container, imageId: string, context: Start
   checkTarget(container, context);
   return containerSpec(pod, container, {
     attempt,
-    imageId,
+    imageId: image.id,
     environment,
     mounts: [...mounts, ...etcMounts(parts.folders, pod, container), ...(message === undefined ? [] : [message])],
     logPath,
@@ -114,6 +115,24 @@ function terminationMessageMount(
     readOnly: false,
     propagation: "None",
   };
+}
+
+/** runAsNonRoot, as far as it can be known before the image is looked into. As kuberuntime's verifyRunAsNonRoot. */
+function checkNonRoot(pod: Pod, container: Container, imageUser: string): void {
+  const runAsNonRoot = container.securityContext?.runAsNonRoot ?? pod.spec?.securityContext?.runAsNonRoot ?? false;
+  if (!runAsNonRoot) return;
+  const where = `(pod: ${JSON.stringify(formatPod(refOf(pod)))}, container: ${container.name})`;
+  const refuse = (why: string): never => {
+    throw new ContainerError("CreateContainerConfigError", `${why} ${where}`);
+  };
+  const user = container.securityContext?.runAsUser ?? pod.spec?.securityContext?.runAsUser;
+  if (user === 0) refuse("container's runAsUser breaks non-root policy");
+  if (user !== undefined) return;
+  const [name = ""] = imageUser.split(":");
+  if (name === "" || /^0+$/.test(name)) refuse("container has runAsNonRoot and image will run as root");
+  if (!/^\d+$/.test(name)) {
+    refuse(`container has runAsNonRoot and image has non-numeric user (${name}), cannot verify user is non-root`);
+  }
 }
 
 function checkTarget(container: Container, { latest }: StartContext): void {

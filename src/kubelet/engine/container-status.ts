@@ -1,7 +1,12 @@
 /**
  * The status of one container, from what the runtime knows of its newest instance and the one before. As convertToAPIContainerStatuses in pkg/kubelet/kubelet_pods.go.
  */
-import type { Container, ContainerStatus, ContainerState as ApiState } from "#api/generated/types/core-v1.ts";
+import type {
+  Container,
+  ContainerStatus,
+  ContainerState as ApiState,
+  ResourceRequirements,
+} from "#api/generated/types/core-v1.ts";
 import type { ContainerState } from "#kubelet/container-runtime.ts";
 import { formatTime, isRestartableInit } from "#kubelet/pod-object.ts";
 import type { PodView } from "./pod-view.ts";
@@ -33,7 +38,11 @@ export function containerStatus(
     lastState,
     restartCount: latest.attempt,
     ...readiness(view, container, role, latest),
-    ...resourcesOf(container, role),
+    ...resourcesOf(
+      container,
+      role,
+      latest.phase === "running" ? view.resources(latest, container) : container.resources,
+    ),
     ...volumeMountsOf(container),
   };
 }
@@ -110,7 +119,7 @@ function statusWithoutContainer(
     ready: false,
     started: false,
     ...volumeMountsOf(container),
-    ...(role === "ephemeral" ? {} : resourcesOf(container, role)),
+    ...resourcesOf(container, role, container.resources),
   };
 }
 
@@ -138,11 +147,15 @@ function readiness(
   return { ready: started && probes.ready, started };
 }
 
-function resourcesOf(container: Container, role: ContainerRole): Partial<ContainerStatus> {
+function resourcesOf(
+  container: Container,
+  role: ContainerRole,
+  actual: ResourceRequirements | undefined,
+): Partial<ContainerStatus> {
   if (role === "ephemeral") return {};
   const { requests } = container.resources ?? {};
   return {
-    resources: container.resources ?? {},
+    resources: actual ?? {},
     ...(requests === undefined ? {} : { allocatedResources: requests }),
   };
 }

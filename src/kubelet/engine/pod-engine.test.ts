@@ -378,6 +378,63 @@ describe("the pod engine", () => {
     });
   });
 
+  it("restarts a container whose resizePolicy asks for it, without a backoff", async () => {
+    await withHouse(async (house) => {
+      const resizePolicy = [{ resourceName: "memory", restartPolicy: "RestartContainer" }];
+      const withMemory = (memory: string) => podOf("web", [{ resizePolicy, resources: { limits: { memory } } }]);
+      await house.run(withMemory("64Mi"));
+      await house.until("web", isReady);
+
+      for (const [count, memory] of ["128Mi", "256Mi", "512Mi"].entries()) {
+        await house.engine.updatePod(withMemory(memory), never);
+        await house.until("web", (it) => isReady(it) && it.containerStatuses?.[0]?.restartCount === count + 1);
+      }
+
+      assert.ok(house.events.includes("Normal Killing Container main resize requires restart"));
+      assert.equal(house.status("web").containerStatuses?.[0]?.resources?.limits?.["memory"], "512Mi");
+    });
+  });
+
+  it("refuses to run as root where the pod says runAsNonRoot", async () => {
+    await withHouse(async (house) => {
+      await house.run(podOf("web", [{ securityContext: { runAsNonRoot: true } }]));
+
+      const status = await house.until(
+        "web",
+        (it) => it.containerStatuses?.[0]?.state?.waiting?.reason === "CreateContainerConfigError",
+      );
+
+      assert.equal(
+        status.containerStatuses?.[0]?.state?.waiting?.message,
+        'container has runAsNonRoot and image will run as root (pod: "web_default(uid-web)", container: main)',
+      );
+    });
+  });
+
+  it("says which RuntimeClass is missing", async () => {
+    await withHouse(async (house) => {
+      await house.run(podOf("web", [{}], { runtimeClassName: "none" }));
+
+      const text = 'Failed to create pod sandbox: failed to get sandbox runtime: RuntimeClass "none" not found';
+      await house.untilTrue(() => house.events.includes(`Warning FailedCreatePodSandBox ${text}`));
+    });
+  });
+
+  it("tries a sandbox again until it can be made", async () => {
+    await withHouse(async (house) => {
+      house.runtime.sandboxFailure = "no addresses left";
+      await house.run(podOf("web", [{}]));
+      await house.untilTrue(() =>
+        house.events.includes("Warning FailedCreatePodSandBox Failed to create pod sandbox: no addresses left"),
+      );
+
+      house.runtime.sandboxFailure = undefined;
+      await house.clock.advance(500);
+
+      await house.until("web", isReady);
+    });
+  });
+
   it("starts an ephemeral container in a running pod", async () => {
     await withHouse(async (house) => {
       await house.run(podOf("web", [{}]));

@@ -124,7 +124,9 @@ export class PodGround {
   async #makeSandbox(pod: Pod): Promise<void> {
     const { runtime, node, folders } = this.#parts;
     if (this.#sandbox) return;
-    const spec = sandboxSpec(pod, node.clusterDomain, node.pidsLimit);
+    const className = pod.spec?.runtimeClassName;
+    const runtimeHandler = className ? await this.#parts.objects.runtimeHandler(className) : "";
+    const spec = sandboxSpec(pod, { ...node, runtimeHandler });
     const making = runtime.ensureSandbox(spec, this.#abort.signal);
     writePodRecord(folders, { pod });
     const sandbox = await making;

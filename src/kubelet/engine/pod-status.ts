@@ -25,12 +25,22 @@ export function podStatus(
   const all = [...inits, ...mains];
   const computed = podPhase(pod, all, { isTerminal: facts.isTerminal, hasInitialized: hasInitialized(view) });
   const phase = endedPhase(view, facts.isTerminal, computed);
+  const resizing = view.isResizing
+    ? [
+        {
+          type: "PodResizeInProgress",
+          status: "True",
+          ...(pod.metadata?.generation === undefined ? {} : { observedGeneration: pod.metadata.generation }),
+        },
+      ]
+    : [];
   const ips = pod.spec?.hostNetwork ? facts.hostIPs.slice(0, 1) : view.podIPs;
   return {
     phase,
     ...(facts.isTerminal && view.verdict !== undefined ? view.verdict : {}),
     ...(pod.metadata?.generation === undefined ? {} : { observedGeneration: pod.metadata.generation }),
     conditions: [
+      ...resizing,
       ...podConditions({ pod, statuses: all, phase, hasSandbox: !facts.isTerminal && view.sandbox?.ready === true }),
     ],
     ...(ips[0] === undefined ? {} : { podIP: ips[0], podIPs: ips.map((ip) => ({ ip })) }),

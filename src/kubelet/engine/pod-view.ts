@@ -1,7 +1,7 @@
 /**
  * What the engine knows of one pod, as data that the deciding functions (pod-actions.ts, pod-status.ts) read. `PodWorker` owns and changes it.
  */
-import type { Container, ContainerStatus, Pod } from "#api/generated/types/core-v1.ts";
+import type { Container, ContainerStatus, Pod, ResourceRequirements } from "#api/generated/types/core-v1.ts";
 import type { ContainerState, Sandbox } from "#kubelet/container-runtime.ts";
 
 /** Why a container does not run: reason and message of its waiting state. */
@@ -38,6 +38,10 @@ export type PodView = {
   imageID(id: string): string;
   /** What the API said of it when the agent started: for containers that the runtime has forgotten. */
   before(name: string): ContainerStatus | undefined;
+  /** Requests and limits that a running container has just now. */
+  resources(state: ContainerState, container: Container): ResourceRequirements;
+  /** Some container is being given other bounds. */
+  readonly isResizing: boolean;
   /** All containers are to stay stopped: the pod was deleted, evicted or is past its deadline. */
   readonly isEnding: boolean;
   /** Reason and message of a pod that the node ended (DeadlineExceeded, Evicted). */

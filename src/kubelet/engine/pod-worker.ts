@@ -27,7 +27,7 @@ import { writePodRecord } from "./pod-record.ts";
 import { podStatus } from "./pod-status.ts";
 import type { PodView, ProbeView } from "./pod-view.ts";
 import { allContainers, findContainer } from "./pod-view.ts";
-import { resizeContainers } from "./pod-resize.ts";
+import { PodResizer } from "./pod-resize.ts";
 import { restartsSomething } from "./restart-policy.ts";
 import { readTerminationMessage } from "./termination-message.ts";
 
@@ -55,6 +55,9 @@ export class PodWorker {
   readonly #stopping = new Set<string>();
   readonly #tasks = new Set<Promise<void>>();
   readonly #ends = new Map<string, PromiseWithResolvers<void>>();
+  readonly #resizer: PodResizer;
+  /** Killed to be resized: they start again without a wait. */
+  readonly #forgiven = new Set<string>();
   readonly #held: HeldContainers;
   readonly #ground: PodGround;
   #pod: Pod;
@@ -69,6 +72,7 @@ export class PodWorker {
   #ending: Promise<void> | undefined;
   #looks = false;
   readonly #acceptedMs: number;
+  readonly #isAdopted: boolean;
 
   constructor(parts: EngineParts, pod: Pod, adopted?: Adopted) {
     this.#parts = parts;
@@ -76,6 +80,7 @@ export class PodWorker {
     this.ref = refOf(pod);
     this.#before = statusesOf(pod);
     this.#acceptedMs = parts.clock.now();
+    this.#resizer = new PodResizer(parts);
     this.#held = new HeldContainers(parts.clock, () => this.look());
     this.#ground = new PodGround(
       parts,
@@ -83,6 +88,7 @@ export class PodWorker {
       () => this.look(),
       adopted?.sandbox,
     );
+    this.#isAdopted = adopted !== undefined;
     this.#finalStatus = adopted?.finalStatus;
     for (const state of adopted?.containers ?? []) this.#containers.set(state);
   }
@@ -120,9 +126,6 @@ export class PodWorker {
     if (this.#finalStatus) return this.#tell({ ...this.#finalStatus, ...observed(pod) });
     this.#parts.objects.register(pod, () => this.#onObjects());
     if (!sameJson(before, pod)) void this.#run(async () => writePodRecord(this.#parts.folders, { pod }));
-    if (this.#deadline === undefined) {
-      void this.#run(() => resizeContainers(this.#parts, before, pod, this.#containers.running()));
-    }
     this.#ground.renew();
     this.#held.release("config");
     this.look();
@@ -134,6 +137,7 @@ export class PodWorker {
     if (state.phase !== "exited") return this.look();
     this.#probes.get(state.id)?.stop();
     this.#probes.delete(state.id);
+    this.#resizer.forget(state.id);
     this.#ends.get(state.id)?.resolve();
     this.#ends.delete(state.id);
     void this.#run(() => this.#hearLastWords(state));
@@ -207,6 +211,7 @@ export class PodWorker {
     const actions = computePodActions(this.#view());
     if (actions.end) return this.#stopWithin(graceOf(this.#pod));
     for (const kill of actions.kill) this.#kill(kill);
+    this.#resize();
     let chain: Promise<void> = Promise.resolve();
     for (const container of actions.start) {
       if (this.#isOnHold(container)) continue;
@@ -285,6 +290,7 @@ export class PodWorker {
     const { crashBackoff, events } = this.#parts;
     const key = crashKey(this.ref, name, container.image ?? "");
     const endedMs = last.finishedMs ?? last.createdMs;
+    if (this.#forgiven.delete(name)) return false;
     const waitMs = crashBackoff.remainingMs(key, endedMs);
     if (waitMs <= 0) {
       crashBackoff.next(key, endedMs);
@@ -297,6 +303,27 @@ export class PodWorker {
     const text = `Back-off restarting failed container ${name} in pod ${pod}`;
     events.pod(this.#pod, "Warning", "BackOff", text, containerFieldPath(this.#pod, name));
     return true;
+  }
+
+  #resize(): void {
+    const running = this.#containers.running().flatMap((state) => {
+      const container = findContainer(this.#pod, state.name);
+      return container && !this.#stopping.has(state.id) && !this.#starting.has(state.name)
+        ? [{ state, container }]
+        : [];
+    });
+    const resizes = this.#resizer.plan(this.#pod, running);
+    for (const { state, container } of resizes.filter((it) => it.needsRestart)) {
+      this.#forgiven.add(state.name);
+      const message = `Container ${container.name} resize requires restart`;
+      this.#kill({ id: state.id, container, message, reason: "other" });
+    }
+    const inPlace = resizes.filter((it) => !it.needsRestart);
+    if (inPlace.length === 0) return;
+    void this.#run(async () => {
+      await this.#resizer.apply(this.#pod, inPlace);
+      this.#parts.events.pod(this.#pod, "Normal", "ResizeCompleted", resizeMessage(this.#pod));
+    });
   }
 
   #kill({ id, container, message, reason }: Kill): void {
@@ -424,6 +451,8 @@ export class PodWorker {
         return imageIDs.get(image) ?? image;
       },
       before: (name) => findContainerStatus(this.#before, name),
+      resources: (state, container) => this.#resizer.resources(state, container),
+      isResizing: this.#resizer.isBusy,
       isEnding: this.#deadline !== undefined,
       verdict: this.#verdict,
     };
@@ -484,7 +513,7 @@ export class PodWorker {
     const before = findContainerStatus(this.#before, name);
     const known = before?.containerID ? before.restartCount + 1 : 0;
     // After a reboot the runtime has forgotten, and the API may not have been heard yet: the pod's own folder remembers.
-    return Math.max(known, attemptsOnDisk(this.#parts.folders, this.ref.uid, name));
+    return this.#isAdopted ? Math.max(known, attemptsOnDisk(this.#parts.folders, this.ref.uid, name)) : known;
   }
 
   #checkDeadline(): void {
@@ -530,6 +559,11 @@ export class PodWorker {
 /** Backoff of a container that crashes; another image is another chance. */
 function crashKey(ref: PodRef, name: string, image: string): string {
   return `${ref.uid}_${name}_${image}`;
+}
+
+function resizeMessage(pod: Pod): string {
+  const containers = allContainers(pod).map(({ name, resources }) => ({ name, resources }));
+  return `Pod resize completed: ${JSON.stringify({ containers, generation: pod.metadata?.generation })}`;
 }
 
 /** Containers that start first once the ground is there. */

@@ -10,8 +10,16 @@ import { qosClassOf } from "#kubelet/resources/qos.ts";
 /** Longest host name that Linux takes. */
 const maxHostnameLength = 63;
 
-/** The sandbox of a pod. `pidsLimit` bounds the processes of the whole pod. */
-export function sandboxSpec(pod: Pod, clusterDomain: string, pidsLimit: number | undefined): SandboxSpec {
+/** What the node adds. `runtimeHandler` is what the pod's RuntimeClass names, "" for the default. */
+export type SandboxFacts = {
+  readonly clusterDomain: string;
+  /** Bounds the processes of the whole pod. */
+  readonly pidsLimit: number | undefined;
+  readonly runtimeHandler: string;
+};
+
+/** The sandbox of a pod. */
+export function sandboxSpec(pod: Pod, { clusterDomain, pidsLimit, runtimeHandler }: SandboxFacts): SandboxSpec {
   const spec = pod.spec;
   const { hostname, domain } = podHostname(pod, clusterDomain);
   const isHostNetwork = spec?.hostNetwork ?? false;
@@ -27,7 +35,7 @@ export function sandboxSpec(pod: Pod, clusterDomain: string, pidsLimit: number |
     portMappings: isHostNetwork ? [] : portMappings(pod),
     resources: podCgroupResources(pod, pidsLimit),
     qosClass: qosClassOf(pod),
-    runtimeClass: spec?.runtimeClassName ?? "",
+    runtimeClass: runtimeHandler,
   };
 }
 

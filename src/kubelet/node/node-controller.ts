@@ -7,6 +7,7 @@ import type { Client, ResourceRef } from "#client/client.ts";
 import type { Clock, Timer } from "#component-base/clock.ts";
 import type { Service } from "#component-base/life-cycle.ts";
 import type { Logger } from "#component-base/logger.ts";
+import type { KubeletEvents } from "#kubelet/events.ts";
 import { sameJson } from "#kubelet/pod-object.ts";
 import type { MachineInfo } from "./node-info.ts";
 import { newNode, nodeLabels, nodeStatus, nodeStatusDiffers } from "./node-object.ts";
@@ -26,8 +27,16 @@ export type NodeControllerOptions = {
   readonly health: () => Promise<NodeHealth>;
   /** Images for status.images; asked when the status is written. */
   readonly images: () => Promise<NodeStatus["images"]>;
+  readonly events: KubeletEvents;
   readonly clock: Clock;
   readonly logger: Logger;
+};
+
+const conditionEvents: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  Ready: { True: "NodeReady", False: "NodeNotReady" },
+  MemoryPressure: { True: "NodeHasInsufficientMemory", False: "NodeHasSufficientMemory" },
+  DiskPressure: { True: "NodeHasDiskPressure", False: "NodeHasNoDiskPressure" },
+  PIDPressure: { True: "NodeHasInsufficientPID", False: "NodeHasSufficientPID" },
 };
 
 /** Keeps the Node object. `start` resolves when the node is registered with its status. */
@@ -101,6 +110,21 @@ export class NodeController implements Service {
     });
   }
 
+  /** Events for what became of the node: "Node n1 status is now: NodeReady". */
+  #tellChanges(before: NodeStatus, node: Node): void {
+    for (const { type, status } of node.status?.conditions ?? []) {
+      const old = before.conditions?.find((it) => it.type === type)?.status;
+      const words = conditionEvents[type]?.[status];
+      if (old === status || words === undefined || (old === undefined && type !== "Ready")) continue;
+      this.#options.events.node(
+        node,
+        "Normal",
+        words,
+        `Node ${this.#options.settings.nodeName} status is now: ${words}`,
+      );
+    }
+  }
+
   async #register(): Promise<void> {
     const { client, settings } = this.#options;
     const ref = nodeRef(settings.nodeName);
@@ -138,6 +162,7 @@ export class NodeController implements Service {
     );
     const body = { status: Object.fromEntries(changed.map(([key, value]) => [key, patchValue(key, value)])) };
     this.#node = await client.patch<Node>(nodeRef(settings.nodeName, "status"), { type: "strategic", body });
+    this.#tellChanges(before, this.#node);
     this.#reportedMs = clock.now();
   }
 }

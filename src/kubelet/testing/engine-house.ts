@@ -49,6 +49,12 @@ export class MemoryObjects implements PodObjects {
     return { token: `token-of-${pod.metadata?.name}`, expiresMs: Number.MAX_SAFE_INTEGER };
   }
 
+  async runtimeHandler(name: string): Promise<string> {
+    if (name !== "known")
+      throw new Error(`failed to get sandbox runtime: RuntimeClass ${JSON.stringify(name)} not found`);
+    return "handler";
+  }
+
   async clusterTrustBundles(): ReturnType<PodObjects["clusterTrustBundles"]> {
     return [];
   }

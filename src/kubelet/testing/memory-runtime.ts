@@ -130,6 +130,10 @@ export class MemoryRuntime implements ContainerRuntime, ImageService {
     this.#listener = listener;
   }
 
+  async updateSandboxResources(pod: PodRef, resources: LinuxResources): Promise<void> {
+    this.updates.push({ id: pod.name, resources });
+  }
+
   async updateResources(id: string, resources: LinuxResources): Promise<void> {
     this.updates.push({ id, resources });
   }

@@ -117,6 +117,10 @@ export class ContainersRuntime implements ContainerRuntime, Service {
     this.#listener = listener;
   }
 
+  async updateSandboxResources(pod: PodRef, resources: LinuxResources): Promise<void> {
+    this.#running().sandboxes.updateLimits(pod.uid, resources);
+  }
+
   async updateResources(id: string, resources: LinuxResources): Promise<void> {
     this.#running().containers.updateLimits(id, resources);
   }
