@@ -87,13 +87,23 @@ export class LmdbDatabase {
   /** The counters, or undefined in a new file. */
   readState(): State | undefined {
     const record = this.#root.getBinaryFast(STATE_KEY as never);
-    return record && named("the counters", () => decodeState(record));
+    return (
+      record &&
+      named(
+        () => "the counters",
+        () => decodeState(record),
+      )
+    );
   }
 
   /** The entry of a key, newest in the file. */
   readEntry(key: string): StoreEntry | undefined {
     const record = this.#current.getBinaryFast(key as never);
-    return record && named(`key ${JSON.stringify(key)}`, () => decodeEntry(key, record));
+    if (!record) return undefined;
+    return named(
+      () => `key ${JSON.stringify(key)}`,
+      () => decodeEntry(key, record),
+    );
   }
 
   /** True when the file has the key. */
@@ -105,13 +115,19 @@ export class LmdbDatabase {
   readEntries({ prefix, start, limit }: Rows): { readonly entries: StoreEntry[]; readonly isEnd: boolean } {
     const entries: StoreEntry[] = [];
     let bytes = 0;
-    for (const row of this.#current.getRange({ ...bounds(prefix, start), limit })) {
-      const key = row.key as unknown as string;
-      entries.push(named(`key ${JSON.stringify(key)}`, () => decodeEntry(key, row.value)));
-      bytes += row.value.length;
-      if (bytes > SLICE_BYTES) return { entries, isEnd: false };
+    let key = start;
+    return named(keyName, () => {
+      for (const row of this.#current.getRange({ ...bounds(prefix, start), limit })) {
+        key = row.key as unknown as string;
+        entries.push(decodeEntry(key, row.value));
+        bytes += row.value.length;
+        if (bytes > SLICE_BYTES) return { entries, isEnd: false };
+      }
+      return { entries, isEnd: entries.length < limit };
+    });
+    function keyName(): string {
+      return `key ${JSON.stringify(key)}`;
     }
-    return { entries, isEnd: entries.length < limit };
   }
 
   /** How many keys from `start` on begin with `prefix`. */
@@ -141,7 +157,10 @@ export class LmdbDatabase {
       const revision = row.key as unknown as number;
       const visitor = visit(revision);
       if (!visitor) return;
-      named(`log record ${revision}`, () => decodeLog(revision, row.value, visitor));
+      named(
+        () => `log record ${revision}`,
+        () => decodeLog(revision, row.value, visitor),
+      );
     }
   }
 
@@ -153,7 +172,10 @@ export class LmdbDatabase {
     const visit: ChangeVisitor = (changedKey, _type, _existed, readBefore) => {
       if (changedKey === key) found = readBefore();
     };
-    named(`log record ${revision}`, () => decodeLog(revision, record, visit));
+    named(
+      () => `log record ${revision}`,
+      () => decodeLog(revision, record, visit),
+    );
     return found;
   }
 
@@ -260,12 +282,12 @@ function bounds(prefix: string, start: string): { readonly start: never; readonl
   return { start: start as never, end: end as never };
 }
 
-function named<T>(record: string, decode: () => T): T {
+function named<T>(record: () => string, decode: () => T): T {
   try {
     return decode();
   } catch (error) {
     if (!(error instanceof DamagedRecord || error instanceof RangeError)) throw error;
-    throw new StoreUnusable("damaged", `the store is damaged: ${record}: ${error.message}`, { cause: error });
+    throw new StoreUnusable("damaged", `the store is damaged: ${record()}: ${error.message}`, { cause: error });
   }
 }
 

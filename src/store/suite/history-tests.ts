@@ -116,6 +116,23 @@ export function historyTests(factory: StoreFactory): void {
   );
 
   test(
+    "a delete just after the compacted revision is still seen, also when it was the key's only change since",
+    withStore(factory, async (store) => {
+      await commit(store, put("/a", "1"));
+      await commit(store, put("/b", "1"));
+      await commit(store, remove("/a"));
+      await store.compact(3);
+
+      const watcher = new Recorder();
+      await store.watch({ prefix: "/", afterRevision: 3 }, watcher);
+      await watcher.reached(4);
+
+      assert.deepEqual(watcher.lines(), ["4 delete /a=1 from=2"]);
+      assert.equal(await store.get("/a", { revision: 4 }), undefined);
+    }),
+  );
+
+  test(
     "compacting again at a lower revision does nothing",
     withStore(factory, async (store) => {
       for (let i = 0; i < 5; i++) await commit(store, put("/a", String(i)));

@@ -3,7 +3,7 @@
  */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { StoreClosed } from "#store/store.ts";
+import { type Store, StoreClosed, type StoreEntry, type WriteOperation, type WriteResult } from "#store/store.ts";
 import {
   bytes,
   commit,
@@ -144,6 +144,31 @@ export function writeTests(factory: StoreFactory): void {
   );
 
   test(
+    "what many writers are told at the same time is what they would be told one after another",
+    withStore(factory, async (store) => {
+      const outcomes: { readonly operations: readonly WriteOperation[]; readonly result: WriteResult }[] = [];
+      const write = async (operations: readonly WriteOperation[]): Promise<void> => {
+        outcomes.push({ operations, result: await store.write(operations) });
+      };
+
+      await Promise.all(
+        Array.from({ length: 12 }, async (_, writer) => {
+          for (let i = 0; i < 12; i++) {
+            const [one, other] = [`/k${(writer + i) % 4}`, `/k${(writer * i + 1) % 4}`];
+            const seen = (await store.get(one))?.modRevision ?? 0;
+            const expected = i % 4 === 3 ? undefined : seen;
+            if (one === other || i % 3 === 0)
+              await write([i % 5 === 4 ? remove(one, expected) : put(one, `${writer}.${i}`, expected)]);
+            else await write([put(one, `${writer}.${i}`, expected), remove(other)]);
+          }
+        }),
+      );
+
+      for (const { operations, result } of outcomes) await checkOutcome(store, operations, result);
+    }),
+  );
+
+  test(
     "values may be empty, and may be megabytes of any bytes",
     withStore(factory, async (store) => {
       const large = new Uint8Array(3 << 20).map((_, i) => (i * 31) ^ (i >> 8));
@@ -185,4 +210,23 @@ export function writeTests(factory: StoreFactory): void {
       await assert.rejects(store.compact(1), StoreClosed);
     }),
   );
+}
+
+/** A write that succeeded found its conditions true just before its revision; one that was refused found at its revision what it was told. */
+async function checkOutcome(store: Store, operations: readonly WriteOperation[], result: WriteResult): Promise<void> {
+  const at = (key: string, revision: number): Promise<StoreEntry | undefined> =>
+    revision <= 1 ? Promise.resolve(undefined) : store.get(key, { revision });
+  if (!result.ok) {
+    assert.equal(showEntry(await at(result.key, result.revision)), showEntry(result.current));
+    const refused = operations.find(({ key }) => key === result.key)!;
+    assert.notEqual(result.current?.modRevision ?? 0, refused.expectedRevision);
+    return;
+  }
+  for (const { key, value, expectedRevision } of operations) {
+    assert.equal(text((await at(key, result.revision))?.value), text(value));
+    if (expectedRevision === undefined) continue;
+    // A write that changed nothing has the revision that it found.
+    const before = await at(key, result.revision - (value === undefined && expectedRevision === 0 ? 0 : 1));
+    assert.equal(before?.modRevision ?? 0, expectedRevision);
+  }
 }
