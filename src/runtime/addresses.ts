@@ -19,7 +19,8 @@ export class AddressPool {
   constructor(cidr: string) {
     const [network = "", bits = ""] = cidr.split("/");
     const size = 2 ** (32 - Number(bits));
-    if (!(size >= 4)) throw new TypeError(`not a range of pod addresses: ${cidr}`);
+    if (!(size >= 4) || !/^\d+\.\d+\.\d+\.\d+$/.test(network) || bits === "")
+      throw new TypeError(`not a range of pod addresses: ${cidr}`);
     const base = Math.floor(toNumber(network) / size) * size;
     this.#cidr = cidr;
     this.#first = base + 1;
