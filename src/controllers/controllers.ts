@@ -2,6 +2,7 @@
  * All controllers of the control plane, in one table.
  */
 import type { ControllerContext, NamedController } from "./common/context.ts";
+import { createCronJobController } from "./cronjob/cronjob-controller.ts";
 import { createDaemonSetController } from "./daemon/daemonset-controller.ts";
 import { createDeploymentController } from "./deployment/deployment-controller.ts";
 import { createEndpointsController } from "./endpointslice/endpoints-controller.ts";
@@ -34,6 +35,7 @@ export function createControllers(options: ControllersOptions): readonly NamedCo
     createStatefulSetController(options),
     createDaemonSetController(options),
     createJobController(options),
+    createCronJobController(options),
     createEndpointSliceController(options),
     createEndpointsController(options),
     createNamespaceController(options),

@@ -54,11 +54,16 @@ export class TestCluster {
     await this.context.informers.stop();
   }
 
-  /** Lets all controllers come to rest, without time passing beyond the first retries. */
+  /** Lets all controllers come to rest, without time passing beyond the first retries: until none has work or sends requests any more. */
   async settle(): Promise<void> {
-    for (let round = 0; round < 20; round++) {
-      await settle(8);
+    let quietRounds = 0;
+    for (let round = 0; round < 50 && quietRounds < 4; round++) {
+      const before = this.transport.log.length;
+      await settle(4);
       await this.clock.advance(20);
+      const isQuiet =
+        this.transport.log.length === before && this.#controllers.every((controller) => controller.isIdle);
+      quietRounds = isQuiet ? quietRounds + 1 : 0;
     }
   }
 
