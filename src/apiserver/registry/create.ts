@@ -104,10 +104,10 @@ async function store(
   return unstored(resource, object, keyOf(resource.stored, namespace, name));
 }
 
-/** A state that was not stored (dry run). Its revision 0 is not shown. */
-export function unstored(resource: ServedResource, object: KubeObject, key: string): StoredObject {
+/** A state that was not stored (dry run). An object that was there keeps its revision; revision 0 is not shown. */
+export function unstored(resource: ServedResource, object: KubeObject, key: string, revision = 0): StoredObject {
   const bytes = toStoredBytes(resource.stored, object);
-  return new StoredObject(resource.stored, { key, revision: 0, bytes, parsed: object });
+  return new StoredObject(resource.stored, { key, revision, bytes, parsed: object });
 }
 
 /** True when objects of this resource count the changes of their spec. */

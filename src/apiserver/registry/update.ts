@@ -225,7 +225,9 @@ async function store(
   // Nothing changed: no write, no new resourceVersion.
   if (bytes.equals(existing.bytes) || isSame(object, existing.object))
     return { object: existing, isCreated: false, isDeleted: false };
-  if (options.dryRun) return { object: unstored(resource, object, existing.key), isCreated: false, isDeleted: false };
+  if (options.dryRun) {
+    return { object: unstored(resource, object, existing.key, existing.revision), isCreated: false, isDeleted: false };
+  }
   return {
     object: await storage.update(existing, object, bytes, state.operations),
     isCreated: false,
