@@ -3,8 +3,8 @@
  */
 import type { FieldError } from "#apimachinery/field-error.ts";
 import { invalid } from "#apimachinery/field-error.ts";
-import type { JsonObject } from "#apimachinery/json.ts";
-import { formatApiVersion, type KubeObject } from "#apimachinery/meta.ts";
+import { type JsonObject, jsonEqual } from "#apimachinery/json.ts";
+import { formatApiVersion, type Json, type KubeObject } from "#apimachinery/meta.ts";
 import type { StructSchema } from "#apimachinery/schema.ts";
 import { CustomResourceSchema } from "#apimachinery/structural-schema/custom-resource-schema.ts";
 import type { JsonSchemaProps } from "#apimachinery/structural-schema/json-schema-props.ts";
@@ -24,13 +24,13 @@ const allVerbs = ["delete", "deletecollection", "get", "list", "patch", "create"
 const endingVerbs = ["delete", "deletecollection", "get", "list", "patch", "update", "watch"];
 const subresourceVerbs = ["get", "patch", "update"];
 
-/** What a definition serves. `stored` is `before` when objects are stored as they were. */
+/** What a definition serves. `before` is what it was served as, when it was: objects that are stored and read as before stay in the cache. */
 export function servedVersions(
   definition: CustomResourceDefinition,
   objectMeta: StructSchema,
-  before: StoredResource | undefined,
+  before: { readonly definition: CustomResourceDefinition; readonly stored: StoredResource } | undefined,
 ): readonly ServedResource[] {
-  const stored = storedResource(definition, before);
+  const stored = storedResource(definition, objectMeta, before);
   return definition.spec.versions
     .filter(({ served }) => served)
     .map((version) => servedVersion(definition, version, { objectMeta, stored }));
@@ -41,24 +41,41 @@ export function isEnding(definition: CustomResourceDefinition): boolean {
   return definition.metadata?.deletionTimestamp !== undefined;
 }
 
-function storedResource(definition: CustomResourceDefinition, before: StoredResource | undefined): StoredResource {
+function storedResource(
+  definition: CustomResourceDefinition,
+  objectMeta: StructSchema,
+  before: { readonly definition: CustomResourceDefinition; readonly stored: StoredResource } | undefined,
+): StoredResource {
+  if (before !== undefined && jsonEqual(storedForm(definition), storedForm(before.definition))) return before.stored;
   const { group, names, scope, versions } = definition.spec;
-  const storage = versions.find((version) => version.storage)?.name ?? "";
+  const storage = versions.find((version) => version.storage);
   const fields = [...new Set(versions.flatMap((version) => selectablePaths(version)))];
-  const made = createStoredResource({
+  const schema = schemaOf(definition, storage, objectMeta);
+  return createStoredResource({
     groupResource: `${names.plural}.${group}`,
     isNamespaced: scope === "Namespaced",
     kind: names.kind,
-    apiVersion: formatApiVersion({ group, version: storage }),
+    apiVersion: formatApiVersion({ group, version: storage?.name ?? "" }),
     selectableFields: (object) =>
       Object.fromEntries(fields.map((path) => [path, textOf(valueAt(object as JsonObject, `.${path}`))])),
+    normalize: (object) => schema.withDefaults(object as JsonObject) as KubeObject,
   });
-  const isSame =
-    before !== undefined &&
-    before.head.equals(made.head) &&
-    before.isNamespaced === made.isNamespaced &&
-    Object.keys(before.selectableFields({})).join() === fields.join();
-  return isSame ? before : made;
+}
+
+/** All that decides how objects are stored and read. */
+function storedForm({ spec }: CustomResourceDefinition): Json {
+  const storage = spec.versions.find((version) => version.storage);
+  const form = [spec.names, spec.scope, storage?.name, storage?.schema, spec.versions.map(selectablePaths)];
+  return form as unknown as Json;
+}
+
+function schemaOf(
+  definition: CustomResourceDefinition,
+  version: CustomResourceDefinitionVersion | undefined,
+  objectMeta: StructSchema,
+): CustomResourceSchema {
+  const props = version?.schema?.openAPIV3Schema as JsonSchemaProps | undefined;
+  return new CustomResourceSchema(definition.spec.preserveUnknownFields === true ? undefined : props, objectMeta);
 }
 
 function servedVersion(
@@ -68,7 +85,7 @@ function servedVersion(
 ): ServedResource {
   const props = version.schema?.openAPIV3Schema;
   const keepsAll = definition.spec.preserveUnknownFields === true;
-  const schema = new CustomResourceSchema(keepsAll ? undefined : (props as JsonSchemaProps | undefined), objectMeta);
+  const schema = schemaOf(definition, version, objectMeta);
   return createServedResource({
     facts: factsOf(definition, version),
     stored,

@@ -206,6 +206,32 @@ test("another storage version leaves objects readable", async () => {
   assert.equal((await client.get<CronTab>({ ...crontabs, name: "a" })).spec["cron"], "* *");
 });
 
+test("a default that comes later shows in what was stored before, and stays when it goes", async () => {
+  await using setup = await start();
+  const { client } = setup;
+  const withDefault = (properties: object): CustomResourceDefinition["spec"]["versions"] => [
+    {
+      name: "v1",
+      served: true,
+      storage: true,
+      schema: {
+        openAPIV3Schema: { type: "object", properties: { spec: { type: "object", properties: properties as never } } },
+      },
+    },
+  ];
+  const before = await install(client, definition({ versions: withDefault({ a: { type: "string" } }) }));
+  await client.create(crontabs, cronTab({}));
+  const versions = withDefault({ a: { type: "string", default: "x" } });
+  await client.update(definitionRef, { ...before, spec: { ...before.spec, versions } } as KubeObject);
+
+  const read = await until(async () => {
+    const found = await client.get<CronTab>({ ...crontabs, name: "a" });
+    return found.spec["a"] === undefined ? undefined : found;
+  });
+
+  assert.deepEqual(read.spec, { a: "x" });
+});
+
 test("server-side apply merges custom resources by their schema", async () => {
   await using setup = await start();
   const { client } = setup;

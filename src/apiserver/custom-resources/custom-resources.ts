@@ -30,7 +30,11 @@ const definitions = {
 } as const;
 
 /** What is served of a definition. `of` tells whether it is still what the definition says. */
-type Served = { readonly of: unknown; readonly versions: readonly ServedResource[] };
+type Served = {
+  readonly of: unknown;
+  readonly definition: CustomResourceDefinition;
+  readonly versions: readonly ServedResource[];
+};
 
 /** The service behind all custom resources. */
 export class CustomResources implements Service {
@@ -178,14 +182,15 @@ export class CustomResources implements Service {
     if (before !== undefined && jsonEqual(before.of, of)) return;
     const { table, cache } = this.#registry.parts;
     const stored = before?.versions[0]?.stored;
-    const versions = servedVersions(definition, this.#objectMeta, stored);
+    const known = before === undefined || stored === undefined ? undefined : { definition: before.definition, stored };
+    const versions = servedVersions(definition, this.#objectMeta, known);
     for (const resource of versions) table.set(resource);
     for (const { facts } of before?.versions ?? []) {
       if (versions.some((each) => each.facts.version === facts.version)) continue;
       table.remove(facts.group, facts.version, facts.resource);
     }
     if (stored !== undefined && versions[0]?.stored !== stored) cache.forget(stored);
-    this.#served.set(name, { of, versions });
+    this.#served.set(name, { of, definition, versions });
   }
 
   #withdraw(name: string): void {

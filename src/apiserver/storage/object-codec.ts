@@ -58,11 +58,15 @@ export class ObjectCodec {
     }
     const stored = Buffer.isBuffer(value) ? value : Buffer.from(value.buffer, value.byteOffset, value.byteLength);
     const bytes = this.#transformers.get(resource.groupResource)?.open(key, stored) ?? stored;
-    if (bytes.subarray(0, resource.head.length).equals(resource.head)) {
-      return new StoredObject(resource, { key, revision, bytes });
-    }
-    // Stored in an older version of a custom resource, or by somebody else: brought into our form.
-    const object = JSON.parse(bytes.toString()) as KubeObject;
-    return new StoredObject(resource, { key, revision, bytes: toStoredBytes(resource, object) });
+    return new StoredObject(resource, { key, revision, bytes: inForm(resource, bytes) });
   }
+}
+
+/** Values stored in an older version of a custom resource, before a default was added, or by somebody else, are brought into our form. */
+function inForm(resource: StoredResource, bytes: Buffer): Buffer {
+  const hasHead = bytes.subarray(0, resource.head.length).equals(resource.head);
+  if (hasHead && resource.normalize === undefined) return bytes;
+  const object = JSON.parse(bytes.toString()) as KubeObject;
+  const normal = resource.normalize?.(object) ?? object;
+  return hasHead && normal === object ? bytes : toStoredBytes(resource, normal);
 }

@@ -20,6 +20,8 @@ export type StoredResource = {
   readonly head: Buffer;
   /** Fields that field selectors may name, beyond metadata.name and metadata.namespace. */
   readonly selectableFields: (object: KubeObject) => Readonly<Record<string, string>>;
+  /** Brings an object that is read from the store into today's form: defaults that came after it was written. Gives the same object when it is fine. */
+  readonly normalize?: (object: KubeObject) => KubeObject;
 };
 
 /** What a {@link StoredResource} is made of. */
@@ -29,6 +31,7 @@ export type StoredResourceInit = {
   readonly kind: string;
   readonly apiVersion: string;
   readonly selectableFields?: (object: KubeObject) => Readonly<Record<string, string>>;
+  readonly normalize?: (object: KubeObject) => KubeObject;
 };
 
 /** Completes the description of a resource. */
