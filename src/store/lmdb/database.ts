@@ -38,11 +38,21 @@ export type Commit = {
 /** Rows to read: keys from `start` on that begin with `prefix`. */
 export type Rows = { readonly prefix: string; readonly start: string; readonly limit: number };
 
+/** How to open the file. */
+export type DatabaseOptions = {
+  /** How much of the address space is set aside; lmdb-js takes more when that is not enough. */
+  readonly maxBytes: number;
+  readonly isReadOnly?: boolean;
+  /** Hears how many bytes of the file were read or written, between transactions. */
+  readonly touched?: (bytes: number) => void;
+};
+
 type Bytes = Table<Buffer, Buffer>;
 
 const ARENA_BYTES = 256 << 10;
 /** Most bytes that are read at one go. */
 const SLICE_BYTES = 2 << 20;
+const PAGE_BYTES = 4096;
 const STATE_KEY = "state";
 /** A disk with less than this is taken for full: more than the largest commit needs. */
 const FULL_BELOW_BYTES = 32 << 20;
@@ -57,18 +67,21 @@ export class LmdbDatabase {
   readonly #root: RootDatabase<Buffer, Buffer>;
   readonly #current: Bytes;
   readonly #log: Bytes;
+  readonly #touched: (bytes: number) => void;
   #arena: Buffer = Buffer.allocUnsafeSlow(ARENA_BYTES);
   #arenaUsed = 0;
+  #committedBytes = 0;
 
-  private constructor(file: string, root: RootDatabase<Buffer, Buffer>) {
+  private constructor(file: string, root: RootDatabase<Buffer, Buffer>, touched: (bytes: number) => void) {
     this.#file = file;
+    this.#touched = touched;
     this.#root = root;
     this.#current = root.openDB("current", { keyEncoder: textKeys, encoder: rawValues } as object);
     this.#log = root.openDB("log", { keyEncoder: revisionKeys, encoder: rawValues } as object);
   }
 
-  /** Opens the file, or makes it. `maxBytes` is a hard bound. */
-  static open(file: string, options: { readonly maxBytes: number; readonly isReadOnly?: boolean }): LmdbDatabase {
+  /** Opens the file, or makes it. */
+  static open(file: string, options: DatabaseOptions): LmdbDatabase {
     const root = open<Buffer, Buffer>({
       path: file,
       noSubdir: true,
@@ -81,7 +94,7 @@ export class LmdbDatabase {
       keyEncoder: textKeys,
       encoder: rawValues,
     } as Parameters<typeof open>[0]);
-    return new LmdbDatabase(file, root);
+    return new LmdbDatabase(file, root, options.touched ?? (() => {}));
   }
 
   /** The counters, or undefined in a new file. */
@@ -116,7 +129,7 @@ export class LmdbDatabase {
     const entries: StoreEntry[] = [];
     let bytes = 0;
     let key = start;
-    return named(keyName, () => {
+    const read = named(keyName, () => {
       for (const row of this.#current.getRange({ ...bounds(prefix, start), limit })) {
         key = row.key as unknown as string;
         entries.push(decodeEntry(key, row.value));
@@ -125,6 +138,8 @@ export class LmdbDatabase {
       }
       return { entries, isEnd: entries.length < limit };
     });
+    this.#touched(bytes);
+    return read;
     function keyName(): string {
       return `key ${JSON.stringify(key)}`;
     }
@@ -184,6 +199,7 @@ export class LmdbDatabase {
    */
   async commit({ entries, log, dropLog, state }: Commit): Promise<void> {
     this.#arenaUsed = 0;
+    this.#committedBytes = 0;
     try {
       await this.#root.batch(() => {
         for (const [key, entry] of entries) {
@@ -196,6 +212,9 @@ export class LmdbDatabase {
         }
         void this.#root.put(STATE_KEY as never, encodeState(state, this.#allocate));
       });
+      // Each entry lies on a page of its own, as likely as not.
+      const dropped = dropLog ? dropLog.to - dropLog.from + 1 : 0;
+      this.#touched(this.#committedBytes + (entries.size + dropped) * PAGE_BYTES);
     } catch (error) {
       throw this.#afterFailure(await reasonOf(error));
     }
@@ -240,6 +259,7 @@ export class LmdbDatabase {
 
   /** Memory for the records of one commit. LMDB copies them in its own thread, so it is used again only by the next commit. */
   readonly #allocate: Allocate = (bytes) => {
+    this.#committedBytes += bytes;
     // Aligned, as checksums and copies are quicker so.
     const start = (this.#arenaUsed + 7) & ~7;
     if (start + bytes > this.#arena.length) return Buffer.allocUnsafeSlow(bytes);

@@ -1,6 +1,6 @@
 /**
- * Three calls of the C library that Node does not have: a lock that the kernel frees when its process dies, disk space that is taken
- * without being written, and keeping files of other libraries from child processes.
+ * Calls of the C library that Node does not have: a lock that the kernel frees when its process dies, disk space that is taken without
+ * being written, keeping files of other libraries from child processes, and letting go of mapped memory.
  */
 import { createRequire } from "node:module";
 
@@ -15,10 +15,13 @@ export interface Libc {
   allocate(fileDescriptor: number, bytes: number): boolean;
   /** fcntl(2) with FD_CLOEXEC: programs that this process starts do not get the file. */
   closeOnExec(fileDescriptor: number): void;
+  /** madvise(2) with MADV_DONTNEED. Only for shared maps of files: other memory would lose its content. */
+  letGoOfMap(address: bigint, bytes: bigint): void;
 }
 
 const LOCK_EX_NB = 2 | 4;
 const EWOULDBLOCK = 11;
+const MADV_DONTNEED = 4;
 const F_SETFD = 2;
 const FD_CLOEXEC = 1;
 
@@ -33,7 +36,13 @@ export function loadLibc(): Libc {
     length: number,
   ) => number;
   const fcntl = library.func("int fcntl(int fd, int command, ...)") as (...args: readonly unknown[]) => number;
+  const madvise = library.func("int madvise(uint64 address, uint64 length, int advice)") as (
+    address: bigint,
+    length: bigint,
+    advice: number,
+  ) => number;
   return {
+    letGoOfMap: (address, bytes) => void madvise(address, bytes, MADV_DONTNEED),
     lockFile(fileDescriptor) {
       if (flock(fileDescriptor, LOCK_EX_NB) === 0) return "locked";
       const errno = koffi.errno();

@@ -20,7 +20,8 @@ import {
   unwritable,
 } from "#store/lmdb/folder.ts";
 import { HistoryReader } from "#store/lmdb/history-reader.ts";
-import { loadLibc } from "#store/lmdb/libc.ts";
+import { type Libc, loadLibc } from "#store/lmdb/libc.ts";
+import { MappedMemory } from "#store/lmdb/mapped-memory.ts";
 import type { State } from "#store/lmdb/records.ts";
 import { RecentEvents } from "#store/lmdb/recent-events.ts";
 import { reserveFile } from "#store/lmdb/reserve-file.ts";
@@ -63,7 +64,7 @@ export async function openLmdbStore(options: LmdbStoreOptions): Promise<Store> {
   const libc = loadLibc();
   const unlock = lockFolder(folder, libc);
   try {
-    const { database, state } = await openDatabase(folder, maxBytes, logger);
+    const { database, state } = await openDatabase(folder, { maxBytes, logger, libc });
     hideFromChildren(folder, libc);
     const reserve = reserveFile(folder, reserveBytes, libc);
     const clock = options.clock ?? systemClock;
@@ -83,8 +84,15 @@ export async function openLmdbStore(options: LmdbStoreOptions): Promise<Store> {
 
 type Opened = { readonly database: LmdbDatabase; readonly state: State };
 
-async function openDatabase(folder: string, maxBytes: number, logger: Logger): Promise<Opened> {
-  const open = (): LmdbDatabase => LmdbDatabase.open(dataFile(folder), { maxBytes: maxBytes + HEADROOM_BYTES });
+async function openDatabase(
+  folder: string,
+  options: { readonly maxBytes: number; readonly logger: Logger; readonly libc: Libc },
+): Promise<Opened> {
+  const { maxBytes, logger, libc } = options;
+  const memory = new MappedMemory(dataFile(folder), libc);
+  const touched = (bytes: number): void => memory.touched(bytes);
+  const open = (): LmdbDatabase =>
+    LmdbDatabase.open(dataFile(folder), { maxBytes: maxBytes + HEADROOM_BYTES, touched });
   if (readFormat(folder) === "new") {
     beginCreating(folder);
     const database = open();

@@ -1,0 +1,58 @@
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { LmdbDatabase } from "#store/lmdb/database.ts";
+import { type Libc, loadLibc } from "#store/lmdb/libc.ts";
+import { MappedMemory } from "#store/lmdb/mapped-memory.ts";
+import { withFolder } from "#store/lmdb/testing/temporary-folder.ts";
+
+const MIB = 1 << 20;
+
+test("the map of the store's file, and no other, is let go after 16 MiB were touched", async () => {
+  await withFolder(async (folder) => {
+    const file = join(folder, "data.mdb");
+    const database = LmdbDatabase.open(file, { maxBytes: 64 * MIB });
+    const other = LmdbDatabase.open(join(folder, "other.mdb"), { maxBytes: 32 * MIB });
+    const released: bigint[] = [];
+    const libc: Libc = { ...loadLibc(), letGoOfMap: (_address, bytes) => void released.push(bytes) };
+    const memory = new MappedMemory(file, libc);
+
+    memory.touched(15 * MIB);
+    assert.deepEqual(released, []);
+    memory.touched(MIB);
+    assert.deepEqual(released, [BigInt(64 * MIB)]);
+
+    await Promise.all([database.close(), other.close()]);
+  });
+});
+
+test("what was let go is there again when it is read", async () => {
+  await withFolder(async (folder) => {
+    const file = join(folder, "data.mdb");
+    const database = LmdbDatabase.open(file, { maxBytes: 64 * MIB });
+    const names = Array.from({ length: 2000 }, (_, i) => `/key-${String(i).padStart(4, "0")}`);
+    const entryOf = (key: string) => ({ key, value: Buffer.alloc(1500, key), createRevision: 2, modRevision: 2 });
+    const entries = new Map(names.map((key) => [key, entryOf(key)]));
+    await database.commit({ entries, log: [], dropLog: undefined, state: { revision: 2, compactedRevision: 2 } });
+    database.readEntries({ prefix: "/", start: "/", limit: 2000 });
+    const before = mappedKiB(file);
+
+    new MappedMemory(file, loadLibc()).touched(16 * MIB);
+
+    assert.ok(before > 2000 && mappedKiB(file) < 100, `${before} KiB, then ${mappedKiB(file)} KiB`);
+    for (const key of names) assert.deepEqual(database.readEntry(key), entryOf(key));
+    await database.close();
+  });
+});
+
+/** How much of the file's map is in memory. */
+function mappedKiB(file: string): number {
+  let isFile = false;
+  let sum = 0;
+  for (const line of readFileSync("/proc/self/smaps", "utf8").split("\n")) {
+    if (/^[0-9a-f]+-/.test(line)) isFile = line.endsWith(file);
+    else if (isFile && line.startsWith("Rss:")) sum += Number.parseInt(line.slice(4), 10);
+  }
+  return sum;
+}
