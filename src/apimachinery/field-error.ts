@@ -36,10 +36,7 @@ export function duplicate(field: string, value: unknown): FieldError {
 
 /** `Unsupported value: <value>: supported values: "A", "B"`. */
 export function notSupported(field: string, value: unknown, supported: readonly string[]): FieldError {
-  const list = [...supported]
-    .sort()
-    .map((item) => JSON.stringify(item))
-    .join(", ");
+  const list = supported.map((item) => JSON.stringify(item)).join(", ");
   const detail = supported.length === 0 ? "" : `supported values: ${list}`;
   return { type: "FieldValueNotSupported", field, message: withDetail(`Unsupported value: ${show(value)}`, detail) };
 }

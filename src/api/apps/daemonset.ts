@@ -5,6 +5,7 @@ import type { DaemonSet } from "#api/generated/types/apps-v1.ts";
 import { applyPodTemplateDefaults } from "#api/core/pod-spec-defaults.ts";
 import { ensureObject, setDefault, setTextDefault } from "#api/defaults.ts";
 import type { Draft, KindStrategy } from "#api/strategy.ts";
+import { validateDaemonSet, validateDaemonSetUpdate } from "./set-validation.ts";
 
 /** Counts the changes of the template; what was a field of its own in older versions lives on in this annotation. */
 const templateGeneration = "deprecated.daemonset.template.generation";
@@ -27,6 +28,8 @@ export const daemonSetStrategy: KindStrategy<DaemonSet> = {
     const annotations = ensureObject(draft["metadata"] as Draft, "annotations");
     if (!(Number(annotations[templateGeneration]) >= 1)) annotations[templateGeneration] = "1";
   },
+  validate: validateDaemonSet,
+  validateUpdate: validateDaemonSetUpdate,
   prepareForUpdate(draft, old) {
     const before = Number(old.metadata?.annotations?.[templateGeneration] ?? 0);
     const isSame = JSON.stringify(draft["spec"].template) === JSON.stringify(old.spec?.template);

@@ -5,6 +5,7 @@ import type { Deployment } from "#api/generated/types/apps-v1.ts";
 import { applyPodTemplateDefaults } from "#api/core/pod-spec-defaults.ts";
 import { ensureObject, setDefault, setTextDefault } from "#api/defaults.ts";
 import type { Draft, KindStrategy } from "#api/strategy.ts";
+import { validateDeployment, validateDeploymentStatus, validateDeploymentUpdate } from "./deployment-validation.ts";
 
 export const deploymentStrategy: KindStrategy<Deployment> = {
   applyDefaults(draft) {
@@ -24,4 +25,7 @@ export const deploymentStrategy: KindStrategy<Deployment> = {
   prepareForCreate(draft) {
     draft["status"] = {};
   },
+  validate: validateDeployment,
+  validateUpdate: validateDeploymentUpdate,
+  validateStatusUpdate: validateDeploymentStatus,
 };

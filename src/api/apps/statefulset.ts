@@ -6,6 +6,7 @@ import { persistentVolumeClaimStrategy } from "#api/core/persistentvolumeclaim.t
 import { applyPodTemplateDefaults } from "#api/core/pod-spec-defaults.ts";
 import { ensureObject, itemsOf, setDefault, setTextDefault } from "#api/defaults.ts";
 import type { Draft, KindStrategy } from "#api/strategy.ts";
+import { validateStatefulSet, validateStatefulSetStatus, validateStatefulSetUpdate } from "./set-validation.ts";
 
 export const statefulSetStrategy: KindStrategy<StatefulSet> = {
   applyDefaults(draft) {
@@ -27,6 +28,9 @@ export const statefulSetStrategy: KindStrategy<StatefulSet> = {
   prepareForCreate(draft) {
     draft["status"] = { replicas: 0, availableReplicas: 0 };
   },
+  validate: validateStatefulSet,
+  validateUpdate: validateStatefulSetUpdate,
+  validateStatusUpdate: validateStatefulSetStatus,
 };
 
 function applyUpdateStrategyDefaults(strategy: Draft): void {

@@ -4,6 +4,7 @@
 import type { CronJob } from "#api/generated/types/batch-v1.ts";
 import { ensureObject, setDefault, setTextDefault } from "#api/defaults.ts";
 import type { KindStrategy } from "#api/strategy.ts";
+import { validateCronJob, validateCronJobUpdate } from "./job-validation.ts";
 import { applyJobTemplateDefaults } from "./job-spec-defaults.ts";
 
 export const cronJobStrategy: KindStrategy<CronJob> = {
@@ -18,4 +19,6 @@ export const cronJobStrategy: KindStrategy<CronJob> = {
   prepareForCreate(draft) {
     draft["status"] = {};
   },
+  validate: validateCronJob,
+  validateUpdate: validateCronJobUpdate,
 };

@@ -4,6 +4,7 @@
 import type { Job } from "#api/generated/types/batch-v1.ts";
 import { ensureObject, setDefault } from "#api/defaults.ts";
 import type { Draft, KindStrategy } from "#api/strategy.ts";
+import { validateJob, validateJobStatus, validateJobUpdate } from "./job-validation.ts";
 import { applyJobDefaults, applyJobTemplateDefaults } from "./job-spec-defaults.ts";
 
 export const jobStrategy: KindStrategy<Job> = {
@@ -19,6 +20,9 @@ export const jobStrategy: KindStrategy<Job> = {
     draft["status"] = {};
     if (draft["spec"].manualSelector !== true) generateSelector(draft);
   },
+  validate: validateJob,
+  validateUpdate: validateJobUpdate,
+  validateStatusUpdate: validateJobStatus,
   selectableFields: ({ status }) => ({ "status.successful": String(status?.succeeded ?? 0) }),
   // As upstream for batch/v1, from the time before garbage collection; kubectl always says what it wants.
   defaultGarbageCollection: "orphan",

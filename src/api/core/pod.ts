@@ -6,6 +6,8 @@ import { ensureObject, itemsOf } from "#api/defaults.ts";
 import type { Draft, KindStrategy } from "#api/strategy.ts";
 import { applyPodDefaults, applyPodSpecDefaults } from "./pod-spec-defaults.ts";
 import { qosClassOf } from "./pod-qos.ts";
+import { mergeLabelKeys } from "./label-keys.ts";
+import { validatePodCreate, validatePodStatusUpdate, validatePodUpdate } from "./validation/pod.ts";
 
 export const podStrategy: KindStrategy<Pod> = {
   applyDefaults(draft) {
@@ -16,7 +18,11 @@ export const podStrategy: KindStrategy<Pod> = {
   prepareForCreate(draft) {
     const spec = draft["spec"] as Draft;
     draft["status"] = { phase: "Pending", qosClass: qosClassOf(spec), ...gatedCondition(spec) };
+    mergeLabelKeys(spec, draft["metadata"]?.labels ?? {});
   },
+  validate: validatePodCreate,
+  validateUpdate: validatePodUpdate,
+  validateStatusUpdate: validatePodStatusUpdate,
   prepareForStatusUpdate(draft, old) {
     const status = ensureObject(draft, "status");
     if (!status["qosClass"] && old.status?.qosClass) status["qosClass"] = old.status.qosClass;
