@@ -224,3 +224,18 @@ export interface ImageService {
   /** Removes an image that no container uses. Unknown is success. */
   removeImage(reference: string): Promise<void>;
 }
+
+/** An image that is to appear as a folder. `key` names the volume for good; the image stays as long as `target` exists. */
+export type ImageVolume = {
+  readonly reference: string;
+  readonly pullPolicy: string;
+  readonly credentials: () => Promise<readonly RegistryCredential[]>;
+  readonly target: string;
+  readonly key: string;
+};
+
+/** Puts the contents of images at folders. An extra of runtimes that can. */
+export interface ImageVolumes {
+  /** Makes the image's file system appear at the target, which is there and empty. Throws ImageError. */
+  mountImage(volume: ImageVolume): Promise<void>;
+}

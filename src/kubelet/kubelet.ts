@@ -189,7 +189,10 @@ class NodeAgent implements Kubelet {
       settings: settingsOf(this.#options, this.#server?.port ?? 0),
       machine,
       versions: { kubeletVersion, containerRuntimeVersion: place.version },
-      health: this.#options.health ?? (() => readNodeHealth(folders.root, defaultBounds)),
+      health: async () => {
+        await place.freeDisk();
+        return this.#options.health?.() ?? readNodeHealth(folders.root, defaultBounds);
+      },
       images: place.images,
       events: this.#events,
     });

@@ -6,11 +6,11 @@ import type { Client } from "#client/client.ts";
 import type { Informer } from "#client/informer.ts";
 import type { Clock } from "#component-base/clock.ts";
 import type { Logger } from "#component-base/logger.ts";
-import type { ContainerRuntime, ImageService } from "./container-runtime.ts";
+import type { ContainerRuntime, ImageService, ImageVolumes } from "./container-runtime.ts";
+import { ImageGc } from "./image-gc.ts";
 import type { KubeletEvents } from "./events.ts";
 import type { PodProvider, PodStats, PodStreams } from "./provider.ts";
 import type { EngineNode } from "#kubelet/engine/engine-parts.ts";
-import type { ImageVolumes } from "#kubelet/volumes/volume-manager.ts";
 
 /** Most images that a Node lists; the largest are kept. As upstream's nodeStatusMaxImages. */
 const maxImages = 50;
@@ -46,13 +46,16 @@ export type OpenPlace = {
   readonly version: string;
   /** For node.status.images. */
   readonly images: () => Promise<NodeStatus["images"]>;
+  /** Makes room on the disk if it fills up. Cheap while there is room. */
+  readonly freeDisk: () => Promise<void>;
   readonly stop: () => Promise<void>;
 };
 
 /** Opens the place: what runs there already is adopted. */
 export async function openPlace(place: PodPlace, parts: PlaceParts, signal: AbortSignal): Promise<OpenPlace> {
   if ("provider" in place) {
-    return { provider: place.provider, version: place.version, images: async () => undefined, stop: async () => {} };
+    const { provider, version } = place;
+    return { provider, version, images: async () => undefined, freeDisk: async () => {}, stop: async () => {} };
   }
   const { runtime, images, imageVolumes } = place;
   // Providers of whole pods need none of this.
@@ -75,12 +78,14 @@ export async function openPlace(place: PodPlace, parts: PlaceParts, signal: Abor
     logger,
   });
   const engine = new PodEngine({ ...parts, runtime, images, objects, volumes });
+  const gc = new ImageGc({ images, inUse: () => engine.imagesInUse(), folder: folders.root, clock, logger });
   const { name, version } = await runtime.version();
   await engine.start(signal);
   return {
     provider: engine,
     version: `${name}://${version}`,
     images: () => nodeImages(images),
+    freeDisk: () => gc.run(),
     async stop() {
       await engine.stop();
       await objects.stop();

@@ -66,7 +66,7 @@ function inside(root: string): void {
     kubelet = createKubelet({
       nodeName: "n1",
       client: api.httpClient(),
-      place: { runtime: provider.runtime, images: provider.images },
+      place: { runtime: provider.runtime, images: provider.images, imageVolumes: provider.imageVolumes },
       kubeletVersion: "v1.36.3",
       folders,
       addresses: ["127.0.0.1"],
@@ -187,6 +187,8 @@ function inside(root: string): void {
       isReady,
     );
     assert.match(running.status?.podIP ?? "", /^10\.97\.0\./);
+    // Ready means started: what it says may come a moment later.
+    for (let left = 100; left > 0 && (await fetchLogs("web")) === ""; left -= 1) await systemClock.sleep(10);
     assert.equal(await fetchLogs("web"), "hello from web\n");
     await remove("web");
   });
@@ -239,6 +241,24 @@ function inside(root: string): void {
     assert.deepEqual(lines.slice(0, 4), ["hi", `n1 ${ip}`, "1", `${ip}\tmixed`]);
     assert.ok(lines.includes("search default.svc.cluster.local svc.cluster.local cluster.local"));
     await remove("mixed");
+  });
+
+  test("an image appears as a volume, read-only, and programs run from memory", async () => {
+    const volumes = [
+      { name: "tools", image: { reference: "busybox", pullPolicy: "IfNotPresent" } },
+      { name: "memory", emptyDir: { medium: "Memory" } },
+    ];
+    const volumeMounts = [
+      { name: "tools", mountPath: "/tools" },
+      { name: "memory", mountPath: "/memory" },
+    ];
+    const script =
+      "ls /tools/bin | grep -x busybox; touch /tools/x 2>/dev/null || echo read-only; cp /tools/bin/busybox /memory/; /memory/busybox echo runs";
+    const made = pod("imaged", { command: ["sh", "-c", script], volumeMounts }, { restartPolicy: "Never", volumes });
+    const ended = await run(made, (it) => it.status?.phase === "Succeeded" || it.status?.phase === "Failed");
+    assert.equal(ended.status?.phase, "Succeeded");
+    assert.equal(await fetchLogs("imaged"), "busybox\nread-only\nruns\n");
+    await remove("imaged");
   });
 
   test("probes decide readiness, and a failing liveness probe restarts the container", async () => {

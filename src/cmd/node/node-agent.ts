@@ -161,7 +161,7 @@ export class NodeAgent {
     const kubelet = createKubelet({
       nodeName: plan.name,
       client: createClient(transport),
-      place: { runtime: containers.runtime, images: containers.images },
+      place: { runtime: containers.runtime, images: containers.images, imageVolumes: containers.imageVolumes },
       kubeletVersion: kubernetesVersion,
       folders: { root: join(plan.layout.data, "pods"), logs: join(plan.layout.data, "log", "pods") },
       addresses: [plan.address],

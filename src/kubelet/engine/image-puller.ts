@@ -55,7 +55,7 @@ export class ImagePuller {
   ): Promise<ImageInfo> {
     const requested = container.image ?? "";
     const reference = withDefaultTag(requested);
-    const policy = container.imagePullPolicy || defaultPolicy(reference);
+    const policy = container.imagePullPolicy || defaultPullPolicy(reference);
     if (policy !== "Always") {
       const found = await this.#find(pod, container, reference);
       if (found) {
@@ -177,7 +177,8 @@ export function withDefaultTag(reference: string): string {
   return lastPart.includes(":") ? reference : `${reference}:latest`;
 }
 
-function defaultPolicy(reference: string): string {
+/** What holds where the container names no policy. */
+export function defaultPullPolicy(reference: string): string {
   return reference.endsWith(":latest") ? "Always" : "IfNotPresent";
 }
 

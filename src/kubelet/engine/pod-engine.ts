@@ -125,6 +125,13 @@ export class PodEngine implements PodProvider, PodStreams, PodStats, Service {
     return usage.map(({ pod, containers }) => ({ ref: pod, containers }));
   }
 
+  /** Ids of the images that containers here are made of, the ended ones included. */
+  imagesInUse(): ReadonlySet<string> {
+    return new Set(
+      [...this.#workers.values()].flatMap((worker) => worker.containers().map((state) => state.spec.imageId)),
+    );
+  }
+
   logs(ref: PodRef, container: string, options: LogOptions, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>> {
     return this.#streams.logs(ref, container, options, signal);
   }

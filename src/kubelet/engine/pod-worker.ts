@@ -178,7 +178,12 @@ export class PodWorker {
     return waiting.promise;
   }
 
-  /** Logs that are being written. */
+  /** All containers that are remembered, the ended ones included. */
+  containers(): readonly ContainerState[] {
+    return this.#containers.all();
+  }
+
+  /** Containers whose logs are being written. */
   runningContainers(): readonly ContainerState[] {
     return this.#containers.running();
   }

@@ -2,7 +2,7 @@
  * The few mounts that volumes need. `systemMounts` are the kernel's.
  */
 import { kernelFlags, loadLibc } from "#linux/libc.ts";
-import { bindMount, listMounts, mountTmpfs, unmountBelow } from "#linux/mounts.ts";
+import { bindMount, listMounts, unmountBelow } from "#linux/mounts.ts";
 
 /** Mounts in this process's mount namespace. */
 export interface Mounts {
@@ -21,7 +21,7 @@ export async function systemMounts(): Promise<Mounts> {
   const libc = await loadLibc();
   return {
     tmpfs: (target, sizeBytes) =>
-      mountTmpfs(libc, target, `mode=0777${sizeBytes === undefined ? "" : `,size=${sizeBytes}`}`),
+      libc.mount("tmpfs", target, "tmpfs", 0, `mode=0777${sizeBytes === undefined ? "" : `,size=${sizeBytes}`}`),
     bindDescriptor(descriptor, target) {
       bindMount(libc, `/proc/self/fd/${descriptor}`, target, { recursive: true });
       // What happens in the volume reaches the container, what happens here does not go back.

@@ -9,9 +9,12 @@ import { quantityValue } from "#apimachinery/quantity.ts";
 import type { Clock, Timer } from "#component-base/clock.ts";
 import type { Logger } from "#component-base/logger.ts";
 import { ContainerError } from "#kubelet/container-runtime.ts";
-import type { ContainerMount } from "#kubelet/container-runtime.ts";
+import type { ContainerMount, ImageVolumes } from "#kubelet/container-runtime.ts";
 import type { KubeletFolders } from "#kubelet/engine/pod-folders.ts";
 import { podFolder, volumesFolder } from "#kubelet/engine/pod-folders.ts";
+import { defaultPullPolicy, withDefaultTag } from "#kubelet/engine/image-puller.ts";
+import { pullCredentials } from "#kubelet/engine/pull-credentials.ts";
+import { silentEvents } from "#kubelet/events.ts";
 import { expand } from "#kubelet/env/expansion.ts";
 import type { PodFacts } from "#kubelet/env/fields.ts";
 import type { PodObjects } from "#kubelet/pod-objects.ts";
@@ -29,12 +32,6 @@ import { openInside, openOrMakeInside, readInside } from "./safe-path.ts";
 
 const defaultMode = 0o644;
 const retryRenewalMs = 30_000;
-
-/** Puts the contents of an image at a folder. An extra of runtimes that can. */
-export type ImageVolumes = {
-  /** Makes the image's file system appear at `target`, read-only. Called again it is success. Throws ImageError. */
-  mountImage(reference: string, pullPolicy: string | undefined, pod: Pod, target: string): Promise<void>;
-};
 
 export type VolumeManagerOptions = {
   readonly folders: KubeletFolders;
@@ -175,10 +172,21 @@ export class VolumeManager implements PodVolumes {
 
   async #makeImage(pod: Pod, volume: Volume, folder: string): Promise<void> {
     const { images } = this.#options;
-    const { reference = "", pullPolicy } = volume.image ?? {};
+    const source = volume.image ?? {};
     if (!images) throw unsupported(volume);
+    if (this.#mounted.has(folder)) return;
     await mkdir(folder, { recursive: true, mode: 0o750 });
-    await images.mountImage(reference, pullPolicy, pod, folder);
+    const reference = withDefaultTag(source.reference ?? "");
+    if (!this.#options.mounts.isMounted(folder)) {
+      await images.mountImage({
+        reference,
+        pullPolicy: source.pullPolicy || defaultPullPolicy(reference),
+        credentials: () => pullCredentials(pod, this.#options.objects, silentEvents),
+        target: folder,
+        key: `volume-${refOf(pod).uid}-${volume.name}`,
+      });
+    }
+    this.#mounted.add(folder);
   }
 
   async #containerMount(

@@ -7,8 +7,9 @@ import type { Logger } from "#component-base/logger.ts";
 import { ImageStore } from "#images/image-store.ts";
 import { ImagePuller } from "#images/pull.ts";
 import type { RegistrySettings } from "#images/registry-client.ts";
-import type { ContainerRuntime, ImageService } from "#kubelet/container-runtime.ts";
+import type { ContainerRuntime, ImageService, ImageVolumes } from "#kubelet/container-runtime.ts";
 import { loadLibc } from "#linux/libc.ts";
+import { createImageVolumes } from "./image-volumes.ts";
 import { ContainersRuntime } from "./containers-runtime.ts";
 import { ImagesService } from "./images-service.ts";
 
@@ -38,6 +39,7 @@ export type ContainersProviderOptions = {
 export type ContainersProvider = {
   readonly runtime: ContainerRuntime & Service;
   readonly images: ImageService;
+  readonly imageVolumes: ImageVolumes;
   /** For loading images from files and for collecting garbage. */
   readonly imageStore: ImageStore;
 };
@@ -45,9 +47,11 @@ export type ContainersProvider = {
 /** Loads what is needed and joins it; nothing runs yet. */
 export async function createContainersProvider(options: ContainersProviderOptions): Promise<ContainersProvider> {
   const { imagesFolder, clock } = options;
-  const imageStore = new ImageStore({ folder: imagesFolder, clock, specialFiles: await loadLibc() });
+  const libc = await loadLibc();
+  const imageStore = new ImageStore({ folder: imagesFolder, clock, specialFiles: libc });
   const runtime = new ContainersRuntime({ ...options, images: imageStore });
   const settings = options.registries ?? { certificateFolders: ["/etc/containers/certs.d", "/etc/docker/certs.d"] };
   const puller = new ImagePuller({ store: imageStore, settings });
-  return { runtime, images: new ImagesService({ store: imageStore, puller }), imageStore };
+  const images = new ImagesService({ store: imageStore, puller });
+  return { runtime, images, imageVolumes: createImageVolumes({ store: imageStore, images, libc }), imageStore };
 }
