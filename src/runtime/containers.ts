@@ -12,7 +12,7 @@ import type { ImageStore, StoredImage } from "#images/image-store.ts";
 import type { CgroupLimits, Cgroups, CgroupUsage } from "#linux/cgroups/cgroups.ts";
 import type { Libc } from "#linux/libc.ts";
 import { mountOverlay, unmount } from "#linux/mounts.ts";
-import { isRunning, type ProcessIdentity, signalProcess } from "#linux/processes.ts";
+import { identifyProcess, isRunning, type ProcessIdentity, signalProcess } from "#linux/processes.ts";
 import { createUnderConmon, reopenConmonLog, watchConmon } from "./conmon.ts";
 import type { MachineCapabilities } from "./machine.ts";
 import { buildSpec, chooseArguments } from "./oci-spec.ts";
@@ -376,8 +376,10 @@ export class Containers {
     const { libc, images, records, runtimeRoot, exitFolder, cgroups, bootId } = this.#parts;
     if (record && record.bootId === bootId) {
       if (record.phase !== "exited") {
+        // The monitor first: it may be about to create what is to be killed.
+        const monitor = record.monitor ?? findMonitor(this.folder(id));
+        if (monitor) signalProcess(monitor, "SIGKILL");
         await this.#killUntilGone(record);
-        if (record.monitor) signalProcess(record.monitor, "SIGKILL");
       }
       this.#killAll(record);
       await this.#removeCgroup(record.cgroupPath, cgroups);
@@ -398,4 +400,17 @@ export class Containers {
     }
     this.#parts.logger.warn("Could not remove a control group", { path });
   }
+}
+
+// A conmon that was started when the agent ended, before it could be written down.
+function findMonitor(bundle: string): ProcessIdentity | undefined {
+  let pid: number;
+  try {
+    pid = Number(readFileSync(join(bundle, "conmon.pid"), "utf8"));
+  } catch {
+    return undefined;
+  }
+  const identity = identifyProcess(pid);
+  const isOurs = identity !== undefined && readFileSync(`/proc/${pid}/cmdline`, "latin1").includes(bundle);
+  return isOurs ? identity : undefined;
 }

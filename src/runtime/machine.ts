@@ -17,6 +17,8 @@ export type MachineCapabilities = {
   /** The init that holds a shared process namespace. */
   readonly pause: string | undefined;
   readonly cgroupVersion: 1 | 2 | undefined;
+  /** Whether one process killed for lack of memory can end its whole container: version 2 with the memory controller. */
+  readonly oomGroup: boolean;
   readonly overlay: boolean;
   /** May set oom_score_adj below our own and raise limits of resources. */
   readonly sysResource: boolean;
@@ -33,12 +35,15 @@ export const capabilityNames: readonly string[] = (
   "SETFCAP MAC_OVERRIDE MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE"
 ).split(" ");
 
-/** Looks around. Never throws for something missing; the caller decides what it cannot do without. */
-export async function detectCapabilities(searchPath: string): Promise<MachineCapabilities> {
+/** Looks around. `wanted`: the one OCI runtime to use; default crun, else runc. Never throws for something missing; the caller decides what it cannot do without. */
+export async function detectCapabilities(
+  searchPath: string,
+  wanted?: OciRuntime["name"],
+): Promise<MachineCapabilities> {
   const notes: string[] = [];
   const capabilities = ownCapabilities();
-  const hybrid = findHybridMount();
-  const runtime = await chooseRuntime(searchPath, hybrid !== undefined, notes);
+  const sysResource = capabilities.includes("SYS_RESOURCE");
+  const runtime = await chooseRuntime(searchPath, wanted, sysResource, notes);
   const conmon = findProgram("conmon", searchPath);
   const pause = findProgram("catatonit", searchPath);
   if (!runtime) notes.push("No OCI runtime found: install crun or runc");
@@ -46,13 +51,13 @@ export async function detectCapabilities(searchPath: string): Promise<MachineCap
   if (!pause) notes.push("catatonit not found: pods cannot share a process namespace");
   const overlay = /\boverlay$/m.test(readFileSync("/proc/filesystems", "utf8"));
   if (!overlay) notes.push("The kernel has no overlayfs");
-  const sysResource = capabilities.includes("SYS_RESOURCE");
   if (!sysResource) notes.push("CAP_SYS_RESOURCE is missing: negative oom_score_adj values are left out");
   return {
     runtime,
     conmon,
     pause,
     cgroupVersion: readCgroupVersion(),
+    oomGroup: hasMemoryController(),
     overlay,
     sysResource,
     seccomp: /^Seccomp:/m.test(readFileSync("/proc/self/status", "utf8")),
@@ -67,15 +72,27 @@ export function findProgram(name: string, searchPath: string): string | undefine
   return folders.map((folder) => join(folder, name)).find(isExecutable);
 }
 
-async function chooseRuntime(searchPath: string, isHybrid: boolean, notes: string[]): Promise<OciRuntime | undefined> {
-  const crun = findProgram("crun", searchPath);
-  if (crun && !isHybrid) return { name: "crun", path: crun, version: await readVersion(crun) };
-  if (crun && isHybrid)
-    notes.push(
-      "crun refuses hybrid control groups outside of a mount namespace of its own: runc is used where there is one",
-    );
-  const runc = findProgram("runc", searchPath);
-  return runc === undefined ? undefined : { name: "runc", path: runc, version: await readVersion(runc) };
+async function chooseRuntime(
+  searchPath: string,
+  wanted: OciRuntime["name"] | undefined,
+  sysResource: boolean,
+  notes: string[],
+): Promise<OciRuntime | undefined> {
+  const crun = wanted === "runc" ? undefined : findProgram("crun", searchPath);
+  const runc = wanted === "crun" ? undefined : findProgram("runc", searchPath);
+  const trouble = crun && troubleWithCrun(sysResource);
+  if (trouble !== undefined) notes.push(`${trouble}: ${runc ? "runc is used" : "install runc"}`);
+  const name = crun !== undefined && (trouble === undefined || runc === undefined) ? "crun" : "runc";
+  const path = name === "crun" ? crun : runc;
+  return path === undefined ? undefined : { name, path, version: await readVersion(path) };
+}
+
+// Seen with crun 1.8 of Debian 12.
+function troubleWithCrun(sysResource: boolean): string | undefined {
+  if (findHybridMount() !== undefined)
+    return "crun refuses a version 2 control group mount beside version 1, outside of a mount namespace of the node's own";
+  if (readCgroupVersion() === 2 && !sysResource) return "crun needs CAP_SYS_RESOURCE with version 2 control groups";
+  return undefined;
 }
 
 async function readVersion(path: string): Promise<string> {
@@ -87,6 +104,14 @@ function readCgroupVersion(): 1 | 2 | undefined {
   const mounts = readFileSync("/proc/self/mountinfo", "utf8");
   if (/ - cgroup \S+ \S*\bmemory\b/.test(mounts)) return 1;
   return / - cgroup2 /.test(mounts) ? 2 : undefined;
+}
+
+function hasMemoryController(): boolean {
+  try {
+    return readFileSync("/sys/fs/cgroup/cgroup.controllers", "utf8").split(/\s/).includes("memory");
+  } catch {
+    return false;
+  }
 }
 
 function ownCapabilities(): string[] {

@@ -13,6 +13,7 @@ const machine: MachineCapabilities = {
   conmon: "/usr/bin/conmon",
   pause: undefined,
   cgroupVersion: 2,
+  oomGroup: true,
   overlay: true,
   sysResource: false,
   seccomp: true,

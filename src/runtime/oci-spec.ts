@@ -208,7 +208,7 @@ function buildResources(input: SpecInput): Record<string, unknown> {
     ...(limits.pidsLimit !== undefined && { pids: { limit: limits.pidsLimit } }),
     ...(hugepages.length > 0 && { hugepageLimits: hugepages }),
     // One process killed for lack of memory ends the whole container, as the kubelet has it on version 2.
-    ...(input.machine.cgroupVersion === 2 && { unified: { "memory.oom.group": "1" } }),
+    ...(input.machine.oomGroup && { unified: { "memory.oom.group": "1" } }),
   };
 }
 

@@ -30,6 +30,8 @@ export type RuntimeOptions = {
   readonly linkPrefix: string;
   /** Largest packet. Default 1500. */
   readonly mtu?: number | undefined;
+  /** Default: crun where it works, else runc. */
+  readonly ociRuntime?: "crun" | "runc" | undefined;
   /** Where programs are looked for. */
   readonly searchPath: string;
   readonly clock: Clock;
@@ -51,7 +53,7 @@ export type RuntimeEngine = {
 /** Opens everything and takes over what runs from before. */
 export async function openRuntime(options: RuntimeOptions, images: ImageStore): Promise<RuntimeEngine> {
   const { clock, logger, stateFolder, runFolder } = options;
-  const [libc, machine] = await Promise.all([loadLibc(), detectCapabilities(options.searchPath)]);
+  const [libc, machine] = await Promise.all([loadLibc(), detectCapabilities(options.searchPath, options.ociRuntime)]);
   for (const note of machine.notes) logger.warn("Found a limit of this machine", { note });
   const [pins, runtimeRoot, exitFolder] = ["ns", "oci", "exits"].map((name) => join(runFolder, name)) as [
     string,

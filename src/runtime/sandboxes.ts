@@ -124,9 +124,9 @@ export class Sandboxes {
     if (record.bootId === bootId) {
       if (record.pause) await this.#removePause(id, record.pause);
       networks.remove(record.namespaces.key);
-      unmount(libc, this.shmFolder(id));
       cgroups.remove(record.settings.cgroupPath);
     }
+    unmount(libc, this.shmFolder(id));
     await records.remove(id);
     this.#known.delete(id);
     if (record.namespaces.address) addresses.giveBack(record.namespaces.address);

@@ -1,6 +1,6 @@
 /**
  * The containers provider on this machine, with real crun (or runc) and conmon. Root only; about a minute.
- * Run: node tools/node24.mjs test/e2e/containers-runtime.e2e.ts
+ * Run: node tools/node24.mjs test/e2e/containers-runtime.e2e.ts (with NODELESS_TEST_RUNTIME=runc for the fallback)
  */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
@@ -36,6 +36,7 @@ async function make(root: string): Promise<RuntimeUnderTest> {
     cgroupParent: testCgroup(root),
     linkPrefix,
     searchPath: process.env["PATH"] ?? "",
+    ociRuntime: process.env["NODELESS_TEST_RUNTIME"] === "runc" ? ("runc" as const) : undefined,
     clock: systemClock,
     logger: createLogger({ level: "error" }),
   };

@@ -30,6 +30,8 @@ export type ContainersProviderOptions = {
   /** Begins the names of pods' devices on this node, at most 11 characters. */
   readonly linkPrefix: string;
   readonly mtu?: number | undefined;
+  /** Default: crun where it works, else runc. */
+  readonly ociRuntime?: "crun" | "runc" | undefined;
   readonly searchPath: string;
   readonly clock: Clock;
   readonly logger: Logger;
