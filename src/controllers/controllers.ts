@@ -5,8 +5,10 @@ import type { ControllerContext, NamedController } from "./common/context.ts";
 import { createCronJobController } from "./cronjob/cronjob-controller.ts";
 import { createDaemonSetController } from "./daemon/daemonset-controller.ts";
 import { createDeploymentController } from "./deployment/deployment-controller.ts";
+import { createDisruptionController } from "./disruption/disruption-controller.ts";
 import { createEndpointsController } from "./endpointslice/endpoints-controller.ts";
 import { createEndpointSliceController } from "./endpointslice/endpointslice-controller.ts";
+import { createEndpointSliceMirroringController } from "./endpointslicemirroring/endpointslice-mirroring.ts";
 import { createGarbageCollector } from "./garbagecollector/garbage-collector.ts";
 import { createJobController } from "./job/job-controller.ts";
 import { createNamespaceController } from "./namespace/namespace-controller.ts";
@@ -38,6 +40,8 @@ export function createControllers(options: ControllersOptions): readonly NamedCo
     createCronJobController(options),
     createEndpointSliceController(options),
     createEndpointsController(options),
+    createEndpointSliceMirroringController(options),
+    createDisruptionController(options),
     createNamespaceController(options),
     createNodeLifecycleController(options),
     createTaintEvictionController(options),
