@@ -6,7 +6,5 @@ import { findDamage } from "#store/lmdb/check.ts";
 
 const folder = process.argv[2] ?? "";
 // Written at once: the process may end by a signal while it reads what comes next.
-const damage = findDamage(folder, (record) => writeSync(1, `${record}\n`));
+const damage = await findDamage(folder, (record) => writeSync(1, `${record}\n`));
 writeSync(1, `${JSON.stringify(damage === undefined ? {} : { damage })}\n`);
-// Not by running out of work: what LMDB does when it closes a damaged file no longer matters.
-process.exit(0);

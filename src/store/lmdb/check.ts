@@ -34,14 +34,18 @@ export async function checkInOwnProcess(folder: string, program: readonly string
 }
 
 /** Checks the store in `folder` in this process. `progress` hears now and then which record is next. Gives what is damaged. */
-export function findDamage(folder: string, progress: (record: string) => void): string | undefined {
+export async function findDamage(folder: string, progress: (record: string) => void): Promise<string | undefined> {
   try {
     progress("the structure of the file");
     const structural = findFileDamage(dataFile(folder));
     if (structural !== undefined) return structural;
     const database = LmdbDatabase.open(dataFile(folder), { maxBytes: 1 << 30, isReadOnly: true });
-    walk(database, progress);
-    return undefined;
+    try {
+      walk(database, progress);
+      return undefined;
+    } finally {
+      await database.close();
+    }
   } catch (error) {
     if (error instanceof StoreUnusable) return error.message.replace(/^the store is damaged: /, "");
     return error instanceof Error ? error.message : String(error);
@@ -49,7 +53,7 @@ export function findDamage(folder: string, progress: (record: string) => void): 
 }
 
 /** Throws when a record is damaged, missing, or in the wrong place. */
-export function walk(database: LmdbDatabase, progress: (record: string) => void = () => {}): void {
+function walk(database: LmdbDatabase, progress: (record: string) => void): void {
   const state = database.readState();
   if (!state) throw damage("the counters are missing");
   const newest = walkEntries(database, progress);
