@@ -150,6 +150,22 @@ test("YAML's aliases are bounded", async () => {
   await assert.rejects(decode(bomb, { mediaType: "application/yaml" }), /alias/i);
 });
 
+test("YAML that nests without end is refused, by brackets and by indentation", async () => {
+  const blocks = Array.from({ length: 1200 }, (_, depth) => `${" ".repeat(depth)}a:`).join("\n");
+
+  await assert.rejects(decode("[".repeat(100_000), { mediaType: "application/yaml" }), /exceeded max depth/);
+  await assert.rejects(decode(`- `.repeat(20_000), { mediaType: "application/yaml" }), { code: 400 });
+  await assert.rejects(decode(blocks, { mediaType: "application/yaml" }), { code: 400 });
+});
+
+test("YAML's first document counts, and an empty one is an object without values", async () => {
+  const first = await decode("spec:\n  replicas: 2\n---\nspec:\n  replicas: 3\n", { mediaType: "application/yaml" });
+  const empty = await decode("# nothing\n", { mediaType: "application/yaml" });
+
+  assert.equal((first.object["spec"] as Record<string, unknown>)["replicas"], 2);
+  assert.equal(empty.object["kind"], "Deployment");
+});
+
 test("keys named like parts of a prototype are ordinary", async () => {
   const body =
     '{"metadata":{"name":"a","labels":{"__proto__":"x","constructor":"y"}},"__proto__":{"spec":{"replicas":7}}}';

@@ -70,10 +70,12 @@ async function parseBody(bytes: Uint8Array, mediaType: string): Promise<ParsedBo
   }
   if (mediaType !== "application/yaml") throw unsupportedMediaType(mediaType);
   const { value, duplicates } = await parseYaml(bytes);
-  return {
-    value,
-    complaints: (read) => [...(duplicates === undefined ? [] : [duplicates]), ...read.unknownFields.map(unknownField)],
+  const complaints: ParsedBody["complaints"] = (read) => {
+    const repeated = duplicates === undefined ? [] : [duplicates];
+    if (read.unknownFields.length === 0) return repeated;
+    return [...repeated, ...typedComplaints(Buffer.from(JSON.stringify(value)), read)];
   };
+  return { value, complaints };
 }
 
 /** In the order of the text; what stands below an unknown field is not looked at, nor is an unknown field's repetition. */
