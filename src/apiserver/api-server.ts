@@ -32,16 +32,20 @@ import { createInProcessTransport } from "./in-process-transport.ts";
 import { createHealthHandler, type HealthCheck } from "./other/health.ts";
 import { createDiscoveryHandler } from "./other/discovery-handler.ts";
 import { createOpenApiHandler } from "./other/openapi-handler.ts";
+import { createMetricsHandler, Metrics } from "./other/metrics.ts";
 import { handleNonResource, type NonResourceHandler } from "./other/non-resource.ts";
 import { createVersionHandler } from "./other/version.ts";
+import { expireEvents } from "./registry/event-expiry.ts";
 import { Registry } from "./registry/registry.ts";
 import type { ResourceTable } from "./registry/served-resource.ts";
 import type { WriteHooks } from "./registry/write-hooks.ts";
 import type { Authenticator, Authorizer, Credentials, User } from "./request.ts";
 import { type Connecter, Connecters } from "./server/connecter.ts";
 import { HttpsServer, type ServingCertificate } from "./server/https-server.ts";
+import { builtInSubresources } from "./subresources/built-in-subresources.ts";
 import { WatchWriters } from "./server/watch-writer.ts";
 import { ObjectCodec, type ValueTransformer } from "./storage/object-codec.ts";
+import { Turns } from "./turns.ts";
 import { WatchCache } from "./watch-cache/watch-cache.ts";
 
 /** Authentication, authorization, admission, and what answers from them. */
@@ -114,6 +118,7 @@ export class ApiServer implements Service {
   readonly registry: Registry;
   readonly table: ResourceTable;
   readonly chain: ChainParts;
+  readonly metrics: Metrics = new Metrics();
   readonly #options: ApiServerOptions;
   readonly #https: HttpsServer;
   readonly #customResources: CustomResources;
@@ -155,12 +160,15 @@ export class ApiServer implements Service {
       inFlight: new InFlight({ maxReads: limits.reads, maxWrites: limits.writes }),
       clock,
       logger,
+      metrics: this.metrics,
+      turns: new Turns(),
       handleResource: (context) => dispatch(handlerParts, context),
       handleOther: (context) => handleNonResource(access.nonResourceHandlers, context),
     };
     access.others.push(
       createHealthHandler([...this.#healthChecks(), ...(options.healthChecks ?? [])]),
       createVersionHandler(),
+      createMetricsHandler(this.metrics),
       createDiscoveryHandler(this.table, () => `${options.https?.addresses[0] ?? "127.0.0.1"}:${this.#port}`),
       createOpenApiHandler(this.table, kindFacts),
       ...(options.nonResourceHandlers ?? []),
@@ -169,9 +177,10 @@ export class ApiServer implements Service {
     const loopback: Loopback = { client: this.client(loopbackUser), findObject: (...name) => this.#find(...name) };
     this.#access = typeof given === "function" ? given(loopback) : given;
     this.#kubernetesService = this.#createKubernetesService(loopback.client);
-    access.fill(this.#access, options.subresources ?? new Map());
+    access.fill(this.#access, new Map([...builtInSubresources, ...(options.subresources ?? [])]));
     this.#customResources = new CustomResources(this.registry, this.client(loopbackUser, "kube-apiserver"));
     this.#watches = new WatchWriters(clock);
+    this.#addGauges();
     this.#https = new HttpsServer({
       chain: this.chain,
       writer: { encoder: { kindFacts, protobuf, clock }, watches: this.#watches },
@@ -199,6 +208,7 @@ export class ApiServer implements Service {
     await this.#customResources.start(signal);
     this.#isReady = true;
     void this.#compactForever(this.#stopping.signal);
+    void expireEvents(this.registry, this.#stopping.signal);
   }
 
   /** Ends watches, connections and loops. The store stays open: it is its owner's. */
@@ -226,6 +236,14 @@ export class ApiServer implements Service {
   /** A client of this server, as a user. */
   client(user: User, userAgent?: string): Client {
     return createClient(this.transport(user, userAgent));
+  }
+
+  #addGauges(): void {
+    const { inFlight } = this.chain;
+    const flights = { name: "apiserver_current_inflight_requests", help: "Requests under way." };
+    this.metrics.addGauge({ ...flights, read: () => inFlight.count });
+    const watches = { name: "apiserver_longrunning_requests", help: "Watches over HTTP." };
+    this.metrics.addGauge({ ...watches, read: () => this.#watches.count });
   }
 
   #serviceHooks(): readonly (readonly [string, WriteHooks])[] {

@@ -1,11 +1,12 @@
 /**
  * The built-in resources as the table of what is served: from the kind facts, with each kind's strategy. Versions of a kind share where they are stored.
  */
+import { compileLabelSelector, formatSelector, type Labels, selectorFromLabels } from "#apimachinery/label-selector.ts";
 import { formatApiVersion } from "#apimachinery/meta.ts";
 import { findConversion } from "#api/conversion.ts";
 import type { KindFacts, ResourceFacts } from "#api/kind-facts.ts";
 import type { KindStrategy } from "#api/strategy.ts";
-import { createServedResource, ResourceTable } from "./registry/served-resource.ts";
+import { createServedResource, ResourceTable, type ScalePaths } from "./registry/served-resource.ts";
 import { createStoredResource, type StoredResource } from "./storage/stored-resource.ts";
 
 /** Finds a kind's strategy; kinds without one behave as upstream's simplest. */
@@ -31,6 +32,7 @@ export function createBuiltInTable(kindFacts: KindFacts, findStrategy: FindStrat
         strategy,
         schema: kindFacts.schemaOf(facts.group, facts.version, facts.kind),
         isCustom: false,
+        ...(facts.subresources.some((subresource) => subresource.name === "scale") ? { scale: scaleOf(facts) } : {}),
         ...(conversion === undefined ? {} : { conversion }),
       }),
     );
@@ -59,6 +61,18 @@ function storedResource(
   });
   known.stored.set(name, made);
   return made;
+}
+
+function scaleOf(facts: ResourceFacts): ScalePaths {
+  return {
+    specReplicasPath: ".spec.replicas",
+    statusReplicasPath: ".status.replicas",
+    selectorOf: (object) => {
+      const { selector } = (object as { readonly spec?: { readonly selector?: object } }).spec ?? {};
+      if (facts.group === "") return formatSelector(selectorFromLabels(selector as Labels));
+      return selector === undefined ? "" : formatSelector(compileLabelSelector(selector));
+    },
+  };
 }
 
 function groupResource(name: { readonly group: string; readonly resource: string }): string {

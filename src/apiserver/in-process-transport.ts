@@ -25,6 +25,8 @@ export function createInProcessTransport(chain: ChainParts, user: User, userAgen
     async request(request) {
       if (isClosed) throw closed();
       request.signal?.throwIfAborted();
+      const turn = chain.turns.take();
+      if (turn !== undefined) await turn;
       const { result } = await runRequest(chain, toApiRequest(request, { user, userAgent, ended: ended.signal }));
       return await toResponse(result, formOf(request));
     },

@@ -100,10 +100,10 @@ function changedParent(write: ScaleWrite, parent: KubeObject): Draft {
 }
 
 function scaleOf(resource: ServedResource, object: KubeObject): Scale {
-  const { specReplicasPath, statusReplicasPath, labelSelectorPath } = pathsOf(resource);
+  const { specReplicasPath, statusReplicasPath, labelSelectorPath, selectorOf } = pathsOf(resource);
   const json = object as JsonObject;
   const replicas = valueAt(json, specReplicasPath);
-  const selector = labelSelectorPath ? valueAt(json, labelSelectorPath) : undefined;
+  const selector = selectorOf?.(object) ?? (labelSelectorPath ? valueAt(json, labelSelectorPath) : undefined);
   if (replicas !== undefined && typeof replicas !== "number") {
     throw internalError(new Error(`the value of ${specReplicasPath} is no number`));
   }

@@ -7,7 +7,9 @@ import type { Clock } from "#component-base/clock.ts";
 import type { Logger } from "#component-base/logger.ts";
 import { StoreClosed, StoreFull } from "#store/store.ts";
 import type { ApiRequest, ApiResult, RequestContext } from "#apiserver/api-request.ts";
+import type { Metrics } from "#apiserver/other/metrics.ts";
 import type { Authenticator, Authorizer, User } from "#apiserver/request.ts";
+import type { Turns } from "#apiserver/turns.ts";
 import { authorize } from "./authorization.ts";
 import { impersonated } from "./impersonation.ts";
 import { type InFlight, isLongRunning } from "./in-flight.ts";
@@ -23,6 +25,9 @@ export type ChainParts = {
   readonly inFlight: InFlight;
   readonly clock: Clock;
   readonly logger: Logger;
+  readonly metrics: Metrics;
+  /** For callers in this process. */
+  readonly turns: Turns;
   /** Resource requests. */
   readonly handleResource: (context: RequestContext) => Promise<ApiResult>;
   /** Everything else: health, version, metrics, discovery, OpenAPI. */
@@ -34,8 +39,11 @@ export type Answer = { readonly result: ApiResult; readonly context: RequestCont
 
 /** Runs a request through the filters and its handler. Throws StatusError only. */
 export async function runRequest(parts: ChainParts, request: ApiRequest): Promise<Answer> {
+  const startedMs = performance.now();
+  let code = 200;
+  let context: RequestContext | undefined;
   try {
-    const context = await admit(parts, request);
+    context = await admit(parts, request);
     const { info } = context;
     const handle = info.isResourceRequest ? parts.handleResource : parts.handleOther;
     if (isLongRunning(info)) return { result: await handle(context), context };
@@ -46,7 +54,12 @@ export async function runRequest(parts: ChainParts, request: ApiRequest): Promis
       leave();
     }
   } catch (error) {
-    throw asStatusError(parts.logger, error, request);
+    const status = asStatusError(parts.logger, error, request);
+    code = status.code;
+    throw status;
+  } finally {
+    const isServed = context?.info.isResourceRequest === true && code !== 404;
+    parts.metrics.record(context?.info, code, (performance.now() - startedMs) / 1000, isServed);
   }
 }
 

@@ -19,6 +19,7 @@ import { metadataRules, validateMetadata } from "./metadata-validation.ts";
 import { ensureNamespace, fillSystemFields, generateName, metadataOf } from "./object-meta.ts";
 import type { Registry } from "./registry.ts";
 import type { ServedResource } from "./served-resource.ts";
+import { stampUser } from "./user-fields.ts";
 
 /** How often a generated name is made again when it was taken; as upstream since v1.30. */
 const NAME_ATTEMPTS = 8;
@@ -42,6 +43,7 @@ export async function createObject(registry: Registry, input: CreateInput): Prom
   if (metadata["resourceVersion"]) throw badRequest("resourceVersion should not be set on objects to be created");
   const base = metadata["name"] ? "" : String(metadata["generateName"] ?? "");
   fillSystemFields(draft, registry.parts.clock.now());
+  stampUser(resource, draft, input.context.user);
   for (let attempt = 1; ; attempt++) {
     if (base !== "") metadata["name"] = generateName(base);
     try {

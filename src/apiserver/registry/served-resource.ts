@@ -21,6 +21,8 @@ export type ScalePaths = {
   readonly specReplicasPath: string;
   readonly statusReplicasPath: string;
   readonly labelSelectorPath?: string;
+  /** For built-in kinds, whose selectors are no texts. */
+  readonly selectorOf?: (object: KubeObject) => string;
 };
 
 /** A resource in one version. */
@@ -43,7 +45,7 @@ export type ServedResource = {
   readonly subresources: ReadonlyMap<string, SubresourceFacts>;
   /** How OpenAPI shows a custom kind. */
   readonly openApi?: CustomKind;
-  /** Where a custom resource keeps what its scale subresource shows. */
+  /** Where the scale subresource's values stand in the object. */
   readonly scale?: ScalePaths;
   /** Names that field selectors may use beyond metadata.name and metadata.namespace. */
   readonly selectableFieldNames: ReadonlySet<string>;

@@ -163,7 +163,7 @@ function prepare(input: UpdateInput, draft: Draft, old: KubeObject): void {
     restore(metadata, oldMeta, "deletionGracePeriodSeconds");
   }
   delete metadata["selfLink"];
-  if (subresource === "" && hasGeneration(resource) && specChanged(resource, draft, old as Draft)) {
+  if (subresource !== "status" && hasGeneration(resource) && specChanged(resource, draft, old as Draft)) {
     metadata["generation"] = (oldMeta.generation ?? 0) + 1;
   }
 }

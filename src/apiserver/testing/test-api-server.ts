@@ -14,7 +14,16 @@ import { type Clock, systemClock } from "#component-base/clock.ts";
 import { silentLogger } from "#component-base/logger.ts";
 import { createMemoryStore } from "#store/memory/memory-store.ts";
 import type { Store } from "#store/store.ts";
-import { type ApiServer, type ApiServerOptions, createApiServer, loopbackUser } from "#apiserver/api-server.ts";
+import type { Namespace } from "#api/generated/types/core-v1.ts";
+import { forbidden } from "#apimachinery/status-error.ts";
+import type { AdmissionPlugin } from "#apiserver/admission.ts";
+import {
+  type ApiServer,
+  type ApiServerOptions,
+  createApiServer,
+  type Loopback,
+  loopbackUser,
+} from "#apiserver/api-server.ts";
 import type { Authenticator, Authorizer, User } from "#apiserver/request.ts";
 
 /** A running server. */
@@ -50,6 +59,22 @@ export const trustAll: Authenticator = {
   }),
 };
 
+// Controllers and a namespace's end would keep each other busy for ever without it.
+function refuseTerminating(findObject: Loopback["findObject"]): AdmissionPlugin {
+  return {
+    name: "NamespaceLifecycle",
+    handles: ({ operation, request }) =>
+      operation === "CREATE" && request.namespace !== "" && request.resource !== "namespaces",
+    async validate({ request }) {
+      const { namespace, resource, apiGroup, name } = request;
+      const found = (await findObject("namespaces", "", namespace)) as Namespace | undefined;
+      if (found?.status?.phase !== "Terminating") return;
+      const why = `unable to create new content in namespace ${namespace} because it is being terminated`;
+      throw forbidden({ group: apiGroup, resource, name }, why);
+    },
+  };
+}
+
 /** Starts a server. Stop it at the end of the test. */
 export async function startTestApiServer(options: TestApiServerOptions = {}): Promise<TestApiServer> {
   const clock: Clock = options.clock ?? systemClock;
@@ -60,7 +85,11 @@ export async function startTestApiServer(options: TestApiServerOptions = {}): Pr
     store,
     kindFacts: loadKindFacts(),
     findStrategy: (group, _version, kind) => strategyOf(group, kind),
-    access: { authenticator: trustAll, authorizer: allowAll, admission: [] },
+    access: ({ findObject }) => ({
+      authenticator: trustAll,
+      authorizer: allowAll,
+      admission: [refuseTerminating(findObject)],
+    }),
     clock,
     logger: silentLogger,
     ...rest,
