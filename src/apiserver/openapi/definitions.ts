@@ -3,6 +3,7 @@
  */
 import type { KindFacts } from "#api/kind-facts.ts";
 import type { FieldSchema, ListSchema, ScalarSchema, Schema, StructSchema } from "#apimachinery/schema.ts";
+import type { Slices } from "#apiserver/negotiation/slices.ts";
 import { describeField } from "./descriptions.ts";
 
 /** A JSON document or a part of one. */
@@ -81,9 +82,10 @@ export class Definitions {
   }
 
   /** All definitions by name, in the names' order. */
-  finish(): JsonObject {
+  async finish(slices: Slices): Promise<JsonObject> {
     for (let struct = this.#waiting.pop(); struct !== undefined; struct = this.#waiting.pop()) {
       this.#byName.set(struct.name, this.#define(struct));
+      if (slices.isOver()) await slices.next();
     }
     return Object.fromEntries([...this.#byName].sort(([left], [right]) => (left < right ? -1 : 1)));
   }

@@ -3,6 +3,7 @@
  * gnostic's OpenAPIv2.proto; only what buildOpenApiV2 writes is known here. Fields are written last first (see protobuf-writer.ts).
  */
 import { ProtobufWriter } from "#apimachinery/codecs/protobuf-writer.ts";
+import type { Slices } from "#apiserver/negotiation/slices.ts";
 import type { JsonObject } from "./definitions.ts";
 
 /** How a property of a JSON object is written: by its field's number. */
@@ -10,10 +11,43 @@ type Write = (writer: ProtobufWriter, value: unknown, number: number) => void;
 type Message = Readonly<Record<string, readonly [number: number, write: Write]>>;
 
 /** The document's bytes. */
-export function encodeOpenApiV2(document: JsonObject): Buffer {
-  const writer = new ProtobufWriter(4 * 1024 * 1024);
-  writeFields(writer, document, documentMessage);
+export async function encodeOpenApiV2(document: JsonObject, slices: Slices): Promise<Buffer> {
+  const { paths, definitions, security, securityDefinitions, ...head } = document;
+  const writer = new ProtobufWriter(1024 * 1024);
+  writeFields(writer, { security, securityDefinitions }, documentMessage);
+  await writeNamedInSlices(
+    writer,
+    { entries: Object.entries(definitions as object), write: schema, inner: 1, number: 9 },
+    slices,
+  );
+  const path = message(() => pathItem);
+  await writeNamedInSlices(
+    writer,
+    { entries: Object.entries(paths as object), write: path, inner: 2, number: 8 },
+    slices,
+  );
+  writeFields(writer, head, documentMessage);
   return writer.take();
+}
+
+/** As {@link named}, but with room for others between entries. */
+async function writeNamedInSlices(
+  writer: ProtobufWriter,
+  field: {
+    readonly entries: readonly [string, unknown][];
+    readonly write: Write;
+    readonly inner: number;
+    readonly number: number;
+  },
+  slices: Slices,
+): Promise<void> {
+  const before = writer.length;
+  for (let index = field.entries.length - 1; index >= 0; index--) {
+    writeNamed(writer, [field.entries[index] as [string, unknown]], field.write, field.inner);
+    if (slices.isOver()) await slices.next();
+  }
+  writer.varint(writer.length - before);
+  writer.varint((field.number << 3) | 2);
 }
 
 const text: Write = (writer, value, number) => {
@@ -200,14 +234,6 @@ const stringList: Write = (writer, value, number) => delimited(writer, number, (
 const documentMessage: Message = {
   swagger: [1, text],
   info: [2, message(() => ({ title: [1, text], version: [2, text] }))],
-  paths: [
-    8,
-    named(
-      message(() => pathItem),
-      2,
-    ),
-  ],
-  definitions: [9, named(schema)],
   security: [12, repeated(named(stringList))],
   securityDefinitions: [
     13,

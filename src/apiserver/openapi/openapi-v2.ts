@@ -2,28 +2,35 @@
  * OpenAPI 2.0 (Swagger), one document for everything, as older clients load it from /openapi/v2.
  */
 import type { KindFacts } from "#api/kind-facts.ts";
+import type { Slices } from "#apiserver/negotiation/slices.ts";
 import { addCustomKind } from "./custom-definitions.ts";
 import { Definitions, type JsonObject } from "./definitions.ts";
 import { type OpenApiResource, type Operation, Operations } from "./operations.ts";
 
 const statusTexts = { 200: "OK", 201: "Created", 202: "Accepted" } as const;
 
-/** The document. `version` is the server's, "v1.36.3". */
-export function buildOpenApiV2(facts: KindFacts, resources: readonly OpenApiResource[], version: string): JsonObject {
+/** The document. `version` is the server's, "v1.36.3". Long: it makes room for others between slices. */
+export async function buildOpenApiV2(
+  facts: KindFacts,
+  resources: readonly OpenApiResource[],
+  version: string,
+  slices: Slices,
+): Promise<JsonObject> {
   const definitions = new Definitions(facts, "v2");
   for (const { facts: resource, custom } of resources) {
     if (custom !== undefined) addCustomKind(definitions, "v2", resource, custom);
   }
   const operations = new Operations(facts);
-  const paths = buildPaths(
-    resources.flatMap((resource) => operations.of(resource)),
-    definitions,
-  );
+  const paths: Paths = {};
+  for (const resource of resources) {
+    addPaths(paths, operations.of(resource), definitions);
+    if (slices.isOver()) await slices.next();
+  }
   return {
     swagger: "2.0",
     info: { title: "Kubernetes", version },
     paths,
-    definitions: definitions.finish(),
+    definitions: await definitions.finish(slices),
     securityDefinitions: {
       BearerToken: { description: "Bearer token", type: "apiKey", name: "authorization", in: "header" },
     },
@@ -31,13 +38,13 @@ export function buildOpenApiV2(facts: KindFacts, resources: readonly OpenApiReso
   };
 }
 
-function buildPaths(operations: readonly Operation[], definitions: Definitions): JsonObject {
-  const paths: Record<string, Record<string, unknown>> = {};
+type Paths = Record<string, Record<string, unknown>>;
+
+function addPaths(paths: Paths, operations: readonly Operation[], definitions: Definitions): void {
   for (const operation of operations) {
     const path = (paths[operation.path] ??= { parameters: pathParameters(operation.path) });
     path[operation.method] = buildOperation(operation, definitions);
   }
-  return paths;
 }
 
 function pathParameters(path: string): JsonObject[] {

@@ -2,29 +2,36 @@
  * OpenAPI 3.0, a document per group and version, as kubectl and client generators load it from /openapi/v3.
  */
 import type { KindFacts } from "#api/kind-facts.ts";
+import type { Slices } from "#apiserver/negotiation/slices.ts";
 import { addCustomKind } from "./custom-definitions.ts";
 import { Definitions, type JsonObject } from "./definitions.ts";
 import { type OpenApiResource, type Operation, Operations } from "./operations.ts";
 
 const statusTexts = { 200: "OK", 201: "Created", 202: "Accepted" } as const;
 
-/** The document of one group and version. `version` is the server's, "v1.36.3". */
-export function buildOpenApiV3(facts: KindFacts, resources: readonly OpenApiResource[], version: string): JsonObject {
+/** The document of one group and version. `version` is the server's, "v1.36.3". Long: it makes room for others between slices. */
+export async function buildOpenApiV3(
+  facts: KindFacts,
+  resources: readonly OpenApiResource[],
+  version: string,
+  slices: Slices,
+): Promise<JsonObject> {
   const definitions = new Definitions(facts, "v3");
   for (const { facts: resource, custom } of resources) {
     if (custom !== undefined) addCustomKind(definitions, "v3", resource, custom);
   }
   const operations = new Operations(facts);
-  const paths = buildPaths(
-    resources.flatMap((resource) => operations.of(resource)),
-    definitions,
-  );
+  const paths: Paths = {};
+  for (const resource of resources) {
+    addPaths(paths, operations.of(resource), definitions);
+    if (slices.isOver()) await slices.next();
+  }
   return {
     openapi: "3.0.0",
     info: { title: "Kubernetes", version },
     paths,
     components: {
-      schemas: definitions.finish(),
+      schemas: await definitions.finish(slices),
       securitySchemes: {
         BearerToken: { type: "apiKey", description: "Bearer token", name: "authorization", in: "header" },
       },
@@ -32,13 +39,13 @@ export function buildOpenApiV3(facts: KindFacts, resources: readonly OpenApiReso
   };
 }
 
-function buildPaths(operations: readonly Operation[], definitions: Definitions): JsonObject {
-  const paths: Record<string, Record<string, unknown>> = {};
+type Paths = Record<string, Record<string, unknown>>;
+
+function addPaths(paths: Paths, operations: readonly Operation[], definitions: Definitions): void {
   for (const operation of operations) {
     const path = (paths[operation.path] ??= { parameters: pathParameters(operation.path) });
     path[operation.method] = buildOperation(operation, definitions);
   }
-  return paths;
 }
 
 function pathParameters(path: string): JsonObject[] {

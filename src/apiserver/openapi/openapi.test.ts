@@ -12,7 +12,7 @@ const openApi = new OpenApi({ facts, resources: [...builtIn, widget()], version:
 const deployments = "/apis/apps/v1/namespaces/{namespace}/deployments/{name}";
 const widgets = "/apis/stable.example.com/v1/namespaces/{namespace}/widgets/{name}";
 
-test("the index names a document per group and version, with a hash that changes with its content", () => {
+test("the index names a document per group and version, with a hash that changes with its content", async () => {
   const index = JSON.parse(openApi.index().body.toString());
   const other = new OpenApi({ facts, resources: builtIn, version: "v1.36.4" });
 
@@ -23,9 +23,9 @@ test("the index names a document per group and version, with a hash that changes
   assert.equal(openApi.v3("apis/nothing/v1"), undefined);
 });
 
-test("version 3 tells kubectl of strategic merge and field validation, for built-in kinds only", () => {
-  const patch = v3("apis/apps/v1").paths[deployments].patch;
-  const customPatch = v3("apis/stable.example.com/v1").paths[widgets].patch;
+test("version 3 tells kubectl of strategic merge and field validation, for built-in kinds only", async () => {
+  const patch = (await v3("apis/apps/v1")).paths[deployments].patch;
+  const customPatch = (await v3("apis/stable.example.com/v1")).paths[widgets].patch;
 
   assert.deepEqual(patch["x-kubernetes-group-version-kind"], { group: "apps", version: "v1", kind: "Deployment" });
   assert(patch.requestBody.content["application/strategic-merge-patch+json"]);
@@ -35,8 +35,8 @@ test("version 3 tells kubectl of strategic merge and field validation, for built
   assert(customPatch.parameters.some((parameter: { name: string }) => parameter.name === "fieldValidation"));
 });
 
-test("version 3 shows merge keys, list types, required fields and defaults as upstream", () => {
-  const schemas = v3("apis/apps/v1").components.schemas;
+test("version 3 shows merge keys, list types, required fields and defaults as upstream", async () => {
+  const schemas = (await v3("apis/apps/v1")).components.schemas;
 
   assert.deepEqual(schemas["io.k8s.api.core.v1.PodSpec"].properties.containers, {
     type: "array",
@@ -54,19 +54,32 @@ test("version 3 shows merge keys, list types, required fields and defaults as up
   ]);
 });
 
-test("all references lead to a definition", () => {
+test("documents of what stays the same are carried over when something else changes", async () => {
+  const resources = [...builtIn, widget()];
+  const before = new OpenApi({ facts, resources, version: "v1.36.3" });
+  const apps = await before.v3("apis/apps/v1");
+  const widgetsBefore = await before.v3("apis/stable.example.com/v1");
+
+  const after = new OpenApi({ facts, resources: [...builtIn, widget()], version: "v1.36.3", previous: before });
+
+  assert.equal(await after.v3("apis/apps/v1"), apps);
+  assert.notEqual(await after.v3("apis/stable.example.com/v1"), widgetsBefore);
+  assert.equal(after.urlOf("apis/apps/v1"), before.urlOf("apis/apps/v1"));
+});
+
+test("all references lead to a definition", async () => {
   for (const path of Object.keys(JSON.parse(openApi.index().body.toString()).paths)) {
-    const text = openApi.v3(path)?.body.toString() ?? "";
+    const text = (await openApi.v3(path))?.body.toString() ?? "";
     const { schemas } = JSON.parse(text).components;
     for (const [, name = ""] of text.matchAll(/"#\/components\/schemas\/([^"]+)"/g)) assert(schemas[name], name);
   }
-  const v2 = openApi.v2Json().body.toString();
+  const v2 = (await openApi.v2Json()).body.toString();
   const { definitions } = JSON.parse(v2);
   for (const [, name = ""] of v2.matchAll(/"#\/definitions\/([^"]+)"/g)) assert(definitions[name], name);
 });
 
-test("a custom kind is defined under its reversed group, with metadata and what its schema says", () => {
-  const schemas = v3("apis/stable.example.com/v1").components.schemas;
+test("a custom kind is defined under its reversed group, with metadata and what its schema says", async () => {
+  const schemas = (await v3("apis/stable.example.com/v1")).components.schemas;
   const definition = schemas["com.example.stable.v1.Widget"];
 
   assert.equal(definition.description, "A widget");
@@ -83,8 +96,8 @@ test("a custom kind is defined under its reversed group, with metadata and what 
   });
 });
 
-test("version 2 leaves out of a custom kind what it does not know", () => {
-  const { definitions } = JSON.parse(openApi.v2Json().body.toString());
+test("version 2 leaves out of a custom kind what it does not know", async () => {
+  const { definitions } = JSON.parse((await openApi.v2Json()).body.toString());
   const spec = definitions["com.example.stable.v1.Widget"].properties.spec;
 
   assert.deepEqual(spec, {
@@ -98,9 +111,9 @@ test("version 2 leaves out of a custom kind what it does not know", () => {
   });
 });
 
-test("version 2 in protobuf holds the paths and definitions of the JSON", () => {
-  const json = JSON.parse(openApi.v2Json().body.toString());
-  const reader = new ProtobufReader(openApi.v2Protobuf().body);
+test("version 2 in protobuf holds the paths and definitions of the JSON", async () => {
+  const json = JSON.parse((await openApi.v2Json()).body.toString());
+  const reader = new ProtobufReader((await openApi.v2Protobuf()).body);
   const counts: Record<number, number> = {};
 
   while (reader.hasMore) {
@@ -121,8 +134,8 @@ test("version 2 in protobuf holds the paths and definitions of the JSON", () => 
 });
 
 // oxlint-disable-next-line typescript/no-explicit-any -- walks a JSON document
-function v3(path: string): any {
-  return JSON.parse(openApi.v3(path)?.body.toString() ?? "{}");
+async function v3(path: string): Promise<any> {
+  return JSON.parse((await openApi.v3(path))?.body.toString() ?? "{}");
 }
 
 function widget(): OpenApiResource {

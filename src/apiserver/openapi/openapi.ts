@@ -1,10 +1,11 @@
 /**
- * The OpenAPI documents of one list of resources, each made when first asked for and then kept. Make a new one when what is served changes; documents of groups
- * that stay the same may be carried over.
+ * The OpenAPI documents of one list of resources, each made when first asked for and then kept. Make a new one when what is served changes, and hand in the one
+ * before: documents of groups and versions that stay the same are carried over.
  */
 import { createHash } from "node:crypto";
 import type { KindFacts } from "#api/kind-facts.ts";
 import { formatApiVersion } from "#apimachinery/meta.ts";
+import { Slices } from "#apiserver/negotiation/slices.ts";
 import type { JsonObject } from "./definitions.ts";
 import { buildOpenApiV2 } from "./openapi-v2.ts";
 import { encodeOpenApiV2 } from "./openapi-v2-protobuf.ts";
@@ -22,36 +23,48 @@ export type OpenApiInit = {
   readonly version: string;
   /** Documents of aggregated API servers: hash by path ("apis/metrics.k8s.io/v1beta1"). */
   readonly remoteHashes?: ReadonlyMap<string, string>;
+  /** What was served before. */
+  readonly previous?: OpenApi;
+};
+
+/** What is known of the document of one group and version. */
+type V3Entry = {
+  readonly resources: OpenApiResource[];
+  hash?: string;
+  document?: Promise<OpenApiDocument>;
 };
 
 /** Gives documents by path. */
 export class OpenApi {
-  readonly #init: OpenApiInit;
-  readonly #byPath = new Map<string, OpenApiResource[]>();
-  readonly #v3 = new Map<string, OpenApiDocument>();
-  #v2: JsonObject | undefined;
-  #v2Json: OpenApiDocument | undefined;
-  #v2Protobuf: OpenApiDocument | undefined;
+  readonly #init: Omit<OpenApiInit, "previous">;
+  readonly #byPath = new Map<string, V3Entry>();
+  #v2: Promise<JsonObject> | undefined;
+  #v2Json: Promise<OpenApiDocument> | undefined;
+  #v2Protobuf: Promise<OpenApiDocument> | undefined;
   #index: OpenApiDocument | undefined;
 
-  constructor(init: OpenApiInit) {
+  constructor({ previous, ...init }: OpenApiInit) {
     this.#init = init;
     for (const resource of init.resources) {
       const path = v3Path(resource.facts);
-      this.#byPath.set(path, [...(this.#byPath.get(path) ?? []), resource]);
+      const entry = this.#byPath.get(path);
+      if (entry === undefined) this.#byPath.set(path, { resources: [resource] });
+      else entry.resources.push(resource);
     }
+    if (previous !== undefined) this.#carryOver(previous);
   }
 
   /** /openapi/v3: where the documents are. The hash in a document's URL is its content's, so that clients may keep it for good. */
   index(): OpenApiDocument {
     if (this.#index !== undefined) return this.#index;
-    const hashes = [...this.#byPath.keys()].map((path) => [path, this.#hashOf(path)] as const);
-    const remote = [...(this.#init.remoteHashes ?? [])];
-    const entries = [...hashes, ...remote].map(([path, hash]) => [
-      path,
-      { serverRelativeURL: `/openapi/v3/${path}?hash=${hash}` },
-    ]);
-    this.#index = toDocument(JSON.stringify({ paths: Object.fromEntries(entries) }));
+    const own = [...this.#byPath.keys()].map((path) => [path, this.urlOf(path)] as const);
+    const remote = [...(this.#init.remoteHashes ?? [])].map(
+      ([path, hash]) => [path, `/openapi/v3/${path}?hash=${hash}`] as const,
+    );
+    const paths = Object.fromEntries(
+      [...own, ...remote].map(([path, serverRelativeURL]) => [path, { serverRelativeURL }]),
+    );
+    this.#index = toDocument(Buffer.from(JSON.stringify({ paths })));
     return this.#index;
   }
 
@@ -61,39 +74,60 @@ export class OpenApi {
   }
 
   /** /openapi/v3/PATH, for instance "api/v1" or "apis/apps/v1"; undefined for what is not served here. */
-  v3(path: string): OpenApiDocument | undefined {
-    const known = this.#v3.get(path);
-    if (known !== undefined) return known;
-    const resources = this.#byPath.get(path);
-    if (resources === undefined) return undefined;
-    const { facts, version } = this.#init;
-    const document = toDocument(JSON.stringify(buildOpenApiV3(facts, resources, version)));
-    this.#v3.set(path, document);
-    return document;
+  v3(path: string): Promise<OpenApiDocument> | undefined {
+    const entry = this.#byPath.get(path);
+    if (entry === undefined) return undefined;
+    entry.document ??= this.#buildV3(entry.resources);
+    return entry.document;
   }
 
   /** /openapi/v2 as JSON. */
-  v2Json(): OpenApiDocument {
-    this.#v2Json ??= toDocument(JSON.stringify(this.#buildV2()));
+  v2Json(): Promise<OpenApiDocument> {
+    this.#v2Json ??= this.#buildV2Json();
     return this.#v2Json;
   }
 
   /** /openapi/v2 as application/com.github.proto-openapi.spec.v2@v1.0+protobuf. */
-  v2Protobuf(): OpenApiDocument {
-    this.#v2Protobuf ??= toDocument(encodeOpenApiV2(this.#buildV2()));
+  v2Protobuf(): Promise<OpenApiDocument> {
+    this.#v2Protobuf ??= this.#buildV2Protobuf();
     return this.#v2Protobuf;
+  }
+
+  #carryOver(previous: OpenApi): void {
+    if (previous.#init.version !== this.#init.version) return;
+    for (const [path, entry] of this.#byPath) {
+      const before = previous.#byPath.get(path);
+      if (before === undefined || !isSame(before.resources, entry.resources)) continue;
+      if (before.hash !== undefined) entry.hash = before.hash;
+      if (before.document !== undefined) entry.document = before.document;
+    }
   }
 
   /** A name for a document's content, without making the document: kubectl reads the index at every start, and few documents after it. */
   #hashOf(path: string): string {
-    const resources = this.#byPath.get(path) ?? [];
-    const content = JSON.stringify([this.#init.version, generation, resources]);
-    return createHash("sha512").update(content).digest("hex").toUpperCase();
+    const entry = this.#byPath.get(path);
+    if (entry === undefined) return "";
+    entry.hash ??= hashOf(JSON.stringify([this.#init.version, generation, entry.resources]));
+    return entry.hash;
   }
 
-  #buildV2(): JsonObject {
-    this.#v2 ??= buildOpenApiV2(this.#init.facts, this.#init.resources, this.#init.version);
+  async #buildV3(resources: readonly OpenApiResource[]): Promise<OpenApiDocument> {
+    const slices = new Slices();
+    const document = await buildOpenApiV3(this.#init.facts, resources, this.#init.version, slices);
+    return toDocument(await stringify(document, 3, slices));
+  }
+
+  #buildV2(): Promise<JsonObject> {
+    this.#v2 ??= buildOpenApiV2(this.#init.facts, this.#init.resources, this.#init.version, new Slices());
     return this.#v2;
+  }
+
+  async #buildV2Json(): Promise<OpenApiDocument> {
+    return toDocument(await stringify(await this.#buildV2(), 2, new Slices()));
+  }
+
+  async #buildV2Protobuf(): Promise<OpenApiDocument> {
+    return toDocument(await encodeOpenApiV2(await this.#buildV2(), new Slices()));
   }
 }
 
@@ -104,7 +138,36 @@ function v3Path(facts: { readonly group: string; readonly version: string }): st
   return `${facts.group === "" ? "api" : "apis"}/${formatApiVersion(facts)}`;
 }
 
-function toDocument(content: string | Buffer): OpenApiDocument {
-  const body = typeof content === "string" ? Buffer.from(content) : content;
-  return { body, etag: `"${createHash("sha512").update(body).digest("hex").toUpperCase()}"` };
+function isSame(before: readonly OpenApiResource[], now: readonly OpenApiResource[]): boolean {
+  if (before.length !== now.length) return false;
+  return before.every(({ facts, custom }, index) => facts === now[index]?.facts && custom === now[index]?.custom);
+}
+
+/** JSON, with room for others between the members of the first `levels` levels. */
+async function stringify(value: unknown, levels: number, slices: Slices): Promise<Buffer> {
+  const parts: string[] = [];
+  const write = async (each: unknown, level: number): Promise<void> => {
+    if (level === 0 || typeof each !== "object" || each === null || Array.isArray(each)) {
+      parts.push(JSON.stringify(each));
+      return;
+    }
+    let separator = "{";
+    for (const [key, member] of Object.entries(each)) {
+      parts.push(separator, JSON.stringify(key), ":");
+      await write(member, level - 1);
+      separator = ",";
+      if (slices.isOver()) await slices.next();
+    }
+    parts.push(separator === "{" ? "{}" : "}");
+  };
+  await write(value, levels);
+  return Buffer.from(parts.join(""));
+}
+
+function toDocument(body: Buffer): OpenApiDocument {
+  return { body, etag: `"${hashOf(body)}"` };
+}
+
+function hashOf(content: string | Buffer): string {
+  return createHash("sha512").update(content).digest("hex").toUpperCase();
 }

@@ -25,7 +25,8 @@ export function createOpenApiHandler(table: ResourceTable, facts: KindFacts): No
         ...(resource.openApi === undefined ? {} : { custom: resource.openApi }),
       }));
       const version = KUBERNETES_VERSION.gitVersion;
-      made = { generation: table.generation, openApi: new OpenApi({ facts, resources, version }) };
+      const previous = made === undefined ? {} : { previous: made.openApi };
+      made = { generation: table.generation, openApi: new OpenApi({ facts, resources, version, ...previous }) };
     }
     return made.openApi;
   };
@@ -42,20 +43,20 @@ export function createOpenApiHandler(table: ResourceTable, facts: KindFacts): No
   };
 }
 
-function v2(openApi: OpenApi, context: RequestContext): ApiResult {
+async function v2(openApi: OpenApi, context: RequestContext): Promise<ApiResult> {
   const { accept } = context.request.headers;
   const text = typeof accept === "string" ? accept : "";
   if (text.includes(V2_PROTOBUF) || text.includes(V2_PROTOBUF_ANSWER)) {
-    return document(openApi.v2Protobuf(), V2_PROTOBUF_ANSWER, context);
+    return document(await openApi.v2Protobuf(), V2_PROTOBUF_ANSWER, context);
   }
   if (text === "" || /application\/json|application\/\*|\*\/\*/.test(text)) {
-    return document(openApi.v2Json(), "application/json", context);
+    return document(await openApi.v2Json(), "application/json", context);
   }
   throw new StatusError({ reason: "NotAcceptable", code: 406, message: "only JSON and protobuf are served" });
 }
 
-function v3(openApi: OpenApi, path: string, context: RequestContext): ApiResult {
-  const found = openApi.v3(path);
+async function v3(openApi: OpenApi, path: string, context: RequestContext): Promise<ApiResult> {
+  const found = await openApi.v3(path);
   if (found === undefined) throw pathNotFound();
   const asked = context.request.query.get("hash");
   const entry = openApi.urlOf(path);
