@@ -1,10 +1,12 @@
 /**
  * Opens the cluster's store and starts its API server.
  */
+import { join } from "node:path";
 import { loadKindFacts } from "#api/kind-facts-table.ts";
 import { strategyOf } from "#api/strategies.ts";
 import { type ApiServer, createApiServer } from "#apiserver/api-server.ts";
 import { createClusterAccess } from "#apiserver/cluster-access.ts";
+import { aesGcmTransformer, loadEncryptionKeys } from "#apiserver/storage/encryption.ts";
 import { addressPlan } from "#cmd/machine/address-plan.ts";
 import type { Cluster } from "#cmd/machine/clusters.ts";
 import type { Pki } from "#component-base/certificates.ts";
@@ -36,8 +38,10 @@ export async function startApiServer(setup: ApiServerSetup): Promise<ApiServer> 
   const { record } = cluster;
   const plan = addressPlan(record.slot);
   const addresses = record.isExposed ? ["0.0.0.0"] : ["127.0.0.1", ...(hasNodes ? [plan.controlPlane] : [])];
+  const encryptionKeys = await loadEncryptionKeys(join(cluster.layout.pki, "encryption.json"));
   const server = createApiServer({
     store,
+    encryption: new Map([["secrets", aesGcmTransformer(encryptionKeys)]]),
     kindFacts: loadKindFacts(),
     findStrategy: (group, _version, kind) => strategyOf(group, kind),
     access: createClusterAccess({
