@@ -23,8 +23,9 @@ export type EventInput = {
   readonly related?: ObjectReference;
 };
 
-/** Takes events. Never waits, never throws. */
+/** Takes events. */
 export interface EventRecorder {
+  /** Has the event written in the background. Never waits, never throws; in a flood events are dropped. */
   record(about: KubeObject | ObjectReference, event: EventInput): void;
 }
 
@@ -101,7 +102,8 @@ class Recorder implements EventRecorder, Service {
         await this.#write(next);
       } catch (error) {
         // A namespace on its way out takes no events; that is nobody's fault.
-        const fields = { reason: next.event.reason, object: `${next.about.namespace}/${next.about.name}`, error };
+        const why = error instanceof Error ? error.message : String(error);
+        const fields = { reason: next.event.reason, object: `${next.about.namespace}/${next.about.name}`, error: why };
         this.#options.logger.debug("Event could not be written", fields);
       }
     }

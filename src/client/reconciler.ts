@@ -4,7 +4,7 @@
 import type { Clock } from "#component-base/clock.ts";
 import type { Service } from "#component-base/life-cycle.ts";
 import type { Logger } from "#component-base/logger.ts";
-import { StatusError, hasReason } from "#apimachinery/status-error.ts";
+import { StatusError } from "#apimachinery/status-error.ts";
 import { WorkQueue } from "./work-queue.ts";
 
 /** What to do with keys. */
@@ -108,8 +108,8 @@ export class Reconciler implements Service {
       this.queue.forget(key);
       return;
     }
-    // Conflicts are the cache lagging behind our own writes; NotFound during deletion likewise. The next try settles them.
-    const isOrdinary = hasReason(error, "Conflict") || (error instanceof StatusError && error.code === 503);
+    // Conflicts and objects that are gone are the local copy lagging behind: the next try settles them.
+    const isOrdinary = error instanceof StatusError && [404, 409, 503].includes(error.code);
     if (isOrdinary) logger.debug("Reconcile will be tried again", fields);
     else logger.warn("Reconcile failed", fields);
     this.queue.addRateLimited(key);

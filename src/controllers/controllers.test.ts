@@ -3,9 +3,10 @@
  */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Deployment, ReplicaSet } from "#api/generated/types/apps-v1.ts";
-import type { Job } from "#api/generated/types/batch-v1.ts";
+import type { DaemonSet, Deployment, ReplicaSet, StatefulSet } from "#api/generated/types/apps-v1.ts";
+import type { CronJob, Job } from "#api/generated/types/batch-v1.ts";
 import type { Node, Pod } from "#api/generated/types/core-v1.ts";
+import type { PodDisruptionBudget } from "#api/generated/types/policy-v1.ts";
 import type { EndpointSlice } from "#api/generated/types/discovery-v1.ts";
 import type { KubeObject } from "#apimachinery/meta.ts";
 import type { GroupVersionResource } from "#apimachinery/meta.ts";
@@ -19,15 +20,20 @@ import { systemClock as clock } from "#component-base/clock.ts";
 import { silentLogger as logger } from "#component-base/logger.ts";
 import {
   configMaps,
+  controllerRevisions,
+  cronJobs,
+  daemonSets,
   deployments,
   endpointSlices,
   jobs,
   namespaces,
   nodes,
+  podDisruptionBudgets,
   pods,
   replicaSets,
   serviceAccounts,
   services,
+  statefulSets,
 } from "./common/resources.ts";
 import { createControllers } from "./controllers.ts";
 
@@ -188,6 +194,72 @@ for (const https of [false, true]) {
     });
     const all = await plane.list<Pod>(pods);
     assert.ok(all.every((pod) => (pod.metadata?.finalizers ?? []).length === 0));
+    await plane.stop();
+  });
+
+  test(`a stateful set and a daemon set run their pods and roll out, ${how}`, async () => {
+    const plane = await startControlPlane(https);
+    const common = { selector: { matchLabels: labels }, template };
+    const set = {
+      apiVersion: "apps/v1",
+      kind: "StatefulSet",
+      metadata: { name: "db" },
+      spec: { replicas: 2, serviceName: "db", ...common },
+    };
+    await plane.create(statefulSets, set as StatefulSet);
+    const other = { app: "agent" };
+    const agents = { selector: { matchLabels: other }, template: { ...template, metadata: { labels: other } } };
+    await plane.create(daemonSets, {
+      apiVersion: "apps/v1",
+      kind: "DaemonSet",
+      metadata: { name: "agent" },
+      spec: agents,
+    } as DaemonSet);
+    const isReady = async () => {
+      await plane.runPods();
+      const [stateful] = await plane.list<StatefulSet>(statefulSets);
+      const [daemon] = await plane.list<DaemonSet>(daemonSets);
+      const isRolledOut = stateful?.status?.readyReplicas === 2 && stateful.status.updatedReplicas === 2;
+      const isSeen = stateful?.status?.observedGeneration === stateful?.metadata?.generation;
+      return isRolledOut && isSeen && daemon?.status?.numberReady === 1;
+    };
+    await plane.until("the first rollout", isReady);
+
+    const image = { spec: { template: { spec: { containers: [{ name: "c", image: "web:2" }] } } } };
+    await plane.client.patch({ resource: statefulSets, namespace, name: "db" }, { type: "strategic", body: image });
+    await plane.until("the second rollout", isReady);
+
+    const [stateful] = await plane.list<StatefulSet>(statefulSets);
+    assert.equal(stateful?.status?.currentRevision, stateful?.status?.updateRevision);
+    assert.equal((await plane.list(controllerRevisions)).length, 3);
+    await plane.stop();
+  });
+
+  test(`a disruption budget counts, and a cron job starts jobs, ${how}`, async () => {
+    const plane = await startControlPlane(https);
+    await plane.create(deployments, deployment(2));
+    const budget = { selector: { matchLabels: labels }, maxUnavailable: 1 };
+    await plane.create<PodDisruptionBudget>(podDisruptionBudgets, {
+      apiVersion: "policy/v1",
+      kind: "PodDisruptionBudget",
+      metadata: { name: "web" },
+      spec: budget,
+    });
+    const podTemplate = { ...template, metadata: {}, spec: { ...template.spec, restartPolicy: "Never" } };
+    const spec = { schedule: "@every 1s", jobTemplate: { spec: { template: podTemplate } } };
+    await plane.create(cronJobs, {
+      apiVersion: "batch/v1",
+      kind: "CronJob",
+      metadata: { name: "tick" },
+      spec,
+    } as unknown as CronJob);
+
+    await plane.until("the numbers", async () => {
+      await plane.runPods();
+      const [one] = await plane.list<PodDisruptionBudget>(podDisruptionBudgets);
+      return one?.status?.disruptionsAllowed === 1 && one.status.expectedPods === 2;
+    });
+    await plane.until("the job", async () => (await plane.list(jobs)).length > 0);
     await plane.stop();
   });
 
