@@ -11,6 +11,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
+import { execFileSync } from "node:child_process";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Readable } from "node:stream";
@@ -226,6 +227,58 @@ test("a hard link to a file of the layer below copies it, and a whiteout below h
   assert.equal(readFileSync(join(root, "again"), "utf8"), "text");
   assert.notEqual(lstatSync(join(root, "below")).ino, lstatSync(join(lower, "below")).ino);
 });
+
+test("file capabilities arrive byte for byte", { skip: process.getuid?.() !== 0 && "needs root" }, async () => {
+  const values: Uint8Array[] = [];
+  const specialFiles = {
+    ...recorder([]),
+    setXattr: (_: string, __: string, value: Uint8Array) => void values.push(value),
+  };
+  const capability = Buffer.from([1, 0, 0, 2, 0x80, 0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+  const record = Buffer.concat([Buffer.from("SCHILY.xattr.security.capability="), capability, Buffer.from("\n")]);
+  const pax = Buffer.concat([Buffer.from(`${record.length + 3} `), record]);
+  const bytes = Buffer.concat([
+    rawEntry("PaxHeaders/f", "x", pax),
+    rawEntry("f", "0", Buffer.from("x")),
+    Buffer.alloc(1024),
+  ]);
+
+  await unpackLayer({ archive: Readable.from([bytes]), root, specialFiles });
+
+  assert.deepEqual(values, [capability]);
+});
+
+test("long names, big numbers and archives of GNU tar are read", async () => {
+  const long = `${"folder-with-a-long-name/".repeat(8)}file`;
+  const short = "folder-with-a-long-name";
+  const source = join(folder, "root", "..", "source");
+  mkdirSync(join(source, long, ".."), { recursive: true });
+  writeFileSync(join(source, long), "deep");
+  symlinkSync(short, join(source, "link"));
+  for (const format of ["gnu", "pax", "ustar"]) {
+    rmSync(root, { recursive: true });
+    mkdirSync(root);
+    const archive = execFileSync("tar", ["-C", source, `--format=${format}`, "--sort=name", "-cf", "-", "."]);
+
+    await unpackLayer({ archive: Readable.from([archive.subarray(0, 700), archive.subarray(700)]), root });
+
+    assert.equal(readFileSync(join(root, long), "utf8"), "deep", format);
+    assert.equal(readlinkSync(join(root, "link")), short, format);
+  }
+});
+
+/** An entry as the format has it: a header of 512 bytes with its sum, and the content in blocks. */
+function rawEntry(name: string, type: string, content: Buffer): Buffer {
+  const header = Buffer.alloc(512);
+  header.write(name, 0);
+  header.write("0000644\0", 100);
+  header.write(`${content.length.toString(8).padStart(11, "0")}\0`, 124);
+  header.write(`        ${type}`, 148);
+  header.write("ustar\u000000", 257);
+  const sum = header.reduce((total, byte) => total + byte, 0);
+  header.write(`${sum.toString(8).padStart(6, "0")}\0 `, 148);
+  return Buffer.concat([header, content, Buffer.alloc((512 - (content.length % 512)) % 512)]);
+}
 
 function recorder(calls: unknown[][]): SpecialFiles {
   const inside = (path: string) => path.slice(root.length + 1);

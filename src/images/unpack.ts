@@ -22,15 +22,13 @@ import {
 } from "node:fs";
 import { basename, dirname } from "node:path";
 import type { Readable } from "node:stream";
-import { pipeline } from "node:stream/promises";
-import { type Extract, extract, type Header } from "tar-stream";
 import type { SpecialFiles } from "./special-files.ts";
 import { LayerTree } from "./layer-tree.ts";
 import { InvalidImage } from "./oci.ts";
+import { readTar, type TarEntry } from "./tar-reader.ts";
 
 const whiteoutPrefix = ".wh.";
 const opaqueName = ".wh..wh..opq";
-type Entry = Extract extends AsyncIterable<infer T> ? T : never;
 const sliceMs = 4;
 const { O_CREAT, O_EXCL, O_WRONLY, O_NOFOLLOW } = constants;
 const modeBits = { fifo: 0o010000, "character-device": 0o020000, "block-device": 0o060000 } as const;
@@ -48,18 +46,14 @@ export type UnpackOptions = {
 export async function unpackLayer(options: UnpackOptions): Promise<void> {
   const tree = new LayerTree({ root: options.root, lower: options.lower ?? [], specialFiles: options.specialFiles });
   const unpacker = new Unpacker(tree, options.specialFiles, process.getuid?.() === 0);
-  const parser = extract();
-  const feeding = pipeline(options.archive, parser as unknown as NodeJS.WritableStream, { signal: options.signal });
-  // A failure of the stream ends the loop below by an error of its own; this one is awaited after it.
-  feeding.catch(() => {});
   let pauseAtMs = performance.now() + sliceMs;
-  for await (const entry of parser) {
+  for await (const entry of readTar(options.archive)) {
+    options.signal?.throwIfAborted();
     await unpacker.add(entry);
     if (performance.now() < pauseAtMs) continue;
     await new Promise(setImmediate);
     pauseAtMs = performance.now() + sliceMs;
   }
-  await feeding;
   unpacker.finish();
 }
 
@@ -76,14 +70,11 @@ class Unpacker {
     this.#isRoot = isRoot;
   }
 
-  async add(entry: Entry): Promise<void> {
-    const { header } = entry;
-    const name = basename(header.name);
-    if (name.startsWith(whiteoutPrefix)) this.#addWhiteout(header, name);
-    else if (header.type === "file" || header.type === "contiguous-file" || header.type == null)
-      return this.#addFile(entry);
-    else this.#addOther(header);
-    entry.resume();
+  async add(entry: TarEntry): Promise<void> {
+    const name = basename(entry.name);
+    if (name.startsWith(whiteoutPrefix)) this.#addWhiteout(entry, name);
+    else if (entry.type === "file") await this.#addFile(entry);
+    else this.#addOther(entry);
   }
 
   finish(): void {
@@ -92,25 +83,24 @@ class Unpacker {
     }
   }
 
-  async #addFile(entry: Entry): Promise<void> {
-    const { header } = entry;
+  async #addFile(header: TarEntry): Promise<void> {
     const path = this.#emptyPlace(header);
     const fd = openSync(path, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW, 0o600);
     try {
-      for await (const chunk of entry as AsyncIterable<Buffer>) {
+      for await (const chunk of header.content) {
         for (let written = 0; written < chunk.length; ) written += writeSync(fd, chunk, written);
       }
-      if (this.#isRoot) fchownSync(fd, header.uid ?? 0, header.gid ?? 0);
+      if (this.#isRoot) fchownSync(fd, header.uid, header.gid);
       // After the owner: changing that clears set-uid.
-      fchmodSync(fd, (header.mode ?? 0o644) & 0o7777);
+      fchmodSync(fd, header.mode);
       this.#setAttributes(path, header);
-      futimesSync(fd, timeOf(header), timeOf(header));
+      futimesSync(fd, header.mtime, header.mtime);
     } finally {
       closeSync(fd);
     }
   }
 
-  #addOther(header: Header): void {
+  #addOther(header: TarEntry): void {
     switch (header.type) {
       case "directory":
         return this.#addFolder(header);
@@ -127,32 +117,32 @@ class Unpacker {
     }
   }
 
-  #addFolder(header: Header): void {
+  #addFolder(header: TarEntry): void {
     const path = this.#tree.place(header.name);
     if (!lstatSync(path, { throwIfNoEntry: false })?.isDirectory()) {
       this.#tree.clear(path);
       mkdirSync(path, 0o755);
     }
     this.#finishNode(path, header);
-    this.#folderTimes.set(path, timeOf(header));
+    this.#folderTimes.set(path, header.mtime);
   }
 
-  #addSymlink(header: Header): void {
+  #addSymlink(header: TarEntry): void {
     const path = this.#emptyPlace(header);
-    symlinkSync(header.linkname ?? "", path);
-    if (this.#isRoot) lchownSync(path, header.uid ?? 0, header.gid ?? 0);
-    lutimesSync(path, timeOf(header), timeOf(header));
+    symlinkSync(header.linkname, path);
+    if (this.#isRoot) lchownSync(path, header.uid, header.gid);
+    lutimesSync(path, header.mtime, header.mtime);
   }
 
-  #addHardLink(header: Header): void {
-    const source = this.#tree.findExisting(header.linkname ?? "");
+  #addHardLink(header: TarEntry): void {
+    const source = this.#tree.findExisting(header.linkname);
     if (source === undefined)
       throw new InvalidImage(`${header.name} is a hard link to ${header.linkname}, which is not there`);
     if (lstatSync(source).isDirectory()) throw new InvalidImage(`${header.name} is a hard link to a folder`);
     const path = this.#tree.place(header.name);
     if (path === source) return;
     this.#tree.clear(path);
-    const own = this.#tree.place(header.linkname ?? "");
+    const own = this.#tree.place(header.linkname);
     if (source !== own) this.#copyUp(source, own);
     linkSync(own, path);
   }
@@ -168,14 +158,14 @@ class Unpacker {
     utimesSync(own, stats.atime, stats.mtime);
   }
 
-  #addNode(header: Header, kind: number): void {
+  #addNode(header: TarEntry, kind: number): void {
     const path = this.#emptyPlace(header);
-    this.#needSpecialFiles(header).mknod(path, kind | 0o600, header.devmajor ?? 0, header.devminor ?? 0);
+    this.#needSpecialFiles(header).mknod(path, kind | 0o600, header.devmajor, header.devminor);
     this.#finishNode(path, header);
-    lutimesSync(path, timeOf(header), timeOf(header));
+    lutimesSync(path, header.mtime, header.mtime);
   }
 
-  #addWhiteout(header: Header, name: string): void {
+  #addWhiteout(header: TarEntry, name: string): void {
     const path = this.#tree.place(header.name);
     if (name === opaqueName) {
       this.#needSpecialFiles(header).setXattr(dirname(path), "trusted.overlay.opaque", Buffer.from("y"));
@@ -191,35 +181,29 @@ class Unpacker {
     this.#needSpecialFiles(header).mknod(target, modeBits["character-device"], 0, 0);
   }
 
-  #emptyPlace(header: Header): string {
+  #emptyPlace(header: TarEntry): string {
     const path = this.#tree.place(header.name);
     this.#tree.clear(path);
     return path;
   }
 
-  #finishNode(path: string, header: Header): void {
-    if (this.#isRoot) lchownSync(path, header.uid ?? 0, header.gid ?? 0);
-    chmodSync(path, (header.mode ?? 0o755) & 0o7777);
+  #finishNode(path: string, header: TarEntry): void {
+    if (this.#isRoot) lchownSync(path, header.uid, header.gid);
+    chmodSync(path, header.mode);
     this.#setAttributes(path, header);
   }
 
   // Only capabilities and users' own: a layer that could set overlayfs' attributes could make the kernel look elsewhere.
-  #setAttributes(path: string, header: Header): void {
-    const pax = (header as { readonly pax?: Readonly<Record<string, string>> | null }).pax ?? {};
-    for (const [key, value] of Object.entries(pax)) {
-      const name = key.startsWith("SCHILY.xattr.") ? key.slice("SCHILY.xattr.".length) : "";
+  #setAttributes(path: string, header: TarEntry): void {
+    for (const [name, value] of header.xattrs) {
       const isWanted =
         name === "security.capability" || (name.startsWith("user.") && !name.startsWith("user.overlay."));
-      if (isWanted && this.#isRoot) this.#specialFiles?.setXattr(path, name, Buffer.from(value, "utf8"));
+      if (isWanted && this.#isRoot) this.#specialFiles?.setXattr(path, name, value);
     }
   }
 
-  #needSpecialFiles(header: Header): SpecialFiles {
+  #needSpecialFiles(header: TarEntry): SpecialFiles {
     if (!this.#specialFiles || !this.#isRoot) throw new InvalidImage(`${header.name} needs root to be unpacked`);
     return this.#specialFiles;
   }
-}
-
-function timeOf(header: Header): Date {
-  return header.mtime ?? new Date(0);
 }

@@ -3,7 +3,7 @@
  * brings programs of its own that do the same.
  */
 import assert from "node:assert/strict";
-import { existsSync, readFileSync, renameSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, renameSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import type {
@@ -465,7 +465,8 @@ export function containerRuntimeSuite(name: string, make: () => Promise<RuntimeU
 
         await assert.rejects(run(pod, "true", { security }), {
           reason: "CreateContainerConfigError",
-          message: /container has runAsNonRoot and image will run as root/,
+          message:
+            /^container has runAsNonRoot and image will run as root \(pod: "pod-\d+_suite\(.*\)", container: main\)$/,
         });
         await given.runtime.removeSandbox(pod);
       });
@@ -524,6 +525,31 @@ export function containerRuntimeSuite(name: string, make: () => Promise<RuntimeU
 
         assert.match(text, /\/data\/here\//);
         assert.match(text, /read-only/);
+      });
+
+      it("a mount made in a container is seen by another where both ask for it", async () => {
+        const hostPath = join(given.logFolder, "..", "travelling");
+        mkdirSync(hostPath, { recursive: true });
+        const pod = await sandbox();
+        const mount = { hostPath, containerPath: "/shared", readOnly: false };
+        const seeing = await run(pod, "sleep 1000", {
+          name: "seeing",
+          mounts: [{ ...mount, propagation: "HostToContainer" }],
+        });
+        const blind = await run(pod, "sleep 1000", { name: "blind", mounts: [{ ...mount, propagation: "None" }] });
+        const maker = await run(pod, "sleep 1000", {
+          name: "maker",
+          mounts: [{ ...mount, propagation: "Bidirectional" }],
+          security: { ...plainSecurity, privileged: true },
+        });
+
+        const made = await exec(maker.id, "mkdir /shared/x && mount -t tmpfs x /shared/x && touch /shared/x/file");
+
+        assert.equal(made.code, 0, made.err);
+        assert.equal((await exec(seeing.id, "ls /shared/x")).out, "file\n");
+        assert.equal((await exec(blind.id, "ls /shared/x")).out, "");
+        await exec(maker.id, "umount /shared/x");
+        await given.runtime.removeSandbox(pod);
       });
 
       it("a device asked for is there and can be used", async () => {

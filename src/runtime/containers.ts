@@ -250,7 +250,7 @@ export class Containers {
     const { machine, sandboxes } = this.#parts;
     const config = image.config.config ?? {};
     const user = resolveUser(rootfs, config.User ?? "", settings.security);
-    verifyNonRoot(user, config.User ?? "", settings.security, `(container: ${settings.name})`);
+    verifyNonRoot(user, config.User ?? "", settings.security, settings.about ?? `(container: ${settings.name})`);
     const workingDir = settings.workingDir || config.WorkingDir || "/";
     const isMounted = settings.mounts.some((mount) =>
       `${workingDir}/`.startsWith(`${mount.containerPath.replace(/\/+$/, "")}/`),

@@ -77,9 +77,11 @@ function preparePinFolder(libc: Libc, pins: string): void {
 
 async function makeMountNamespace(pin: string, searchPath: string): Promise<void> {
   writeFileSync(pin, "");
+  const [sh, unshare] = [needProgram("sh", searchPath), needProgram("unshare", searchPath)];
   const hybrid = findHybridMount();
-  const inside = hybrid ? [needProgram("umount", searchPath), "-l", hybrid] : [needProgram("true", searchPath)];
-  await runProgram(needProgram("unshare", searchPath), [`--mount=${pin}`, "--propagation", "slave", "--", ...inside]);
+  // Mounts of the machine come in, none goes out; inside they are shared again, for volumes whose mounts travel between containers.
+  const script = 'mount --make-rshared / && if [ -n "$1" ]; then umount -l "$1"; fi';
+  await runProgram(unshare, [`--mount=${pin}`, "--propagation", "slave", "--", sh, "-c", script, "sh", hybrid ?? ""]);
 }
 
 function makeNetwork(libc: Libc, pin: string, network: OwnNetwork): void {

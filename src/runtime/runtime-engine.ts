@@ -1,12 +1,13 @@
 /**
  * Puts the room together: machine, images, addresses, sandboxes, containers. What is handed out are the parts; who uses them speaks to each.
  */
-import { mkdirSync } from "node:fs";
+import { closeSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Clock } from "#component-base/clock.ts";
 import type { Logger } from "#component-base/logger.ts";
 import type { ImageStore } from "#images/image-store.ts";
 import { openCgroups } from "#linux/cgroups/open-cgroups.ts";
+import { linkMtu } from "#linux/ip.ts";
 import { type Libc, loadLibc } from "#linux/libc.ts";
 import { readBootId } from "#linux/processes.ts";
 import { AddressPool } from "./addresses.ts";
@@ -28,7 +29,7 @@ export type RuntimeOptions = {
   readonly nodeAddress?: string | undefined;
   /** At most 11 characters; different for every node of a machine that shares a network. */
   readonly linkPrefix: string;
-  /** Largest packet. Default 1500. */
+  /** Largest packet. Default: that of the device which the default route leaves by. */
   readonly mtu?: number | undefined;
   /** Default: crun where it works, else runc. */
   readonly ociRuntime?: "crun" | "runc" | undefined;
@@ -70,7 +71,7 @@ export async function openRuntime(options: RuntimeOptions, images: ImageStore): 
     libc,
     folder: pins,
     nodeAddress: options.nodeAddress,
-    mtu: options.mtu ?? 1500,
+    mtu: options.mtu ?? findMtu(libc),
     linkPrefix: options.linkPrefix,
   });
   const sandboxRecords = new RecordFolder<SandboxRecord>(join(stateFolder, "sandboxes"));
@@ -101,4 +102,21 @@ export async function openRuntime(options: RuntimeOptions, images: ImageStore): 
       networks.close();
     },
   };
+}
+
+const usualMtu = 1500;
+
+// A sandbox with larger packets than the way out would depend on everybody's routers saying so.
+function findMtu(libc: Libc): number {
+  const line = readFileSync("/proc/net/route", "utf8")
+    .split("\n")
+    .find((candidate) => candidate.split("\t")[1] === "00000000");
+  const device = line?.split("\t")[0];
+  if (device === undefined) return usualMtu;
+  const socket = libc.openNetlink();
+  try {
+    return Math.min(usualMtu, linkMtu(libc, socket, device));
+  } finally {
+    closeSync(socket);
+  }
 }

@@ -60,6 +60,8 @@ export type ContainerSettings = {
   readonly sandboxId: string;
   /** For people: shows up as conmon's name. */
   readonly name: string;
+  /** For people, at the end of messages: `(pod: "web_default(uid)", container: main)`. */
+  readonly about?: string;
   readonly imageId: string;
   readonly command: readonly string[];
   readonly args: readonly string[];

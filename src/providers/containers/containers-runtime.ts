@@ -47,6 +47,10 @@ export class ContainersRuntime implements ContainerRuntime, Service {
     const engine = await openRuntime(this.#options, this.#options.images);
     this.#engine = engine;
     engine.containers.onEnd((record) => this.#listener(stateOf(record)));
+    // Nobody waits for it, and what it cannot remove now it will later.
+    void this.#options.images.collectGarbage().catch((error: unknown) => {
+      this.#options.logger.warn("Could not collect left-over layers and blobs", { error });
+    });
   }
 
   stop(): Promise<void> {
@@ -216,7 +220,8 @@ export class ContainersRuntime implements ContainerRuntime, Service {
   #containerSettings(spec: ContainerSpec): ContainerSettings {
     const target = spec.targetContainer === undefined ? undefined : this.#findRunning(spec.pod, spec.targetContainer);
     const { pod, resources, targetContainer: _, attempt: __, ...rest } = spec;
-    return { ...rest, sandboxId: pod.uid, limits: resources, targetContainer: target, attachment: spec };
+    const about = `(pod: "${pod.name}_${pod.namespace}(${pod.uid})", container: ${spec.name})`;
+    return { ...rest, about, sandboxId: pod.uid, limits: resources, targetContainer: target, attachment: spec };
   }
 
   #findRunning(pod: PodRef, name: string): string {
