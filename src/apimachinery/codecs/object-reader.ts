@@ -257,10 +257,11 @@ function emptyStruct(schema: StructSchema): Record<string, unknown> {
 
 function readText(type: "time" | "microTime" | "duration", value: string): string {
   switch (type) {
-    case "time":
+    case "time": {
+      const { seconds } = parseTime(value);
       // What is canonical already, as nearly all are, stays as it is.
-      if (/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/.test(value) && !Number.isNaN(Date.parse(value))) return value;
-      return formatTime(parseTime(value).seconds * 1000);
+      return value.length === 20 ? value : formatTime(seconds * 1000);
+    }
     case "microTime": {
       const { seconds, nanos } = parseMicroTime(value);
       return formatMicroTime(seconds, nanos);
