@@ -12,6 +12,7 @@ import type { Clock } from "#component-base/clock.ts";
 import type { Service } from "#component-base/life-cycle.ts";
 import type { Logger } from "#component-base/logger.ts";
 import type { KubeletEvents } from "./events.ts";
+import { Eviction } from "./eviction.ts";
 import { NodeController } from "#kubelet/node/node-controller.ts";
 import { readMachineInfo } from "#kubelet/node/node-info.ts";
 import { NodeLease } from "#kubelet/node/node-lease.ts";
@@ -88,6 +89,7 @@ class NodeAgent implements Kubelet {
   #node: NodeController | undefined;
   #lease: NodeLease | undefined;
   #server: KubeletServer | undefined;
+  #eviction: Eviction | undefined;
 
   constructor(options: KubeletOptions) {
     this.#options = options;
@@ -125,6 +127,7 @@ class NodeAgent implements Kubelet {
     await this.#lease.start(signal);
     await this.#watchNode(signal);
     this.#controller = this.#podController(this.#place);
+    this.#eviction = this.#makeEviction(this.#place, this.#controller);
     await this.#controller.start(signal);
     const node = this.#node.node();
     if (node) this.#events.node(node, "Normal", "Starting", "Starting kubelet.");
@@ -191,7 +194,9 @@ class NodeAgent implements Kubelet {
       versions: { kubeletVersion, containerRuntimeVersion: place.version },
       health: async () => {
         await place.freeDisk();
-        return this.#options.health?.() ?? readNodeHealth(folders.root, defaultBounds);
+        const health = await (this.#options.health?.() ?? readNodeHealth(folders.root, defaultBounds));
+        if (health.memoryPressure) await this.#eviction?.relieve();
+        return health;
       },
       images: place.images,
       events: this.#events,
@@ -233,6 +238,18 @@ class NodeAgent implements Kubelet {
     });
     await server.start(signal);
     return server;
+  }
+
+  #makeEviction({ provider }: OpenPlace, controller: PodController): Eviction {
+    const { clock, logger } = this.#options;
+    return new Eviction({
+      pods: () => controller.activePods(),
+      usage: async () => (await provider.podUsage?.()) ?? [],
+      evict: (ref, status, grace) => controller.evict(ref, status, grace),
+      events: this.#events,
+      clock,
+      logger,
+    });
   }
 
   async #watchNode(signal: AbortSignal): Promise<void> {

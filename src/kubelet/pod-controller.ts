@@ -10,6 +10,7 @@ import type { Clock } from "#component-base/clock.ts";
 import type { Service } from "#component-base/life-cycle.ts";
 import type { Logger } from "#component-base/logger.ts";
 import type { KubeletEvents } from "./events.ts";
+import type { EvictedStatus } from "./eviction.ts";
 import type { PodAdmission } from "./pod-admission.ts";
 import { gracePeriodOf, isTerminalPhase, kubeletConditionTypes, podKey, refOf, sameJson } from "./pod-object.ts";
 import type { PodStatusWriter } from "./pod-status-writer.ts";
@@ -93,13 +94,15 @@ export class PodController implements Service {
     });
   }
 
-  /** Ends a pod from the node's side (eviction): its status becomes Failed with this reason, its containers are stopped. */
-  async evict(ref: PodRef, status: PodStatus, gracePeriodSeconds: number): Promise<void> {
+  /** Ends a pod from the node's side: its status becomes Failed for this reason, its containers are stopped. It stays in the API until somebody deletes it. */
+  async evict(ref: PodRef, verdict: EvictedStatus, gracePeriodSeconds: number): Promise<void> {
     const line = this.#lines.get(ref.uid);
     if (!line || line.verdict !== "admitted") return;
     line.verdict = "over";
+    this.#options.statuses.setVerdict(ref, verdict);
     await this.#options.provider.deletePod(ref, gracePeriodSeconds, this.#stop.signal);
-    this.#options.statuses.set(ref, { ...this.#statusOf(line.wanted), ...status });
+    this.#options.statuses.set(ref, terminatedStatus(line.wanted, this.#statusOf(line.wanted)));
+    this.#retryResizes();
   }
 
   #statusOf(pod: Pod): PodStatus | undefined {

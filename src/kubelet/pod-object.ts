@@ -68,7 +68,7 @@ export const kubeletConditionTypes: ReadonlySet<string> = new Set([
   "AllContainersRestarting",
 ]);
 
-/** Structural equality of JSON values. */
+/** Structural equality of JSON values; null is as good as absent (the API server writes `lastProbeTime: null`). */
 export function sameJson(a: unknown, b: unknown): boolean {
   if (a === b) return true;
   if (typeof a !== "object" || typeof b !== "object" || a === null || b === null) return false;
@@ -81,5 +81,5 @@ export function sameJson(a: unknown, b: unknown): boolean {
 }
 
 function definedEntries(value: object): [string, unknown][] {
-  return Object.entries(value).filter(([, item]) => item !== undefined);
+  return Object.entries(value).filter(([, item]) => item !== undefined && item !== null);
 }

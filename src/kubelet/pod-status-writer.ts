@@ -30,6 +30,8 @@ type Entry = {
   answered: Pod | undefined;
   /** A condition that the kubelet adds to what the provider says (a resize that has to wait). */
   extra: PodCondition | undefined;
+  /** Why the node ended the pod: its terminal status is Failed for this reason, whatever the provider makes of it. */
+  verdict: { readonly reason: string; readonly message: string } | undefined;
   deleteWhenSent: boolean;
   busy: boolean;
   retryMs: number;
@@ -69,6 +71,11 @@ export class PodStatusWriter {
     entry.extra = extra;
     entry.status = entry.status && { ...entry.status };
     this.#kick(entry);
+  }
+
+  /** The node ends the pod for this reason. Must be said before the provider is told to stop it. */
+  setVerdict(ref: PodRef, verdict: { readonly reason: string; readonly message: string }): void {
+    this.#entry(ref).verdict = verdict;
   }
 
   /** All of the pod is gone from the node: sends its terminal status, then removes it from the API. Resolves when it is removed. */
@@ -124,6 +131,7 @@ export class PodStatusWriter {
       status: undefined,
       answered: undefined,
       extra: undefined,
+      verdict: undefined,
       deleteWhenSent: false,
       busy: false,
       retryMs: firstRetryMs,
@@ -162,8 +170,7 @@ export class PodStatusWriter {
     const pod = this.#newest(entry);
     if (!pod || !entry.status) return;
     const defaults = { hostIPs: this.#options.hostIPs, nowMs: this.#options.clock.now() };
-    const conditions = [...(entry.status.conditions ?? []), ...(entry.extra ? [entry.extra] : [])];
-    const merged = mergePodStatus(pod, { ...entry.status, conditions }, defaults);
+    const merged = mergePodStatus(pod, withAdditions(entry.status, entry), defaults);
     const patch = statusPatch(pod.status ?? {}, merged);
     if (!patch) return;
     const body = { metadata: { uid: entry.ref.uid }, status: patch };
@@ -199,6 +206,14 @@ export class PodStatusWriter {
     if (!informed || !answered) return informed ?? answered;
     return versionOf(answered) >= versionOf(informed) ? answered : informed;
   }
+}
+
+/** The provider's status with what the kubelet itself has to say. */
+function withAdditions(status: PodStatus, { extra, verdict }: Pick<Entry, "extra" | "verdict">): PodStatus {
+  const conditions = [...(status.conditions ?? []), ...(extra ? [extra] : [])];
+  if (!verdict || !isTerminalPhase(status.phase)) return { ...status, conditions };
+  const target = { type: "DisruptionTarget", status: "True", reason: "TerminationByKubelet", message: verdict.message };
+  return { ...status, ...verdict, phase: "Failed", conditions: [...conditions, target] };
 }
 
 function podRef(ref: PodRef, subresource?: string): ResourceRef {

@@ -3,7 +3,7 @@
  * CVE-2021-25741). A path is resolved once, checked, and then walked part by part without following links; what comes out is an open file, not a name.
  */
 import { constants } from "node:fs";
-import { mkdir, open, realpath } from "node:fs/promises";
+import { chmod, mkdir, open, realpath } from "node:fs/promises";
 import type { FileHandle } from "node:fs/promises";
 import { join, relative } from "node:path";
 
@@ -75,19 +75,28 @@ async function walk(base: string, parts: readonly string[], makes: boolean, mode
   try {
     for (const part of parts) {
       const next = `/proc/self/fd/${current.fd}/${part}`;
-      if (makes) {
-        await mkdir(next, { mode }).catch((error: NodeJS.ErrnoException) => {
-          if (error.code !== "EEXIST") throw error;
-        });
-      }
+      const isNew = makes && (await makeFolder(next));
       const opened = await open(next, O_PATH | constants.O_NOFOLLOW);
       await current.close();
       current = opened;
       if ((await current.stat()).isSymbolicLink()) throw new Error(`unexpected symlink found ${part}`);
+      // By its descriptor: the name may lead elsewhere by now. And whatever the umask is.
+      if (isNew) await chmod(`/proc/self/fd/${current.fd}`, mode);
     }
     return current;
   } catch (error) {
     await current.close().catch(() => undefined);
+    throw error;
+  }
+}
+
+/** False when something was there already. */
+async function makeFolder(path: string): Promise<boolean> {
+  try {
+    await mkdir(path, { mode: 0o700 });
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "EEXIST") return false;
     throw error;
   }
 }

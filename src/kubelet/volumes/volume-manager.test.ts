@@ -217,9 +217,8 @@ describe("volumes", () => {
 
       assert.equal(mount?.hostPath, join(house.folder, "pods/uid-web/volume-subpaths/v/main/0"));
       assert.deepEqual(house.calls, ["bind /pods/uid-web/volume-subpaths/v/main/0"]);
-      assert.ok(
-        (await stat(join(house.folder, "pods/uid-web/volumes/kubernetes.io~empty-dir/v/logs/web"))).isDirectory(),
-      );
+      const made = await stat(join(house.folder, "pods/uid-web/volumes/kubernetes.io~empty-dir/v/logs/web"));
+      assert.equal(made.mode & 0o777, 0o777);
     });
   });
 

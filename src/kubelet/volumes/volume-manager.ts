@@ -2,7 +2,7 @@
  * Volumes of the pods on this node: made, kept up to date, taken away. Folders as upstream's: pods/UID/volumes/kubernetes.io~configmap/NAME. Contents of configMap,
  * secret, downwardAPI and projected volumes follow their sources; tokens are renewed before they end.
  */
-import { chmod, mkdir, writeFile } from "node:fs/promises";
+import { chmod, mkdir, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Container, Pod, Volume, VolumeMount } from "#api/generated/types/core-v1.ts";
 import { quantityValue } from "#apimachinery/quantity.ts";
@@ -240,7 +240,9 @@ export class VolumeManager implements PodVolumes {
     );
     try {
       const isWritable = Boolean(volume.emptyDir || volume.hostPath || isEmptySource(volume));
-      const opened = isWritable ? await openOrMakeInside(root, subPath, 0o777) : await openInside(root, subPath);
+      const opened = isWritable
+        ? await openOrMakeInside(root, subPath, (await stat(root)).mode & 0o7777)
+        : await openInside(root, subPath);
       try {
         const isFolder = (await opened.stat()).isDirectory();
         mounts.unmountBelow(target);
