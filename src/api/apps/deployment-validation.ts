@@ -3,15 +3,9 @@
  */
 import { type FieldError, forbiddenField, invalid, notSupported, required } from "#apimachinery/field-error.ts";
 import type { Deployment, DeploymentStrategy, ReplicaSet } from "#api/generated/types/apps-v1.ts";
+import { immutable } from "#api/core/validation/immutable.ts";
 import { type Errors, nonNegative } from "#api/field-rules.ts";
-import {
-  amountOf,
-  atMostAll,
-  immutable,
-  intOrPercent,
-  validateCounts,
-  validateSelectorAndTemplate,
-} from "./workload-rules.ts";
+import { amountOf, atMostAll, intOrPercent, validateCounts, validateSelectorAndTemplate } from "./workload-rules.ts";
 
 const names = { kind: "ReplicaSet", emptyName: "deployment" };
 

@@ -10,15 +10,9 @@ import type {
   StatefulSet,
   StatefulSetSpec,
 } from "#api/generated/types/apps-v1.ts";
+import { immutable } from "#api/core/validation/immutable.ts";
 import { dnsLabel, type Errors, nonNegative, oneOf } from "#api/field-rules.ts";
-import {
-  amountOf,
-  atMostAll,
-  immutable,
-  intOrPercent,
-  validateCounts,
-  validateSelectorAndTemplate,
-} from "./workload-rules.ts";
+import { amountOf, atMostAll, intOrPercent, validateCounts, validateSelectorAndTemplate } from "./workload-rules.ts";
 
 const retention = ["Delete", "Retain"];
 const updatable = [

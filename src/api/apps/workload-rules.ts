@@ -1,7 +1,6 @@
 /**
  * Rules that workloads share: selectors and templates that fit together, numbers or percentages, fields that never change.
  */
-import { isDeepStrictEqual } from "node:util";
 import { type FieldError, forbiddenField, invalid, notSupported, required } from "#apimachinery/field-error.ts";
 import { type LabelSelector, matchesLabelSelector, validateLabelSelector } from "#apimachinery/label-selector.ts";
 import { isValidPercent } from "#apimachinery/names.ts";
@@ -43,11 +42,6 @@ export function validateSelectorAndTemplate(
     );
   }
   return errors;
-}
-
-/** `field is immutable` when the two differ. */
-export function immutable(field: string, value: unknown, old: unknown): Errors {
-  return isDeepStrictEqual(value, old) ? [] : [invalid(field, value, "field is immutable")];
 }
 
 /** A number that is not negative, or a percentage. */

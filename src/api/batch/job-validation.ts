@@ -6,7 +6,7 @@ import { type FieldError, duplicate, invalid, notSupported, required, tooMany } 
 import type { CronJob, CronJobSpec, Job, JobSpec, PodFailurePolicyRule } from "#api/generated/types/batch-v1.ts";
 import { matchesLabelSelector, validateLabelSelector } from "#apimachinery/label-selector.ts";
 import { isDns1123Label } from "#apimachinery/names.ts";
-import { immutable } from "#api/apps/workload-rules.ts";
+import { immutable } from "#api/core/validation/immutable.ts";
 import { validatePodTemplate } from "#api/core/validation/pod-spec.ts";
 import { type Errors, nonNegative, oneOf, requiredOneOf } from "#api/field-rules.ts";
 import { findScheduleError } from "./cron-schedule.ts";

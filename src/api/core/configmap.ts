@@ -3,6 +3,10 @@
  */
 import type { ConfigMap } from "#api/generated/types/core-v1.ts";
 import type { KindStrategy } from "#api/strategy.ts";
+import { validateConfigMap, validateConfigMapUpdate } from "./validation/keyed-data.ts";
 
 // Upstream defaults data to an empty map, which omitempty then hides: nothing to do.
-export const configMapStrategy: KindStrategy<ConfigMap> = {};
+export const configMapStrategy: KindStrategy<ConfigMap> = {
+  validate: validateConfigMap,
+  validateUpdate: validateConfigMapUpdate,
+};

@@ -4,6 +4,7 @@
 import type { LimitRange } from "#api/generated/types/core-v1.ts";
 import { itemsOf } from "#api/defaults.ts";
 import type { KindStrategy } from "#api/strategy.ts";
+import { validateLimitRange } from "./validation/quotas.ts";
 
 export const limitRangeStrategy: KindStrategy<LimitRange> = {
   applyDefaults(draft) {
@@ -13,6 +14,7 @@ export const limitRangeStrategy: KindStrategy<LimitRange> = {
       limit["defaultRequest"] = { ...limit["min"], ...limit["default"], ...limit["defaultRequest"] };
     }
   },
+  validate: validateLimitRange,
   allowsCreateOnUpdate: true,
   hasNoGeneration: true,
 };

@@ -5,6 +5,7 @@ import type { Node } from "#api/generated/types/core-v1.ts";
 import { ensureObject } from "#api/defaults.ts";
 import type { KindStrategy } from "#api/strategy.ts";
 import { roundUpToMilli } from "./pod-spec-defaults.ts";
+import { validateNode, validateNodeUpdate } from "./validation/node.ts";
 
 export const nodeStrategy: KindStrategy<Node> = {
   applyDefaults(draft) {
@@ -15,6 +16,9 @@ export const nodeStrategy: KindStrategy<Node> = {
     roundUpToMilli(status.allocatable);
     if (status.capacity && !status.allocatable) status.allocatable = { ...status.capacity };
   },
+  validate: validateNode,
+  validateUpdate: validateNodeUpdate,
+  validateStatusUpdate: validateNodeUpdate,
   selectableFields: ({ spec }) => ({ "spec.unschedulable": String(spec?.unschedulable ?? false) }),
   hasNoGeneration: true,
 };

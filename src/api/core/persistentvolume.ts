@@ -5,6 +5,7 @@ import type { PersistentVolume } from "#api/generated/types/core-v1.ts";
 import { ensureObject, setDefault, setTextDefault } from "#api/defaults.ts";
 import type { KindStrategy } from "#api/strategy.ts";
 import { applyVolumeSourceDefaults, roundUpToMilli } from "./pod-spec-defaults.ts";
+import { validatePersistentVolume, validatePersistentVolumeUpdate } from "./validation/volume-objects.ts";
 
 export const persistentVolumeStrategy: KindStrategy<PersistentVolume> = {
   applyDefaults(draft) {
@@ -19,5 +20,7 @@ export const persistentVolumeStrategy: KindStrategy<PersistentVolume> = {
   prepareForCreate(draft) {
     draft["status"] = { phase: "Pending" };
   },
+  validate: validatePersistentVolume,
+  validateUpdate: validatePersistentVolumeUpdate,
   hasNoGeneration: true,
 };

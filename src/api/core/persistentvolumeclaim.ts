@@ -5,6 +5,7 @@ import type { PersistentVolumeClaim } from "#api/generated/types/core-v1.ts";
 import { ensureObject, setTextDefault } from "#api/defaults.ts";
 import type { Draft, KindStrategy } from "#api/strategy.ts";
 import { applyClaimSpecDefaults } from "./pod-spec-defaults.ts";
+import { validateClaim, validateClaimUpdate } from "./validation/volume-objects.ts";
 
 /** Sources that the older field dataSource can name too. */
 const plainSourceKinds = ["PersistentVolumeClaim", "VolumeSnapshot"];
@@ -18,6 +19,8 @@ export const persistentVolumeClaimStrategy: KindStrategy<PersistentVolumeClaim> 
     draft["status"] = { phase: "Pending" };
     joinDataSources(draft["spec"] as Draft);
   },
+  validate: validateClaim,
+  validateUpdate: validateClaimUpdate,
   hasNoGeneration: true,
 };
 

@@ -5,6 +5,7 @@ import type { ReplicationController } from "#api/generated/types/core-v1.ts";
 import { ensureObject, setDefault } from "#api/defaults.ts";
 import type { Draft, KindStrategy } from "#api/strategy.ts";
 import { applyPodTemplateDefaults } from "./pod-spec-defaults.ts";
+import { validateReplicationController } from "./validation/replicationcontroller.ts";
 
 export const replicationControllerStrategy: KindStrategy<ReplicationController> = {
   applyDefaults(draft) {
@@ -21,6 +22,7 @@ export const replicationControllerStrategy: KindStrategy<ReplicationController> 
   prepareForCreate(draft) {
     draft["status"] = { replicas: 0 };
   },
+  validate: validateReplicationController,
   selectableFields: ({ status }) => ({ "status.replicas": String(status?.replicas ?? 0) }),
   defaultGarbageCollection: "orphan",
 };

@@ -4,6 +4,7 @@
 import type { Service } from "#api/generated/types/core-v1.ts";
 import { ensureObject, itemsOf, setDefault, setTextDefault } from "#api/defaults.ts";
 import type { Draft, KindStrategy } from "#api/strategy.ts";
+import { validateService, validateServiceStatus, validateServiceUpdate } from "./validation/service.ts";
 
 export const serviceStrategy: KindStrategy<Service> = {
   nameRule: "dns-1035-label",
@@ -27,6 +28,9 @@ export const serviceStrategy: KindStrategy<Service> = {
   prepareForUpdate(draft, old) {
     dropTypeDependentFields(draft["spec"] as Draft, old);
   },
+  validate: validateService,
+  validateUpdate: validateServiceUpdate,
+  validateStatusUpdate: validateServiceStatus,
   selectableFields: ({ spec }) => ({ "spec.clusterIP": spec?.clusterIP ?? "", "spec.type": spec?.type ?? "" }),
   hasNoGeneration: true,
 };

@@ -4,6 +4,8 @@
 import { type FieldError, forbiddenField, invalid } from "#apimachinery/field-error.ts";
 import { jsonEqual } from "#apimachinery/json.ts";
 import type { KubeObject } from "#apimachinery/meta.ts";
+import type { Pod } from "#api/generated/types/core-v1.ts";
+import { validatePod } from "#api/core/validation/pod.ts";
 import { qosClassOf } from "#api/core/pod-qos.ts";
 import type { Draft } from "#api/strategy.ts";
 import type { ServedResource } from "./served-resource.ts";
@@ -57,7 +59,7 @@ function prepareEphemeral(draft: Draft, old: KubeObject): void {
 }
 
 function ephemeralErrors(object: KubeObject, old: KubeObject): readonly FieldError[] {
-  const errors: FieldError[] = [];
+  const errors: FieldError[] = [...validatePod(object as Pod)];
   const now = new Map(containersOf(object, "ephemeralContainers").map((each) => [each["name"], each]));
   containersOf(old, "ephemeralContainers").forEach((before, index) => {
     const field = `spec.ephemeralContainers[${index}]`;
@@ -96,7 +98,7 @@ function resized(container: Draft, wanted: Draft | undefined): Draft {
 }
 
 function resizeErrors(object: KubeObject, old: KubeObject): readonly FieldError[] {
-  const errors: FieldError[] = [];
+  const errors: FieldError[] = [...validatePod(object as Pod)];
   const after = (object as Draft)["spec"] as Draft;
   const before = (old as Draft)["spec"] as Draft;
   if (qosClassOf(after) !== qosClassOf(before)) {

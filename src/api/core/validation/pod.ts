@@ -76,7 +76,8 @@ export function validatePodStatusUpdate({ spec, status }: Pod, old: Pod): Errors
   return [...errors, ...validateStateTransitions(status, old)];
 }
 
-function validatePod(pod: Pod): Errors {
+/** What every pod must be, made or changed. */
+export function validatePod(pod: Pod): Errors {
   const spec = specOf(pod);
   const errors: FieldError[] = [];
   const mirror = pod.metadata?.annotations?.[mirrorAnnotation];
