@@ -16,6 +16,7 @@ import { createNodeLifecycleController } from "./nodelifecycle/node-lifecycle.ts
 import { createPodGarbageCollector } from "./podgc/pod-garbage-collector.ts";
 import { createReplicaSetController } from "./replicaset/replicaset-controller.ts";
 import { createReplicationControllerController } from "./replicaset/replicationcontroller.ts";
+import { createResourceQuotaController } from "./resourcequota/resourcequota-controller.ts";
 import { createRootCaPublisher } from "./rootcacertpublisher/rootca-publisher.ts";
 import { createServiceAccountController } from "./serviceaccount/serviceaccount-controller.ts";
 import { createStatefulSetController } from "./statefulset/statefulset-controller.ts";
@@ -48,6 +49,7 @@ export function createControllers(options: ControllersOptions): readonly NamedCo
     createPodGarbageCollector(options),
     createTtlAfterFinishedController(options),
     createServiceAccountController(options),
+    createResourceQuotaController(options),
     createRootCaPublisher(options, options.rootCa),
     // Last: it shares the informers of those before it instead of opening its own.
     createGarbageCollector(options),

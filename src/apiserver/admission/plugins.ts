@@ -22,6 +22,7 @@ import { LimitRangerPlugin } from "./limit-ranger.ts";
 import { NamespaceLifecyclePlugin } from "./namespace-lifecycle.ts";
 import { NodeRestrictionPlugin } from "./node-restriction.ts";
 import { PriorityPlugin } from "./priority.ts";
+import { ResourceQuotaPlugin } from "./resource-quota.ts";
 import { RuntimeClassPlugin } from "./runtime-class.ts";
 import { ServiceAccountPlugin } from "./service-account.ts";
 import { StorageObjectInUseProtectionPlugin } from "./storage-object-in-use-protection.ts";
@@ -65,6 +66,8 @@ export function createAdmissionPlugins(options: AdmissionPluginOptions): readonl
     new CertificateSigningPlugin(authorizer),
     new CertificateSubjectRestrictionPlugin(),
     new EscalationCheck({ index: rbacIndex, rbac, authorizer }),
+    // Last: it charges what all others let pass.
+    new ResourceQuotaPlugin({ client, resourceQuotas: core("resourcequotas") }),
   ];
 }
 
