@@ -15,6 +15,8 @@ export interface Query {
   get(name: string): string | undefined;
   /** All values of a parameter. */
   getAll(name: string): readonly string[];
+  /** What stands behind the "?", as it was sent; rebuilt for in-process requests. */
+  readonly text: string;
   /** True when there is no parameter at all. */
   readonly isEmpty: boolean;
 }

@@ -4,13 +4,14 @@
 import type { Query } from "#apiserver/api-request.ts";
 
 /** No parameters. */
-export const emptyQuery: Query = { isEmpty: true, get: () => undefined, getAll: () => [] };
+export const emptyQuery: Query = { text: "", isEmpty: true, get: () => undefined, getAll: () => [] };
 
 /** Parses what stands behind the "?". */
 export function parseQuery(text: string): Query {
   if (text === "") return emptyQuery;
   const parameters = new URLSearchParams(text);
   return {
+    text,
     isEmpty: false,
     get: (name) => parameters.get(name) ?? undefined,
     getAll: (name) => parameters.getAll(name),
@@ -24,6 +25,19 @@ export function queryOf(record: Readonly<Record<string, string | readonly string
     const value = Object.hasOwn(record, name) ? record[name] : undefined;
     return value === undefined ? [] : typeof value === "string" ? [value] : value;
   };
-  for (const _name in record) return { isEmpty: false, get: (name) => getAll(name)[0], getAll };
+  const text = () =>
+    new URLSearchParams(
+      Object.entries(record).flatMap(([name, value]) => [value].flat().map((one) => [name, one] as [string, string])),
+    ).toString();
+  for (const _name in record) {
+    return {
+      get text() {
+        return text();
+      },
+      isEmpty: false,
+      get: (name) => getAll(name)[0],
+      getAll,
+    };
+  }
   return emptyQuery;
 }

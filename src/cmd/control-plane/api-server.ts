@@ -4,9 +4,10 @@
 import { join } from "node:path";
 import { loadKindFacts } from "#api/kind-facts-table.ts";
 import { strategyOf } from "#api/strategies.ts";
-import { type ApiServer, createApiServer } from "#apiserver/api-server.ts";
+import { type ApiServer, createApiServer, loopbackUser } from "#apiserver/api-server.ts";
 import { createClusterAccess } from "#apiserver/cluster-access.ts";
 import { aesGcmTransformer, loadEncryptionKeys } from "#apiserver/storage/encryption.ts";
+import { createConnecters } from "#apiserver/connect/connecters.ts";
 import { addressPlan } from "#cmd/machine/address-plan.ts";
 import type { Cluster } from "#cmd/machine/clusters.ts";
 import type { Pki } from "#component-base/certificates.ts";
@@ -39,7 +40,7 @@ export async function startApiServer(setup: ApiServerSetup): Promise<ApiServer> 
   const plan = addressPlan(record.slot);
   const addresses = record.isExposed ? ["0.0.0.0"] : ["127.0.0.1", ...(hasNodes ? [plan.controlPlane] : [])];
   const encryptionKeys = await loadEncryptionKeys(join(cluster.layout.pki, "encryption.json"));
-  const server = createApiServer({
+  const server: ApiServer = createApiServer({
     store,
     encryption: new Map([["secrets", aesGcmTransformer(encryptionKeys)]]),
     kindFacts: loadKindFacts(),
@@ -52,6 +53,15 @@ export async function startApiServer(setup: ApiServerSetup): Promise<ApiServer> 
       publicAddress: `${plan.kubernetesService}:443`,
       clock,
       logger,
+    }),
+    services: { cidr: plan.serviceRange, apiAddress: hasNodes ? plan.controlPlane : "127.0.0.1" },
+    connecters: createConnecters({
+      client: () => server.client(loopbackUser),
+      nodeCredentials: {
+        certificate: pki.kubeletClient.certificate,
+        key: pki.kubeletClient.privateKey,
+        ca: pki.ca.certificate,
+      },
     }),
     clock,
     logger,

@@ -19,6 +19,8 @@ import type { Clock } from "#component-base/clock.ts";
 import type { Service } from "#component-base/life-cycle.ts";
 import type { Logger } from "#component-base/logger.ts";
 import { createKubelet } from "#kubelet/kubelet.ts";
+import type { KubeletServerSettings } from "#kubelet/server/kubelet-server.ts";
+import { createStreamHandler } from "#kubelet/server/stream-handler.ts";
 import { applyNft } from "#linux/nft.ts";
 import { createClusterDns } from "#network/dns/cluster-dns.ts";
 import { setUpNodeNetwork } from "#network/node-network.ts";
@@ -167,11 +169,25 @@ export class NodeAgent {
       addresses: [plan.address],
       podCidr: plan.podCidr,
       clusterDns: [addressPlan(cluster.record.slot).dnsService],
+      server: await this.#serverSettings(),
       clock,
       logger,
     });
     await kubelet.start(this.#abort.signal);
     this.#parts.push(kubelet);
+  }
+
+  /** The node's own API, at its address on the usual port: each node has an address of its own. */
+  async #serverSettings(): Promise<KubeletServerSettings> {
+    const { cluster, plan, logger } = this.#options;
+    const { pki } = cluster.layout;
+    const read = (file: string) => readFile(join(pki, file), "utf8");
+    const [certificate, key, clientCa] = await Promise.all([
+      read(`nodes/${plan.name}-server.crt`),
+      read(`nodes/${plan.name}-server.key`),
+      read("ca.crt"),
+    ]);
+    return { host: plan.address, port: 10_250, certificate, key, clientCa, onStream: createStreamHandler(logger) };
   }
 
   async #stopContainers(): Promise<void> {

@@ -1,0 +1,82 @@
+/**
+ * Port-forward: for each connection that the client takes it opens a pair of SPDY streams, "error" and "data", with the same requestID and the port. Newer clients tunnel the
+ * same SPDY through a WebSocket (sub-protocol SPDY/3.1+portforward.k8s.io).
+ */
+import type { Duplex } from "node:stream";
+import { SpdyConnection, type SpdyStream } from "./spdy/spdy-connection.ts";
+import { acceptSpdy, acceptWebSocket, refuse, type UpgradeRequest, wantedUpgrade } from "./upgrade.ts";
+
+/** Opens a connection to a port of the pod's own 127.0.0.1. */
+export type OpenPort = (port: number, signal: AbortSignal) => Promise<Duplex>;
+
+const spdyProtocol = "portforward.k8s.io";
+const tunnelProtocol = "SPDY/3.1+portforward.k8s.io";
+
+/** Serves one client to its end; never rejects. */
+export async function servePortForward(upgrade: UpgradeRequest, open: OpenPort): Promise<void> {
+  const wanted = wantedUpgrade(upgrade.request);
+  if (wanted === "spdy") {
+    if (acceptSpdy(upgrade, [spdyProtocol]) !== undefined) await servePairs(upgrade.socket, open);
+  } else if (wanted === "websocket") {
+    const webSocket = await acceptWebSocket(upgrade, [tunnelProtocol]);
+    if (!webSocket) return;
+    const { createWebSocketStream } = await import("ws");
+    await servePairs(createWebSocketStream(webSocket), open);
+  } else refuse(upgrade.socket, 400, "port-forward needs an upgrade to SPDY/3.1 or a WebSocket");
+}
+
+type Pair = { error?: SpdyStream; data?: SpdyStream };
+
+async function servePairs(socket: Duplex, open: OpenPort): Promise<void> {
+  const abort = new AbortController();
+  const pairs = new Map<string, Pair>();
+  socket.on("error", () => {}); // the connection's end is seen by run()
+  const connection = new SpdyConnection(socket, (stream) => {
+    const id = stream.headers.get("requestid") ?? "";
+    const type = stream.headers.get("streamtype");
+    const pair = pairs.get(id) ?? {};
+    pairs.set(id, pair);
+    if (type === "error") pair.error = stream;
+    else if (type === "data") pair.data = stream;
+    if (!pair.error || !pair.data) return;
+    pairs.delete(id);
+    void forward(pair.data, pair.error, open, abort.signal); // never rejects
+  });
+  await connection.run();
+  abort.abort(new Error("the client has gone"));
+}
+
+async function forward(data: SpdyStream, error: SpdyStream, open: OpenPort, signal: AbortSignal): Promise<void> {
+  const port = Number(data.headers.get("port"));
+  try {
+    if (!Number.isInteger(port) || port < 1 || port > 65_535)
+      throw new Error(`"${data.headers.get("port")}" is no port`);
+    const socket = await open(port, signal);
+    const close = () => socket.destroy();
+    signal.addEventListener("abort", close, { once: true });
+    try {
+      await Promise.all([pump(data, socket), pumpBack(socket, data)]);
+    } finally {
+      signal.removeEventListener("abort", close);
+      socket.destroy();
+    }
+  } catch (cause) {
+    const message = `error forwarding port ${port}: ${cause instanceof Error ? cause.message : String(cause)}`;
+    await error.write(Buffer.from(message)).catch(() => {}); // the client has gone
+    data.reset();
+  }
+  await Promise.all([data.end(), error.end()]);
+}
+
+async function pump(from: AsyncIterable<Uint8Array>, to: Duplex): Promise<void> {
+  for await (const chunk of from) {
+    if (to.destroyed) return;
+    await new Promise<void>((resolve) => to.write(chunk, () => resolve()));
+  }
+  to.end();
+}
+
+async function pumpBack(from: Duplex, to: SpdyStream): Promise<void> {
+  for await (const chunk of from) await to.write(chunk as Buffer);
+  await to.end();
+}
