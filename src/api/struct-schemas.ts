@@ -23,21 +23,22 @@ const unionForms = { xA: "orArray", xB: "orBool", xS: "orStringArray" } as const
 
 /** All struct schemas by upstream's name, and which package holds a group and version. */
 export class StructSchemas {
-  /** Lines by full name; replaced by the schema once somebody asked for it. */
-  readonly #lines = new Map<string, string>();
+  readonly #text: string;
+  /** Where lines begin in the text, by package and then by the struct's name. */
+  readonly #lines = new Map<string, ReadonlyMap<string, number>>();
   readonly #structs = new Map<string, StructSchema>();
   readonly #packages = new Map<string, string>();
 
   constructor(text: string) {
-    let goPackage = "";
-    for (const line of text.split("\n")) {
-      if (line.startsWith("@")) {
-        const space = line.indexOf(" ");
-        goPackage = line.slice(1, space);
-        this.#packages.set(line.slice(space + 1), goPackage);
-      } else {
-        this.#lines.set(`${goPackage}.${/^\w+/.exec(line)?.[0]}`, line);
-      }
+    this.#text = text;
+    for (let at = 0; at < text.length; ) {
+      const space = text.indexOf(" ", at);
+      const headEnd = text.indexOf("\n", at);
+      const end = text.indexOf("\n@", headEnd);
+      const goPackage = text.slice(at + 1, space);
+      this.#packages.set(text.slice(space + 1, headEnd), goPackage);
+      this.#lines.set(goPackage, indexLines(text, headEnd + 1, end < 0 ? text.length : end));
+      at = end < 0 ? text.length : end + 1;
     }
   }
 
@@ -51,8 +52,11 @@ export class StructSchemas {
   find(name: string): StructSchema | undefined {
     const known = this.#structs.get(name);
     if (known !== undefined) return known;
-    const line = this.#lines.get(name);
-    if (line === undefined) return undefined;
+    const dot = name.lastIndexOf(".");
+    const start = this.#lines.get(name.slice(0, dot))?.get(name.slice(dot + 1));
+    if (start === undefined) return undefined;
+    const end = this.#text.indexOf("\n", start);
+    const line = this.#text.slice(start, end < 0 ? undefined : end);
     const made = new GeneratedStruct(name, line, (referred) => this.#get(referred));
     this.#structs.set(name, made);
     return made;
@@ -63,6 +67,21 @@ export class StructSchemas {
     if (found === undefined) throw new Error(`kind facts refer to ${name}, which they do not hold`);
     return found;
   }
+}
+
+/** Where each line between two places begins, by the name that it begins with: up to "|", "~" or the line's end. */
+function indexLines(text: string, start: number, end: number): ReadonlyMap<string, number> {
+  const lines = new Map<string, number>();
+  for (let at = start; at < end; ) {
+    let stop = at;
+    for (let code = text.charCodeAt(stop); code !== 0x7c && code !== 0x7e && code !== 0x0a && stop < end; ) {
+      code = text.charCodeAt(++stop);
+    }
+    lines.set(text.slice(at, stop), at);
+    const next = text.indexOf("\n", stop);
+    at = next < 0 ? end : next + 1;
+  }
+  return lines;
 }
 
 class GeneratedStruct implements StructSchema {
