@@ -5,7 +5,7 @@
  *   FORMAT     the version of everything else here
  *   creating   there while a new store is made; what stands beside it is worth nothing
  *   closed     what data.mdb looked like when it was last closed in order; gone while the store is open
- *   data.mdb   LMDB's file (lock.mdb: its table of readers)
+ *   data.mdb   LMDB's file (data.mdb-lock: its table of readers)
  *   reserve    holds disk space for bad times
  */
 import {
@@ -89,8 +89,7 @@ export function readFormat(
 /** Begins a new store: what is left of an attempt before is removed. */
 export function beginCreating(folder: string): void {
   writeDurably(folder, "creating", "");
-  for (const name of ["data.mdb", "lock.mdb", "data.mdb-lock", "FORMAT", "closed"])
-    rmSync(join(folder, name), { force: true });
+  for (const name of ["data.mdb", "data.mdb-lock", "FORMAT", "closed"]) rmSync(join(folder, name), { force: true });
 }
 
 /** Ends the making of a new store: from now on its data counts. */
