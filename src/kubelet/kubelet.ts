@@ -124,8 +124,7 @@ class NodeAgent implements Kubelet {
     this.#node = this.#nodeController(machine, this.#place);
     await this.#node.start(signal);
     this.#lease = new NodeLease({ client, nodeName, node: () => this.#node?.node(), clock, logger });
-    await this.#lease.start(signal);
-    await this.#watchNode(signal);
+    await Promise.all([this.#lease.start(signal), this.#watchNode(signal)]);
     this.#controller = this.#podController(this.#place);
     this.#eviction = this.#makeEviction(this.#place, this.#controller);
     await this.#controller.start(signal);

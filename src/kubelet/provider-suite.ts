@@ -9,8 +9,10 @@ import type { PodProvider, PodRef } from "./provider.ts";
 /** A provider made for one test. */
 export type ProviderUnderTest = {
   readonly provider: PodProvider;
-  /** The image that pods of the suite use; its process must run until it is stopped. */
+  /** The image that pods of the suite use. */
   readonly image: string;
+  /** What its containers run: until it is stopped. Default the image's own command. */
+  readonly command?: readonly string[];
   /** Frees everything, running pods included. */
   readonly close: () => Promise<void>;
 };
@@ -136,13 +138,15 @@ function isReady(status: PodStatus): boolean {
 class Watched {
   readonly provider: PodProvider;
   readonly #image: string;
+  readonly #command: readonly string[] | undefined;
   readonly #statuses = new Map<string, PodStatus>();
   #waiting: (() => void)[] = [];
   #made = 0;
 
-  constructor({ provider, image }: ProviderUnderTest) {
+  constructor({ provider, image, command }: ProviderUnderTest) {
     this.provider = provider;
     this.#image = image;
+    this.#command = command;
     provider.onStatus((ref, status) => {
       this.#statuses.set(ref.uid, status);
       for (const wake of this.#waiting.splice(0)) wake();
@@ -156,7 +160,14 @@ class Watched {
       kind: "Pod",
       metadata: { namespace: "default", name, uid: `suite-${process.pid}-${name}-${this.#made}`, generation: 1 },
       spec: {
-        containers: [{ name: "main", image: this.#image, imagePullPolicy: "IfNotPresent" }],
+        containers: [
+          {
+            name: "main",
+            image: this.#image,
+            imagePullPolicy: "IfNotPresent",
+            ...(this.#command === undefined ? {} : { command: this.#command }),
+          },
+        ],
         restartPolicy: "Always",
         terminationGracePeriodSeconds: 1,
         automountServiceAccountToken: false,
