@@ -301,6 +301,13 @@ function inside(root: string): void {
     // oxlint-disable-next-line no-console
     console.log(`created to Ready: p50 ${took[7]?.toFixed(0)} ms, slowest ${took.at(-1)?.toFixed(0)} ms`);
     await Promise.all(took.map((_, round) => remove(`fast-${round}`, 0)));
+    const startMs = performance.now();
+    const names = Array.from({ length: 30 }, (_, round) => `burst-${round}`);
+    await Promise.all(names.map((name) => run(pod(name, { command: ["sleep", "1000"] }), isReady)));
+    const lastMs = performance.now() - startMs;
+    // oxlint-disable-next-line no-console
+    console.log(`30 at once: last after ${lastMs.toFixed(0)} ms, ${((30 * 1000) / lastMs).toFixed(1)}/s`);
+    await Promise.all(names.map((name) => remove(name, 0)));
   });
 }
 
