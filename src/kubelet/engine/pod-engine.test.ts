@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { mkdir, writeFile } from "node:fs/promises";
-import { dirname } from "node:path";
+import { mkdir, readdir, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { describe, it } from "node:test";
 import { providerSuite } from "#kubelet/provider-suite.ts";
 import { EngineHouse, isReady, never, podOf } from "#kubelet/testing/engine-house.ts";
@@ -346,6 +346,21 @@ describe("the pod engine", () => {
 
       await house.until("job", (it) => it.phase === "Succeeded");
       assert.deepEqual(house.runtime.log, []);
+    });
+  });
+
+  it("removes folders of pods that nobody knows any more when it starts", async () => {
+    await withHouse(async (house) => {
+      await house.run(podOf("web", [{}]));
+      await house.until("web", isReady);
+      const left = join(house.folder, "root/pods/gone/volumes");
+      const logs = join(house.folder, "logs/default_gone_gone/main");
+      for (const folder of [left, logs]) await mkdir(folder, { recursive: true });
+
+      await house.restart();
+
+      assert.deepEqual(await readdir(join(house.folder, "root/pods")), ["uid-web"]);
+      assert.deepEqual(await readdir(join(house.folder, "logs")), ["default_web_uid-web"]);
     });
   });
 

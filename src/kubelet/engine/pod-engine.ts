@@ -26,6 +26,7 @@ import { Backoff } from "./backoff.ts";
 import type { EngineNode, EngineParts } from "./engine-parts.ts";
 import { ImagePuller } from "./image-puller.ts";
 import type { KubeletFolders } from "./pod-folders.ts";
+import { removeLeftovers } from "./leftovers.ts";
 import { readPodRecords } from "./pod-record.ts";
 import { EngineStreams } from "./pod-streams.ts";
 import { PodWorker } from "./pod-worker.ts";
@@ -74,6 +75,11 @@ export class PodEngine implements PodProvider, PodStreams, PodStats, Service {
     };
     await this.#adopt(this.#parts);
     await this.#rotator.start(signal);
+    const { folders, volumes, logger } = this.#parts;
+    // Before anything new begins: nothing of a pod that starts now may be taken for a leftover.
+    await removeLeftovers(folders, volumes, new Set(this.#workers.keys())).catch((error: unknown) => {
+      logger.warn("Could not remove what was left of old pods", { error });
+    });
   }
 
   async stop(): Promise<void> {
