@@ -130,6 +130,8 @@ export class ImageStore {
     const config = parseImageConfig(await this.blobs.read(manifest.config.digest), manifest.config.digest);
     const layers = await this.#unpackAll(manifest, config, signal);
     return this.#exclusively(async () => {
+      // Layers that nobody named yet may have been collected as garbage by another process meanwhile.
+      await this.#unpackAll(manifest, config, signal);
       const before = await this.#readRecord(recordName(manifest.config.digest));
       const image: StoredImage = {
         id: manifest.config.digest,

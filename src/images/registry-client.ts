@@ -7,7 +7,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
 import { getCACertificates, rootCertificates } from "node:tls";
-import type { Agent as UndiciAgent, Dispatcher } from "undici";
+import type { Dispatcher } from "undici";
 import type { Credential } from "./credentials.ts";
 import { mediaTypes } from "./oci.ts";
 
@@ -19,6 +19,8 @@ export type RegistrySettings = {
   readonly plainHttp?: readonly string[];
   /** Folders with HOST[:PORT]/*.crt, as /etc/containers/certs.d. */
   readonly certificateFolders?: readonly string[];
+  /** Proxies for plain and for encrypted registries, and hosts that are reached without, as in HTTP_PROXY, HTTPS_PROXY and NO_PROXY. This machine's own never need one. */
+  readonly proxy?: { readonly http?: string; readonly https?: string; readonly no?: string };
 };
 
 /** A registry did not give what was asked for. */
@@ -45,7 +47,7 @@ export class RegistryClient {
   readonly #base: string;
   readonly #repository: string;
   readonly #credential: Credential | undefined;
-  readonly #agent: UndiciAgent;
+  readonly #agent: Dispatcher;
   readonly #request: typeof Dispatcher.prototype.request;
   #authorization: string | undefined;
 
@@ -53,7 +55,7 @@ export class RegistryClient {
     readonly base: string;
     readonly repository: string;
     readonly credential: Credential | undefined;
-    readonly agent: UndiciAgent;
+    readonly agent: Dispatcher;
   }) {
     this.#base = options.base;
     this.#repository = options.repository;
@@ -226,15 +228,26 @@ export function registryAddresses(registry: string, settings: RegistrySettings):
 }
 
 /** Connections that trust the system's authorities and those configured for the host. */
-export async function makeAgent(base: string, settings: RegistrySettings): Promise<UndiciAgent> {
-  const { Agent } = await import("undici");
+export async function makeAgent(base: string, settings: RegistrySettings): Promise<Dispatcher> {
+  const { Agent, EnvHttpProxyAgent } = await import("undici");
   const { protocol, host } = new URL(base);
   // Hundreds of certificates take a while to read: not for plain HTTP.
   const authorities = () => [...rootCertificates, ...getCACertificates("system"), ...certificatesFor(host, settings)];
-  return new Agent({
-    connect: { timeout: connectPatienceMs, ...(protocol === "https:" && { ca: [...new Set(authorities())] }) },
+  const tls = protocol === "https:" ? { ca: [...new Set(authorities())] } : {};
+  const common = {
+    connect: { timeout: connectPatienceMs, ...tls },
     headersTimeout: readPatienceMs,
     bodyTimeout: readPatienceMs,
+  };
+  const { http, https, no = "" } = settings.proxy ?? {};
+  if (http === undefined && https === undefined) return new Agent(common);
+  return new EnvHttpProxyAgent({
+    ...common,
+    // Empty ones keep the library from looking at the environment itself.
+    httpProxy: http ?? "",
+    httpsProxy: https ?? http ?? "",
+    noProxy: ["localhost", "127.0.0.1", no].filter(Boolean).join(","),
+    requestTls: tls,
   });
 }
 

@@ -222,6 +222,22 @@ export function containerRuntimeSuite(name: string, make: () => Promise<RuntimeU
         assert.equal(text, "7\n1\n");
       });
 
+      it("an unknown runtime class is refused", async () => {
+        const spec = { ...sandboxSpec(newPod()), runtimeClass: "no-such-thing" };
+
+        await assert.rejects(given.runtime.ensureSandbox(spec, never), { reason: "CreatePodSandboxError" });
+      });
+
+      it("removing a sandbox while its container is being started leaves nothing", async () => {
+        const pod = await sandbox();
+        const starting = run(pod, "sleep 1000");
+
+        await Promise.allSettled([given.runtime.removeSandbox(pod), starting]);
+        await given.runtime.removeSandbox(pod);
+
+        assert.ok(!(await given.runtime.listContainers()).some((state) => state.pod.uid === pod.uid));
+      });
+
       it("with the host's network it has the host's addresses and no one of its own", async () => {
         const pod = newPod();
         const made = await given.runtime.ensureSandbox({ ...sandboxSpec(pod), hostNetwork: true }, never);

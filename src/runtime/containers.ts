@@ -74,6 +74,8 @@ export class Containers {
   readonly #known = new Map<string, ContainerRecord>();
   readonly #watched = new Map<string, Watched>();
   #listener: (record: ContainerRecord) => void = () => {};
+  /** Starts that are under way: who removes such a container waits for them. */
+  readonly #starting = new Map<string, Promise<unknown>>();
 
   constructor(parts: ContainerParts) {
     this.#parts = parts;
@@ -131,24 +133,43 @@ export class Containers {
   /** Makes and starts a container. Throws {@link RuntimeFailure}; nothing is left behind then. */
   async start(settings: ContainerSettings, signal: AbortSignal): Promise<ContainerRecord> {
     const { images, sandboxes, clock, bootId } = this.#parts;
+    const image = await images.find(settings.imageId);
     const sandbox = sandboxes.find(settings.sandboxId);
     if (!sandbox?.isReady) throw new RuntimeFailure("create", `sandbox ${settings.sandboxId} is not ready`);
-    const image = await images.find(settings.imageId);
     if (!image) throw new RuntimeFailure("create", `image ${settings.imageId} is not on this machine`);
     const id = randomBytes(32).toString("hex");
     const cgroupPath = `${sandbox.settings.cgroupPath}/${id}`;
     this.#write({ id, settings, bootId, phase: "making", cgroupPath, createdMs: clock.now() });
     try {
-      signal.throwIfAborted();
-      await images.hold(image.id, id, this.folder(id));
-      await this.#create(id, settings, sandbox, image);
-      signal.throwIfAborted();
-      return await this.#startCreated(id);
+      return await this.#watchOver(id, this.#makeAndStart(id, settings, sandbox, image, signal));
     } catch (error) {
       await this.#discard(id, this.#known.get(id));
       if (error instanceof RuntimeFailure) throw error;
       throw new RuntimeFailure("create", (error as Error).message, { cause: error });
     }
+  }
+
+  async #watchOver<T>(id: string, work: Promise<T>): Promise<T> {
+    this.#starting.set(id, work);
+    try {
+      return await work;
+    } finally {
+      this.#starting.delete(id);
+    }
+  }
+
+  async #makeAndStart(
+    id: string,
+    settings: ContainerSettings,
+    sandbox: SandboxRecord,
+    image: StoredImage,
+    signal: AbortSignal,
+  ): Promise<ContainerRecord> {
+    signal.throwIfAborted();
+    await this.#parts.images.hold(image.id, id, this.folder(id));
+    await this.#create(id, settings, sandbox, image);
+    signal.throwIfAborted();
+    return this.#startCreated(id);
   }
 
   /** Sends the stop signal, then SIGKILL when the grace is over. Resolves when it has ended. */
@@ -173,6 +194,7 @@ export class Containers {
 
   /** Removes all of an ended container but its log; a running one is killed first. Unknown is success. */
   async remove(id: string): Promise<void> {
+    await this.#starting.get(id)?.catch(() => {});
     const record = this.#known.get(id);
     if (!record) return;
     if (this.#watched.has(id)) await this.stop(id, 0);

@@ -116,6 +116,12 @@ export class Sandboxes {
     this.#write({ ...record, settings: { ...record.settings, limits: { ...record.settings.limits, ...limits } } });
   }
 
+  /** From now on no container is started in it: the first step of removing it. Unknown is success. */
+  retire(id: string): void {
+    const record = this.#known.get(id);
+    if (record) this.#known.set(id, { ...record, isReady: false });
+  }
+
   /** Removes a sandbox whose containers are gone. Unknown is success. */
   async remove(id: string): Promise<void> {
     const record = this.#known.get(id);

@@ -11,6 +11,7 @@ import { addressPlan } from "#cmd/machine/address-plan.ts";
 import type { Cluster, MachineContext } from "#cmd/machine/clusters.ts";
 import { Guardian } from "#cmd/machine/guardian.ts";
 import { controlPlaneSocket } from "#cmd/machine/layout.ts";
+import type { RegistrySettings } from "#images/registry-client.ts";
 import { type NodePlan, searchPath } from "#cmd/machine/node-plan.ts";
 import type { StopMode } from "#cmd/machine/supervision.ts";
 import { controlPlaneProcess } from "#cmd/machine/up.ts";
@@ -88,6 +89,7 @@ export class NodeAgent {
       cgroupParent: plan.cgroupParent,
       linkPrefix: plan.linkPrefix,
       searchPath,
+      registries: registrySettings(this.#options.context.environment),
       clock,
       logger,
     });
@@ -196,4 +198,15 @@ export class NodeAgent {
     const running = (await runtime.listContainers()).filter(({ phase }) => phase !== "exited");
     await Promise.all(running.map(({ id }) => runtime.stopContainer(id, downGraceSeconds)));
   }
+}
+
+// As containerd and Docker find them: certificates of private registries in their folders, proxies in the environment.
+function registrySettings(environment: NodeJS.ProcessEnv): RegistrySettings {
+  const [http, https, no] = ["HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"].map(
+    (name) => environment[name] ?? environment[name.toLowerCase()],
+  );
+  return {
+    certificateFolders: ["/etc/containers/certs.d", "/etc/docker/certs.d"],
+    proxy: { ...(http && { http }), ...(https && { https }), ...(no && { no }) },
+  };
 }

@@ -67,6 +67,7 @@ export class ContainersRuntime implements ContainerRuntime, Service {
   async ensureSandbox(spec: SandboxSpec, signal: AbortSignal): Promise<Sandbox> {
     signal.throwIfAborted();
     const { sandboxes } = this.#running();
+    this.#checkHandler(spec.runtimeClass);
     const { uid } = spec.pod;
     const making = this.#making.get(uid) ?? sandboxes.ensure(this.#sandboxSettings(spec));
     this.#making.set(uid, making);
@@ -81,6 +82,8 @@ export class ContainersRuntime implements ContainerRuntime, Service {
 
   async removeSandbox(pod: PodRef): Promise<void> {
     const { sandboxes, containers } = this.#running();
+    await this.#making.get(pod.uid)?.catch(() => {});
+    sandboxes.retire(pod.uid);
     const inside = containers.list().filter((record) => record.settings.sandboxId === pod.uid);
     await Promise.all(inside.map((record) => containers.remove(record.id)));
     for (const connection of this.#connections.get(pod.uid) ?? []) connection.destroy();
@@ -182,6 +185,13 @@ export class ContainersRuntime implements ContainerRuntime, Service {
 
   async reopenLog(id: string): Promise<void> {
     this.#running().containers.reopenLog(id);
+  }
+
+  // The sentence is containerd's.
+  #checkHandler(handler: string): void {
+    if (["", "crun", "runc"].includes(handler)) return;
+    const message = `failed to get sandbox runtime: no runtime for "${handler}" is configured`;
+    throw new ContainerError("CreatePodSandboxError", message);
   }
 
   #keep(uid: string, connection: Duplex): Duplex {
