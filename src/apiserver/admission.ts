@@ -16,6 +16,8 @@ export type AdmissionAttributes = {
   readonly oldObject: KubeObject | undefined;
   /** Create, update, patch or delete options as sent. */
   readonly options: unknown;
+  /** Tells the client something (header `Warning: 299`). */
+  readonly warn?: (text: string) => void;
 };
 
 /** Takes part in admission. */

@@ -24,6 +24,7 @@ import { DefaultTolerationSecondsPlugin } from "./default-toleration-seconds.ts"
 import { LimitRangerPlugin } from "./limit-ranger.ts";
 import { NamespaceLifecyclePlugin } from "./namespace-lifecycle.ts";
 import { NodeRestrictionPlugin } from "./node-restriction.ts";
+import { PodSecurityPlugin } from "./pod-security.ts";
 import { PriorityPlugin } from "./priority.ts";
 import { RuntimeClassPlugin } from "./runtime-class.ts";
 import { ServiceAccountPlugin } from "./service-account.ts";
@@ -377,4 +378,40 @@ test("a node writes the status of its pods and asks for their tokens, of no othe
   });
   await assert.rejects(token({}), { message: /node requested token not bound to a pod/ });
   await assert.rejects(token(ref("mine"), ["vault"]), { message: /audience "vault" not found in pod spec volume/ });
+});
+
+test("a namespace's label holds its pods to a security standard, and warns of templates", async () => {
+  const labels = { "pod-security.kubernetes.io/enforce": "restricted", "pod-security.kubernetes.io/warn": "baseline" };
+  const namespaces = new FakeInformer<Namespace>([{ metadata: { name: "default", labels } }]);
+  const plugin = new PodSecurityPlugin({ client: emptyClient(), namespaces });
+  const good = {
+    securityContext: { runAsNonRoot: true, seccompProfile: { type: "RuntimeDefault" } },
+    containers: [{ name: "c", securityContext: { allowPrivilegeEscalation: false, capabilities: { drop: ["ALL"] } } }],
+  };
+  const pod = (spec: object) => write("pods", { object: { metadata: { name: "web" }, spec } });
+
+  await admit(plugin, pod(good));
+  await assert.rejects(admit(plugin, pod({ containers: [{ name: "c" }] })), {
+    message:
+      'pods "web" is forbidden: violates PodSecurity "restricted:latest": allowPrivilegeEscalation != false (container "c" must set securityContext.allowPrivilegeEscalation=false), ' +
+      'unrestricted capabilities (container "c" must set securityContext.capabilities.drop=["ALL"]), runAsNonRoot != true (pod or container "c" must set securityContext.runAsNonRoot=true), ' +
+      'seccompProfile (pod or container "c" must set securityContext.seccompProfile.type to "RuntimeDefault" or "Localhost")',
+  });
+  const warnings: string[] = [];
+  const spec = {
+    template: {
+      spec: {
+        hostNetwork: true,
+        containers: [{ name: "c", securityContext: { privileged: true } }],
+        volumes: [{ name: "v", hostPath: { path: "/" } }],
+      },
+    },
+  };
+  await admit(plugin, {
+    ...write("deployments@apps", { object: { metadata: { name: "web" }, spec } }),
+    warn: (text) => void warnings.push(text),
+  });
+  assert.deepEqual(warnings, [
+    'would violate PodSecurity "baseline:latest": host namespaces (hostNetwork=true), hostPath volumes (volume "v"), privileged (container "c" must not set securityContext.privileged=true)',
+  ]);
 });

@@ -21,6 +21,7 @@ import { DefaultTolerationSecondsPlugin } from "./default-toleration-seconds.ts"
 import { LimitRangerPlugin } from "./limit-ranger.ts";
 import { NamespaceLifecyclePlugin } from "./namespace-lifecycle.ts";
 import { NodeRestrictionPlugin } from "./node-restriction.ts";
+import { PodSecurityPlugin } from "./pod-security.ts";
 import { PriorityPlugin } from "./priority.ts";
 import { ResourceQuotaPlugin } from "./resource-quota.ts";
 import { RuntimeClassPlugin } from "./runtime-class.ts";
@@ -57,6 +58,7 @@ export function createAdmissionPlugins(options: AdmissionPluginOptions): readonl
       csiDrivers: storage("csidrivers"),
     }),
     new TaintNodesByConditionPlugin(),
+    new PodSecurityPlugin({ client, namespaces: core("namespaces") }),
     new PriorityPlugin({ client, priorityClasses: follow(options.informers, "scheduling.k8s.io", "priorityclasses") }),
     new DefaultTolerationSecondsPlugin(),
     new DefaultStorageClassPlugin(storage("storageclasses")),

@@ -56,6 +56,7 @@ function attributesOf(
     dryRun: write.dryRun,
     kind: { group: resource.group, version: resource.facts.version, kind: resource.kind },
     options: write.options,
+    warn: (text) => void context.warnings.push(text),
     ...objects,
   };
 }
