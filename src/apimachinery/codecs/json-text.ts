@@ -2,6 +2,7 @@
  * JSON texts from clients: parsed by the platform, then held against what the platform does not tell: nesting beyond the bound, and keys that stand twice.
  */
 import { badRequest } from "#apimachinery/status-error.ts";
+import { findSyntaxError } from "./json-syntax-error.ts";
 
 /** Deepest nesting of a body. Upstream's bound is 10,000; nothing real comes near either. */
 const maxDepth = 1000;
@@ -19,7 +20,7 @@ export function parseJson(bytes: Uint8Array): JsonText {
   try {
     return { value: JSON.parse(text), memberCount };
   } catch (error) {
-    throw badRequest(goSyntaxError(text, error as Error));
+    throw badRequest(findSyntaxError(bytes) ?? (error as Error).message);
   }
 }
 
@@ -111,20 +112,4 @@ class MemberScan {
   #skipSpace(): void {
     while (this.#text.charCodeAt(this.#at) <= 0x20) this.#at++;
   }
-}
-
-/** The platform's complaint in Go's words, as clients know them. */
-function goSyntaxError(text: string, error: Error): string {
-  if (
-    text.trim() === "" ||
-    /end of JSON input|Unterminated|Expected .* at position \d+ \(line \d+ column \d+\)$/.test(error.message)
-  ) {
-    const position = Number(/at position (\d+)/.exec(error.message)?.[1] ?? text.length);
-    if (position >= text.length) return "unexpected end of JSON input";
-  }
-  const position = /at position (\d+)/.exec(error.message)?.[1];
-  const token = /Unexpected token '?(.)/u.exec(error.message)?.[1];
-  const character = position === undefined ? token : text[Number(position)];
-  if (character === undefined) return "unexpected end of JSON input";
-  return `invalid character '${character}' looking for beginning of value`;
 }
