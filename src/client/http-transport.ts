@@ -168,7 +168,9 @@ class Exchange {
 
   async open(request: TransportRequest): Promise<OpenedStream> {
     request.signal?.throwIfAborted();
-    const headers = await this.#headersOf(request);
+    const headers = await this.#headersOf(request).catch((error: unknown) => {
+      throw unreachable(this.#server, error);
+    });
     const lease = await this.#lease(request.signal);
     try {
       const stream = lease.session.request(headers, { endStream: request.body === undefined });

@@ -9,8 +9,9 @@ import { semanticEqual } from "#controllers/common/equal.ts";
 import { nodeInformer, podInformer, services } from "#controllers/common/resources.ts";
 import { endpointChanged, selects } from "./service-pods.ts";
 
-/** Several changes of a Service's pods at once become one write. As upstream's default batch period is none, so is this short. */
-const batchMs = 0;
+/** Changes of a large Service's pods wait for each other: a millisecond for every 20 pods. Small ones are served at once. */
+const podsPerMs = 20;
+const maxBatchMs = 500;
 
 /** The copies that both controllers read. */
 export type ServiceSources = {
@@ -23,14 +24,20 @@ export type ServiceSources = {
 
 /** Connects a controller whose keys are Services. */
 export function watchServices(controller: KeyedController, context: ControllerContext): ServiceSources {
+  const sizes = new Map<string, number>();
   const all = controller.watch(context.informers.informer<Service>({ resource: services }), {
     onAdd: (service) => controller.queue.add(keyOf(service)),
     onUpdate: (_before, service) => controller.queue.add(keyOf(service)),
-    onDelete: (service) => controller.queue.add(keyOf(service)),
+    onDelete: (service) => {
+      sizes.delete(keyOf(service));
+      controller.queue.add(keyOf(service));
+    },
   });
   const enqueueFor = (pod: Pod) => {
     for (const service of all.lister.list(pod.metadata?.namespace ?? "")) {
-      if (selects(service, pod.metadata?.labels)) controller.queue.addAfter(keyOf(service), batchMs);
+      if (!selects(service, pod.metadata?.labels)) continue;
+      const key = keyOf(service);
+      controller.queue.addAfter(key, Math.min(maxBatchMs, Math.floor((sizes.get(key) ?? 0) / podsPerMs)));
     }
   };
   const pods = controller.watch(podInformer(context), {
@@ -42,7 +49,11 @@ export function watchServices(controller: KeyedController, context: ControllerCo
     },
     onDelete: enqueueFor,
   });
-  const podsOf = (service: Service) =>
-    pods.lister.list(service.metadata?.namespace ?? "").filter((pod) => selects(service, pod.metadata?.labels));
+  const podsOf = (service: Service) => {
+    const inNamespace = pods.lister.list(service.metadata?.namespace ?? "");
+    const selected = inNamespace.filter((pod) => selects(service, pod.metadata?.labels));
+    sizes.set(keyOf(service), selected.length);
+    return selected;
+  };
   return { services: all, pods, nodes: controller.watch(nodeInformer(context)), podsOf };
 }

@@ -39,6 +39,8 @@ class NodeLifecycle {
   readonly #pods: Informer<Pod>;
   readonly #health = new Map<string, Health>();
   readonly #dueMs = new Map<string, number>();
+  /** Names of the nodes that are well. */
+  readonly #ready = new Set<string>();
 
   constructor(context: ControllerContext) {
     this.#context = context;
@@ -68,15 +70,22 @@ class NodeLifecycle {
     const isSame = before !== undefined && semanticEqual(before.spec, node.spec) && sameConditions(before, node);
     if (isSame) return;
     this.controller.queue.add(name);
-    // Whether evicting makes sense depends on the other nodes too.
-    const hasTurned = conditionStatus(before ?? {}, "Ready") !== conditionStatus(node, "Ready");
-    if (hasTurned) for (const other of this.#nodes.lister.list()) this.controller.queue.add(other.metadata?.name ?? "");
+    this.#setReady(name, conditionStatus(node, "Ready") === "True");
+  }
+
+  /** Whether evicting makes sense at all depends on whether any node is well. */
+  #setReady(name: string, isReady: boolean): void {
+    const before = this.#ready.size;
+    if (isReady) this.#ready.add(name);
+    else this.#ready.delete(name);
+    if (before > 0 === this.#ready.size > 0) return;
+    for (const node of this.#nodes.lister.list()) this.controller.queue.add(node.metadata?.name ?? "");
   }
 
   #onNodeGone(name: string): void {
     this.#health.delete(name);
     this.#dueMs.delete(name);
-    for (const other of this.#nodes.lister.list()) this.controller.queue.add(other.metadata?.name ?? "");
+    this.#setReady(name, false);
   }
 
   #onHeartbeat(name: string, heartbeat: string): void {
@@ -136,16 +145,12 @@ class NodeLifecycle {
   async #syncTaints(node: Node, signal: AbortSignal): Promise<void> {
     const current = node.spec?.taints ?? [];
     const now = formatTime(this.#context.clock.now());
-    const taints = wantedTaints(node, { mayEvict: this.#isAnyReady(), now });
+    // When not a single node is well the fault is likely ours, and there is nowhere to move pods to.
+    const taints = wantedTaints(node, { mayEvict: this.#ready.size > 0, now });
     if (semanticEqual(taints, current)) return;
     const { name = "", resourceVersion } = node.metadata ?? {};
     const body = { metadata: { resourceVersion }, spec: { taints } };
     await this.#context.client.patch({ resource: nodes, name }, { type: "merge", body }, { signal });
-  }
-
-  /** When not a single node is well the fault is likely ours, and there is nowhere to move pods to. */
-  #isAnyReady(): boolean {
-    return this.#nodes.lister.list().some((node) => conditionStatus(node, "Ready") === "True");
   }
 
   async #markPodsNotReady(node: Node, signal: AbortSignal): Promise<void> {

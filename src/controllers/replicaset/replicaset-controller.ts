@@ -39,6 +39,8 @@ import { podsToDelete } from "./deletion-order.ts";
 
 /** Most pods created or deleted in one reconcile. As upstream. */
 const burstReplicas = 500;
+const podsPerMs = 50;
+const maxBatchMs = 200;
 
 /** What differs between the kinds that keep replicas: the names, and how the selector is written. */
 export type ReplicaKind<T extends KubeObject> = {
@@ -107,6 +109,11 @@ export class ReplicaController<T extends ReplicaOwner> {
     this.controller.queue.add(keyOf(set));
   }
 
+  /** A look at a large set costs something, and its pods change many at a time: then several changes wait for one look, 20 ms for a thousand pods. */
+  #enqueueForPod(set: T): void {
+    this.controller.queue.addAfter(keyOf(set), Math.min(maxBatchMs, Math.floor((set.spec?.replicas ?? 1) / podsPerMs)));
+  }
+
   #onSetDeleted(set: T): void {
     this.#expectations.delete(keyOf(set));
     this.#enqueue(set);
@@ -118,14 +125,14 @@ export class ReplicaController<T extends ReplicaOwner> {
     const set = this.#setOf(pod);
     if (set === undefined) return this.#enqueueAdopters(pod);
     this.#expectations.creationObserved(keyOf(set));
-    this.#enqueue(set);
+    this.#enqueueForPod(set);
   }
 
   #onPodUpdated(before: Pod, pod: Pod): void {
     if (isPodTerminating(pod)) return this.#onPodDeleted(pod);
     const [oldSet, set] = [this.#setOf(before), this.#setOf(pod)];
     if (oldSet !== undefined && oldSet !== set) this.#enqueue(oldSet);
-    if (set !== undefined) return this.#enqueue(set);
+    if (set !== undefined) return this.#enqueueForPod(set);
     const isChanged =
       controllerOf(before) !== undefined || !semanticEqual(before.metadata?.labels, pod.metadata?.labels);
     if (isChanged) this.#enqueueAdopters(pod);
@@ -135,7 +142,7 @@ export class ReplicaController<T extends ReplicaOwner> {
     const set = this.#setOf(pod);
     if (set === undefined) return;
     this.#expectations.deletionObserved(keyOf(set), pod.metadata?.uid ?? "");
-    this.#enqueue(set);
+    this.#enqueueForPod(set);
   }
 
   /** The set that the pod's controller reference names, if it is the same one still. */
