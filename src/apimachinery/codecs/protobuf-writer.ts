@@ -3,6 +3,9 @@
  * Callers write a field's value first and its tag after it, the last field first.
  */
 
+/** Most bytes that a writer keeps between messages. */
+const largestKept = 64 * 1024;
+
 /** A buffer that grows to the front. */
 export class ProtobufWriter {
   #buffer: Buffer;
@@ -18,9 +21,10 @@ export class ProtobufWriter {
     return this.#buffer.length - this.#start;
   }
 
-  /** A copy of what was written; the writer is empty afterwards and can be used again. */
+  /** A copy of what was written; the writer is empty afterwards and can be used again. What a rare large message needed is given back. */
   take(): Buffer {
     const bytes = Buffer.from(this.#buffer.subarray(this.#start));
+    if (this.#buffer.length > largestKept) this.#buffer = Buffer.allocUnsafe(largestKept);
     this.#start = this.#buffer.length;
     return bytes;
   }

@@ -38,7 +38,6 @@ type V3Entry = {
 export class OpenApi {
   readonly #init: Omit<OpenApiInit, "previous">;
   readonly #byPath = new Map<string, V3Entry>();
-  #v2: Promise<JsonObject> | undefined;
   #v2Json: Promise<OpenApiDocument> | undefined;
   #v2Protobuf: Promise<OpenApiDocument> | undefined;
   #index: OpenApiDocument | undefined;
@@ -117,17 +116,19 @@ export class OpenApi {
     return toDocument(await stringify(document, 3, slices));
   }
 
-  #buildV2(): Promise<JsonObject> {
-    this.#v2 ??= buildOpenApiV2(this.#init.facts, this.#init.resources, this.#init.version, new Slices());
-    return this.#v2;
+  /** Not kept: as objects the document takes ten times the room of its bytes, and hardly anybody asks for both forms. */
+  #buildV2(slices: Slices): Promise<JsonObject> {
+    return buildOpenApiV2(this.#init.facts, this.#init.resources, this.#init.version, slices);
   }
 
   async #buildV2Json(): Promise<OpenApiDocument> {
-    return toDocument(await stringify(await this.#buildV2(), 2, new Slices()));
+    const slices = new Slices();
+    return toDocument(await stringify(await this.#buildV2(slices), 2, slices));
   }
 
   async #buildV2Protobuf(): Promise<OpenApiDocument> {
-    return toDocument(await encodeOpenApiV2(await this.#buildV2(), new Slices()));
+    const slices = new Slices();
+    return toDocument(await encodeOpenApiV2(await this.#buildV2(slices), slices));
   }
 }
 
