@@ -2,14 +2,15 @@
  * Which keys changed after some revision, and when: read from the log bit by bit, so that no read of LMDB lasts long. With it the past is the
  * present with the first change after that past undone, key by key.
  */
+import { compareKeys } from "#store/keys.ts";
 import type { LmdbDatabase } from "#store/lmdb/database.ts";
 import { RevisionCompacted, StoreUnusable } from "#store/store.ts";
 
-/** The changes of one key, oldest first. */
-type KeyChanges = { readonly revisions: number[]; readonly existedBefore: boolean };
+/** The changes of one key: their revisions, oldest first, and whether it existed before the first and exists after the last. */
+type KeyChanges = { readonly revisions: number[]; readonly existedBefore: boolean; existsNow: boolean };
 
-/** Most log records that one slice reads: below a millisecond or two. */
-const SLICE_RECORDS = 500;
+/** Most log records that one slice reads: about a millisecond. */
+const SLICE_RECORDS = 250;
 
 /** The changes of all keys with one prefix after one revision. */
 export class ChangeIndex {
@@ -18,6 +19,8 @@ export class ChangeIndex {
   readonly #fromRevision: number;
   readonly #changes = new Map<string, KeyChanges>();
   #coveredTo: number;
+  /** The keys that existed and do not any more, in order; made when asked for. */
+  #gone: readonly string[] | undefined;
 
   constructor(database: LmdbDatabase, prefix: string, fromRevision: number) {
     this.#database = database;
@@ -35,9 +38,10 @@ export class ChangeIndex {
     if (this.#coveredTo >= revision) return true;
     const to = Math.min(revision, this.#coveredTo + SLICE_RECORDS);
     let expected = this.#coveredTo + 1;
+    this.#gone = undefined;
     this.#database.readLog(expected, to, (found) => {
       if (found !== expected++) throw missing(expected - 1);
-      return (key, _type, existed) => this.#add(found, key, existed);
+      return (key, type, existed) => this.#add(found, key, { existed, exists: type === "put" });
     });
     if (expected !== to + 1) throw missing(expected);
     this.#coveredTo = to;
@@ -64,16 +68,51 @@ export class ChangeIndex {
     return revisions[low];
   }
 
-  /** The keys that changed, in no order, and whether they existed before their first change. */
-  *keys(): Generator<{ readonly key: string; readonly existedBefore: boolean }> {
-    for (const [key, { existedBefore }] of this.#changes) yield { key, existedBefore };
+  /** True when the key existed at the index' first revision. Only for keys that changed. */
+  existedBefore(key: string): boolean {
+    return this.#changes.get(key)?.existedBefore ?? false;
   }
 
-  #add(revision: number, key: string, existed: boolean): void {
+  /** Keys that existed at the index' first revision and do not any more, in order: the first `limit` from `start` on. */
+  goneFrom(start: string, limit: number): readonly string[] {
+    this.#gone ??= this.#sortGone();
+    let low = 0;
+    for (let high = this.#gone.length; low < high; ) {
+      const middle = (low + high) >>> 1;
+      if (compareKeys(this.#gone[middle]!, start) < 0) low = middle + 1;
+      else high = middle;
+    }
+    return this.#gone.slice(low, low + limit);
+  }
+
+  /** How many keys fewer there are now than at the index' first revision, from `start` on. */
+  countLost(start: string): number {
+    let lost = 0;
+    for (const [key, { existedBefore, existsNow }] of this.#changes) {
+      if (existedBefore !== existsNow && compareKeys(key, start) >= 0) lost += existedBefore ? 1 : -1;
+    }
+    return lost;
+  }
+
+  #sortGone(): readonly string[] {
+    const gone: string[] = [];
+    for (const [key, { existedBefore, existsNow }] of this.#changes) if (existedBefore && !existsNow) gone.push(key);
+    return gone.sort(compareKeys);
+  }
+
+  #add(
+    revision: number,
+    key: string,
+    { existed, exists }: { readonly existed: boolean; readonly exists: boolean },
+  ): void {
     if (!key.startsWith(this.#prefix)) return;
     const changes = this.#changes.get(key);
-    if (changes) changes.revisions.push(revision);
-    else this.#changes.set(key, { revisions: [revision], existedBefore: existed });
+    if (!changes) {
+      this.#changes.set(key, { revisions: [revision], existedBefore: existed, existsNow: exists });
+      return;
+    }
+    changes.revisions.push(revision);
+    changes.existsNow = exists;
   }
 }
 

@@ -26,8 +26,8 @@ export type ReaderView = {
   checkOpen(): void;
 };
 
-/** Most rows that are read at one go: about a millisecond. */
-const SLICE_ROWS = 500;
+/** Most rows, or revisions of the log, that are read at one go: about a millisecond. */
+const SLICE_ROWS = 250;
 /** Most bytes of old values that one slice of events reads. */
 const SLICE_BYTES = 2 << 20;
 /** Pages of one list come soon after each other and share an index of the changes since. */
@@ -129,36 +129,48 @@ export class HistoryReader {
     if (!request.countRemaining) return rest;
     const firstCutOff = read[entries.length]!.key;
     let remaining = this.#database.countEntries(request.prefix, firstCutOff);
-    for (const { key, existedBefore } of this.#changedKeys(request.prefix, firstCutOff, index)) {
-      remaining += Number(existedBefore) - Number(this.#database.hasEntry(key));
+    // Back from what the file shows to what is announced, and from there to the past.
+    for (const [key, before] of this.#changing(request.prefix, firstCutOff)) {
+      remaining += Number(before !== undefined) - Number(this.#database.hasEntry(key));
     }
-    return { ...rest, remaining };
+    return { ...rest, remaining: remaining + (index?.countLost(firstCutOff) ?? 0) };
   }
 
-  /** One slice of rows with later changes undone: kept rows, and those that later changes removed or replaced, in order. */
+  /** One slice of rows with later changes undone: rows as they were, and those that are gone since, in order. */
   #slice(prefix: string, start: string, limit: number, revision: number, index: ChangeIndex | undefined): Slice {
     const { entries: rows, isEnd } = this.#database.readEntries({ prefix, start, limit });
-    const last = isEnd ? undefined : rows.at(-1)!.key;
-    const undone = this.#changedKeys(prefix, start, index)
-      .filter(({ key, existedBefore }) => existedBefore && (last === undefined || compareKeys(key, last) <= 0))
-      .map(({ key }) => this.#entryAt(key, revision, index)!);
-    const next = last === undefined ? undefined : `${last}\0`;
-    if (!index && this.#view.beforeCommit().size === 0) return { entries: rows, next };
+    const end = isEnd ? undefined : rows.at(-1)!.key;
     const before = this.#view.beforeCommit();
-    const kept = rows.filter(({ key }) => !before.has(key) && !index?.has(key));
-    if (undone.length === 0) return { entries: kept, next };
-    return { entries: [...kept, ...undone].sort((a, b) => compareKeys(a.key, b.key)), next };
+    if (!index && before.size === 0) return { entries: rows, next: end === undefined ? undefined : `${end}\0` };
+    const gone = this.#goneKeys(prefix, start, limit, index);
+    const last = gone.length < limit ? end : firstOf(end, gone.at(-1)!);
+    const isInSlice = (key: string): boolean => last === undefined || compareKeys(key, last) <= 0;
+    const entries: StoreEntry[] = [];
+    for (const row of rows) {
+      if (!isInSlice(row.key)) break;
+      const entry = index?.has(row.key) || before.has(row.key) ? this.#entryAt(row.key, revision, index) : row;
+      if (entry) entries.push(entry);
+    }
+    const shown = new Set(rows.map(({ key }) => key));
+    const missing = gone.filter((key) => !shown.has(key) && isInSlice(key));
+    for (const key of missing) entries.push(this.#entryAt(key, revision, index)!);
+    if (missing.length > 0) entries.sort((a, b) => compareKeys(a.key, b.key));
+    return { entries, next: last === undefined ? undefined : `${last}\0` };
   }
 
-  /** The keys from `start` on that changed after the index' revision, and whether they existed at it. */
-  #changedKeys(prefix: string, start: string, index: ChangeIndex | undefined): ChangedKey[] {
-    const changed: ChangedKey[] = [];
-    for (const change of index?.keys() ?? []) if (compareKeys(change.key, start) >= 0) changed.push(change);
-    for (const [key, before] of this.#view.beforeCommit()) {
-      if (!key.startsWith(prefix) || index?.has(key) || compareKeys(key, start) < 0) continue;
-      changed.push({ key, existedBefore: before !== undefined });
+  /** The first `limit` keys that existed at the index' revision, but may be absent from the file: deleted since, or by the commit under way. */
+  #goneKeys(prefix: string, start: string, limit: number, index: ChangeIndex | undefined): readonly string[] {
+    const gone = index?.goneFrom(start, limit) ?? [];
+    const going: string[] = [];
+    for (const [key, before] of this.#changing(prefix, start)) {
+      if (before && (!index?.has(key) || index.existedBefore(key))) going.push(key);
     }
-    return changed;
+    return going.length === 0 ? gone : [...gone, ...going].sort(compareKeys).slice(0, limit);
+  }
+
+  /** What the commit under way changes, from `start` on, with the entries before it. */
+  #changing(prefix: string, start: string): readonly (readonly [string, StoreEntry | undefined])[] {
+    return [...this.#view.beforeCommit()].filter(([key]) => key.startsWith(prefix) && compareKeys(key, start) >= 0);
   }
 
   /** The log has the values before; a put's own value is in the key's next change, or current. */
@@ -191,7 +203,10 @@ export class HistoryReader {
 export type EventSlice = { readonly events: readonly StoreEvent[]; readonly revision: number };
 
 type Slice = { readonly entries: readonly StoreEntry[]; readonly next: string | undefined };
-type ChangedKey = { readonly key: string; readonly existedBefore: boolean };
+
+function firstOf(end: string | undefined, key: string): string {
+  return end !== undefined && compareKeys(end, key) < 0 ? end : key;
+}
 
 /** The event, for a put still without its value. */
 function eventOf(revision: number, type: "put" | "delete", key: string, before: StoreEntry | undefined): StoreEvent {

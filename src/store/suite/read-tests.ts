@@ -3,7 +3,9 @@
  */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { commit, put, rangeLines, type StoreFactory } from "#store/suite/support.ts";
+import { compareKeys } from "#store/keys.ts";
+import type { RangeResult, StoreEntry, StoreEvent } from "#store/store.ts";
+import { commit, put, Recorder, rangeLines, remove, type StoreFactory, showEntry } from "#store/suite/support.ts";
 import { withStore } from "#store/suite/with-store.ts";
 
 /** Declares the tests. */
@@ -110,4 +112,48 @@ export function readTests(factory: StoreFactory): void {
       );
     }),
   );
+
+  test(
+    "ranges that are read while others write show the keys of exactly one revision",
+    withStore(factory, async (store) => {
+      const recorder = new Recorder();
+      await store.watch({ prefix: "/" }, recorder);
+      const seen: RangeResult[] = [];
+      let isWriting = true;
+
+      const writing = Array.from({ length: 10 }, async (_, writer) => {
+        for (let i = 0; i < 20; i++) {
+          const keys = [0, 1, 2, 3, 4].map((k) => `/key-${(writer * 71 + i * 13 + k * 131) % 700}`);
+          await commit(store, ...keys.map((key, k) => ((i + k) % 3 === 0 ? remove(key) : put(key, `${writer}.${i}`))));
+        }
+      });
+      const reading = [undefined, 400, 7].map(async (limit) => {
+        while (isWriting) {
+          const past = seen.length % 2 === 0 && seen.length > 0 ? { revision: seen.at(-1)!.revision } : {};
+          seen.push(await store.range({ prefix: "/key-", countRemaining: true, ...(limit && { limit }), ...past }));
+          await new Promise((resolve) => setImmediate(resolve));
+        }
+      });
+      await Promise.all(writing);
+      isWriting = false;
+      await Promise.all(reading);
+
+      for (const { revision, entries, more, remaining } of seen) {
+        const expected = stateAt(recorder.events, revision);
+        assert.deepEqual(entries.map(showEntry), expected.slice(0, entries.length), `at revision ${revision}`);
+        assert.deepEqual([more, remaining], [entries.length < expected.length, expected.length - entries.length]);
+      }
+    }),
+  );
+}
+
+/** The entries at a revision, each in one line, from all events before it. */
+function stateAt(events: readonly StoreEvent[], revision: number): readonly (string | undefined)[] {
+  const state = new Map<string, StoreEntry>();
+  for (const { type, key, value, createRevision, revision: modRevision } of events) {
+    if (modRevision > revision) break;
+    if (type === "delete") state.delete(key);
+    else state.set(key, { key, value, createRevision, modRevision });
+  }
+  return [...state.values()].sort((a, b) => compareKeys(a.key, b.key)).map(showEntry);
 }
