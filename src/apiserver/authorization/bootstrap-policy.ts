@@ -2,6 +2,7 @@
  * The roles and bindings that every cluster has. What is missing is made, what lost rules or subjects gets them back, unless it is annotated
  * `rbac.authorization.kubernetes.io/autoupdate: "false"`. As kube-apiserver's post-start hook rbac/bootstrap-roles.
  */
+import { isDeepStrictEqual } from "node:util";
 import type { ClusterRole, PolicyRule, RoleBinding, Subject } from "#api/generated/types/rbac-v1.ts";
 import type { KubeObject } from "#apimachinery/meta.ts";
 import { hasReason } from "#apimachinery/status-error.ts";
@@ -57,7 +58,7 @@ async function ensure(
   if (found === undefined) return create(client, wanted);
   if (found.metadata?.annotations?.[autoUpdate] === "false") return "kept";
   const isBinding = wanted.kind === "RoleBinding" || wanted.kind === "ClusterRoleBinding";
-  if (isBinding && !isSame((wanted as RoleBinding).roleRef, (found as RoleBinding).roleRef)) {
+  if (isBinding && !isDeepStrictEqual((wanted as RoleBinding).roleRef, (found as RoleBinding).roleRef)) {
     // A binding's role cannot be changed, so it is made anew with the subjects it had.
     await client.delete(refOf(wanted));
     return create(client, mendBinding(wanted as RoleBinding, found as RoleBinding));
@@ -66,7 +67,7 @@ async function ensure(
     ? mendBinding(wanted as RoleBinding, found as RoleBinding)
     : mendRole(wanted as ClusterRole, found as ClusterRole);
   const merged = { ...found, ...mended, metadata: { ...found.metadata, ...mended.metadata } };
-  if (isSame(merged, found)) return "kept";
+  if (isDeepStrictEqual(merged, found)) return "kept";
   await client.update(refOf(wanted), merged);
   return "updated";
 }
@@ -98,7 +99,7 @@ function mendRole(wanted: ClusterRole, found: ClusterRole): KubeObject {
 function mendAggregation(wanted: ClusterRole, found: ClusterRole): ClusterRole["aggregationRule"] {
   const has = found.aggregationRule?.clusterRoleSelectors ?? [];
   const missing = (wanted.aggregationRule?.clusterRoleSelectors ?? []).filter(
-    (one) => !has.some((other) => isSame(one, other)),
+    (one) => !has.some((other) => isDeepStrictEqual(one, other)),
   );
   return missing.length === 0
     ? (found.aggregationRule ?? {})
@@ -107,7 +108,7 @@ function mendAggregation(wanted: ClusterRole, found: ClusterRole): ClusterRole["
 
 function mendBinding(wanted: RoleBinding, found: RoleBinding): KubeObject {
   const has: readonly Subject[] = found.subjects ?? [];
-  const missing = (wanted.subjects ?? []).filter((one) => !has.some((other) => isSame(one, other)));
+  const missing = (wanted.subjects ?? []).filter((one) => !has.some((other) => isDeepStrictEqual(one, other)));
   const subjects = missing.length === 0 ? {} : { subjects: [...has, ...missing] };
   const { apiVersion, kind, roleRef } = wanted;
   const binding: RoleBinding = { roleRef, ...subjects, metadata: mendMetadata(wanted, found) };
@@ -150,17 +151,4 @@ function refOf(object: KubeObject): ResourceRef {
 
 function keyOf(object: KubeObject): string {
   return `${object.kind}/${object.metadata?.namespace ?? ""}/${object.metadata?.name}`;
-}
-
-/** Same content, whatever the order of keys. */
-function isSame(left: unknown, right: unknown): boolean {
-  return stable(left) === stable(right);
-}
-
-function stable(value: unknown): string {
-  return JSON.stringify(value, (_key, inner: unknown) =>
-    typeof inner === "object" && inner !== null && !Array.isArray(inner)
-      ? Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : 1)))
-      : inner,
-  );
 }

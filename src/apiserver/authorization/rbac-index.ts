@@ -53,6 +53,8 @@ export class RbacIndex {
   /** Subject ("u:NAME", "g:NAME") → namespace ("" for cluster role bindings) → binding's name → grant. */
   readonly #grants = new Map<string, Map<string, Map<string, Grant>>>();
 
+  #hasSynced = false;
+
   constructor(informers: RbacInformers) {
     this.#informers = informers;
   }
@@ -78,7 +80,8 @@ export class RbacIndex {
 
   /** True once all roles and bindings are known. */
   hasSynced(): boolean {
-    return Object.values(this.#informers).every((informer) => informer.hasSynced());
+    this.#hasSynced ||= Object.values(this.#informers).every((informer) => informer.hasSynced());
+    return this.#hasSynced;
   }
 
   /** Resolves when {@link hasSynced}. */
