@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import type { TokenRequest } from "#api/generated/types/authentication-v1.ts";
 import type { SelfSubjectAccessReview } from "#api/generated/types/authorization-v1.ts";
-import type { Pod } from "#api/generated/types/core-v1.ts";
+import type { Pod, Secret } from "#api/generated/types/core-v1.ts";
 import { loadKindFacts } from "#api/kind-facts-table.ts";
 import { strategyOf } from "#api/strategies.ts";
 import type { KubeObject } from "#apimachinery/meta.ts";
@@ -129,6 +129,16 @@ test("a cluster lets in whom it knows, allows what roles say, and gives pods tok
       message: /no relationship found between node 'n2' and this object/,
     },
   );
+
+  const annotations = { "kubernetes.io/service-account.name": "default" };
+  const kept = await admin.create<Secret>({ resource: core("secrets"), namespace: "default" }, {
+    metadata: { name: "long", annotations },
+    type: "kubernetes.io/service-account-token",
+  } as Secret);
+  const longToken = Buffer.from(kept.data?.["token"] ?? "", "base64").toString();
+  await assert.rejects(as({ bearerToken: longToken }).list({ resource: core("pods"), namespace: "default" }), {
+    message: /User "system:serviceaccount:default:default" cannot list resource "pods"/,
+  });
 
   await admin.delete({ resource: core("pods"), namespace: "default", name: "web" }, { gracePeriodSeconds: 0 });
   await assert.rejects(inPod.list({ resource: core("pods"), namespace: "default" }), { reason: "Unauthorized" });

@@ -43,7 +43,7 @@ export function createClusterAccess(options: ClusterAccessOptions): (loopback: L
     const rbacIndex = new RbacIndex(rbacInformers(informers));
     const graph = new NodeGraph(nodeGraphInformers(informers));
     const rbac = new RbacAuthorizer(rbacIndex);
-    const authorizer = createAuthorizer([new NodeAuthorizer(graph), rbac]);
+    const authorizer = createAuthorizer([new NodeAuthorizer(graph, clock), rbac]);
     const serviceAccountTokens = new ServiceAccountTokens({
       issuer: options.issuer,
       signingKey: options.serviceAccountKey,
@@ -61,7 +61,16 @@ export function createClusterAccess(options: ClusterAccessOptions): (loopback: L
     return {
       authenticator: createAuthenticator({ clientCa, frontProxyCa, tokens, allowsAnonymous: true, clock, log: logger }),
       authorizer,
-      admission: createAdmissionPlugins({ client, informers, authorizer, rbac, rbacIndex, clock }),
+      admission: createAdmissionPlugins({
+        client,
+        informers,
+        authorizer,
+        rbac,
+        rbacIndex,
+        clock,
+        serviceAccountTokens,
+        rootCa: clientCa,
+      }),
       virtualResources: createVirtualResources({ serviceAccountTokens, tokens, authorizer, rbac, findObject, clock }),
       nonResourceHandlers: [openIdHandler(serviceAccountTokens, options.publicAddress)],
       service: accessService({ client, informers, rbacIndex, graph, aggregation }),

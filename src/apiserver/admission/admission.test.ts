@@ -9,6 +9,7 @@ import type {
   ServiceAccount,
 } from "#api/generated/types/core-v1.ts";
 import type { PriorityClass } from "#api/generated/types/scheduling-v1.ts";
+import type { Ingress, IngressClass } from "#api/generated/types/networking-v1.ts";
 import type { StorageClass } from "#api/generated/types/storage-v1.ts";
 import type { RuntimeClass } from "#api/generated/types/node-v1.ts";
 import { deepFreeze } from "#apimachinery/freeze.ts";
@@ -19,11 +20,13 @@ import { createClient } from "#client/rest-client.ts";
 import { FakeInformer } from "#client/testing/fake-informer.ts";
 import { FakeTransport } from "#client/testing/fake-transport.ts";
 import { FakeClock } from "#component-base/clock.ts";
+import { DefaultIngressClassPlugin } from "./default-ingress-class.ts";
 import { DefaultStorageClassPlugin } from "./default-storage-class.ts";
 import { DefaultTolerationSecondsPlugin } from "./default-toleration-seconds.ts";
 import { LimitRangerPlugin } from "./limit-ranger.ts";
 import { NamespaceLifecyclePlugin } from "./namespace-lifecycle.ts";
 import { NodeRestrictionPlugin } from "./node-restriction.ts";
+import { PersistentVolumeClaimResizePlugin } from "./persistent-volume-claim-resize.ts";
 import { PodSecurityPlugin } from "./pod-security.ts";
 import { PriorityPlugin } from "./priority.ts";
 import { RuntimeClassPlugin } from "./runtime-class.ts";
@@ -414,4 +417,36 @@ test("a namespace's label holds its pods to a security standard, and warns of te
   assert.deepEqual(warnings, [
     'would violate PodSecurity "baseline:latest": host namespaces (hostNetwork=true), hostPath volumes (volume "v"), privileged (container "c" must not set securityContext.privileged=true)',
   ]);
+});
+
+test("an ingress without a class gets the default one, a claim grows only where its class can", async () => {
+  const annotations = { "ingressclass.kubernetes.io/is-default-class": "true" };
+  const ingressClasses = new FakeInformer<IngressClass>([{ metadata: { name: "usual", annotations } }]);
+  const ingress = write("ingresses@networking.k8s.io", { object: { metadata: { name: "i" }, spec: {} } });
+  const storageClasses = new FakeInformer<StorageClass>([
+    { metadata: { name: "grows" }, provisioner: "p", allowVolumeExpansion: true },
+    { metadata: { name: "stays" }, provisioner: "p" },
+  ]);
+  const plugin = new PersistentVolumeClaimResizePlugin(storageClasses);
+  const grow = (storageClassName: string) => {
+    const claim = (storage: string) => ({
+      metadata: { name: "c" },
+      spec: { storageClassName, resources: { requests: { storage } } },
+      status: { phase: "Bound" },
+    });
+    return admit(
+      plugin,
+      write("persistentvolumeclaims", { operation: "UPDATE", object: claim("2Gi"), oldObject: claim("1Gi") }),
+    );
+  };
+
+  assert.equal(
+    (await admit<Ingress>(new DefaultIngressClassPlugin(ingressClasses), ingress)).spec?.ingressClassName,
+    "usual",
+  );
+  await grow("grows");
+  await assert.rejects(grow("stays"), {
+    message:
+      /only dynamically provisioned pvc can be resized and the storageclass that provisions the pvc must support resize/,
+  });
 });

@@ -2,6 +2,7 @@
  * The table of admission plugins, in upstream's order. What upstream has on by default and is not here: webhooks and policies, which the API server joins by itself.
  */
 import type { AdmissionPlugin } from "#apiserver/admission.ts";
+import type { ServiceAccountTokens } from "#apiserver/authentication/service-account-tokens.ts";
 import { EscalationCheck } from "#apiserver/authorization/escalation.ts";
 import type { RbacAuthorizer } from "#apiserver/authorization/rbac-authorizer.ts";
 import type { RbacIndex } from "#apiserver/authorization/rbac-index.ts";
@@ -16,15 +17,18 @@ import {
   CertificateSigningPlugin,
   CertificateSubjectRestrictionPlugin,
 } from "./certificates.ts";
+import { DefaultIngressClassPlugin } from "./default-ingress-class.ts";
 import { DefaultStorageClassPlugin } from "./default-storage-class.ts";
 import { DefaultTolerationSecondsPlugin } from "./default-toleration-seconds.ts";
 import { LimitRangerPlugin } from "./limit-ranger.ts";
 import { NamespaceLifecyclePlugin } from "./namespace-lifecycle.ts";
 import { NodeRestrictionPlugin } from "./node-restriction.ts";
+import { PersistentVolumeClaimResizePlugin } from "./persistent-volume-claim-resize.ts";
 import { PodSecurityPlugin } from "./pod-security.ts";
 import { PriorityPlugin } from "./priority.ts";
 import { ResourceQuotaPlugin } from "./resource-quota.ts";
 import { RuntimeClassPlugin } from "./runtime-class.ts";
+import { ServiceAccountTokenSecretPlugin } from "./service-account-token-secret.ts";
 import { ServiceAccountPlugin } from "./service-account.ts";
 import { StorageObjectInUseProtectionPlugin } from "./storage-object-in-use-protection.ts";
 import { TaintNodesByConditionPlugin } from "./taint-nodes-by-condition.ts";
@@ -37,6 +41,9 @@ export type AdmissionPluginOptions = {
   readonly rbac: RbacAuthorizer;
   readonly rbacIndex: RbacIndex;
   readonly clock: Clock;
+  readonly serviceAccountTokens: ServiceAccountTokens;
+  /** PEM: what clients verify the API server with. */
+  readonly rootCa: string;
 };
 
 /** All plugins. The informers that they need are asked for at once, so that they start with the factory. */
@@ -64,6 +71,9 @@ export function createAdmissionPlugins(options: AdmissionPluginOptions): readonl
     new DefaultStorageClassPlugin(storage("storageclasses")),
     new StorageObjectInUseProtectionPlugin(),
     new RuntimeClassPlugin({ client, runtimeClasses: follow(options.informers, "node.k8s.io", "runtimeclasses") }),
+    new PersistentVolumeClaimResizePlugin(storage("storageclasses")),
+    new DefaultIngressClassPlugin(follow(options.informers, "networking.k8s.io", "ingressclasses")),
+    new ServiceAccountTokenSecretPlugin({ client, tokens: options.serviceAccountTokens, rootCa: options.rootCa }),
     new CertificateApprovalPlugin(authorizer),
     new CertificateSigningPlugin(authorizer),
     new CertificateSubjectRestrictionPlugin(),

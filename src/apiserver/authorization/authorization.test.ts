@@ -8,7 +8,7 @@ import type { RequestInfo, User } from "#apiserver/request.ts";
 import { createClient } from "#client/rest-client.ts";
 import { FakeInformer } from "#client/testing/fake-informer.ts";
 import { FakeTransport } from "#client/testing/fake-transport.ts";
-import { FakeClock } from "#component-base/clock.ts";
+import { FakeClock, systemClock } from "#component-base/clock.ts";
 import { createAuthorizer, forbiddenByAuthorizer } from "./authorizers.ts";
 import { bootstrapRbacObjects, ensureRbacPolicy } from "./bootstrap-policy.ts";
 import { EscalationCheck } from "./escalation.ts";
@@ -250,7 +250,7 @@ function nodeAuthorizer() {
     resourceSlices: new FakeInformer(),
   });
   graph.follow();
-  const authorizer = new NodeAuthorizer(graph);
+  const authorizer = new NodeAuthorizer(graph, systemClock);
   const may = async (request: RequestInfo, fieldSelector?: string) =>
     (
       await authorizer.authorize(

@@ -6,6 +6,7 @@ import type { PolicyRule } from "#api/generated/types/rbac-v1.ts";
 import { parseFieldSelector, requiredFieldValue } from "#apimachinery/field-selector.ts";
 import { nodeNameOf } from "#apiserver/authentication/well-known.ts";
 import type { Authorizer, Decision, RequestInfo, User } from "#apiserver/request.ts";
+import type { Clock } from "#component-base/clock.ts";
 import { nodeRulesJson } from "./generated/node-rules.ts";
 import type { NodeGraph } from "./node-graph.ts";
 import { ruleAllows } from "./policy-rule.ts";
@@ -13,14 +14,18 @@ import { ruleAllows } from "./policy-rule.ts";
 type Context = { readonly fieldSelector?: string };
 
 const yes: Decision = { allowed: true, reason: "" };
+/** Longest that the copy of the pods is behind. */
+const catchUpMs = 50;
 const ownObjectVerbs = ["get", "create", "update", "patch", "delete"];
 
 export class NodeAuthorizer implements Authorizer {
   readonly #graph: NodeGraph;
+  readonly #clock: Clock;
   readonly #rules: readonly PolicyRule[];
 
-  constructor(graph: NodeGraph) {
+  constructor(graph: NodeGraph, clock: Clock) {
     this.#graph = graph;
+    this.#clock = clock;
     this.#rules = JSON.parse(nodeRulesJson) as readonly PolicyRule[];
   }
 
@@ -61,8 +66,10 @@ export class NodeAuthorizer implements Authorizer {
     return this.#rules.some((rule) => ruleAllows(rule, request)) ? yes : no("");
   }
 
-  #related(node: string, request: RequestInfo): Decision {
+  async #related(node: string, request: RequestInfo): Promise<Decision> {
     if (request.name === "") return no("No Object name found");
+    // A node may hear of its pod a moment before this copy does, and asks at once for what the pod needs.
+    if (!this.#isRelated(node, request)) await this.#graph.nextChange(node, this.#clock, catchUpMs);
     return this.#isRelated(node, request) ? yes : no(`no relationship found between node '${node}' and this object`);
   }
 
@@ -73,32 +80,32 @@ export class NodeAuthorizer implements Authorizer {
     return this.#graph.isUsed(node, resource, namespace, name);
   }
 
-  #readUsed(node: string, request: RequestInfo): Decision {
+  async #readUsed(node: string, request: RequestInfo): Promise<Decision> {
     if (!["get", "list", "watch"].includes(request.verb)) return no("can only read resources of this type");
     if (request.subresource !== "") return no("cannot read subresource");
     if (request.namespace === "") return no("can only read namespaced object of this type");
     return this.#related(node, request);
   }
 
-  #getOne(node: string, request: RequestInfo): Decision {
+  async #getOne(node: string, request: RequestInfo): Promise<Decision> {
     if (request.verb !== "get") return no("can only get individual resources of this type");
     if (request.subresource !== "") return no("cannot get subresource");
     return this.#related(node, request);
   }
 
-  #writeClaimStatus(node: string, request: RequestInfo): Decision {
+  async #writeClaimStatus(node: string, request: RequestInfo): Promise<Decision> {
     if (request.verb !== "update" && request.verb !== "patch") return no("can only get/update/patch this type");
     return this.#related(node, request);
   }
 
-  #createToken(node: string, request: RequestInfo): Decision {
+  async #createToken(node: string, request: RequestInfo): Promise<Decision> {
     if (request.verb !== "create" || request.name === "")
       return no("can only create tokens for individual service accounts");
     if (request.subresource !== "token") return no("can only create token subresource of serviceaccount");
     return this.#related(node, request);
   }
 
-  #pods(node: string, request: RequestInfo, context: Context): Decision {
+  async #pods(node: string, request: RequestInfo, context: Context): Promise<Decision> {
     const { verb, subresource } = request;
     if (subresource === "status") return verb === "update" || verb === "patch" ? yes : no("");
     if (subresource === "eviction") return verb === "create" ? yes : no("");
@@ -111,7 +118,7 @@ export class NodeAuthorizer implements Authorizer {
     return no("can only list/watch pods with spec.nodeName field selector");
   }
 
-  #resourceSlices(node: string, request: RequestInfo, context: Context): Decision {
+  async #resourceSlices(node: string, request: RequestInfo, context: Context): Promise<Decision> {
     if (request.subresource !== "") return no("cannot authorize ResourceSlice subresources");
     if (request.verb === "create") return yes;
     if (["get", "update", "patch", "delete"].includes(request.verb)) return this.#related(node, request);

@@ -6,6 +6,7 @@ import type { PersistentVolume, Pod } from "#api/generated/types/core-v1.ts";
 import type { KubeObject } from "#apimachinery/meta.ts";
 import type { InformerFactory } from "#client/informer-factory.ts";
 import type { Informer } from "#client/informer.ts";
+import type { Clock } from "#component-base/clock.ts";
 import { objectsUsedBy } from "./pod-references.ts";
 
 /** An object that hangs on a node by name: a VolumeAttachment or a ResourceSlice. */
@@ -38,6 +39,7 @@ export class NodeGraph {
   readonly #informers: NodeGraphInformers;
   /** "secrets/NAMESPACE/NAME" → node → how many of its pods use it. */
   readonly #uses = new Map<string, Map<string, number>>();
+  readonly #waiting = new Map<() => void, string>();
   /** "secrets/NAMESPACE/NAME" → names of persistent volumes that need it. */
   readonly #volumesOfSecret = new Map<string, Set<string>>();
 
@@ -65,6 +67,20 @@ export class NodeGraph {
     return () => {
       for (const remove of removers) remove();
     };
+  }
+
+  /** Resolves when a pod comes to the node or leaves it, or after `waitMs`. */
+  nextChange(node: string, clock: Clock, waitMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = clock.setTimer(waitMs, finish);
+      const waiting = this.#waiting;
+      waiting.set(finish, node);
+      function finish(): void {
+        timer.clear();
+        waiting.delete(finish);
+        resolve();
+      }
+    });
   }
 
   /** True when a pod of the node uses the object: "pods", "secrets", "configmaps", "persistentvolumeclaims", "serviceaccounts", "resourceclaims". */
@@ -101,6 +117,7 @@ export class NodeGraph {
   #count(pod: Pod, by: 1 | -1): void {
     const node = pod.spec?.nodeName;
     if (!node) return;
+    for (const [finish, waitedFor] of this.#waiting) if (waitedFor === node) finish();
     for (const key of objectsUsedBy(pod)) {
       const nodes = this.#uses.get(key) ?? new Map<string, number>();
       const count = (nodes.get(node) ?? 0) + by;

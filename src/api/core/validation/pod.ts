@@ -206,7 +206,11 @@ function changedFields(after: PodSpec, before: PodSpec): readonly string[] {
   const keys = new Set([...Object.keys(after), ...Object.keys(before)]) as Set<keyof PodSpec>;
   return [...keys]
     .filter((key) => !isDeepStrictEqual(after[key], before[key]))
-    .map((key) => `- ${key}: ${JSON.stringify(before[key])}\n+ ${key}: ${JSON.stringify(after[key])}`);
+    .map((key) => [line("-", key, before[key]), line("+", key, after[key])].filter((text) => text !== "").join("\n"));
+}
+
+function line(sign: string, key: string, value: unknown): string {
+  return value === undefined ? "" : `${sign} ${key}: ${JSON.stringify(value)}`;
 }
 
 /** A container that ended for good does not run again. */
