@@ -1,6 +1,8 @@
 /**
  * All controllers of the control plane, in one table.
  */
+import type { KeyPair } from "#component-base/x509.ts";
+import { createCertificateSigner } from "./certificates/certificate-signer.ts";
 import type { ControllerContext, NamedController } from "./common/context.ts";
 import { createCronJobController } from "./cronjob/cronjob-controller.ts";
 import { createDaemonSetController } from "./daemon/daemonset-controller.ts";
@@ -27,6 +29,8 @@ import { createTtlAfterFinishedController } from "./ttlafterfinished/ttl-after-f
 export type ControllersOptions = ControllerContext & {
   /** PEM of the authority that signed the API server's certificate. */
   readonly rootCa: string;
+  /** Signs approved certificate requests. Absent: nobody does. */
+  readonly signingCa?: KeyPair;
 };
 
 /** Makes all controllers. The caller starts the informer factory first, then these, all at once, and stops them in any order. */
@@ -51,6 +55,7 @@ export function createControllers(options: ControllersOptions): readonly NamedCo
     createServiceAccountController(options),
     createResourceQuotaController(options),
     createRootCaPublisher(options, options.rootCa),
+    ...(options.signingCa === undefined ? [] : [createCertificateSigner(options, options.signingCa)]),
     // Last: it shares the informers of those before it instead of opening its own.
     createGarbageCollector(options),
   ];

@@ -82,9 +82,7 @@ export class ControlPlane {
 
   async #startManagers(server: ApiServer, pki: Pki): Promise<void> {
     const { cluster, clock, logger } = this.#options;
-    this.#parts.push(
-      await startManagers({ server, cluster, rootCa: pki.ca.certificate, clock, logger, signal: this.#abort.signal }),
-    );
+    this.#parts.push(await startManagers({ server, cluster, ca: pki.ca, clock, logger, signal: this.#abort.signal }));
   }
 
   /** Keys of the cluster, of its administrator and its nodes; what is missing or expiring is made. */

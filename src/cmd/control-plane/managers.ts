@@ -8,6 +8,7 @@ import { addressPlan } from "#cmd/machine/address-plan.ts";
 import type { Cluster } from "#cmd/machine/clusters.ts";
 import type { Clock } from "#component-base/clock.ts";
 import type { Service } from "#component-base/life-cycle.ts";
+import type { KeyPair } from "#component-base/x509.ts";
 import type { Logger } from "#component-base/logger.ts";
 import { createControllers } from "#controllers/controllers.ts";
 import { createLoadBalancerController } from "#network/load-balancer/load-balancer-controller.ts";
@@ -17,8 +18,8 @@ import { createScheduler } from "#scheduler/scheduler.ts";
 export type ManagersOptions = {
   readonly server: ApiServer;
   readonly cluster: Cluster;
-  /** PEM. */
-  readonly rootCa: string;
+  /** Signs certificate requests; pods verify the API server with it. */
+  readonly ca: KeyPair;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly signal: AbortSignal;
@@ -26,7 +27,7 @@ export type ManagersOptions = {
 
 /** Starts them all; stopping gives the reverse. */
 export async function startManagers(options: ManagersOptions): Promise<Pick<Service, "stop">> {
-  const { server, cluster, rootCa, clock, logger, signal } = options;
+  const { server, cluster, ca, clock, logger, signal } = options;
   const client = server.client(loopbackUser);
   const informers = createInformerFactory({ client, clock, logger });
   const recorders = new Map<string, ReturnType<typeof createEventRecorder>>();
@@ -44,7 +45,15 @@ export async function startManagers(options: ManagersOptions): Promise<Pick<Serv
     clock,
     logger,
   });
-  const controllers = createControllers({ client, informers, recorderFor, rootCa, clock, logger });
+  const controllers = createControllers({
+    client,
+    informers,
+    recorderFor,
+    rootCa: ca.certificate,
+    signingCa: ca,
+    clock,
+    logger,
+  });
   const parts: readonly Service[] = [...recorders.values(), scheduler, loadBalancers, ...controllers];
   await informers.start(signal);
   await Promise.all(parts.map((part) => part.start(signal)));
