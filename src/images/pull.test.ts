@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { createServer as createSecureServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -7,7 +8,9 @@ import { join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
 import { gzipSync, zstdCompressSync } from "node:zlib";
 import { pack } from "tar-stream";
+import { issueServerCertificate } from "#component-base/certificates.ts";
 import { systemClock } from "#component-base/clock.ts";
+import { createCa } from "#component-base/x509.ts";
 import { digestOf } from "./blobs.ts";
 import { ImageStore } from "./image-store.ts";
 import { hostPlatform, mediaTypes } from "./oci.ts";
@@ -270,12 +273,12 @@ test("mirrors are asked first and the registry itself when they fail", async () 
   await publish("m", [await layer("mirrored")]);
   const mirrored = new ImagePuller({
     store,
-    settings: { mirrors: { "reg.example.com": ["http://127.0.0.1:1", `http://${host}`] } },
+    settings: { mirrors: { "reg.invalid": ["http://127.0.0.1:1", `http://${host}`] } },
   });
 
-  const image = await mirrored.pull("reg.example.com/m", [], never);
+  const image = await mirrored.pull("reg.invalid/m", [], never);
 
-  assert.deepEqual(image.tags, ["reg.example.com/m:latest"]);
+  assert.deepEqual(image.tags, ["reg.invalid/m:latest"]);
 });
 
 test("an image stays while something needs it, and takes its layers with it when it goes", async () => {
@@ -297,4 +300,38 @@ test("an image stays while something needs it, and takes its layers with it when
   assert.deepEqual(readdirSync(store.layersFolder).sort(), [...two.layers].sort());
   assert.deepEqual((await store.blobs.list()).sort(), [...two.blobs].sort());
   assert.equal(await store.remove("nothing"), true);
+});
+
+test("an encrypted registry is trusted by the certificate in its folder, and not without it", async () => {
+  await publish("tls", [await layer("sealed")]);
+  const now = Date.now();
+  const times = { notBeforeMs: now - 60_000, notAfterMs: now + 3_600_000 };
+  const ca = createCa({ subject: { commonName: "test" }, usages: ["cert sign", "digital signature"], ...times });
+  const leaf = issueServerCertificate(ca, {
+    commonName: "registry",
+    addresses: ["127.0.0.2"],
+    clock: systemClock,
+    validDays: 1,
+  });
+  const secure = createSecureServer({ key: leaf.privateKey, cert: leaf.certificate }, answer).listen(0, "127.0.0.2");
+  await new Promise((resolve) => secure.once("listening", resolve));
+  const address = `127.0.0.2:${(secure.address() as AddressInfo).port}`;
+  const certificateFolders = [join(folder, "certs")];
+  mkdirSync(join(folder, "certs", address), { recursive: true });
+  // A mirror says its scheme, so this machine's own address may be encrypted too.
+  const mirrors = { "reg.invalid": [`https://${address}`] };
+  const pull = () =>
+    new ImagePuller({ store, settings: { mirrors, certificateFolders } }).pull(
+      "reg.invalid/tls",
+      [],
+      AbortSignal.timeout(5000),
+    );
+
+  await assert.rejects(pull());
+  writeFileSync(join(folder, "certs", address, "ca.crt"), ca.certificate);
+  const image = await pull();
+  secure.closeAllConnections();
+  secure.close();
+
+  assert.equal(fileOf(image.layers[0]), "sealed");
 });

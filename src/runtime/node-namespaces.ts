@@ -15,7 +15,9 @@ import { pinNewNamespaces, unpinNamespace, writeSysctl } from "#linux/namespaces
 import { exchange } from "#linux/netlink.ts";
 import { findProgram } from "./machine.ts";
 import { runProgram } from "./run-program.ts";
-import { gatewayAddress } from "./sandbox-network.ts";
+
+// Another one than that of sandboxes: a node has that as its own address, and would drop what comes from it over the link as forged.
+const machineGateway = "169.254.1.2";
 
 /** A network for one of several nodes. */
 export type OwnNetwork = {
@@ -101,13 +103,13 @@ function makeNetwork(libc: Libc, pin: string, network: OwnNetwork): void {
         setLinkUp(1),
         setLinkUp(peer),
         addAddress(peer, nodeAddress),
-        addRoute({ destination: `${gatewayAddress}/32`, device: peer }),
-        addRoute({ destination: "default", device: peer, gateway: gatewayAddress }),
+        addRoute({ destination: `${machineGateway}/32`, device: peer }),
+        addRoute({ destination: "default", device: peer, gateway: machineGateway }),
       ]);
       const source = machineAddress === undefined ? {} : { source: machineAddress };
       exchange(libc, outer, [
         setLinkUp(device),
-        addAddress(device, gatewayAddress, 32, "link"),
+        addAddress(device, machineGateway, 32, "link"),
         addRoute({ destination: `${nodeAddress}/32`, device, ...source }),
         addRoute({ destination: podCidr, device, gateway: nodeAddress, ...source }),
       ]);
