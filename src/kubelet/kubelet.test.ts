@@ -290,6 +290,19 @@ describe("the kubelet", () => {
     await kubelet.stop();
   });
 
+  it("does not turn away at its start what runs already", async () => {
+    await withKubelet(
+      async ({ client }) => {
+        const pod = await untilPod(client, "huge", isReady);
+        assert.equal(pod.status?.phase, "Running");
+      },
+      async ({ client, provider }) => {
+        const containers = [{ name: "main", image: "app", resources: { requests: { cpu: "9999" } } }];
+        await provider.createPod(await create(client, podNamed("huge", { containers })));
+      },
+    );
+  });
+
   it("leaves pods running when it stops, and finds them again", async () => {
     const provider = new MemoryPods();
     const clock = new FakeClock();

@@ -53,6 +53,8 @@ type Line = {
 export class PodController implements Service {
   readonly #options: PodControllerOptions;
   readonly #lines = new Map<string, Line>();
+  /** What the provider ran when we came: it has been admitted once, and is not turned away because a figure has changed since. */
+  readonly #runsAlready = new Set<string>();
   readonly #stop = new AbortController();
   #removeHandler: (() => void) | undefined;
 
@@ -65,6 +67,7 @@ export class PodController implements Service {
     provider.onStatus((ref, status) => statuses.set(ref, status));
     await pods.waitForSync(signal);
     const before = await provider.listPods();
+    for (const { ref } of before) this.#runsAlready.add(ref.uid);
     this.#removeHandler = pods.addHandler({
       onAdd: (pod) => this.#onPod(pod),
       onUpdate: (_, pod) => this.#onPod(pod),
@@ -227,7 +230,9 @@ export class PodController implements Service {
       line.verdict = "over";
       return;
     }
-    const refusal = this.#options.admission.judge(pod, this.activePods());
+    const refusal = this.#runsAlready.has(line.ref.uid)
+      ? undefined
+      : this.#options.admission.judge(pod, this.activePods());
     line.verdict = refusal ? "refused" : "admitted";
     if (!refusal) return;
     this.#options.logger.warn("Refused pod", { pod: podKey(line.ref), reason: refusal.reason });
@@ -261,6 +266,7 @@ export class PodController implements Service {
       await statuses.finish(line.ref);
     }
     this.#lines.delete(line.ref.uid);
+    this.#runsAlready.delete(line.ref.uid);
     statuses.forget(line.ref.uid);
     this.#retryResizes();
   }

@@ -137,6 +137,27 @@ describe("the pod engine", () => {
     });
   });
 
+  it("restarts what a liveness probe had killed by how often it fails, not by how long its end took", async () => {
+    await withHouse(async (house) => {
+      house.runtime.onExec = () => ({ exitCode: 1 });
+      const livenessProbe = {
+        exec: { command: ["alive"] },
+        initialDelaySeconds: 5,
+        periodSeconds: 5,
+        failureThreshold: 1,
+      };
+      await house.run(podOf("web", [{ livenessProbe }]));
+      await house.until("web", (it) => it.phase === "Running");
+
+      for (let restarts = 1; restarts <= 3; restarts += 1) {
+        await house.clock.advance(21_000);
+        await house.until("web", (it) => (it.containerStatuses?.[0]?.restartCount ?? 0) >= restarts);
+      }
+
+      assert.ok(house.events.includes("Normal Killing Container main failed liveness probe, will be restarted"));
+    });
+  });
+
   it("ends a job: Succeeded with code 0, Failed otherwise, OOMKilled where memory ran out", async () => {
     await withHouse(async (house) => {
       for (const name of ["good", "bad", "fat"]) await house.run(podOf(name, [{}], { restartPolicy: "Never" }));

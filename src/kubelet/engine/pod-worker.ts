@@ -56,6 +56,8 @@ export class PodWorker {
   readonly #tasks = new Set<Promise<void>>();
   readonly #ends = new Map<string, PromiseWithResolvers<void>>();
   readonly #resizer: PodResizer;
+  /** Ids of containers that a probe had killed. */
+  readonly #killed = new Set<string>();
   /** Killed to be resized: they start again without a wait. */
   readonly #forgiven = new Set<string>();
   readonly #held: HeldContainers;
@@ -295,7 +297,7 @@ export class PodWorker {
     const { crashBackoff, events } = this.#parts;
     const key = crashKey(this.ref, name, container.image ?? "");
     const endedMs = last.finishedMs ?? last.createdMs;
-    if (this.#forgiven.delete(name)) return false;
+    if (this.#forgiven.delete(name) || this.#startsAfterKill(last, key)) return false;
     const waitMs = crashBackoff.remainingMs(key, endedMs);
     if (waitMs <= 0) {
       crashBackoff.next(key, endedMs);
@@ -307,6 +309,20 @@ export class PodWorker {
     this.#held.hold(name, { reason: "CrashLoopBackOff", message }, waitMs, "crash");
     const text = `Back-off restarting failed container ${name} in pod ${pod}`;
     events.pod(this.#pod, "Warning", "BackOff", text, containerFieldPath(this.#pod, name));
+    return true;
+  }
+
+  /**
+   * A container that a probe had killed starts again at once if its forerunner ended long enough ago: what counts is how often it fails, not how long its end took.
+   * As upstream, where the kill and the new start are one step.
+   */
+  #startsAfterKill(last: ContainerState, key: string): boolean {
+    if (!this.#killed.delete(last.id)) return false;
+    const earlier = this.#containers.previous(last.name);
+    if (!earlier) return true;
+    const sinceMs = earlier.finishedMs ?? earlier.createdMs;
+    if (this.#parts.crashBackoff.remainingMs(key, sinceMs) > 0) return false;
+    this.#parts.crashBackoff.next(key, sinceMs);
     return true;
   }
 
@@ -335,6 +351,7 @@ export class PodWorker {
     const state = this.#containers.find(id);
     if (!state || this.#stopping.has(id)) return;
     this.#stopping.add(id);
+    if (reason !== "other") this.#killed.add(id);
     void this.#run(async () => {
       const deadline = new StopDeadline(this.#parts.clock.now(), graceFor(this.#pod, container, reason));
       await stopContainer(state, container, { message, deadline }, this.#stopContext()).finally(() =>
