@@ -73,7 +73,12 @@ export class PodController implements Service {
       onUpdate: (_, pod) => this.#onPod(pod),
       onDelete: (pod) => this.#onGone(pod),
     });
-    for (const known of before) void this.#removeIfDangling(known); // never rejects
+    for (const known of before) {
+      // What happened while nobody listened.
+      if (!this.#lines.has(known.ref.uid))
+        void this.#removeIfDangling(known); // never rejects
+      else if (known.status.phase !== undefined) statuses.set(known.ref, known.status);
+    }
   }
 
   async stop(): Promise<void> {

@@ -352,6 +352,35 @@ describe("the pod engine", () => {
     });
   });
 
+  it("keeps a pod ready across a restart of the agent until its probe says otherwise", async () => {
+    await withHouse(async (house) => {
+      const readinessProbe = {
+        exec: { command: ["ready"] },
+        initialDelaySeconds: 5,
+        periodSeconds: 5,
+        failureThreshold: 1,
+      };
+      const pod = podOf("web", [{ readinessProbe }]);
+      await house.run(pod);
+      await house.clock.advance(5_000);
+      await house.until("web", isReady);
+      const seen: boolean[] = [];
+
+      await house.restart();
+      house.engine.onStatus((ref, status) => {
+        house.statuses.set(ref.uid, status);
+        seen.push(isReady(status));
+      });
+      await house.run(pod);
+      await house.until("web", isReady);
+      assert.ok(seen.every(Boolean));
+      house.runtime.onExec = () => ({ exitCode: 1 });
+      await house.clock.advance(5_000);
+
+      await house.until("web", (status) => !isReady(status));
+    });
+  });
+
   it("never runs again a job that ended before the agent was restarted", async () => {
     await withHouse(async (house) => {
       await house.run(podOf("job", [{}], { restartPolicy: "Never" }));

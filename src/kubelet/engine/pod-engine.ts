@@ -122,7 +122,7 @@ export class PodEngine implements PodProvider, PodStreams, PodStats, Service {
     return [...this.#workers.values()].map((worker) => ({
       ref: worker.ref,
       pod: worker.pod,
-      status: worker.status ?? worker.pod.status ?? {},
+      status: worker.status ?? {},
     }));
   }
 
@@ -188,9 +188,16 @@ export class PodEngine implements PodProvider, PodStreams, PodStats, Service {
     ]);
     const byUid = Map.groupBy([...containers, ...this.#early.splice(0)], (state) => state.pod.uid);
     const sandboxByUid = new Map(sandboxes.map((sandbox) => [sandbox.pod.uid, sandbox]));
-    for (const { pod, status } of records) {
+    for (const { pod, status, last } of records) {
       const { uid } = refOf(pod);
-      this.#take(parts, pod, sandboxByUid.get(uid), byUid.get(uid) ?? [], status);
+      // What was last said of the pod: a container that was ready stays so until a probe says otherwise.
+      this.#take(
+        parts,
+        last === undefined ? pod : { ...pod, status: last },
+        sandboxByUid.get(uid),
+        byUid.get(uid) ?? [],
+        status,
+      );
     }
     for (const uid of new Set([...sandboxByUid.keys(), ...byUid.keys()])) {
       if (this.#workers.has(uid)) continue;

@@ -10,7 +10,6 @@ import { VolumeError } from "#kubelet/volumes/pod-volumes.ts";
 import type { EngineParts } from "./engine-parts.ts";
 import { writeEtcFiles } from "./etc-files.ts";
 import { podFolder, podLogFolder } from "./pod-folders.ts";
-import { writePodRecord } from "./pod-record.ts";
 import { sandboxSpec } from "./sandbox-spec.ts";
 
 const firstRetryMs = 500;
@@ -127,9 +126,7 @@ export class PodGround {
     const className = pod.spec?.runtimeClassName;
     const runtimeHandler = className ? await this.#parts.objects.runtimeHandler(className) : "";
     const spec = sandboxSpec(pod, { ...node, runtimeHandler });
-    const making = runtime.ensureSandbox(spec, this.#abort.signal);
-    writePodRecord(folders, { pod });
-    const sandbox = await making;
+    const sandbox = await runtime.ensureSandbox(spec, this.#abort.signal);
     this.#podIPs = sandbox.ips;
     writeEtcFiles(folders, pod, sandbox.ips, node);
     this.#sandbox = sandbox;

@@ -8,8 +8,8 @@ import type { Pod, PodStatus } from "#api/generated/types/core-v1.ts";
 import type { KubeletFolders } from "./pod-folders.ts";
 import { podFolder } from "./pod-folders.ts";
 
-/** `status` is there once the pod has ended. */
-export type PodRecord = { readonly pod: Pod; readonly status?: PodStatus };
+/** `status` is there once the pod has ended, `last` is what was said of it before. */
+export type PodRecord = { readonly pod: Pod; readonly status?: PodStatus; readonly last?: PodStatus };
 
 /**
  * Writes the record; a crash leaves the old one or the new one. Synchronous on purpose: three small calls into the page cache take 0.1 ms, as many trips through the

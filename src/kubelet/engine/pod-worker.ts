@@ -127,7 +127,7 @@ export class PodWorker {
     if (isFirst) this.#before = statusesOf(pod);
     if (this.#finalStatus) return this.#tell({ ...this.#finalStatus, ...observed(pod) });
     this.#parts.objects.register(pod, () => this.#onObjects());
-    if (!sameJson(before, pod)) void this.#run(async () => writePodRecord(this.#parts.folders, { pod }));
+    if (!sameJson(before, pod)) this.#writeRecord();
     this.#ground.renew();
     this.#held.release("config");
     this.look();
@@ -450,8 +450,19 @@ export class PodWorker {
     this.#tell(status);
   }
 
+  #writeRecord(): void {
+    if (this.#removal || this.#finalStatus) return;
+    const last = this.#status;
+    try {
+      writePodRecord(this.#parts.folders, { pod: this.#pod, ...(last === undefined ? {} : { last }) });
+    } catch (error) {
+      this.#parts.logger.warn("Could not write record of pod", { pod: podKey(this.ref), error });
+    }
+  }
+
   #tell(status: PodStatus): void {
     this.#status = status;
+    this.#writeRecord();
     this.#parts.onStatus(this.ref, status);
     for (const wake of this.#onReport.splice(0)) wake();
   }
