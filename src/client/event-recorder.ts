@@ -47,13 +47,16 @@ const spamBurst = 25;
 const spamRefillPerMs = 1 / 300_000;
 /** Remembered groups; the oldest are forgotten. */
 const maxRemembered = 4096;
+/** Events that wait in one lane; more are dropped. */
 const maxQueued = 1000;
+const laneCount = 8;
 const maxMessageLength = 1024;
 const eventsResource = { group: "", version: "v1", resource: "events" };
 
 type Written = { readonly name: string; readonly namespace: string; count: number };
 type Similar = { startedMs: number; readonly messages: Set<string> };
 type Bucket = { tokens: number; atMs: number };
+type Lane = { readonly queue: Pending[]; writing: Promise<void> | undefined };
 type Pending = { readonly about: ObjectReference; readonly event: EventInput; readonly atMs: number };
 
 /** A recorder that writes core/v1 Events. `stop` tries to write what waits. */
@@ -66,9 +69,9 @@ class Recorder implements EventRecorder, Service {
   readonly #written = new Map<string, Written>();
   readonly #similar = new Map<string, Similar>();
   readonly #buckets = new Map<string, Bucket>();
-  readonly #queue: Pending[] = [];
+  /** Events of one object are written in order; those of different ones need not wait for each other. */
+  readonly #lanes: readonly Lane[] = Array.from({ length: laneCount }, () => ({ queue: [], writing: undefined }));
   readonly #abort = new AbortController();
-  #writing: Promise<void> | undefined;
   #sequence = 0;
 
   constructor(options: EventRecorderOptions) {
@@ -79,25 +82,34 @@ class Recorder implements EventRecorder, Service {
 
   async stop(): Promise<void> {
     const tooLong = this.#options.clock.setTimer(1000, () => this.#abort.abort(new Error("the recorder was stopped")));
-    await this.#writing;
+    await Promise.all(this.#lanes.map(async (lane) => await lane.writing));
     tooLong.clear();
     this.#abort.abort(new Error("the recorder was stopped"));
   }
 
   record(about: KubeObject | ObjectReference, event: EventInput): void {
     if (this.#abort.signal.aborted) return;
-    if (this.#queue.length >= maxQueued) {
+    const reference = referenceTo(about);
+    const lane = this.#laneOf(reference);
+    if (lane.queue.length >= maxQueued) {
       this.#options.logger.debug("Dropped event", { reason: event.reason });
       return;
     }
-    this.#queue.push({ about: referenceTo(about), event, atMs: this.#options.clock.now() });
-    this.#writing ??= this.#writeAll();
+    lane.queue.push({ about: reference, event, atMs: this.#options.clock.now() });
+    lane.writing ??= this.#writeAll(lane);
   }
 
-  async #writeAll(): Promise<void> {
+  #laneOf({ uid, name }: ObjectReference): Lane {
+    const text = uid ?? name ?? "";
+    let sum = 0;
+    for (let i = 0; i < text.length; i++) sum += text.charCodeAt(i);
+    return this.#lanes[sum % laneCount]!;
+  }
+
+  async #writeAll(lane: Lane): Promise<void> {
     // Lets a part finish what it is doing: events are never on the way of a start.
     await Promise.resolve();
-    for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) {
+    for (let next = lane.queue.shift(); next !== undefined; next = lane.queue.shift()) {
       try {
         await this.#write(next);
       } catch (error) {
@@ -108,7 +120,7 @@ class Recorder implements EventRecorder, Service {
       }
     }
     // In the same step as the last look at the queue: an event recorded between the two would wait for the next one.
-    this.#writing = undefined;
+    lane.writing = undefined;
   }
 
   async #write(pending: Pending): Promise<void> {

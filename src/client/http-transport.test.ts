@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { createServer } from "node:http2";
 import type { Http2Server, ServerHttp2Session, ServerHttp2Stream } from "node:http2";
+import { createServer as createTcpServer } from "node:net";
 import type { AddressInfo } from "node:net";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -157,6 +158,57 @@ test("leaving a watch early frees its stream, and more watches than one connecti
   for (const watch of watches) for await (const _event of watch) break;
 
   await until(() => open === 0);
+});
+
+test("a quiet watch stays open while the server answers pings", async (context) => {
+  const clock = new FakeClock();
+  let write = (_text: string) => {};
+  const handler: Handler = (stream) => {
+    stream.respond(json);
+    write = (text) => stream.write(text);
+    write('{"type":"ADDED","object":{"metadata":{"name":"first"}}}\n');
+  };
+  const { client } = await setUp(context, handler, { clock });
+  const names: (string | undefined)[] = [];
+  const abort = new AbortController();
+  const watching = (async () => {
+    for await (const event of await client.watch(pods, { signal: abort.signal }))
+      names.push(event.object.metadata?.name);
+  })();
+  await until(() => names.length === 1);
+
+  for (let i = 0; i < 5; i++) {
+    await clock.advance(30_000);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  write('{"type":"ADDED","object":{"metadata":{"name":"second"}}}\n');
+
+  await until(() => names.length === 2);
+  abort.abort();
+  await watching;
+});
+
+test("a server that says nothing any more is noticed", async (context) => {
+  const clock = new FakeClock();
+  const silent = createTcpServer();
+  await new Promise<void>((resolve) => silent.listen(0, "127.0.0.1", resolve));
+  const { port } = silent.address() as AddressInfo;
+  const transport = createHttpTransport({ server: `http://127.0.0.1:${port}`, clock });
+  context.after(async () => {
+    await transport.close();
+    silent.close();
+  });
+
+  let failure: unknown;
+  createClient(transport)
+    .watch(pods)
+    .catch((error: unknown) => (failure = error));
+  await until(async () => {
+    await clock.advance(5000);
+    return failure !== undefined;
+  });
+
+  assert.ok(failure instanceof StatusError && failure.code === 503);
 });
 
 test("a token file that changed is read again", async (context) => {
