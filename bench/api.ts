@@ -69,7 +69,7 @@ class Api {
     this.#sessions = Array.from({ length: SESSIONS }, () =>
       connect(`https://127.0.0.1:${access.port}`, { ...access, settings: { initialWindowSize: 16 << 20 } }),
     );
-    for (const session of this.#sessions) session.setLocalWindowSize?.(64 << 20);
+    for (const session of this.#sessions) session.once("connect", () => session.setLocalWindowSize(64 << 20));
   }
 
   request(

@@ -31,6 +31,19 @@ export function setOwn(draft: JsonDraft, key: string, value: Json): void {
   else Object.defineProperty(draft, key, { value, enumerable: true, configurable: true, writable: true });
 }
 
+/** A deep copy that its owner may change. Many times quicker than `structuredClone`, because it knows nothing but JSON. */
+export function cloneJson<T>(value: T): T {
+  if (typeof value !== "object" || value === null) return value;
+  if (Array.isArray(value)) return value.map(cloneJson) as T;
+  const copy: JsonDraft = {};
+  for (const key of Object.keys(value)) {
+    const item = cloneJson((value as unknown as JsonObject)[key]) as Json;
+    if (key === "__proto__") setOwn(copy, key, item);
+    else copy[key] = item;
+  }
+  return copy as T;
+}
+
 /** Deep equality of JSON values; the order of keys does not count. */
 export function jsonEqual(a: unknown, b: unknown): boolean {
   if (a === b) return true;

@@ -1,6 +1,7 @@
 /**
  * PUT of an object, or of a subresource that writes the object itself (status, …).
  */
+import { cloneJson } from "#apimachinery/json.ts";
 import { badRequest } from "#apimachinery/status-error.ts";
 import type { Draft } from "#api/strategy.ts";
 import type { ApiResult, RequestContext } from "#apiserver/api-request.ts";
@@ -28,7 +29,7 @@ export async function handleUpdate(
     name,
     subresource,
     // A second attempt after a conflict begins with what was sent.
-    change: () => structuredClone(sent),
+    change: () => cloneJson(sent),
     createsWhenAbsent: subresource === "" && resource.strategy.allowsCreateOnUpdate === true,
     options,
     context,

@@ -1,6 +1,7 @@
 /**
  * A change of an object that the server itself decides on (a binding, a disruption counted): read, change, write, and again when somebody else was quicker. No strategy and no admission.
  */
+import { cloneJson } from "#apimachinery/json.ts";
 import type { KubeObject } from "#apimachinery/meta.ts";
 import { notFound } from "#apimachinery/status-error.ts";
 import type { Draft } from "#api/strategy.ts";
@@ -25,7 +26,7 @@ export async function guaranteedUpdate(registry: Registry, update: GuaranteedUpd
   let existing = await storage.find(update.namespace, update.name);
   for (;;) {
     if (existing === undefined) throw notFound(subjectOf(update.resource, update.name));
-    const draft = structuredClone(existing.object) as Draft;
+    const draft = cloneJson(existing.object) as Draft;
     update.change(draft, existing.object);
     if (update.dryRun) return existing;
     try {

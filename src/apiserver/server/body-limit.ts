@@ -19,7 +19,8 @@ export function readAll(stream: Readable, limitBytes: number): Promise<Buffer> {
     });
     stream.on("end", () => resolve(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks, size)));
     stream.on("error", reject);
-    stream.on("close", () => reject(gone()));
+    // Every stream closes: only one that has not ended yet is gone.
+    stream.on("close", () => stream.readableEnded || reject(gone()));
   });
 }
 
