@@ -56,7 +56,7 @@ async function serve(folder: string): Promise<void> {
   const admin = issueClientCertificate(pki.ca, { commonName: "admin", organizations: ["system:masters"], clock });
   process.send?.({ port: server.port, ca: pki.ca.certificate, cert: admin.certificate, key: admin.privateKey });
   process.on("message", (message) => {
-    if (message === "memory") process.send?.({ memory: process.memoryUsage() });
+    if (message === "usage") process.send?.({ memory: process.memoryUsage(), cpu: process.cpuUsage() });
   });
   process.on("disconnect", () => process.exit(0));
 }
@@ -100,10 +100,36 @@ class Api {
   }
 }
 
-type Result = { readonly perSecond: number; readonly p50: number; readonly p99: number };
+type Result = { readonly perSecond: number; readonly p50: number; readonly p99: number; readonly cpuMicros: number };
+type Usage = { readonly memory: NodeJS.MemoryUsage; readonly cpu: NodeJS.CpuUsage };
 
-async function load(clients: number, total: number, work: (index: number) => Promise<unknown>): Promise<Result> {
+/** Asks the server's process what it has used. */
+class Meter {
+  readonly #server: ReturnType<typeof fork>;
+
+  constructor(server: ReturnType<typeof fork>) {
+    this.#server = server;
+  }
+
+  read(): Promise<Usage> {
+    this.#server.send("usage");
+    return new Promise((resolve) => this.#server.once("message", (message) => resolve(message as Usage)));
+  }
+
+  async cpuMicros(): Promise<number> {
+    const { user, system } = (await this.read()).cpu;
+    return user + system;
+  }
+}
+
+async function load(
+  meter: Meter,
+  clients: number,
+  total: number,
+  work: (index: number) => Promise<unknown>,
+): Promise<Result> {
   const times: number[] = [];
+  const cpuBefore = await meter.cpuMicros();
   let next = 0;
   const started = performance.now();
   await Promise.all(
@@ -118,13 +144,14 @@ async function load(clients: number, total: number, work: (index: number) => Pro
   const seconds = (performance.now() - started) / 1000;
   times.sort((a, b) => a - b);
   const at = (share: number): number => times[Math.min(times.length - 1, Math.floor(times.length * share))] ?? 0;
-  return { perSecond: total / seconds, p50: at(0.5), p99: at(0.99) };
+  const cpuMicros = ((await meter.cpuMicros()) - cpuBefore) / total;
+  return { perSecond: total / seconds, p50: at(0.5), p99: at(0.99), cpuMicros };
 }
 
 function show(name: string, clients: number, result: Result): void {
   const base = upstream[name];
   const ratio = base === undefined || clients !== 64 ? "" : ` ${(result.perSecond / base).toFixed(1)}× upstream`;
-  const times = `p50 ${result.p50.toFixed(2)} ms, p99 ${result.p99.toFixed(2)} ms`;
+  const times = `p50 ${result.p50.toFixed(2)} ms, p99 ${result.p99.toFixed(2)} ms, server ${result.cpuMicros.toFixed(0)} µs CPU`;
   console.log(`${name}, ${clients} clients: ${result.perSecond.toFixed(0)}/s, ${times}${ratio}`);
 }
 
@@ -151,6 +178,7 @@ function pod(name: string): string {
 
 async function run(access: Access, server: ReturnType<typeof fork>): Promise<void> {
   const api = new Api(access);
+  const meter = new Meter(server);
   await api.request("POST", "/api/v1/namespaces/default/serviceaccounts", { body: '{"metadata":{"name":"default"}}' });
   for (const clients of [1, 64]) {
     const total = clients === 1 ? 1000 : 10_000;
@@ -159,28 +187,33 @@ async function run(access: Access, server: ReturnType<typeof fork>): Promise<voi
     show(
       "create",
       clients,
-      await load(clients, total, (i) => api.request("POST", configMaps, { body: configMap(name(i)) })),
+      await load(meter, clients, total, (i) => api.request("POST", configMaps, { body: configMap(name(i)) })),
     );
-    show("get", clients, await load(clients, total * 2, (i) => api.request("GET", `${configMaps}/${name(i % total)}`)));
+    show(
+      "get",
+      clients,
+      await load(meter, clients, total * 2, (i) => api.request("GET", `${configMaps}/${name(i % total)}`)),
+    );
     show(
       "merge patch",
       clients,
-      await load(clients, total, (i) =>
+      await load(meter, clients, total, (i) =>
         api.request("PATCH", `${configMaps}/${name(i)}`, { ...merge, body: `{"data":{"c":"${i}"}}` }),
       ),
     );
-    show("delete", clients, await load(clients, total, (i) => api.request("DELETE", `${configMaps}/${name(i)}`)));
+    show(
+      "delete",
+      clients,
+      await load(meter, clients, total, (i) => api.request("DELETE", `${configMaps}/${name(i)}`)),
+    );
   }
   show(
     "create pod",
     64,
-    await load(64, 10_000, (i) => api.request("POST", pods, { body: pod(`p-${String(i).padStart(5, "0")}`) })),
+    await load(meter, 64, 10_000, (i) => api.request("POST", pods, { body: pod(`p-${String(i).padStart(5, "0")}`) })),
   );
   await lists(api);
-  server.send("memory");
-  const { memory } = await new Promise<{ memory: NodeJS.MemoryUsage }>((resolve) =>
-    server.once("message", (m) => resolve(m as never)),
-  );
+  const { memory } = await meter.read();
   console.log(
     `memory after that: ${(memory.rss / 1e6).toFixed(0)} MB resident, ${(memory.heapUsed / 1e6).toFixed(0)} MB heap`,
   );

@@ -46,13 +46,9 @@ export async function runRequest(parts: ChainParts, request: ApiRequest): Promis
     context = await admit(parts, request);
     const { info } = context;
     const handle = info.isResourceRequest ? parts.handleResource : parts.handleOther;
-    if (isLongRunning(info)) return { result: await handle(context), context };
-    const leave = parts.inFlight.enter(info);
-    try {
-      return { result: await withinTime(parts.clock, handle(context)), context };
-    } finally {
-      leave();
-    }
+    const result = isLongRunning(info) ? await handle(context) : await handleShort(parts, context, handle);
+    if ("status" in result && typeof result.status === "number") code = result.status;
+    return { result, context };
   } catch (error) {
     const status = asStatusError(parts.logger, error, request);
     code = status.code;
@@ -60,6 +56,20 @@ export async function runRequest(parts: ChainParts, request: ApiRequest): Promis
   } finally {
     const isServed = context?.info.isResourceRequest === true && code !== 404;
     parts.metrics.record(context?.info, code, (performance.now() - startedMs) / 1000, isServed);
+  }
+}
+
+// Takes its place among the requests under way, and no longer than it may.
+async function handleShort(
+  parts: ChainParts,
+  context: RequestContext,
+  handle: ChainParts["handleResource"],
+): Promise<ApiResult> {
+  const leave = parts.inFlight.enter(context.info);
+  try {
+    return await withinTime(parts.clock, handle(context));
+  } finally {
+    leave();
   }
 }
 

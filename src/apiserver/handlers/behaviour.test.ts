@@ -117,7 +117,7 @@ test("a dry run stores nothing, generated names end in five characters, a wrong 
   const { server, client } = await seeded([]);
 
   const dry = await client.create(configMaps, { metadata: { name: "dry" } }, { dryRun: true });
-  const made = await client.create(configMaps, { metadata: { generateName: "gen-" } });
+  const made = await client.create<KubeObject>(configMaps, { metadata: { generateName: "gen-" } });
 
   assert.equal(dry.metadata?.name, "dry");
   await assert.rejects(client.get({ ...configMaps, name: "dry" }), { code: 404 });
