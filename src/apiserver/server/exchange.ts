@@ -24,6 +24,8 @@ export interface BodyStream {
 /** One request and its answer. */
 export interface Exchange {
   readonly request: ApiRequest;
+  /** True when the head of an answer is out. */
+  readonly hasBegun: boolean;
   /** Answers in one go. */
   respond(status: number, headers: ResponseHeaders, body: Uint8Array | string): void;
   /** Sends the head; the body follows in pieces. */

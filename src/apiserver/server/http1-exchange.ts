@@ -18,6 +18,9 @@ export function createHttp1Exchange(
   message.on("error", () => {});
   return {
     request: requestOf(message, certificates),
+    get hasBegun() {
+      return response.headersSent;
+    },
     respond(status, headers, body) {
       if (response.destroyed || response.headersSent) return;
       const length = typeof body === "string" ? Buffer.byteLength(body) : body.length;

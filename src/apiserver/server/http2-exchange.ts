@@ -31,6 +31,9 @@ export function createHttp2Exchange(
   stream.on("error", () => {});
   return {
     request,
+    get hasBegun() {
+      return stream.headersSent;
+    },
     respond: (status, responseHeaders, body) => respond(stream, withStatus(status, responseHeaders), body),
     respondStream: (status, responseHeaders) => {
       if (!stream.destroyed && !stream.headersSent) stream.respond(withStatus(status, responseHeaders));

@@ -131,6 +131,8 @@ export class HttpsServer {
       await writeAnswer(this.#parts.writer, exchange, { ...answer, auditId });
     } catch (error) {
       const status = asStatusError(this.#parts.chain.logger, error, exchange.request);
+      // Half an answer cannot be taken back: the client must see that it is not whole.
+      if (exchange.hasBegun) return exchange.abort();
       writeError(this.#parts.writer, exchange, status, auditId);
     }
   }

@@ -19,9 +19,10 @@ export class StoredObject {
   readonly revision: number;
   /** Plain JSON (never encrypted) without resourceVersion; begins with the resource's head. */
   readonly bytes: Buffer;
-  /** What the bytes were made from, until {@link object} is made of it. */
+  /** What the bytes were made from, for a short while: those who follow the object ask for it at once. */
   #parsed: KubeObject | undefined;
-  #object: KubeObject | undefined;
+  /** Lives as long as somebody else holds it, an informer for instance. */
+  #object: WeakRef<KubeObject> | undefined;
   #encodings: Map<string, Buffer> | undefined;
   #labels: Readonly<Record<string, string>> | undefined;
   #fields: Readonly<Record<string, string>> | undefined;
@@ -55,15 +56,24 @@ export class StoredObject {
 
   /** The parsed object in the version it is stored in, deeply frozen, with its resourceVersion. */
   get object(): KubeObject {
-    if (this.#object === undefined) {
-      this.#object = withRevision(this.#parsed ?? (JSON.parse(this.bytes.toString()) as KubeObject), this.revision);
-      this.#parsed = undefined;
-    }
-    return this.#object;
+    const there = this.#object?.deref();
+    if (there !== undefined) return there;
+    const made = withRevision(this.#parsed ?? (JSON.parse(this.bytes.toString()) as KubeObject), this.revision);
+    this.#object = new WeakRef(made);
+    if (this.#parsed !== undefined) this.#parsed = made;
+    return made;
+  }
+
+  /** Lets go of the parsed form; it is made again from the bytes when somebody asks. What selectors need is kept. */
+  releaseParsed(): void {
+    if (this.#parsed === undefined) return;
+    void this.labels;
+    void this.fields;
+    this.#parsed = undefined;
   }
 
   get labels(): Readonly<Record<string, string>> {
-    this.#labels ??= this.object.metadata?.labels ?? none;
+    this.#labels ??= (this.#parsed ?? this.object).metadata?.labels ?? none;
     return this.#labels;
   }
 
@@ -71,7 +81,7 @@ export class StoredObject {
   get fields(): Readonly<Record<string, string>> {
     this.#fields ??= Object.assign(
       Object.create(null) as Record<string, string>,
-      this.resource.selectableFields(this.object),
+      this.resource.selectableFields(this.#parsed ?? this.object),
       { "metadata.name": this.name, "metadata.namespace": this.namespace },
     );
     return this.#fields;
@@ -113,7 +123,7 @@ export class StoredObject {
       key: this.key,
       revision,
       bytes: this.bytes,
-      parsed: this.#object ?? this.#parsed,
+      parsed: this.#object?.deref() ?? this.#parsed,
     });
   }
 }

@@ -45,8 +45,8 @@ export class CacheEvent {
     return wasIn ? this.#form("DELETED", this.previous as StoredObject) : undefined;
   }
 
-  /** Forgets the encodings: the watches that were connected have them. */
-  dropEncodings(): void {
+  /** Forgets the forms: the watches that were told have them. */
+  dropForms(): void {
     this.#forms = undefined;
   }
 

@@ -85,7 +85,10 @@ export class ResourceCache {
     this.#changeRevision = revision;
     const event = new CacheEvent({ revision, key, current, previous });
     this.#remember(event);
-    if (this.#watchers.size > 0) this.#watchers.offer(event);
+    if (this.#watchers.size === 0) return;
+    this.#watchers.offer(event);
+    // The watches have the forms that they share; the history needs none.
+    event.dropForms();
   }
 
   /** Starts a watch after `afterRevision`; what happened since is queued at once. Throws {@link HistoryLost}. */

@@ -9,6 +9,9 @@ import { REGISTRY_PREFIX, type StoredResource } from "#apiserver/storage/stored-
 import type { StoredObject } from "#apiserver/storage/stored-object.ts";
 import { ResourceCache } from "./resource-cache.ts";
 
+/** How long the parsed form of a new state is kept for those who follow it. */
+const PARSED_MS = 100;
+
 type Waiter = { readonly revision: number; readonly resolve: () => void; readonly reject: (error: Error) => void };
 type Loading = { readonly events: StoreEvent[]; readonly done: Promise<ResourceCache> };
 
@@ -20,6 +23,7 @@ export class WatchCache {
   readonly #caches = new Map<string, ResourceCache>();
   readonly #loading = new Map<string, Loading>();
   #waiters: Waiter[] = [];
+  #recent: StoredObject[] = [];
   #revision = 0;
   #stopWatch: (() => void) | undefined;
   #failure: Error | undefined;
@@ -130,9 +134,21 @@ export class WatchCache {
     try {
       const current = event.type === "put" ? this.#codec.decode(cache.resource, { key, revision, value }) : undefined;
       cache.apply({ key, revision, current });
+      if (current !== undefined) this.#releaseLater(current);
     } catch (error) {
       this.#logger.error("Could not read an object of the store", { key, revision, error });
     }
+  }
+
+  // In-process watches ask for the parsed form within the next turns; nobody does later.
+  #releaseLater(object: StoredObject): void {
+    this.#recent.push(object);
+    if (this.#recent.length > 1) return;
+    setTimeout(() => {
+      const recent = this.#recent;
+      this.#recent = [];
+      for (const each of recent) each.releaseParsed();
+    }, PARSED_MS).unref();
   }
 
   #wake(): void {
