@@ -68,6 +68,35 @@ for (const way of ["in-process", "https"] as const) {
   });
 }
 
+test("a part that asks without pause lets timers run", async () => {
+  await using setup = await start("in-process");
+  let hasFired = false;
+  setTimeout(() => (hasFired = true), 5);
+
+  let requests = 0;
+  while (!hasFired && requests < 100_000) {
+    await setup.client.list(configMaps);
+    requests++;
+  }
+
+  assert.ok(hasFired);
+});
+
+test("health, version and discovery are served", async () => {
+  await using setup = await start("https");
+  const get = async (path: string): Promise<unknown> =>
+    (await setup.client.transport.request({ method: "GET", path })).body;
+
+  assert.equal(await get("/readyz"), "ok");
+  assert.equal(((await get("/version")) as { major: string }).major, "1");
+  assert.ok(JSON.stringify(await get("/apis/apps/v1")).includes('"deployments/scale"'));
+  assert.match(
+    String(await get("/metrics")),
+    /apiserver_request_total\{verb="CREATE",group="",version="v1",resource="namespaces"/,
+  );
+  await assert.rejects(get("/apis/nope.example.com/v1"), { code: 404 });
+});
+
 type Setup = { readonly client: Client; readonly server: TestApiServer; [Symbol.asyncDispose](): Promise<void> };
 
 async function start(way: "in-process" | "https"): Promise<Setup> {

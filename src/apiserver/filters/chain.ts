@@ -46,7 +46,8 @@ export async function runRequest(parts: ChainParts, request: ApiRequest): Promis
     context = await admit(parts, request);
     const { info } = context;
     const handle = info.isResourceRequest ? parts.handleResource : parts.handleOther;
-    const result = isLongRunning(info) ? await handle(context) : await handleShort(parts, context, handle);
+    const isFree = isLongRunning(info) || request.user !== undefined;
+    const result = isFree ? await handle(context) : await handleShort(parts, context, handle);
     if ("status" in result && typeof result.status === "number") code = result.status;
     return { result, context };
   } catch (error) {
@@ -59,13 +60,14 @@ export async function runRequest(parts: ChainParts, request: ApiRequest): Promis
   }
 }
 
-// Takes its place among the requests under way, and no longer than it may.
+// Takes its place among the requests under way, and no longer than it may. Parts in this process take none: requests under way may wait for what they do.
 async function handleShort(
   parts: ChainParts,
   context: RequestContext,
   handle: ChainParts["handleResource"],
 ): Promise<ApiResult> {
-  const leave = parts.inFlight.enter(context.info);
+  const place = parts.inFlight.enter(context.info);
+  const leave = place instanceof Promise ? await place : place;
   try {
     return await withinTime(parts.clock, handle(context));
   } finally {
