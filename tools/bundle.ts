@@ -15,8 +15,8 @@ const entryPoints = readdirSync(join(root, "src/cmd"))
 /** Programs that parts start by themselves. */
 const helpers = [{ in: join(root, "src/store/lmdb/check-main.ts"), out: "store-check" }];
 
-/** Packages with native parts, which cannot be put into one file. */
-const native = ["lmdb", "koffi", "@lydell/node-pty"];
+/** Packages that stay outside: those with native parts, and CommonJS ones whose names a bundled import() would not find. */
+const outside = ["lmdb", "koffi", "@lydell/node-pty", "undici"];
 
 rmSync(dist, { recursive: true, force: true });
 mkdirSync(dist, { recursive: true });
@@ -33,7 +33,9 @@ await build({
   keepNames: true,
   sourcemap: "linked",
   chunkNames: "chunks/[name]-[hash]",
-  external: native,
+  external: outside,
+  // Node would be given the CommonJS form, which cannot be shaken.
+  alias: { yaml: join(root, "node_modules/yaml/browser/index.js") },
   // Some bundled libraries are CommonJS and ask for require().
   banner: {
     js: 'import { createRequire as nodelessRequire } from "node:module"; const require = nodelessRequire(import.meta.url);',

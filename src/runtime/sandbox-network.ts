@@ -2,7 +2,7 @@
  * The namespaces of a sandbox: network, IPC and UTS, pinned as files. Its network is one device whose only neighbour is the node: the node side has 169.254.1.1,
  * which is the sandbox's gateway, and a route to its single address. No bridge, no helper programs; about 2 ms.
  */
-import { closeSync, openSync, readdirSync } from "node:fs";
+import { closeSync, openSync, readdirSync, statfsSync } from "node:fs";
 import { join } from "node:path";
 import { addAddress, addRoute, addVeth, deleteLink, linkIndex, setLinkUp } from "#linux/ip.ts";
 import type { Libc } from "#linux/libc.ts";
@@ -61,6 +61,11 @@ export class SandboxNetworks {
 
   path(key: string, type: NamespaceType): string {
     return join(this.#folder, `${key}.${type}`);
+  }
+
+  /** Whether all namespaces are still pinned: `nodeless down` lets go of them without removing the records. */
+  areThere({ key, types }: SandboxNamespaces): boolean {
+    return types.every((type) => isNamespace(this.path(key, type)));
   }
 
   /** Keys of all pins on disk, whoever made them. */
@@ -158,5 +163,16 @@ function withoutLinkLocal(device: string): void {
     writeSysctl(`net/ipv6/conf/${device}/addr_gen_mode`, "1");
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+  }
+}
+
+/** What statfs says of a file that is a namespace (NSFS_MAGIC in linux/magic.h). */
+const namespaceFilesystem = 0x6e736673;
+
+function isNamespace(path: string): boolean {
+  try {
+    return statfsSync(path).type === namespaceFilesystem;
+  } catch {
+    return false;
   }
 }

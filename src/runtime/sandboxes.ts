@@ -59,7 +59,8 @@ export class Sandboxes {
         rmSync(records.path(id), { recursive: true, force: true });
         continue;
       }
-      const isAlive = record.bootId === bootId && record.isReady && isPauseAlive(record);
+      const isAlive =
+        record.bootId === bootId && record.isReady && isPauseAlive(record) && networks.areThere(record.namespaces);
       this.#known.set(id, { ...record, isReady: isAlive });
       if (record.bootId === bootId && record.namespaces.address) addresses.note(record.namespaces.address);
     }

@@ -26,6 +26,8 @@ export class PodGround {
   #podIPs: readonly string[];
   #isMounted: boolean;
   #mustRenew = false;
+  /** A sandbox is there whose namespaces are gone, as after a reboot or `nodeless down`: it is removed before a new one is made. */
+  #isStale: boolean;
   #work: Promise<void> | undefined;
   #retry: Timer | undefined;
   #retryMs = firstRetryMs;
@@ -36,6 +38,7 @@ export class PodGround {
     this.#pod = pod;
     this.#onChange = onChange;
     this.#sandbox = adopted?.ready ? adopted : undefined;
+    this.#isStale = adopted?.ready === false;
     this.#podIPs = adopted?.ips ?? pod().status?.podIPs?.map((it) => it.ip) ?? [];
     this.#isMounted = this.#sandbox !== undefined;
     this.#mustRenew = this.#isMounted;
@@ -123,6 +126,8 @@ export class PodGround {
   async #makeSandbox(pod: Pod): Promise<void> {
     const { runtime, node, folders } = this.#parts;
     if (this.#sandbox) return;
+    if (this.#isStale) await runtime.removeSandbox(refOf(pod));
+    this.#isStale = false;
     const className = pod.spec?.runtimeClassName;
     const runtimeHandler = className ? await this.#parts.objects.runtimeHandler(className) : "";
     const spec = sandboxSpec(pod, { ...node, runtimeHandler });

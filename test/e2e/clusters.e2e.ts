@@ -1,0 +1,74 @@
+/**
+ * Two clusters side by side, one of them with three nodes: pods reach each other across nodes, Services and names work on each, and nothing of one is seen by the other.
+ */
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import { canRunContainers, eventually, repository, run, startCluster, type TestCluster } from "../support/cluster.ts";
+
+const skip = canRunContainers() ? false : "needs root, conmon and crun or runc";
+
+describe("two clusters", { skip }, () => {
+  let one: TestCluster;
+  let three: TestCluster;
+
+  before(async () => {
+    one = await startCluster("one");
+    three = await startCluster("three", { nodes: 3 });
+    await run(join(repository, "examples/images/build"), ["redis", "web"], {
+      environment: one.environment,
+      timeoutMs: 600_000,
+    });
+  });
+
+  after(async () => {
+    await one?.remove();
+    await three?.remove();
+  });
+
+  test("each has its own nodes", async () => {
+    assert.match((await one.kubectl(["get", "nodes"])).stdout, /^one\s+Ready/m);
+    const { stdout } = await three.kubectl(["get", "nodes", "--no-headers"]);
+    assert.deepEqual(stdout.match(/^three-\d\s+Ready/gm)?.length, 3);
+  });
+
+  test("a Service answers from every node, over pods on all of them", async () => {
+    await three.kubectl([
+      "create",
+      "deployment",
+      "web",
+      "--image=shop/redis:7",
+      "--replicas=3",
+      "--",
+      "redis-server",
+      "--protected-mode",
+      "no",
+      "--bind",
+      "0.0.0.0",
+    ]);
+    await three.kubectl(["expose", "deployment", "web", "--port=6379"]);
+    await three.kubectl(["rollout", "status", "deployment/web", "--timeout=60s"]);
+    const placed = (await three.kubectl(["get", "pods", "-o", "jsonpath={.items[*].spec.nodeName}"])).stdout.split(" ");
+    const pods = (await three.kubectl(["get", "pods", "-o", "jsonpath={.items[*].metadata.name}"])).stdout.split(" ");
+    assert.equal(new Set(placed).size, 3);
+    for (const pod of pods) {
+      await eventually(`an answer to ${pod}`, async () => {
+        const { stdout } = await three.kubectl(
+          ["exec", pod, "--", "redis-cli", "-h", "web.default.svc.cluster.local", "ping"],
+          { mayFail: true },
+        );
+        return stdout === "PONG\n";
+      });
+    }
+  });
+
+  test("deleting one leaves the other alone", async () => {
+    await one.nodeless(["delete", "--name", "one"]);
+
+    assert.match((await three.kubectl(["get", "nodes"])).stdout, /Ready/);
+    const [pod = ""] = (await three.kubectl(["get", "pods", "-o", "jsonpath={.items[*].metadata.name}"])).stdout.split(
+      " ",
+    );
+    assert.equal((await three.kubectl(["exec", pod, "--", "redis-cli", "ping"])).stdout, "PONG\n");
+  });
+});
