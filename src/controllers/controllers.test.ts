@@ -74,7 +74,7 @@ class ControlPlane {
   }
 
   async until(what: string, condition: () => Promise<boolean>): Promise<void> {
-    for (let round = 0; round < 500; round++) {
+    for (let round = 0; round < 3000; round++) {
       if (await condition()) return;
       await clock.sleep(10);
     }

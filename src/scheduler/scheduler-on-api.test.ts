@@ -43,7 +43,7 @@ for (const https of [false, true]) {
 
     const get = (name: string) => client.get<Pod>({ resource: core("pods"), namespace, name });
     const conditionOf = (pod: Pod) => pod.status?.conditions?.find(({ type }) => type === "PodScheduled");
-    for (let round = 0; round < 500; round++) {
+    for (let round = 0; round < 3000; round++) {
       const listed = await client.list<Event>({ resource: core("events"), namespace });
       const [small, large] = [await get("small"), await get("large")];
       if (small.spec?.nodeName && conditionOf(large) !== undefined && listed.items.length >= 2) break;

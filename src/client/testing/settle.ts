@@ -4,9 +4,10 @@
 
 /** Resolves once `condition` is true; lets promises and I/O run in between. Throws after many rounds without it. */
 export async function until(condition: () => boolean | Promise<boolean>, what = "the condition"): Promise<void> {
-  for (let round = 0; round < 2000; round++) {
+  for (let round = 0; round < 5000; round++) {
     if (await condition()) return;
-    await new Promise((resolve) => setImmediate(resolve));
+    // On a busy machine the other end of a connection may need a while.
+    await new Promise((resolve) => (round < 1000 ? setImmediate(resolve) : setTimeout(resolve, 1)));
   }
   throw new Error(`${what} did not come true`);
 }
