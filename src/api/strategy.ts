@@ -34,6 +34,12 @@ export type TableRowCondition = {
   readonly message: string;
 };
 
+/** The part of a strategy that says what is wrong with an object. */
+export type KindChecks<T extends KubeObject = KubeObject> = Pick<
+  KindStrategy<T>,
+  "validate" | "validateUpdate" | "validateStatusUpdate" | "warnings"
+>;
+
 /** What a kind adds. Everything is optional. Functions are pure: same object, same answer; nothing but `draft` is changed. */
 export type KindStrategy<T extends KubeObject = KubeObject> = {
   /** Fills in defaults, in place. Also called for stored objects of older versions, so it must be idempotent. */
@@ -47,6 +53,8 @@ export type KindStrategy<T extends KubeObject = KubeObject> = {
   readonly validate?: (object: T) => readonly FieldError[];
   readonly validateUpdate?: (object: T, old: T) => readonly FieldError[];
   readonly validateStatusUpdate?: (object: T, old: T) => readonly FieldError[];
+  /** Loads the checks of a kind that need much code and are seldom used; they stand in for those above. */
+  readonly loadChecks?: () => Promise<KindChecks<T>>;
   /** Warnings for the client (header `Warning: 299`). */
   readonly warnings?: (object: T, old: T | undefined) => readonly string[];
   /** Whether the kind's metadata.name may be any path segment instead of a DNS subdomain ("dns-subdomain" is the default). */

@@ -4,8 +4,6 @@
 import type { CustomResourceDefinition } from "#api/generated/types/apiextensions-v1.ts";
 import { ensureObject, itemsOf, setDefault } from "#api/defaults.ts";
 import type { Draft, KindStrategy } from "#api/strategy.ts";
-import { hasRules, unrecognizedFormats } from "./schema-facts.ts";
-import { validateDefinition, validateDefinitionUpdate, validateNames } from "./validate-definition.ts";
 
 export const customResourceDefinitionStrategy: KindStrategy<CustomResourceDefinition> = {
   applyDefaults(draft) {
@@ -30,10 +28,7 @@ export const customResourceDefinitionStrategy: KindStrategy<CustomResourceDefini
     if (stored === undefined || versions.includes(stored)) return;
     draft["status"] = { ...emptyStatus(), ...status, storedVersions: [...versions, stored] };
   },
-  validate: (definition) => validateDefinition(definition),
-  validateUpdate: (definition, old) => validateDefinitionUpdate(definition, old),
-  validateStatusUpdate: ({ status }) => validateNames(status?.acceptedNames, "status.acceptedNames"),
-  warnings: (definition, old) => warningsOf(definition, old),
+  loadChecks: async () => (await import("./definition-checks.ts")).definitionChecks,
   allowsUnconditionalUpdate: false,
   deletionFinalizers: ["customresourcecleanup.apiextensions.k8s.io"],
 };
@@ -46,31 +41,4 @@ function emptyStatus(): Draft {
 function storageVersionOf(draft: Draft): string | undefined {
   const versions = itemsOf((draft["spec"] as Draft | undefined)?.["versions"]);
   return versions.find((version) => version["storage"] === true)?.["name"] as string | undefined;
-}
-
-function warningsOf(
-  definition: CustomResourceDefinition,
-  old: CustomResourceDefinition | undefined,
-): readonly string[] {
-  const warnings = newFormats(definition, old).map((format) => `unrecognized format ${JSON.stringify(format)}`);
-  const { conversion, versions } = definition.spec;
-  if (versions.some(({ schema }) => hasRules(schema?.openAPIV3Schema))) {
-    warnings.push("x-kubernetes-validations: rules in CEL are kept but not evaluated yet");
-  }
-  if (conversion?.strategy === "Webhook") {
-    warnings.push("spec.conversion: webhooks are not called yet; versions differ in apiVersion only");
-  }
-  return warnings;
-}
-
-function newFormats(
-  definition: CustomResourceDefinition,
-  old: CustomResourceDefinition | undefined,
-): readonly string[] {
-  const before = new Set(old === undefined ? [] : formatsOf(old));
-  return formatsOf(definition).filter((format) => !before.has(format));
-}
-
-function formatsOf(definition: CustomResourceDefinition): readonly string[] {
-  return definition.spec.versions.flatMap(({ schema }) => unrecognizedFormats(schema?.openAPIV3Schema));
 }

@@ -1,5 +1,5 @@
 /**
- * Questions about whole schemas of CustomResourceDefinitions: which formats, defaults and rules occur in them, and what stands under a path.
+ * Questions about whole schemas of CustomResourceDefinitions: which formats and defaults occur in them, and what stands under a path.
  */
 import { findFormat } from "#apimachinery/structural-schema/formats.ts";
 import { additionalOf, itemsOf, type JsonSchemaProps } from "#apimachinery/structural-schema/json-schema-props.ts";
@@ -32,13 +32,6 @@ export function unrecognizedFormats(schema: JSONSchemaProps | undefined): readon
     if (!format || isKnown(type ?? "", format)) return [];
     return [format];
   });
-}
-
-/** True when a rule in CEL stands anywhere in the schema. */
-export function hasRules(schema: JSONSchemaProps | undefined): boolean {
-  if (schema === undefined) return false;
-  for (const each of allSchemas(propsOf(schema))) if (each["x-kubernetes-validations"]?.length) return true;
-  return false;
 }
 
 /** The schema under a simple path: `.spec.replicas`. Undefined when there is none. */

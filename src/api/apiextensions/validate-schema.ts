@@ -8,6 +8,7 @@ import { additionalOf, itemsOf, type JsonSchemaProps } from "#apimachinery/struc
 import { structuralProblems } from "#apimachinery/structural-schema/structural-check.ts";
 import { withDefaults } from "#apimachinery/structural-schema/defaults.ts";
 import { valueErrors } from "#apimachinery/structural-schema/validate-value.ts";
+import { validateRules } from "./validate-rules.ts";
 
 const types = ["array", "boolean", "integer", "number", "object", "string"];
 
@@ -28,7 +29,8 @@ export function validateSchema(
   errors.push(...problems);
   if (problems.length === 0) errors.push(...defaultErrors(schema, field));
   errors.push(...nodeErrors(schema, field));
-  return errors;
+  // Expressions are looked at in schemas that are right otherwise.
+  return errors.length > 0 ? errors : validateRules(schema, field);
 }
 
 function rootErrors(schema: JsonSchemaProps, field: string): readonly FieldError[] {
@@ -63,7 +65,6 @@ function nodeErrors(schema: JsonSchemaProps, field: string): readonly FieldError
   if (schema["x-kubernetes-preserve-unknown-fields"] === false) {
     errors.push(invalid(`${field}.x-kubernetes-preserve-unknown-fields`, false, "must be true or undefined"));
   }
-  errors.push(...ruleErrors(schema, field));
   for (const { schema: inner, path } of children(schema, field)) errors.push(...nodeErrors(inner, path));
   return errors;
 }
@@ -192,18 +193,6 @@ function mapTypeErrors(schema: JsonSchemaProps, field: string): readonly FieldEr
     errors.push(notSupported(`${field}.x-kubernetes-map-type`, mapType, ["atomic", "granular"]));
   }
   return errors;
-}
-
-function ruleErrors(schema: JsonSchemaProps, field: string): readonly FieldError[] {
-  return (schema["x-kubernetes-validations"] ?? []).flatMap((rule, index) => {
-    const at = `${field}.x-kubernetes-validations[${index}]`;
-    const errors: FieldError[] = [];
-    if (!rule.rule?.trim()) errors.push(required(`${at}.rule`, "rule is not specified"));
-    if (rule.message !== undefined && rule.message !== "" && rule.message.trim() === "") {
-      errors.push(invalid(`${at}.message`, rule.message, "message must be non-empty if specified"));
-    }
-    return errors;
-  });
 }
 
 /** Defaults must be valid themselves. */

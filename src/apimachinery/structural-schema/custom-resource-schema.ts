@@ -1,7 +1,7 @@
 /**
  * Everything that the schema of one version of a custom resource says, compiled once: its {@link Schema}, defaults, validation.
  */
-import { type FieldError, invalid, required } from "#apimachinery/field-error.ts";
+import { type FieldError, type FieldErrorType, invalid, required } from "#apimachinery/field-error.ts";
 import { isJsonArray, isJsonObject, type JsonObject } from "#apimachinery/json.ts";
 import type { Json } from "#apimachinery/meta.ts";
 import type { StructSchema } from "#apimachinery/schema.ts";
@@ -10,8 +10,20 @@ import { withDefaults, withoutForbiddenNulls } from "./defaults.ts";
 import { itemsOf, type JsonSchemaProps, propertyOf } from "./json-schema-props.ts";
 import { listTypeErrors } from "./list-types.ts";
 import { Patterns } from "./patterns.ts";
+import { ValidationRules } from "./rules.ts";
 import { toSchema } from "./to-schema.ts";
 import { valueErrors } from "./validate-value.ts";
+
+const rulesNotChecked =
+  "some validation rules were not checked because the object was invalid; correct the existing errors to complete validation";
+/** Errors with which rules are not evaluated. */
+const blocking: ReadonlySet<FieldErrorType> = new Set<FieldErrorType>([
+  "FieldValueNotSupported",
+  "FieldValueRequired",
+  "FieldValueTooLong",
+  "FieldValueTooMany",
+  "FieldValueTypeInvalid",
+]);
 
 /** The schema of one served version. */
 export class CustomResourceSchema {
@@ -19,10 +31,12 @@ export class CustomResourceSchema {
   readonly schema: StructSchema;
   readonly #props: JsonSchemaProps | undefined;
   readonly #patterns = new Patterns();
+  readonly #rules: ValidationRules | undefined;
 
   /** `props` is the version's openAPIV3Schema, absent for one that keeps everything; `objectMeta` the schema of metadata. */
   constructor(props: JsonSchemaProps | undefined, objectMeta: StructSchema) {
     this.#props = props;
+    this.#rules = props === undefined ? undefined : new ValidationRules(props);
     this.schema = toSchema(props, objectMeta);
   }
 
@@ -35,12 +49,20 @@ export class CustomResourceSchema {
   /** What is wrong with the object: types, values, lists, embedded resources. Its own metadata is validated elsewhere. `old` is what an update replaces. */
   validate(object: JsonObject, old?: JsonObject): readonly FieldError[] {
     if (this.#props === undefined) return [];
-    const errors = valueErrors(object, this.#props, { patterns: this.#patterns, old });
-    const embedded = embeddedErrors(object, this.#props, "", true);
+    const errors = this.#schemaErrors(object, this.#props, old);
+    if (this.#rules?.hasAny !== true) return errors;
+    // Rules count on values that fit their schema.
+    if (errors.some(({ type }) => blocking.has(type))) return [...errors, invalid("<nil>", null, rulesNotChecked)];
+    return [...errors, ...this.#rules.validate(object, old)];
+  }
+
+  #schemaErrors(object: JsonObject, props: JsonSchemaProps, old: JsonObject | undefined): readonly FieldError[] {
+    const errors = valueErrors(object, props, { patterns: this.#patterns, old });
+    const embedded = embeddedErrors(object, props, "", true);
     // Lists are looked at only where types are right, as upstream.
     if (errors.some((error) => error.type === "FieldValueTypeInvalid")) return [...errors, ...embedded];
-    const repeated = listTypeErrors(object, this.#props);
-    const wasAlready = old === undefined || repeated.length === 0 ? [] : listTypeErrors(old, this.#props);
+    const repeated = listTypeErrors(object, props);
+    const wasAlready = old === undefined || repeated.length === 0 ? [] : listTypeErrors(old, props);
     return [...errors, ...embedded, ...(wasAlready.length === 0 ? repeated : [])];
   }
 }

@@ -184,7 +184,7 @@ class Validation {
 type Place = { readonly path: string; readonly old: Json | undefined };
 
 /** Finds the item that stood there before, by the keys of a list that is a map; other lists' items have no past. */
-function itemFinder(schema: JsonSchemaProps, old: Json | undefined): (item: Json) => Json | undefined {
+export function itemFinder(schema: JsonSchemaProps, old: Json | undefined): (item: Json) => Json | undefined {
   if (schema["x-kubernetes-list-type"] !== "map" || !isJsonArray(old)) return () => undefined;
   const keys = schema["x-kubernetes-list-map-keys"] ?? [];
   const textOf = (item: Json): string =>

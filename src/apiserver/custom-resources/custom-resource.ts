@@ -17,6 +17,7 @@ import { customTablePrinter } from "#api/printers/custom.ts";
 import type { Draft, KindStrategy, TablePrinter } from "#api/strategy.ts";
 import { createServedResource, type ServedResource } from "#apiserver/registry/served-resource.ts";
 import { createStoredResource, type StoredResource } from "#apiserver/storage/stored-resource.ts";
+import { isEnding } from "./names.ts";
 import { valueAt } from "./simple-path.ts";
 
 const allVerbs = ["delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"];
@@ -34,11 +35,6 @@ export function servedVersions(
   return definition.spec.versions
     .filter(({ served }) => served)
     .map((version) => servedVersion(definition, version, { objectMeta, stored }));
-}
-
-/** True once the definition's names are taken and its resources are to be served. */
-export function isEnding(definition: CustomResourceDefinition): boolean {
-  return definition.metadata?.deletionTimestamp !== undefined;
 }
 
 function storedResource(

@@ -20,9 +20,8 @@ import type { Service } from "#component-base/life-cycle.ts";
 import type { Logger } from "#component-base/logger.ts";
 import type { ServedResource } from "#apiserver/registry/served-resource.ts";
 import type { Registry } from "#apiserver/registry/registry.ts";
-import { isEnding, servedVersions } from "./custom-resource.ts";
 import { Instances } from "./instances.ts";
-import { decideNames, isTrue, withCondition } from "./names.ts";
+import { decideNames, isEnding, isTrue, withCondition } from "./names.ts";
 
 const finalizer = "customresourcecleanup.apiextensions.k8s.io";
 const definitions = {
@@ -47,6 +46,7 @@ export class CustomResources implements Service {
   readonly #reconciler: Reconciler;
   readonly #instances: Instances;
   readonly #served = new Map<string, Served>();
+  readonly #serving = new Set<Promise<void>>();
   /** Names that this process gave, ahead of what the informer has seen. */
   readonly #accepted = new Map<string, CustomResourceDefinitionNames>();
 
@@ -81,6 +81,7 @@ export class CustomResources implements Service {
     });
     await this.#informer.start(signal);
     await this.#informer.waitForSync(signal);
+    await Promise.all(this.#serving);
     await this.#reconciler.start(signal);
   }
 
@@ -91,7 +92,12 @@ export class CustomResources implements Service {
   }
 
   #onChange(definition: CustomResourceDefinition): void {
-    if (isTrue(definition, "Established")) this.#serve(definition);
+    if (isTrue(definition, "Established")) {
+      const serving = this.#serve(definition)
+        .catch((error: unknown) => this.#logger.error("Serving a custom resource failed", { error: String(error) }))
+        .finally(() => this.#serving.delete(serving));
+      this.#serving.add(serving);
+    }
     this.#reconciler.enqueue(nameOf(definition));
   }
 
@@ -117,7 +123,7 @@ export class CustomResources implements Service {
     this.#accepted.set(name, names);
     if (jsonEqual(definition.status ?? {}, status)) return;
     const next: CustomResourceDefinition = { ...definition, status };
-    if (isTrue(next, "Established")) this.#serve(next);
+    if (isTrue(next, "Established")) await this.#serve(next);
     await this.#updateStatus(next);
     this.#enqueueGroup(name);
     if (isFirst && isTrue(next, "Established")) this.#logger.info("Served a custom resource", { definition: name });
@@ -175,8 +181,11 @@ export class CustomResources implements Service {
     }
   }
 
-  #serve(definition: CustomResourceDefinition): void {
+  async #serve(definition: CustomResourceDefinition): Promise<void> {
+    // Schemas, patterns and rules are loaded with the first definition, not at start.
+    const { servedVersions } = await import("./custom-resource.ts");
     const name = nameOf(definition);
+    if (this.#informer.lister.find("", name) === undefined) return;
     const of = { spec: definition.spec, names: definition.status?.acceptedNames, isEnding: isEnding(definition) };
     const before = this.#served.get(name);
     if (before !== undefined && jsonEqual(before.of, of)) return;

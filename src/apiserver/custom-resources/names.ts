@@ -86,3 +86,8 @@ export function withCondition(
 export function isTrue(definition: CustomResourceDefinition, type: string): boolean {
   return (definition.status?.conditions ?? []).some((each) => each.type === type && each.status === "True");
 }
+
+/** True while a definition and its instances are being deleted. */
+export function isEnding(definition: CustomResourceDefinition): boolean {
+  return definition.metadata?.deletionTimestamp !== undefined;
+}

@@ -18,7 +18,7 @@ import { managerOf, recordOwnership } from "./field-ownership.ts";
 import { metadataRules, validateMetadata } from "./metadata-validation.ts";
 import { ensureNamespace, fillSystemFields, generateName, metadataOf } from "./object-meta.ts";
 import type { Registry } from "./registry.ts";
-import type { ServedResource } from "./served-resource.ts";
+import { checksOf, type ServedResource } from "./served-resource.ts";
 import { stampUser } from "./user-fields.ts";
 
 /** How often a generated name is made again when it was taken; as upstream since v1.30. */
@@ -71,7 +71,7 @@ async function createOnce(registry: Registry, input: CreateInput): Promise<Store
   if (hasGeneration(resource)) metadataOf(draft)["generation"] = 1;
   const reservation = await hooks.get(resource.stored.groupResource)?.beforeCreate?.(draft, options);
   try {
-    check(resource, draft as KubeObject, context);
+    await check(resource, draft as KubeObject, context);
     await validate(admission, write, { object: draft as KubeObject, oldObject: undefined });
     const stored = await store(registry, input, draft as KubeObject, reservation?.operations);
     reservation?.commit();
@@ -82,13 +82,13 @@ async function createOnce(registry: Registry, input: CreateInput): Promise<Store
   }
 }
 
-function check(resource: ServedResource, object: KubeObject, context: RequestContext): void {
-  const { strategy } = resource;
-  const errors = [...(strategy.validate?.(object) ?? [])];
+async function check(resource: ServedResource, object: KubeObject, context: RequestContext): Promise<void> {
+  const checks = await checksOf(resource);
+  const errors = [...(checks.validate?.(object) ?? [])];
   errors.push(...validateMetadata(object.metadata ?? {}, metadataRules(resource)));
   const name = object.metadata?.name ?? "";
   if (errors.length > 0) throw invalidObject({ group: resource.group, kind: resource.kind, name }, errors);
-  if (strategy.warnings !== undefined) context.warnings.push(...strategy.warnings(object, undefined));
+  if (checks.warnings !== undefined) context.warnings.push(...checks.warnings(object, undefined));
 }
 
 async function store(

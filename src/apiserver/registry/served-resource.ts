@@ -4,7 +4,7 @@
 import { formatApiVersion, type KubeObject } from "#apimachinery/meta.ts";
 import type { StructSchema } from "#apimachinery/schema.ts";
 import type { ResourceFacts, SubresourceFacts } from "#api/kind-facts.ts";
-import type { KindStrategy } from "#api/strategy.ts";
+import type { KindChecks, KindStrategy } from "#api/strategy.ts";
 import type { CustomKind } from "#apiserver/openapi/custom-definitions.ts";
 import { objectHead, type StoredResource } from "#apiserver/storage/stored-resource.ts";
 
@@ -120,4 +120,9 @@ export class ResourceTable {
 
 function keyOf(name: { readonly group: string; readonly version: string; readonly resource: string }): string {
   return `${name.group}/${name.version}/${name.resource}`;
+}
+
+/** The kind's checks, loaded when they are not there from the start. */
+export async function checksOf({ strategy }: ServedResource): Promise<KindChecks> {
+  return strategy.loadChecks === undefined ? strategy : await strategy.loadChecks();
 }

@@ -20,7 +20,7 @@ import { hasStatus, managerOf, recordOwnership } from "./field-ownership.ts";
 import { metadataRules, validateMetadata, validateMetadataUpdate } from "./metadata-validation.ts";
 import { ensureNamespace, metadataOf } from "./object-meta.ts";
 import type { Registry } from "./registry.ts";
-import type { ServedResource } from "./served-resource.ts";
+import { checksOf, type ServedResource } from "./served-resource.ts";
 
 const MODIFIED = "the object has been modified; please apply your changes to the latest version and try again";
 const MAX_ATTEMPTS = 30;
@@ -103,7 +103,7 @@ async function updateOnce(registry: Registry, input: UpdateInput, existing: Stor
   const hook = input.subresource === "" ? hooks.get(resource.stored.groupResource) : undefined;
   const reservation = await hook?.beforeUpdate?.(draft, old, options);
   try {
-    check(input, draft as KubeObject, old);
+    await check(input, draft as KubeObject, old);
     await validate(admission, write, { object: draft as KubeObject, oldObject: old });
     const output = await store(registry, input, { existing, draft, operations: reservation?.operations ?? [] });
     reservation?.commit();
@@ -188,21 +188,21 @@ function specChanged(resource: ServedResource, draft: Draft, old: Draft): boolea
   return false;
 }
 
-function check(input: UpdateInput, object: KubeObject, old: KubeObject): void {
+async function check(input: UpdateInput, object: KubeObject, old: KubeObject): Promise<void> {
   const { resource, subresource, context } = input;
-  const { strategy } = resource;
+  const checks = await checksOf(resource);
   const meta = object.metadata ?? {};
   const errors: FieldError[] = [
     ...validateMetadata(meta, metadataRules(resource)),
     ...validateMetadataUpdate(meta, old.metadata ?? {}),
   ];
   if (input.rules !== undefined) errors.push(...input.rules.validate(object, old));
-  else if (subresource === "status") errors.push(...(strategy.validateStatusUpdate?.(object, old) ?? []));
-  else errors.push(...((strategy.validateUpdate ?? strategy.validate)?.(object, old) ?? []));
+  else if (subresource === "status") errors.push(...(checks.validateStatusUpdate?.(object, old) ?? []));
+  else errors.push(...((checks.validateUpdate ?? checks.validate)?.(object, old) ?? []));
   if (errors.length > 0) {
     throw invalidObject({ group: resource.group, kind: resource.kind, name: meta.name ?? input.name }, errors);
   }
-  if (subresource === "" && strategy.warnings !== undefined) context.warnings.push(...strategy.warnings(object, old));
+  if (subresource === "" && checks.warnings !== undefined) context.warnings.push(...checks.warnings(object, old));
 }
 
 async function store(
