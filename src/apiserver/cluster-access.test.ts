@@ -143,3 +143,39 @@ test("a cluster lets in whom it knows, allows what roles say, and gives pods tok
   await admin.delete({ resource: core("pods"), namespace: "default", name: "web" }, { gracePeriodSeconds: 0 });
   await assert.rejects(inPod.list({ resource: core("pods"), namespace: "default" }), { reason: "Unauthorized" });
 });
+
+test("a policy in CEL refuses writes once it is seen, and says that it is", async (context) => {
+  const { admin } = await cluster(context);
+  const registration = (resource: string) => ({ group: "admissionregistration.k8s.io", version: "v1", resource });
+  const policies = registration("validatingadmissionpolicies");
+  const rule = { apiGroups: [""], apiVersions: ["v1"], resources: ["configmaps"], operations: ["CREATE"] };
+  const policy = {
+    metadata: { name: "named" },
+    spec: { matchConstraints: { resourceRules: [rule] }, validations: [{ expression: "object.data.name != 'bad'" }] },
+  };
+  await admin.create({ resource: policies }, policy as KubeObject);
+  const binding = { metadata: { name: "named" }, spec: { policyName: "named", validationActions: ["Deny"] } };
+  await admin.create({ resource: registration("validatingadmissionpolicybindings") }, binding as KubeObject);
+  const create = (name: string, data: string): Promise<KubeObject> =>
+    admin.create({ resource: core("configmaps"), namespace: "default" }, {
+      metadata: { name },
+      data: { name: data },
+    } as KubeObject);
+
+  const why = "ValidatingAdmissionPolicy 'named' with binding 'named' denied request: failed expression";
+  const refused = { reason: "Invalid", code: 422, message: new RegExp(`configmaps "b\\d+" is forbidden: ${why}`) };
+  await assert.rejects(async () => {
+    // The server hears of the policy a moment after the client.
+    for (let attempt = 0; attempt < 500; attempt++) await create(`b${attempt}`, "bad");
+  }, refused);
+  await create("good", "good");
+
+  type Seen = KubeObject & {
+    readonly status?: { readonly typeChecking?: object; readonly observedGeneration?: number };
+  };
+  let seen = await admin.get<Seen>({ resource: policies, name: "named" });
+  for (let attempt = 0; attempt < 500 && seen.status?.typeChecking === undefined; attempt++) {
+    seen = await admin.get<Seen>({ resource: policies, name: "named" });
+  }
+  assert.equal(seen.status?.observedGeneration, 1);
+});

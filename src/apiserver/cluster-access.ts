@@ -5,7 +5,9 @@ import type { Clock } from "#component-base/clock.ts";
 import type { Service } from "#component-base/life-cycle.ts";
 import type { Logger } from "#component-base/logger.ts";
 import { createInformerFactory, type InformerFactory } from "#client/informer-factory.ts";
+import type { ValidatingAdmissionPolicy } from "#api/generated/types/admissionregistration-v1.ts";
 import { createAdmissionPlugins } from "./admission/plugins.ts";
+import { PolicyStatus, policyResource } from "./admission/policy-status.ts";
 import type { Access, Loopback } from "./api-server.ts";
 import { createAuthenticator } from "./authentication/authenticators.ts";
 import { BootstrapTokenAuthenticator } from "./authentication/bootstrap-token.ts";
@@ -58,6 +60,8 @@ export function createClusterAccess(options: ClusterAccessOptions): (loopback: L
       clock,
       logger,
     });
+    const policies = informers.informer<ValidatingAdmissionPolicy>({ resource: policyResource });
+    const policyStatus = new PolicyStatus({ client, policies, clock, logger });
     return {
       authenticator: createAuthenticator({ clientCa, frontProxyCa, tokens, allowsAnonymous: true, clock, log: logger }),
       authorizer,
@@ -73,7 +77,7 @@ export function createClusterAccess(options: ClusterAccessOptions): (loopback: L
       }),
       virtualResources: createVirtualResources({ serviceAccountTokens, tokens, authorizer, rbac, findObject, clock }),
       nonResourceHandlers: [openIdHandler(serviceAccountTokens, options.publicAddress)],
-      service: accessService({ client, informers, rbacIndex, graph, aggregation }),
+      service: accessService({ client, informers, rbacIndex, graph, aggregation, policyStatus }),
     };
   };
 }
@@ -96,10 +100,11 @@ type AccessParts = {
   readonly rbacIndex: RbacIndex;
   readonly graph: NodeGraph;
   readonly aggregation: ClusterRoleAggregation;
+  readonly policyStatus: PolicyStatus;
 };
 
 // The server is ready when everybody's rights are known.
-function accessService({ client, informers, rbacIndex, graph, aggregation }: AccessParts): Service {
+function accessService({ client, informers, rbacIndex, graph, aggregation, policyStatus }: AccessParts): Service {
   const unfollow: (() => void)[] = [];
   return {
     async start(signal) {
@@ -109,8 +114,10 @@ function accessService({ client, informers, rbacIndex, graph, aggregation }: Acc
       await ensureRbacPolicy(client);
       await informers.waitForSync(signal);
       await aggregation.start(signal);
+      await policyStatus.start(signal);
     },
     async stop() {
+      await policyStatus.stop();
       await aggregation.stop();
       for (const stop of unfollow) stop();
       await informers.stop();

@@ -39,12 +39,14 @@ class CostMeter implements Meter {
 
 /** A checked expression. */
 export class CelProgram {
+  readonly text: string;
   readonly checked: Checked;
   readonly #expression: Expression;
   #code: Code | undefined;
 
   /** Throws a CelSyntaxError. `variables` are the names that the expression may use. */
   constructor(text: string, variables: ReadonlyMap<string, StaticType>) {
+    this.text = text;
     this.#expression = parseCel(text);
     this.checked = check(this.#expression, variables);
   }

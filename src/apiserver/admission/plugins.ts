@@ -1,5 +1,5 @@
 /**
- * The table of admission plugins, in upstream's order. What upstream has on by default and is not here: webhooks and policies, which the API server joins by itself.
+ * The table of admission plugins, in upstream's order. What upstream has on by default and is not here: webhooks and policies that change objects.
  */
 import type { AdmissionPlugin } from "#apiserver/admission.ts";
 import type { ServiceAccountTokens } from "#apiserver/authentication/service-account-tokens.ts";
@@ -32,6 +32,7 @@ import { ServiceAccountTokenSecretPlugin } from "./service-account-token-secret.
 import { ServiceAccountPlugin } from "./service-account.ts";
 import { StorageObjectInUseProtectionPlugin } from "./storage-object-in-use-protection.ts";
 import { TaintNodesByConditionPlugin } from "./taint-nodes-by-condition.ts";
+import { ValidatingAdmissionPolicyPlugin } from "./validating-admission-policy.ts";
 
 export type AdmissionPluginOptions = {
   /** In-process, as system:masters. */
@@ -51,6 +52,8 @@ export function createAdmissionPlugins(options: AdmissionPluginOptions): readonl
   const { client, clock, authorizer, rbac, rbacIndex } = options;
   const core = <T extends KubeObject>(resource: string) => follow<T>(options.informers, "", resource);
   const storage = <T extends KubeObject>(resource: string) => follow<T>(options.informers, "storage.k8s.io", resource);
+  const registration = <T extends KubeObject>(resource: string) =>
+    follow<T>(options.informers, "admissionregistration.k8s.io", resource);
   return [
     new NamespaceLifecyclePlugin({ client, clock, namespaces: core("namespaces") }),
     new LimitRangerPlugin(core("limitranges")),
@@ -78,6 +81,12 @@ export function createAdmissionPlugins(options: AdmissionPluginOptions): readonl
     new CertificateSigningPlugin(authorizer),
     new CertificateSubjectRestrictionPlugin(),
     new EscalationCheck({ index: rbacIndex, rbac, authorizer }),
+    new ValidatingAdmissionPolicyPlugin({
+      client,
+      policies: registration("validatingadmissionpolicies"),
+      bindings: registration("validatingadmissionpolicybindings"),
+      namespaces: core("namespaces"),
+    }),
     // Last: it charges what all others let pass.
     new ResourceQuotaPlugin({ client, resourceQuotas: core("resourcequotas") }),
   ];
