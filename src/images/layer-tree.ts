@@ -105,9 +105,29 @@ export class LayerTree {
     if (this.#known.has(relative)) return;
     const path = join(this.#root, relative);
     const stats = lstatIfThere(path);
-    if (stats && !stats.isDirectory()) throw new InvalidImage(`${relative} is used as a folder but is none`);
+    if (stats && isWhiteout(stats)) this.makeOpaqueFolder(path);
+    else if (stats && !stats.isDirectory()) throw new InvalidImage(`${relative} is used as a folder but is none`);
     if (!stats) this.#makeLikeBelow(relative, path);
     this.#known.add(relative);
+  }
+
+  /** Whether something of the layers below was hidden at a place that `place` gave. */
+  isHidden(path: string): boolean {
+    const stats = lstatIfThere(path);
+    return stats !== undefined && isWhiteout(stats);
+  }
+
+  /** A folder in the place of a whiteout: new, and nothing of the layers below shows in it. */
+  makeOpaqueFolder(path: string): void {
+    rmSync(path);
+    mkdirSync(path, 0o755);
+    this.hideBelow(path);
+  }
+
+  /** Hides what the layers below have in a folder. */
+  hideBelow(path: string): void {
+    if (!this.#specialFiles) throw new InvalidImage(`${path} cannot be made opaque without root`);
+    this.#specialFiles.setXattr(path, opaqueMark, Buffer.from("y"));
   }
 
   #makeLikeBelow(relative: string, path: string): void {

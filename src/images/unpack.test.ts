@@ -177,6 +177,38 @@ test("whiteouts and opaque folders take overlayfs' form", {
   assert.ok(!existsSync(join(root, ".wh..wh.plnk")));
 });
 
+test("what a layer hides and has itself is seen as it has it, in any order", {
+  skip: process.getuid?.() !== 0 && "needs root",
+}, async () => {
+  const calls: unknown[][] = [];
+  const specialFiles = {
+    ...recorder(calls),
+    mknod: (path: string) => void execFileSync("mknod", [path, "c", "0", "0"]),
+  };
+
+  await unpack(
+    [
+      { name: ".wh.first" },
+      { name: "first/", type: "directory" },
+      { name: "second/new", content: "x" },
+      { name: ".wh.second" },
+      { name: ".wh.third" },
+      { name: "third/deep/new", content: "x" },
+      { name: "file", content: "mine" },
+      { name: ".wh.file" },
+    ],
+    { specialFiles },
+  );
+
+  assert.deepEqual(
+    calls.map((call) => call[1]),
+    ["first", "second", "third"],
+  );
+  assert.equal(readFileSync(join(root, "second/new"), "utf8"), "x");
+  assert.equal(readFileSync(join(root, "third/deep/new"), "utf8"), "x");
+  assert.equal(readFileSync(join(root, "file"), "utf8"), "mine");
+});
+
 test("overlayfs' own attributes are never taken from an archive", {
   skip: process.getuid?.() !== 0 && "needs root",
 }, async () => {

@@ -119,7 +119,8 @@ class Unpacker {
 
   #addFolder(header: TarEntry): void {
     const path = this.#tree.place(header.name);
-    if (!lstatSync(path, { throwIfNoEntry: false })?.isDirectory()) {
+    if (this.#tree.isHidden(path)) this.#tree.makeOpaqueFolder(path);
+    else if (!lstatSync(path, { throwIfNoEntry: false })?.isDirectory()) {
       this.#tree.clear(path);
       mkdirSync(path, 0o755);
     }
@@ -168,8 +169,8 @@ class Unpacker {
   #addWhiteout(header: TarEntry, name: string): void {
     const path = this.#tree.place(header.name);
     if (name === opaqueName) {
-      this.#needSpecialFiles(header).setXattr(dirname(path), "trusted.overlay.opaque", Buffer.from("y"));
-      return;
+      this.#needSpecialFiles(header);
+      return this.#tree.hideBelow(dirname(path));
     }
     // Other names with the double prefix are AUFS' own bookkeeping.
     if (name.startsWith(whiteoutPrefix + whiteoutPrefix)) return;
@@ -177,8 +178,10 @@ class Unpacker {
     if (hidden === "" || hidden === "." || hidden === "..")
       throw new InvalidImage(`a layer hides ${JSON.stringify(hidden)}`);
     const target = this.#tree.place(`${dirname(header.name)}/${hidden}`);
-    this.#tree.clear(target);
-    this.#needSpecialFiles(header).mknod(target, modeBits["character-device"], 0, 0);
+    // It hides what is below, not what this layer itself has at that place, in whichever order they come.
+    const own = lstatSync(target, { throwIfNoEntry: false });
+    if (own?.isDirectory()) this.#tree.hideBelow(target);
+    else if (!own) this.#needSpecialFiles(header).mknod(target, modeBits["character-device"], 0, 0);
   }
 
   #emptyPlace(header: TarEntry): string {
