@@ -14,8 +14,8 @@ const GATHER_MS = 25;
 /** A round of writing that took longer than this means load. */
 const LOAD_MS = 4;
 const BOOKMARK_PERIOD_MS = 60_000;
-/** A client that lets this much pile up is cut off. */
-const MAX_BUFFERED_BYTES = 32 << 20;
+/** With this much unsent, events wait in the watch's queue, where all watches share them, until the client has caught up. */
+const ENOUGH_BUFFERED_BYTES = 256 * 1024;
 const INITIAL_CHUNK_BYTES = 64 * 1024;
 const INITIAL_EVENTS_END = { "k8s.io/initial-events-end": "true" };
 
@@ -134,20 +134,29 @@ export class WatchWriters {
   #flush(running: Running): void {
     const { stream, encoder, body } = running;
     if (body.isClosed) return running.finish();
+    if (body.bufferedBytes > ENOUGH_BUFFERED_BYTES && !stream.watcher.isEnded) return this.#waitForClient(running);
     const frames = stream.watcher.take().map((event) => encoder.event(event));
     if (frames.every((frame) => !(frame instanceof Promise))) return this.#write(running, frames as Buffer[]);
     running.isBusy = true;
     void Promise.all(frames.map(async (frame) => frame)).then((bytes) => {
       running.isBusy = false;
       this.#write(running, bytes);
-      if (stream.watcher.hasEvents) this.#mark(running);
+      if (stream.watcher.hasEvents || stream.watcher.isEnded) this.#mark(running);
     });
   }
 
   #write(running: Running, frames: readonly Buffer[]): void {
     const { stream, body } = running;
     if (frames.length > 0) body.write(frames.length === 1 ? (frames[0] as Buffer) : Buffer.concat(frames));
-    if (stream.watcher.isEnded || body.bufferedBytes > MAX_BUFFERED_BYTES) void this.#endByLoss(running);
+    if (stream.watcher.isEnded) void this.#endByLoss(running);
+  }
+
+  #waitForClient(running: Running): void {
+    running.isBusy = true;
+    void running.body.drained().then(() => {
+      running.isBusy = false;
+      this.#mark(running);
+    });
   }
 
   async #endByTime(running: Running): Promise<void> {
