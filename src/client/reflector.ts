@@ -145,7 +145,7 @@ class Reflector<T extends KubeObject> implements OwnedInformer<T> {
     this.#failures++;
     const { logger, clock, resource, random = Math.random } = this.#options;
     const message = error instanceof Error ? error.message : String(error);
-    const log = isUnreachable(error) ? logger.debug : logger.warn;
+    const log = isOrdinary(error) ? logger.debug : logger.warn;
     log.call(logger, "Watch was interrupted", { resource: resource.resource, group: resource.group, error: message });
     const backoffMs = Math.min(firstBackoffMs * 2 ** Math.min(this.#failures - 1, 10), maxBackoffMs);
     await clock.sleep(backoffMs * (0.5 + random()), this.#abort.signal).catch(() => {});
@@ -309,6 +309,7 @@ function isRefused(error: unknown): boolean {
   return error instanceof StatusError && (error.code === 422 || error.code === 400);
 }
 
-function isUnreachable(error: unknown): boolean {
-  return error instanceof StatusError && error.code === 503;
+/** The server is away, or the kind was removed: both happen in the best of clusters. */
+function isOrdinary(error: unknown): boolean {
+  return error instanceof StatusError && (error.code === 503 || error.code === 404);
 }
