@@ -122,7 +122,8 @@ async function* encodeProtobufList(
   const slices = new Slices();
   const items: Uint8Array[] = [];
   for (const stored of page.objects) {
-    items.push(protobufItem(parts, page.resource, { stored, form }));
+    const item = protobufItem(parts, page.resource, { stored, form });
+    items.push(item instanceof Promise ? await item : item);
     if (slices.isOver()) await slices.next();
   }
   const metadata = parts.protobuf.encode(schemaOf(parts, "meta.k8s.io/v1", "ListMeta"), page.metadata);
@@ -138,8 +139,12 @@ function protobufItem(
   parts: EncoderParts,
   resource: ServedResource,
   item: { readonly stored: StoredObject; readonly form: MediaForm },
-): Uint8Array {
+): Uint8Array | Promise<Uint8Array> {
   const { stored, form } = item;
+  const { schema, conversion } = resource;
+  if (form.as === undefined && conversion !== undefined && schema !== undefined) {
+    return served(resource, stored).then((object) => parts.protobuf.encode(schema, object));
+  }
   if (form.as === undefined) return protobufOf(parts, resource, stored);
   const object = metadataOnly(stored.object, form.as.version);
   return parts.protobuf.encode(schemaOf(parts, "meta.k8s.io/v1", "PartialObjectMetadata"), object);
