@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import type { TokenRequest } from "#api/generated/types/authentication-v1.ts";
 import type { SelfSubjectAccessReview } from "#api/generated/types/authorization-v1.ts";
-import type { Pod, Secret } from "#api/generated/types/core-v1.ts";
+import type { ConfigMap, Pod, Secret } from "#api/generated/types/core-v1.ts";
 import { loadKindFacts } from "#api/kind-facts-table.ts";
 import { strategyOf } from "#api/strategies.ts";
 import type { KubeObject } from "#apimachinery/meta.ts";
@@ -139,6 +139,15 @@ test("a cluster lets in whom it knows, allows what roles say, and gives pods tok
   await assert.rejects(as({ bearerToken: longToken }).list({ resource: core("pods"), namespace: "default" }), {
     message: /User "system:serviceaccount:default:default" cannot list resource "pods"/,
   });
+
+  const published = {
+    resource: core("configmaps"),
+    namespace: "kube-system",
+    name: "extension-apiserver-authentication",
+  };
+  const { data } = await admin.get<ConfigMap>(published);
+  assert.equal(data?.["requestheader-username-headers"], '["X-Remote-User"]');
+  assert.match(data?.["client-ca-file"] ?? "", /BEGIN CERTIFICATE/);
 
   await admin.delete({ resource: core("pods"), namespace: "default", name: "web" }, { gracePeriodSeconds: 0 });
   await assert.rejects(inPod.list({ resource: core("pods"), namespace: "default" }), { reason: "Unauthorized" });

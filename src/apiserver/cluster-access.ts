@@ -11,6 +11,7 @@ import { PolicyStatus, policyResource } from "./admission/policy-status.ts";
 import type { Access, Loopback } from "./api-server.ts";
 import { createAuthenticator } from "./authentication/authenticators.ts";
 import { BootstrapTokenAuthenticator } from "./authentication/bootstrap-token.ts";
+import { publishAuthenticationConfig } from "./authentication/published-config.ts";
 import { ServiceAccountTokens } from "./authentication/service-account-tokens.ts";
 import { anyToken } from "./authentication/token-authenticator.ts";
 import { createAuthorizer } from "./authorization/authorizers.ts";
@@ -77,7 +78,16 @@ export function createClusterAccess(options: ClusterAccessOptions): (loopback: L
       }),
       virtualResources: createVirtualResources({ serviceAccountTokens, tokens, authorizer, rbac, findObject, clock }),
       nonResourceHandlers: [openIdHandler(serviceAccountTokens, options.publicAddress)],
-      service: accessService({ client, informers, rbacIndex, graph, aggregation, policyStatus }),
+      service: accessService({
+        client,
+        informers,
+        rbacIndex,
+        graph,
+        aggregation,
+        policyStatus,
+        clientCa,
+        frontProxyCa,
+      }),
     };
   };
 }
@@ -101,17 +111,20 @@ type AccessParts = {
   readonly graph: NodeGraph;
   readonly aggregation: ClusterRoleAggregation;
   readonly policyStatus: PolicyStatus;
+  readonly clientCa: string;
+  readonly frontProxyCa: string;
 };
 
 // The server is ready when everybody's rights are known.
-function accessService({ client, informers, rbacIndex, graph, aggregation, policyStatus }: AccessParts): Service {
+function accessService(parts: AccessParts): Service {
+  const { client, informers, rbacIndex, graph, aggregation, policyStatus } = parts;
   const unfollow: (() => void)[] = [];
   return {
     async start(signal) {
       unfollow.push(rbacIndex.follow(), graph.follow());
       // First the informers: admission of the roles below waits for them.
       await informers.start(signal);
-      await ensureRbacPolicy(client);
+      await Promise.all([ensureRbacPolicy(client), publishAuthenticationConfig(client, parts)]);
       await informers.waitForSync(signal);
       await aggregation.start(signal);
       await policyStatus.start(signal);

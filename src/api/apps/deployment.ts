@@ -1,6 +1,7 @@
 /**
  * Deployments. As pkg/apis/apps/v1/defaults.go and pkg/registry/apps/deployment/strategy.go.
  */
+import { isDeepStrictEqual } from "node:util";
 import type { Deployment } from "#api/generated/types/apps-v1.ts";
 import { applyPodTemplateDefaults } from "#api/core/pod-spec-defaults.ts";
 import { ensureObject, setDefault, setTextDefault } from "#api/defaults.ts";
@@ -24,6 +25,11 @@ export const deploymentStrategy: KindStrategy<Deployment> = {
   },
   prepareForCreate(draft) {
     draft["status"] = {};
+  },
+  prepareForUpdate(draft, old) {
+    // Annotations go on to the ReplicaSets, so a change of them is one that the controller must see.
+    const isSame = isDeepStrictEqual(draft["metadata"].annotations ?? {}, old.metadata?.annotations ?? {});
+    if (!isSame) draft["metadata"].generation = (old.metadata?.generation ?? 0) + 1;
   },
   validate: validateDeployment,
   validateUpdate: validateDeploymentUpdate,

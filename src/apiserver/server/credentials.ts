@@ -2,6 +2,7 @@
  * What a connection and its headers bring along to prove who asks.
  */
 import type { TLSSocket } from "node:tls";
+import { takeWebSocketBearer } from "#apiserver/authentication/web-socket-bearer.ts";
 import type { Credentials } from "#apiserver/request.ts";
 
 type Headers = Readonly<Record<string, string | readonly string[] | undefined>>;
@@ -23,7 +24,7 @@ export class CertificateReader {
 
 /** Credentials of a request. */
 export function credentialsOf(headers: Headers, certificate: ClientCertificate | undefined): Credentials {
-  const bearerToken = bearerTokenOf(headers["authorization"]);
+  const bearerToken = bearerTokenOf(headers["authorization"]) ?? webSocketTokenOf(headers["sec-websocket-protocol"]);
   return {
     ...(bearerToken === undefined ? {} : { bearerToken }),
     ...(certificate === undefined ? {} : { clientCertificate: certificate }),
@@ -38,6 +39,11 @@ function readCertificate(socket: TLSSocket): ClientCertificate | undefined {
   const { CN, O } = peer.subject as { readonly CN?: string | string[]; readonly O?: string | string[] };
   const commonName = Array.isArray(CN) ? (CN[0] ?? "") : (CN ?? "");
   return { commonName, organizations: O === undefined ? [] : Array.isArray(O) ? O : [O], der: peer.raw };
+}
+
+/** Browsers cannot send an Authorization header with a WebSocket. The sub-protocol that carries the token is never agreed on, so it does not come back. */
+function webSocketTokenOf(protocols: string | readonly string[] | undefined): string | undefined {
+  return typeof protocols === "string" ? takeWebSocketBearer(protocols)?.bearerToken : undefined;
 }
 
 function bearerTokenOf(authorization: string | readonly string[] | undefined): string | undefined {

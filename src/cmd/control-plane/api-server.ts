@@ -69,7 +69,8 @@ export async function startApiServer(setup: ApiServerSetup): Promise<ApiServer> 
       addresses,
       port: record.apiPort,
       serving: { certificate: pki.server.certificate, key: pki.server.privateKey },
-      clientCa: pki.ca.certificate,
+      // Users, and proxies that name users in headers.
+      clientCa: pki.ca.certificate + pki.frontProxyCa.certificate,
     },
   });
   await server.start(signal);
