@@ -9,7 +9,7 @@
  */
 import { createHash, randomBytes } from "node:crypto";
 import { closeSync, existsSync, openSync, statSync } from "node:fs";
-import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { chmod, mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
@@ -266,7 +266,8 @@ export class ImageStore {
     const work = await this.makeTemporaryFolder();
     try {
       const root = join(work, "root");
-      await mkdir(root, { mode: 0o755 });
+      await mkdir(root);
+      await chmod(root, 0o755);
       const hash = createHash("sha256");
       const plain = await decompress(this.blobs.open(blob));
       const counted = new Transform({

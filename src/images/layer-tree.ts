@@ -120,7 +120,7 @@ export class LayerTree {
   /** A folder in the place of a whiteout: new, and nothing of the layers below shows in it. */
   makeOpaqueFolder(path: string): void {
     rmSync(path);
-    mkdirSync(path, 0o755);
+    makeOpenFolder(path);
     this.hideBelow(path);
   }
 
@@ -131,7 +131,7 @@ export class LayerTree {
   }
 
   #makeLikeBelow(relative: string, path: string): void {
-    mkdirSync(path, 0o755);
+    makeOpenFolder(path);
     const below = this.#findBelow(relative)?.stats;
     if (!below?.isDirectory()) return;
     if (process.getuid?.() === 0) lchownSync(path, below.uid, below.gid);
@@ -185,6 +185,12 @@ function splitName(name: string): string[] {
   // A name that ends in ".." names a folder that the walk must enter first.
   if (parts.at(-1) === "..") throw new InvalidImage(`a layer's entry is called ${JSON.stringify(name)}`);
   return parts;
+}
+
+// Whatever the umask of whoever loads the image.
+function makeOpenFolder(path: string): void {
+  mkdirSync(path);
+  chmodSync(path, 0o755);
 }
 
 function lstatIfThere(path: string): Stats | undefined {

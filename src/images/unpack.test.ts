@@ -249,6 +249,21 @@ test("a folder that is not listed is as in the layer below, and links of below l
   assert.ok(!existsSync(join(root, "lib")));
 });
 
+test("folders that are not listed anywhere are open to all, whatever the umask", async () => {
+  const before = process.umask(0o077);
+  try {
+    await unpack([{ name: "a/b/file", content: "x", mode: 0o644 }]);
+  } finally {
+    process.umask(before);
+  }
+
+  assert.deepEqual(
+    ["a", "a/b"].map((name) => lstatSync(join(root, name)).mode & 0o777),
+    [0o755, 0o755],
+  );
+  assert.equal(lstatSync(join(root, "a/b/file")).mode & 0o777, 0o644);
+});
+
 test("a hard link to a file of the layer below copies it, and a whiteout below hides it", async () => {
   const lower = join(folder, "lower");
   mkdirSync(lower);

@@ -469,6 +469,14 @@ export function containerRuntimeSuite(name: string, make: () => Promise<RuntimeU
         assert.match(text, /NoNewPrivs:\s+1/);
       });
 
+      it("a user without privileges finds its way through the root, and files get the usual modes", async () => {
+        const security = { ...plainSecurity, runAsUser: 1234 };
+
+        const text = await output("ls -d /bin/sh; umask; touch /tmp/x && stat -c %a /tmp/x", { security });
+
+        assert.equal(text, "/bin/sh\n0022\n644\n");
+      });
+
       it("capabilities are added and dropped", async () => {
         const added = { ...plainSecurity, addCapabilities: ["NET_ADMIN"], dropCapabilities: ["ALL"] };
 

@@ -54,6 +54,8 @@ export type RuntimeEngine = {
 /** Opens everything and takes over what runs from before. */
 export async function openRuntime(options: RuntimeOptions, images: ImageStore): Promise<RuntimeEngine> {
   const { clock, logger, stateFolder, runFolder } = options;
+  // Containers inherit it, and the roots that are made for them must be open to users of theirs.
+  process.umask(0o022);
   const [libc, machine] = await Promise.all([loadLibc(), detectCapabilities(options.searchPath, options.ociRuntime)]);
   for (const note of machine.notes) logger.warn("Found a limit of this machine", { note });
   const [pins, runtimeRoot, exitFolder] = ["ns", "oci", "exits"].map((name) => join(runFolder, name)) as [

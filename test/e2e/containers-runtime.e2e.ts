@@ -40,6 +40,8 @@ async function make(root: string): Promise<RuntimeUnderTest> {
     clock: systemClock,
     logger: createLogger({ level: "error" }),
   };
+  // As a careful administrator's shell has it: containers must not notice.
+  process.umask(0o077);
   const logFolder = join(root, "logs");
   mkdirSync(logFolder, { recursive: true });
   let provider = await createContainersProvider(options);
