@@ -18,6 +18,8 @@ export type AdmissionAttributes = {
   readonly options: unknown;
   /** Tells the client something (header `Warning: 299`). */
   readonly warn?: (text: string) => void;
+  /** An object that came from elsewhere, in the kind's shape: without what the kind does not know, with defaults. */
+  readonly conform?: (object: KubeObject) => KubeObject;
 };
 
 /** Takes part in admission. */

@@ -1,5 +1,5 @@
 /**
- * The table of admission plugins, in upstream's order. What upstream has on by default and is not here: webhooks and policies that change objects.
+ * The table of admission plugins, in upstream's order. What upstream has on by default and is not here: policies that change objects.
  */
 import type { AdmissionPlugin } from "#apiserver/admission.ts";
 import type { ServiceAccountTokens } from "#apiserver/authentication/service-account-tokens.ts";
@@ -32,6 +32,7 @@ import { ServiceAccountTokenSecretPlugin } from "./service-account-token-secret.
 import { ServiceAccountPlugin } from "./service-account.ts";
 import { StorageObjectInUseProtectionPlugin } from "./storage-object-in-use-protection.ts";
 import { TaintNodesByConditionPlugin } from "./taint-nodes-by-condition.ts";
+import { MutatingWebhookPlugin, ValidatingWebhookPlugin } from "./webhooks.ts";
 import { ValidatingAdmissionPolicyPlugin } from "./validating-admission-policy.ts";
 
 export type AdmissionPluginOptions = {
@@ -81,10 +82,20 @@ export function createAdmissionPlugins(options: AdmissionPluginOptions): readonl
     new CertificateSigningPlugin(authorizer),
     new CertificateSubjectRestrictionPlugin(),
     new EscalationCheck({ index: rbacIndex, rbac, authorizer }),
+    new MutatingWebhookPlugin({
+      client,
+      configurations: registration("mutatingwebhookconfigurations"),
+      namespaces: core("namespaces"),
+    }),
     new ValidatingAdmissionPolicyPlugin({
       client,
       policies: registration("validatingadmissionpolicies"),
       bindings: registration("validatingadmissionpolicybindings"),
+      namespaces: core("namespaces"),
+    }),
+    new ValidatingWebhookPlugin({
+      client,
+      configurations: registration("validatingwebhookconfigurations"),
       namespaces: core("namespaces"),
     }),
     // Last: it charges what all others let pass.

@@ -17,16 +17,11 @@ import { StatusError, type StatusReason } from "#apimachinery/status-error.ts";
 import type { AdmissionAttributes, AdmissionPlugin } from "#apiserver/admission.ts";
 import type { Client, ResourceRef } from "#client/client.ts";
 import type { Informer } from "#client/informer.ts";
+import { findNamespace, isExempt, requestOf } from "./admission-request.ts";
 import { findLive, refuse } from "./admission-tools.ts";
 import { matchesWrite } from "./match-resources.ts";
 import type { Decision, PolicyProgram } from "./policy-program.ts";
 
-/** Reviews are never stored; policies and webhooks must stay repairable. */
-const exempt: ReadonlySet<string> = new Set([
-  "admissionregistration.k8s.io",
-  "authentication.k8s.io",
-  "authorization.k8s.io",
-]);
 const codes: Readonly<Record<string, number>> = { Forbidden: 403, Unauthorized: 401, RequestEntityTooLarge: 413 };
 
 export type ValidatingAdmissionPolicyOptions = {
@@ -45,13 +40,13 @@ export class ValidatingAdmissionPolicyPlugin implements AdmissionPlugin {
     this.#options = options;
   }
 
-  handles({ request }: AdmissionAttributes): boolean {
-    return !exempt.has(request.apiGroup) && this.#options.bindings.lister.list().length > 0;
+  handles(attributes: AdmissionAttributes): boolean {
+    return !isExempt(attributes) && this.#options.bindings.lister.list().length > 0;
   }
 
   async validate(attributes: AdmissionAttributes): Promise<void> {
     const { policies, bindings } = this.#options;
-    const namespace = await this.#namespaceOf(attributes);
+    const namespace = await findNamespace(this.#options.client, this.#options.namespaces, attributes);
     const labels = namespace?.metadata?.labels;
     let denial: StatusError | undefined;
     for (const binding of bindings.lister.list()) {
@@ -90,13 +85,6 @@ export class ValidatingAdmissionPolicyPlugin implements AdmissionPlugin {
       this.#programs.set(policy, program);
     }
     return program;
-  }
-
-  async #namespaceOf({ request }: AdmissionAttributes): Promise<Namespace | undefined> {
-    if (request.namespace === "" || (request.apiGroup === "" && request.resource === "namespaces")) return undefined;
-    const known = this.#options.namespaces.lister.find("", request.namespace);
-    const resource = { group: "", version: "v1", resource: "namespaces" };
-    return known ?? (await findLive<Namespace>(this.#options.client, { resource, name: request.namespace }));
   }
 
   /** The parameters that a binding names: one run for each. `null` where there are none to give. */
@@ -194,22 +182,4 @@ function namesOf(
     ["namespaceObject", value(namespace)],
     ["params", value(params)],
   ]);
-}
-
-function requestOf({ request, operation, user, dryRun, kind, object, options }: AdmissionAttributes): object {
-  const resource = { group: request.apiGroup, version: request.apiVersion, resource: request.resource };
-  return {
-    kind,
-    resource,
-    subResource: request.subresource,
-    requestKind: kind,
-    requestResource: resource,
-    requestSubResource: request.subresource,
-    name: request.name || object?.metadata?.name || "",
-    namespace: request.namespace,
-    operation,
-    userInfo: { username: user.name, uid: user.uid ?? "", groups: user.groups, extra: user.extra ?? {} },
-    dryRun,
-    options: (options ?? null) as Json,
-  };
 }

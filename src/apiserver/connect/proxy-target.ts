@@ -4,6 +4,7 @@
 import type { Service } from "#api/generated/types/core-v1.ts";
 import type { EndpointSlice } from "#api/generated/types/discovery-v1.ts";
 import { badRequest, StatusError } from "#apimachinery/status-error.ts";
+import type { Client } from "#client/client.ts";
 import { type ConnectParts, endpointOfNode, getPod } from "./node-access.ts";
 
 /** A server to pass requests on to. */
@@ -36,7 +37,7 @@ export async function findProxyTarget(
     return { isHttps: true, ...endpoint, ...(port === "" ? {} : { port: Number(port) }) };
   }
   if (resource === "pods") return { isHttps, ...(await podTarget(parts, namespace, name, port)) };
-  return { isHttps, ...(await serviceTarget(parts, namespace, name, port)) };
+  return { isHttps, ...(await findServiceTarget(parts.client(), namespace, name, port)) };
 }
 
 async function podTarget(
@@ -55,13 +56,13 @@ async function podTarget(
   return { host, port: named ?? portNumber(port) };
 }
 
-async function serviceTarget(
-  parts: ConnectParts,
+/** An endpoint of a Service that is ready. Throws NotFound, ServiceUnavailable. */
+export async function findServiceTarget(
+  client: Client,
   namespace: string,
   name: string,
   port: string,
 ): Promise<{ readonly host: string; readonly port: number }> {
-  const client = parts.client();
   const service = await client.get<Service>({
     resource: { group: "", version: "v1", resource: "services" },
     namespace,

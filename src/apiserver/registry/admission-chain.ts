@@ -1,7 +1,9 @@
 /**
  * Runs the admission plugins over a write, in the order of their table: all mutating ones, later all validating ones.
  */
+import { readObject } from "#apimachinery/codecs/object-reader.ts";
 import type { KubeObject } from "#apimachinery/meta.ts";
+import type { Draft } from "#api/strategy.ts";
 import type { AdmissionAttributes, AdmissionPlugin } from "#apiserver/admission.ts";
 import type { RequestContext } from "#apiserver/api-request.ts";
 import type { ServedResource } from "./served-resource.ts";
@@ -57,6 +59,15 @@ function attributesOf(
     kind: { group: resource.group, version: resource.facts.version, kind: resource.kind },
     options: write.options,
     warn: (text) => void context.warnings.push(text),
+    conform: (object) => conform(resource, object),
     ...objects,
   };
+}
+
+function conform({ schema, strategy, kind, apiVersion }: ServedResource, object: KubeObject): KubeObject {
+  const draft = schema === undefined ? structuredClone(object as Draft) : readObject(schema, object as Draft).object;
+  draft["kind"] ??= kind;
+  draft["apiVersion"] ??= apiVersion;
+  strategy.applyDefaults?.(draft);
+  return draft as KubeObject;
 }
