@@ -10,6 +10,7 @@ export type EventType = "Normal" | "Warning";
 export interface KubeletEvents {
   /** About a pod, or about one of its containers when `fieldPath` ("spec.containers{web}") is given. */
   pod(pod: Pod, type: EventType, reason: string, message: string, fieldPath?: string): void;
+  /** About the node. */
   node(node: Node, type: EventType, reason: string, message: string): void;
 }
 

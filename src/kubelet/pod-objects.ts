@@ -19,6 +19,7 @@ export interface PodObjects {
   unregister(uid: string): void;
   /** The object as it is now; undefined when there is none. Waits for the first read. */
   configMap(namespace: string, name: string): Promise<ConfigMap | undefined>;
+  /** The Secret, or undefined when there is none. */
   secret(namespace: string, name: string): Promise<Secret | undefined>;
   /** Services of all namespaces. Waits for the first list. */
   services(): Promise<readonly KubeService[]>;

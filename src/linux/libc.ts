@@ -19,18 +19,27 @@ export class SystemCallError extends Error {
 
 /** The calls. Each throws {@link SystemCallError}. All are synchronous and short, except those marked as run on another thread. */
 export interface Libc {
+  /** mount(2). An empty source, type or data is none. */
   mount(source: string, target: string, type: string, flags: number, data: string): void;
+  /** umount2(2). */
   unmount(target: string, flags: number): void;
   /** As {@link Libc.unmount}, on another thread: freeing a large mount takes time. */
   unmountInBackground(target: string, flags: number): Promise<void>;
+  /** unshare(2), for the calling thread. */
   unshare(flags: number): void;
+  /** setns(2), for the calling thread. */
   setns(fileDescriptor: number, type: number): void;
+  /** sethostname(2), in the thread's UTS namespace. */
   setHostname(name: string): void;
+  /** setdomainname(2), in the thread's UTS namespace. */
   setDomainname(name: string): void;
+  /** mknod(2); the type of the file is part of `mode`. */
   mknod(path: string, mode: number, major: number, minor: number): void;
+  /** lsetxattr(2): does not follow symbolic links. */
   setXattr(path: string, name: string, value: Uint8Array): void;
   /** The attribute's value, or undefined where there is none. Does not follow symbolic links. */
   getXattr(path: string, name: string): Buffer | undefined;
+  /** mkfifo(3). */
   mkfifo(path: string, mode: number): void;
   /** Takes an exclusive lock on an open file without waiting; false when another process has it. The lock ends with the descriptor. */
   tryLock(fileDescriptor: number): boolean;
@@ -38,7 +47,9 @@ export interface Libc {
   openNetlink(): number;
   /** A TCP socket, not yet connected, in the network namespace that the thread is in right now. */
   openTcpSocket(family: "IPv4" | "IPv6"): number;
+  /** Sends all of `data` on a socket. */
   send(fileDescriptor: number, data: Uint8Array): void;
+  /** Reads what a socket has, and waits for it; gives the number of bytes. */
   receive(fileDescriptor: number, into: Uint8Array): number;
 }
 

@@ -39,6 +39,7 @@ export interface CelMap {
   readonly size: number;
   /** Undefined for a key that is not there. */
   get(key: CelValue): CelValue | undefined;
+  /** The keys, in their order. */
   keys(): readonly CelValue[];
   /** The value of `.name`; differs from get for objects whose fields have escaped names. */
   field(name: string): CelValue | undefined;

@@ -16,6 +16,7 @@ export interface BodyStream {
   readonly bufferedBytes: number;
   /** True when the client is gone. */
   readonly isClosed: boolean;
+  /** Ends the body in good order. May be called twice. */
   end(): void;
   /** Called once when the client is gone or the body has ended. */
   onClose(callback: () => void): void;
