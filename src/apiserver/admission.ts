@@ -20,6 +20,8 @@ export type AdmissionAttributes = {
   readonly warn?: (text: string) => void;
   /** An object that came from elsewhere, in the kind's shape: without what the kind does not know, with defaults. */
   readonly conform?: (object: KubeObject) => KubeObject;
+  /** An object with the fields of another merged in, as server-side apply does. */
+  readonly merge?: (object: KubeObject, applied: KubeObject) => KubeObject;
 };
 
 /** Takes part in admission. */

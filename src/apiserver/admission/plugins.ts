@@ -1,5 +1,5 @@
 /**
- * The table of admission plugins, in upstream's order. What upstream has on by default and is not here: policies that change objects.
+ * The table of admission plugins, in upstream's order.
  */
 import type { AdmissionPlugin } from "#apiserver/admission.ts";
 import type { ServiceAccountTokens } from "#apiserver/authentication/service-account-tokens.ts";
@@ -21,6 +21,7 @@ import { DefaultIngressClassPlugin } from "./default-ingress-class.ts";
 import { DefaultStorageClassPlugin } from "./default-storage-class.ts";
 import { DefaultTolerationSecondsPlugin } from "./default-toleration-seconds.ts";
 import { LimitRangerPlugin } from "./limit-ranger.ts";
+import { MutatingAdmissionPolicyPlugin } from "./mutating-admission-policy.ts";
 import { NamespaceLifecyclePlugin } from "./namespace-lifecycle.ts";
 import { NodeRestrictionPlugin } from "./node-restriction.ts";
 import { PersistentVolumeClaimResizePlugin } from "./persistent-volume-claim-resize.ts";
@@ -82,6 +83,12 @@ export function createAdmissionPlugins(options: AdmissionPluginOptions): readonl
     new CertificateSigningPlugin(authorizer),
     new CertificateSubjectRestrictionPlugin(),
     new EscalationCheck({ index: rbacIndex, rbac, authorizer }),
+    new MutatingAdmissionPolicyPlugin({
+      client,
+      policies: registration("mutatingadmissionpolicies"),
+      bindings: registration("mutatingadmissionpolicybindings"),
+      namespaces: core("namespaces"),
+    }),
     new MutatingWebhookPlugin({
       client,
       configurations: registration("mutatingwebhookconfigurations"),

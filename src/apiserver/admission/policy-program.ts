@@ -4,8 +4,16 @@
 import { CelProgram } from "#apimachinery/cel/program.ts";
 import { DYN, objectType, type StaticType } from "#apimachinery/cel/static-types.ts";
 import { CelSyntaxError, describeProblem } from "#apimachinery/cel/syntax.ts";
-import { type CelMap, type CelValue, CelError } from "#apimachinery/cel/values.ts";
-import type { ValidatingAdmissionPolicySpec } from "#api/generated/types/admissionregistration-v1.ts";
+import { type CelMap, type CelValue, CelError, toJson } from "#apimachinery/cel/values.ts";
+import { fromJson } from "#apimachinery/cel/json-values.ts";
+import type { Json, KubeObject } from "#apimachinery/meta.ts";
+import type {
+  MutatingAdmissionPolicySpec,
+  ValidatingAdmissionPolicySpec,
+} from "#api/generated/types/admissionregistration-v1.ts";
+import type { Namespace } from "#api/generated/types/core-v1.ts";
+import type { AdmissionAttributes } from "#apiserver/admission.ts";
+import { requestOf } from "./admission-request.ts";
 
 /** What all expressions of a policy may cost for one write, and those of its match conditions. */
 const COST_BUDGET = 10_000_000;
@@ -18,6 +26,11 @@ export type Decision = {
   readonly message: string;
   readonly reason: string | undefined;
 };
+
+/** Policies of both kinds. */
+export type PolicySpec = Omit<ValidatingAdmissionPolicySpec, "validations"> &
+  Pick<ValidatingAdmissionPolicySpec, "validations"> &
+  Pick<MutatingAdmissionPolicySpec, "mutations">;
 
 type Names = ReadonlyMap<string, CelValue>;
 type Validation = {
@@ -32,9 +45,10 @@ export class PolicyProgram {
   readonly #conditions: readonly { readonly name: string; readonly program: CelProgram }[];
   readonly #variables: ReadonlyMap<string, CelProgram>;
   readonly #validations: readonly Validation[];
+  readonly #mutations: readonly { readonly type: string; readonly program: CelProgram }[];
 
   /** Throws an Error that says which expression is wrong. */
-  constructor(spec: ValidatingAdmissionPolicySpec) {
+  constructor(spec: PolicySpec) {
     const base = new Map<string, StaticType>(
       ["object", "oldObject", "request", "namespaceObject"].map((name) => [name, DYN]),
     );
@@ -52,6 +66,10 @@ export class PolicyProgram {
       types[name ?? ""] = program.checked.type;
     }
     this.#variables = variables;
+    this.#mutations = (spec.mutations ?? []).map(({ patchType, jsonPatch, applyConfiguration }) => ({
+      type: patchType,
+      program: compile(jsonPatch?.expression ?? applyConfiguration?.expression ?? "", names),
+    }));
     this.#validations = (spec.validations ?? []).map(({ expression, message = "", messageExpression, reason }) => ({
       program: compile(expression, names),
       message: messageExpression ? compile(messageExpression, names) : undefined,
@@ -60,8 +78,13 @@ export class PolicyProgram {
     }));
   }
 
-  /** What speaks against the write. `given` are object, oldObject, request, namespaceObject and params. */
-  decide(given: Names): readonly Decision[] {
+  /** What speaks against the write. */
+  decide(
+    attributes: AdmissionAttributes,
+    namespace: Namespace | undefined,
+    params: KubeObject | null,
+  ): readonly Decision[] {
+    const given = namesOf(attributes, namespace, params);
     const matched = this.#matches(given);
     if (matched !== true) return matched === false ? [] : [matched];
     const names = new Map(given);
@@ -78,6 +101,26 @@ export class PolicyProgram {
       if (value instanceof Error) return [failure(`expression '${program.text}' resulted in error: ${value.message}`)];
       return [{ kind: "deny" as const, message: messageOf(message, names) ?? text, reason }];
     });
+  }
+
+  /** The object as the policy wants it; `change` makes of an object what an expression gave. */
+  mutate(
+    attributes: AdmissionAttributes,
+    namespace: Namespace | undefined,
+    params: KubeObject | null,
+    change: (object: KubeObject, type: string, value: Json) => KubeObject,
+  ): KubeObject | undefined | Error {
+    const matched = this.#matches(namesOf(attributes, namespace, params));
+    if (matched !== true) return matched === false ? attributes.object : new Error(matched.message);
+    let { object } = attributes;
+    for (const { type, program } of this.#mutations) {
+      const names = new Map(namesOf({ ...attributes, object }, namespace, params));
+      names.set("variables", new LazyVariables(this.#variables, names));
+      const { value } = program.run(names);
+      if (value instanceof Error) return new Error(`expression '${program.text}' resulted in error: ${value.message}`);
+      if (object !== undefined) object = change(object, type, toJson(value));
+    }
+    return object;
   }
 
   /** Whether all conditions hold. One that does not hold counts more than one that fails. */
@@ -151,4 +194,20 @@ function compile(text: string, names: ReadonlyMap<string, StaticType>): CelProgr
 
 function failure(message: string): Decision {
   return { kind: "error", message, reason: undefined };
+}
+
+/** What expressions see. */
+function namesOf(
+  attributes: AdmissionAttributes,
+  namespace: Namespace | undefined,
+  params: KubeObject | null,
+): ReadonlyMap<string, CelValue> {
+  const value = (object: unknown): CelValue => fromJson((object ?? null) as Json);
+  return new Map([
+    ["object", value(attributes.object)],
+    ["oldObject", value(attributes.oldObject)],
+    ["request", value(requestOf(attributes))],
+    ["namespaceObject", value(namespace)],
+    ["params", value(params)],
+  ]);
 }

@@ -2,6 +2,8 @@
  * Runs the admission plugins over a write, in the order of their table: all mutating ones, later all validating ones.
  */
 import { readObject } from "#apimachinery/codecs/object-reader.ts";
+import type { JsonObject } from "#apimachinery/json.ts";
+import { mergeObjects } from "#apimachinery/managed-fields/typed-merge.ts";
 import type { KubeObject } from "#apimachinery/meta.ts";
 import type { Draft } from "#api/strategy.ts";
 import type { AdmissionAttributes, AdmissionPlugin } from "#apiserver/admission.ts";
@@ -60,6 +62,7 @@ function attributesOf(
     options: write.options,
     warn: (text) => void context.warnings.push(text),
     conform: (object) => conform(resource, object),
+    merge: (object, applied) => merge(resource, object, applied),
     ...objects,
   };
 }
@@ -70,4 +73,9 @@ function conform({ schema, strategy, kind, apiVersion }: ServedResource, object:
   draft["apiVersion"] ??= apiVersion;
   strategy.applyDefaults?.(draft);
   return draft as KubeObject;
+}
+
+function merge({ schema }: ServedResource, object: KubeObject, applied: KubeObject): KubeObject {
+  if (schema === undefined) return { ...object, ...applied };
+  return mergeObjects(object as JsonObject, applied as JsonObject, schema) as KubeObject;
 }
