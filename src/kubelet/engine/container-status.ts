@@ -67,6 +67,7 @@ function statesOf(
     return { now: { running: { startedAt: formatTime(latest.startedMs ?? latest.createdMs) } }, last };
   if (latest.phase === "created") return { now: { waiting: { reason: "ContainerCreating" } }, last };
   const ended = { terminated: terminated(view, latest, runtimeName) };
+  if (latest.createdMs < view.epochMs && !view.isEnding) return { now: { waiting: restartingAll }, last: ended };
   const waiting = view.waiting(container.name);
   const restarts =
     !view.isEnding &&
@@ -122,6 +123,11 @@ function statusWithoutContainer(
     ...resourcesOf(container, role, container.resources),
   };
 }
+
+const restartingAll = {
+  reason: "RestartingAllContainers",
+  message: "The container is removed because RestartAllContainers in place",
+};
 
 const lostState: ApiState = {
   terminated: {

@@ -6,7 +6,7 @@ import type { Container } from "#api/generated/types/core-v1.ts";
 import type { ContainerState } from "#kubelet/container-runtime.ts";
 import { isRestartableInit } from "#kubelet/pod-object.ts";
 import type { PodView } from "./pod-view.ts";
-import { isOfSandbox } from "./pod-view.ts";
+import { isCurrent } from "./pod-view.ts";
 import { restartsAfterKill, shouldRestart } from "./restart-policy.ts";
 
 /** Why a container is stopped; probes may have a grace of their own. */
@@ -119,7 +119,8 @@ function mainActions(view: PodView): PodActions {
   const kill: Kill[] = [];
   let kept = 0;
   for (const container of view.pod.spec?.containers ?? []) {
-    const state = view.latest(container.name);
+    const latest = view.latest(container.name);
+    const state = latest && latest.createdMs >= view.epochMs ? latest : undefined;
     if (view.isStarting(container.name)) kept += 1;
     else if (state?.phase === "running") {
       const doom = mainDoom(view, state, container);
@@ -151,5 +152,5 @@ function probeDoom(view: PodView, state: ContainerState, container: Container, w
 
 function ofSandbox(view: PodView, container: Container): ContainerState | undefined {
   const state = view.latest(container.name);
-  return state !== undefined && isOfSandbox(state, view.sandbox) ? state : undefined;
+  return state !== undefined && isCurrent(state, view) ? state : undefined;
 }

@@ -158,6 +158,35 @@ describe("the pod engine", () => {
     });
   });
 
+  it("begins a pod anew, init containers first, when a rule says RestartAllContainers", async () => {
+    await withHouse(async (house) => {
+      house.runtime.script = (spec) => (spec.name === "init" ? { exitCode: 0 } : {});
+      const rule = { action: "RestartAllContainers", exitCodes: { operator: "In", values: [42] } };
+      const main = { restartPolicy: "Never", restartPolicyRules: [rule] };
+      const initContainers = [{ name: "init", image: "app:1" }];
+      await house.run(podOf("web", [main, {}], { initContainers, restartPolicy: "Never" }));
+      await house.until("web", isReady);
+      await house.clock.advance(1_000);
+
+      house.runtime.end("web/main", 42);
+
+      const status = await house.until(
+        "web",
+        (it) => isReady(it) && it.containerStatuses?.every((one) => one.restartCount === 1) === true,
+      );
+      assert.deepEqual(house.runtime.log.filter((line) => /^(start|stop)/.test(line)).slice(-4), [
+        "stop web/c1 2s",
+        "start web/init#1",
+        "start web/main#1",
+        "start web/c1#1",
+      ]);
+      assert.equal(status.phase, "Running");
+      house.runtime.end("web/main", 1);
+      house.runtime.end("web/c1", 0);
+      await house.until("web", (it) => it.phase === "Failed");
+    });
+  });
+
   it("ends a job: Succeeded with code 0, Failed otherwise, OOMKilled where memory ran out", async () => {
     await withHouse(async (house) => {
       for (const name of ["good", "bad", "fat"]) await house.run(podOf(name, [{}], { restartPolicy: "Never" }));

@@ -39,7 +39,7 @@ function initFate(
   const ended = status?.state?.terminated ?? (status?.state?.waiting ? status.lastState?.terminated : undefined);
   if (!ended) return "pending";
   if (ended.exitCode === 0) return "done";
-  return shouldRestart(pod, container, ended.exitCode) ? "retrying" : "failed";
+  return isBegunAnew(status) || shouldRestart(pod, container, ended.exitCode) ? "retrying" : "failed";
 }
 
 function sidecarFate(
@@ -64,5 +64,10 @@ function mainFate(
   const ended = status.state.terminated ?? status.lastState?.terminated;
   if (!ended) return { fate: "waiting", restarts: true, succeeded: false };
   const succeeded = status.state.terminated?.exitCode === 0;
-  return { fate: "stopped", restarts: shouldRestart(pod, container, ended.exitCode), succeeded };
+  return { fate: "stopped", restarts: isBegunAnew(status) || shouldRestart(pod, container, ended.exitCode), succeeded };
+}
+
+/** Stopped only because the whole pod is begun anew. */
+function isBegunAnew(status: ContainerStatus | undefined): boolean {
+  return status?.state?.waiting?.reason === "RestartingAllContainers";
 }

@@ -42,6 +42,8 @@ export type PodView = {
   resources(state: ContainerState, container: Container): ResourceRequirements;
   /** Some container is being given other bounds. */
   readonly isResizing: boolean;
+  /** Containers made before this do not count any more: the pod was begun anew in its sandbox. Ms since 1970, 0 for never. */
+  readonly epochMs: number;
   /** All containers are to stay stopped: the pod was deleted, evicted or is past its deadline. */
   readonly isEnding: boolean;
   /** Reason and message of a pod that the node ended (DeadlineExceeded, Evicted). */
@@ -59,7 +61,7 @@ export function findContainer(pod: Pod, name: string): Container | undefined {
   return allContainers(pod).find((container) => container.name === name);
 }
 
-/** True when the container was made in the sandbox that the pod has now. */
-export function isOfSandbox(state: ContainerState, sandbox: Sandbox | undefined): boolean {
-  return sandbox !== undefined && state.createdMs >= sandbox.createdMs;
+/** True when the container was made in the sandbox that the pod has now, and since it was begun anew. */
+export function isCurrent(state: ContainerState, { sandbox, epochMs }: PodView): boolean {
+  return sandbox !== undefined && state.createdMs >= sandbox.createdMs && state.createdMs >= epochMs;
 }

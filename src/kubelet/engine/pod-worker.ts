@@ -28,7 +28,7 @@ import { podStatus } from "./pod-status.ts";
 import type { PodView, ProbeView } from "./pod-view.ts";
 import { allContainers, findContainer } from "./pod-view.ts";
 import { PodResizer } from "./pod-resize.ts";
-import { restartsSomething } from "./restart-policy.ts";
+import { couldRestartAll, restartsAll, restartsSomething } from "./restart-policy.ts";
 import { readTerminationMessage } from "./termination-message.ts";
 
 const deadlineVerdict = {
@@ -73,6 +73,8 @@ export class PodWorker {
   #removal: Promise<void> | undefined;
   #ending: Promise<void> | undefined;
   #looks = false;
+  #epochMs = 0;
+  #anew = false;
   readonly #acceptedMs: number;
   readonly #isAdopted: boolean;
 
@@ -214,7 +216,34 @@ export class PodWorker {
     this.#report(false);
   }
 
+  /** A container's end says that the whole pod is to begin anew: everything is stopped, and what was made until now does not count any more. */
+  #beginAnew(): boolean {
+    if (this.#anew) return true;
+    const isCause = (state: ContainerState): boolean => {
+      const container = findContainer(this.#pod, state.name);
+      if (!container || state.phase !== "exited" || state.createdMs < this.#epochMs) return false;
+      return restartsAll(container, state.exitCode ?? 137);
+    };
+    const latest = allContainers(this.#pod).flatMap(({ name }) => this.#containers.latest(name) ?? []);
+    if (!latest.some(isCause)) return false;
+    this.#anew = true;
+    void this.#run(async () => {
+      const running = this.#containers.running().flatMap((state) => {
+        const container = findContainer(this.#pod, state.name);
+        return container ? [{ state, container }] : [];
+      });
+      for (const { state } of running) this.#stopping.add(state.id);
+      await stopAll(running, new StopDeadline(this.#parts.clock.now(), 0), this.#stopContext());
+      if (this.#containers.running().length > 0) await this.#askRuntime();
+      // Everything was made before now, even in this very millisecond.
+      this.#epochMs = Math.max(...this.#containers.all().map((state) => state.createdMs)) + 1;
+      for (const { name } of allContainers(this.#pod)) this.#forgiven.add(name);
+    }).finally(() => (this.#anew = false));
+    return true;
+  }
+
   #act(): void {
+    if (couldRestartAll(this.#pod) && this.#beginAnew()) return;
     const actions = computePodActions(this.#view());
     if (actions.end) return this.#stopWithin(graceOf(this.#pod));
     for (const kill of actions.kill) this.#kill(kill);
@@ -486,6 +515,7 @@ export class PodWorker {
       before: (name) => findContainerStatus(this.#before, name),
       resources: (state, container) => this.#resizer.resources(state, container),
       isResizing: this.#resizer.isBusy,
+      epochMs: this.#epochMs,
       isEnding: this.#deadline !== undefined,
       verdict: this.#verdict,
     };

@@ -10,6 +10,17 @@ export function shouldRestart(pod: Pod, container: Container, exitCode: number):
   return policyRestarts(container.restartPolicy ?? pod.spec?.restartPolicy ?? "Always", exitCode);
 }
 
+/** True when this end of a container begins the whole pod anew (restartPolicyRules with RestartAllContainers). */
+export function restartsAll(container: Container, exitCode: number): boolean {
+  return matchingRule(container, exitCode)?.action === "RestartAllContainers";
+}
+
+/** True when some container has such a rule. */
+export function couldRestartAll(pod: Pod): boolean {
+  const all = [...(pod.spec?.initContainers ?? []), ...(pod.spec?.containers ?? [])];
+  return all.some((it) => (it.restartPolicyRules ?? []).some((rule) => rule.action === "RestartAllContainers"));
+}
+
 /** True when a container that is stopped for a failed probe is started again. */
 export function restartsAfterKill(pod: Pod, container: Container): boolean {
   return (container.restartPolicy ?? pod.spec?.restartPolicy) !== "Never";
