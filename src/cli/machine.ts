@@ -59,6 +59,16 @@ export type Finding = {
 /** An image in the machine's store. */
 export type ImageSummary = { readonly names: readonly string[]; readonly id: string; readonly sizeBytes: number };
 
+/** A command to run in a pod. */
+export type ExecRequest = {
+  readonly namespace: string;
+  readonly pod: string;
+  readonly container?: string;
+  readonly command: readonly string[];
+  readonly stdin: boolean;
+  readonly tty: boolean;
+};
+
 /** Clusters on this machine. Every method throws UserError for what the user can put right. */
 export interface Machine {
   /** Starts the cluster, making it when it is new. `alreadyRunning` when there was nothing to do. */
@@ -90,4 +100,6 @@ export interface Machine {
   connect(name: string): Promise<Transport>;
   /** The body of a GET that is not JSON, as it comes: a pod's log. `path` includes the query. Throws StatusError. */
   readStream(name: string, path: string): Promise<AsyncIterable<Uint8Array>>;
+  /** Runs a command in a container with this process's streams. Gives its exit code. */
+  exec(name: string, request: ExecRequest): Promise<number>;
 }

@@ -188,6 +188,32 @@ const logs: Command = {
   },
 };
 
+const exec: Command = {
+  name: "exec",
+  usage: "POD -- COMMAND…",
+  summary: "Run a command in a pod's container",
+  minPositionals: 2,
+  flags: {
+    name: nameFlag,
+    namespace: namespaceFlag,
+    container: { type: "string", short: "c", value: "NAME", help: "Which container, where there are several" },
+    stdin: { type: "boolean", short: "i", help: "Pass standard input on" },
+    tty: { type: "boolean", short: "t", help: "With a terminal" },
+  },
+  run: async (args, { machine }) => {
+    const [pod = "", ...command] = args.positionals;
+    const container = textFlag(args, "container");
+    return await machine.exec(textFlag(args, "name") ?? "default", {
+      namespace: textFlag(args, "namespace") ?? "default",
+      pod,
+      ...(container === undefined ? {} : { container }),
+      command,
+      stdin: args.flags["stdin"] === true,
+      tty: args.flags["tty"] === true,
+    });
+  },
+};
+
 async function withTransport(
   args: Arguments,
   { machine }: CommandContext,
@@ -247,4 +273,4 @@ function isNotFound(error: Error): boolean {
 }
 
 /** All commands of this file. */
-export const objectCommands: readonly Command[] = [get, apply, deleteCommand, logs];
+export const objectCommands: readonly Command[] = [get, apply, deleteCommand, logs, exec];

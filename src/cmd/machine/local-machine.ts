@@ -49,6 +49,7 @@ export function localMachine(context: MachineContext): Machine {
     removeImage: async (reference) => await (await import("./images.ts")).removeImage(context, reference),
     doctor: async (): Promise<readonly Finding[]> => await (await import("./doctor.ts")).examineMachine(context),
     readStream: async (name, path) => await (await import("./connect.ts")).readStream(getCluster(context, name), path),
+    exec: async (name, request) => await (await import("./exec.ts")).execInPod(getCluster(context, name), request),
     connect: async (name): Promise<Transport> =>
       (await import("./connect.ts")).connectAsAdministrator(getCluster(context, name)),
   };
