@@ -3,6 +3,7 @@
  */
 import { rmSync } from "node:fs";
 import { join } from "node:path";
+import { openCgroups } from "#linux/cgroups/open-cgroups.ts";
 import { tearDownNodeNetwork } from "#network/node-network.ts";
 import { destroyRuntime } from "#runtime/destroy.ts";
 import { removeNodeNamespaces } from "#runtime/node-namespaces.ts";
@@ -29,4 +30,5 @@ export async function tearDownNode(context: MachineContext, cluster: Cluster, in
 export async function tearDownCluster(context: MachineContext, cluster: Cluster): Promise<void> {
   if (!context.isRoot) return;
   await tearDownMachineNetwork(cluster);
+  openCgroups().remove(`/nodeless-${cluster.record.name}`);
 }

@@ -1,7 +1,7 @@
 /**
  * What a Service means for packets: the addresses and ports at which it answers, and the endpoints behind each. Pure; rules as kube-proxy's.
  */
-import type { Service, ServicePort } from "#api/generated/types/core-v1.ts";
+import type { Pod, Service, ServicePort } from "#api/generated/types/core-v1.ts";
 import type { Endpoint, EndpointSlice } from "#api/generated/types/discovery-v1.ts";
 
 /** Address and port of an endpoint. */
@@ -93,6 +93,29 @@ function portFrontends(
     ...outside.map((address) => ({ ...external, address })),
     ...(port.nodePort ? [{ ...external, address: "node", port: port.nodePort }] : []),
   ];
+}
+
+/** Frontends of a pod's host ports. None for pods in the machine's own network, and for those that have ended. */
+export function hostPortFrontends({ spec, status }: Pod): readonly Frontend[] {
+  const address = status?.podIP;
+  const hasEnded = status?.phase === "Succeeded" || status?.phase === "Failed";
+  if (!spec || spec.hostNetwork === true || address === undefined || address === "" || hasEnded) return [];
+  const containers = [
+    ...(spec.initContainers ?? []).filter(({ restartPolicy }) => restartPolicy === "Always"),
+    ...spec.containers,
+  ];
+  return containers
+    .flatMap(({ ports }) => ports ?? [])
+    .filter(({ hostPort }) => hostPort !== undefined && hostPort > 0)
+    .map(({ hostPort = 0, hostIP = "", containerPort, protocol = "TCP" }) => ({
+      address: hostIP === "" || hostIP === "0.0.0.0" ? "node" : hostIP,
+      protocol: protocol.toLowerCase() as Frontend["protocol"],
+      port: hostPort,
+      targets: [{ address, port: containerPort }],
+      keepsSource: false,
+      isExternal: true,
+      whenEmpty: "reject",
+    }));
 }
 
 function loadBalancerAddresses({ spec, status }: Service): string[] {

@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Service } from "#api/generated/types/core-v1.ts";
+import type { Pod, Service } from "#api/generated/types/core-v1.ts";
 import type { EndpointSlice } from "#api/generated/types/discovery-v1.ts";
 import { staleFlows } from "./conntrack.ts";
 import { ElementTable } from "./element-table.ts";
 import { type Element, elementsOf } from "./elements.ts";
-import { frontendsOf } from "./frontends.ts";
+import { frontendsOf, hostPortFrontends } from "./frontends.ts";
 import { elementLines, SharedChains } from "./table.ts";
 
 const node = { nodeName: "n1" };
@@ -88,6 +88,33 @@ test("a load balancer's address is a frontend once it is in the status", () => {
   assert.deepEqual(targetsAt("10.42.255.128", { type: "LoadBalancer" }, [slice([ready("10.42.0.5")])], status), [
     "10.42.0.5:8080",
   ]);
+});
+
+test("a pod's host ports lead to it while it runs", () => {
+  const containers = [
+    {
+      name: "main",
+      ports: [
+        { containerPort: 80, hostPort: 8080 },
+        { containerPort: 81 },
+        { containerPort: 53, hostPort: 53, protocol: "UDP", hostIP: "127.0.0.1" },
+      ],
+    },
+  ];
+  const pod: Pod = { spec: { containers }, status: { podIP: "10.42.0.5", phase: "Running" } };
+
+  const places = hostPortFrontends(pod).map(({ address, protocol, port, targets }) => [
+    address,
+    protocol,
+    port,
+    targets[0]?.port,
+  ]);
+
+  assert.deepEqual(places, [
+    ["node", "tcp", 8080, 80],
+    ["127.0.0.1", "udp", 53, 53],
+  ]);
+  assert.deepEqual(hostPortFrontends({ ...pod, status: { podIP: "10.42.0.5", phase: "Succeeded" } }), []);
 });
 
 test("elements lead to shared chains by the number of endpoints", () => {

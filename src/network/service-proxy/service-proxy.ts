@@ -2,7 +2,7 @@
  * Carries Services to the kernel: follows Services and EndpointSlices, and changes the node's nftables table element by element. While one transaction runs, changes gather
  * for the next; when nft refuses a change the whole table is loaded anew. The table stays when the proxy stops: connections and names outlive it.
  */
-import type { Service as KubeService } from "#api/generated/types/core-v1.ts";
+import type { Pod, Service as KubeService } from "#api/generated/types/core-v1.ts";
 import type { EndpointSlice } from "#api/generated/types/discovery-v1.ts";
 import type { KubeObject } from "#apimachinery/meta.ts";
 import type { InformerFactory } from "#client/informer-factory.ts";
@@ -14,7 +14,7 @@ import { endpointSliceIndexes } from "#network/dns/cluster-records.ts";
 import { type StaleFlow, staleFlows } from "./conntrack.ts";
 import { ElementTable } from "./element-table.ts";
 import { type Element, elementsOf, type ServiceElements } from "./elements.ts";
-import { frontendsOf } from "./frontends.ts";
+import { frontendsOf, hostPortFrontends } from "./frontends.ts";
 import { elementLines, SharedChains, skeleton, type TableSettings } from "./table.ts";
 
 /** What the proxy works with. */
@@ -37,6 +37,8 @@ export class ServiceProxy implements Service {
   readonly #options: ServiceProxyOptions;
   readonly #services: Informer<KubeService>;
   readonly #slices: Informer<EndpointSlice>;
+  /** Pods of this node, for their host ports. */
+  readonly #pods: Informer<Pod>;
   readonly #dirty = new Set<string>();
   readonly #removers: (() => void)[] = [];
   #elements = new ElementTable();
@@ -53,16 +55,23 @@ export class ServiceProxy implements Service {
       resource: { group: "discovery.k8s.io", version: "v1", resource: "endpointslices" },
       indexes: endpointSliceIndexes,
     });
+    this.#pods = informers.informer<Pod>({
+      resource: { group: "", version: "v1", resource: "pods" },
+      fieldSelector: `spec.nodeName=${options.nodeName}`,
+    });
     this.#chains = new SharedChains(options.settings.table);
   }
 
   /** Resolves when the first whole table is loaded. */
   async start(signal: AbortSignal): Promise<void> {
-    await Promise.all([this.#services.waitForSync(signal), this.#slices.waitForSync(signal)]);
+    await Promise.all([this.#services, this.#slices, this.#pods].map((informer) => informer.waitForSync(signal)));
     this.#removers.push(
       follow(this.#services, (service) => this.#mark(keyOf(service))),
       follow(this.#slices, (slice) => {
         for (const key of endpointSliceIndexes.service(slice)) this.#mark(key);
+      }),
+      follow(this.#pods, (pod) => {
+        if (hasHostPorts(pod)) this.#mark(podKeyOf(pod));
       }),
     );
     this.#schedule();
@@ -109,12 +118,13 @@ export class ServiceProxy implements Service {
     this.#elements = new ElementTable();
     this.#chains = new SharedChains(settings.table);
     const services = this.#services.lister.list();
+    const keys = [...services.map(keyOf), ...this.#pods.lister.list().filter(hasHostPorts).map(podKeyOf)];
     const added: Element[] = [];
     let chains = "";
-    for (const service of services) {
-      const wanted = this.#wanted(keyOf(service));
+    for (const key of keys) {
+      const wanted = this.#wanted(key);
       chains += this.#ensureChains(wanted);
-      added.push(...this.#elements.replace(keyOf(service), wanted.elements).added);
+      added.push(...this.#elements.replace(key, wanted.elements).added);
     }
     await applyNft(`${skeleton(settings)}${chains}${elementLines("add", settings.table, added)}`);
     this.#isLoaded = true;
@@ -145,7 +155,11 @@ export class ServiceProxy implements Service {
   }
 
   #wanted(key: string): ServiceElements {
-    const [namespace = "", name = ""] = key.split("/");
+    const [namespace = "", name = "", kind] = key.split("/");
+    if (kind === "pod") {
+      const pod = this.#pods.lister.find(namespace, name);
+      return pod ? elementsOf(hostPortFrontends(pod)) : { elements: [], dispatches: [] };
+    }
     const service = this.#services.lister.find(namespace, name);
     if (!service) return { elements: [], dispatches: [] };
     return elementsOf(frontendsOf(service, this.#slices.lister.byIndex("service", key), this.#options));
@@ -165,6 +179,17 @@ function follow<T extends KubeObject>(informer: Informer<T>, mark: (object: T) =
     },
     onDelete: mark,
   });
+}
+
+function hasHostPorts({ spec }: Pod): boolean {
+  return [...(spec?.containers ?? []), ...(spec?.initContainers ?? [])].some(({ ports }) =>
+    (ports ?? []).some(({ hostPort }) => (hostPort ?? 0) > 0),
+  );
+}
+
+/** Names a pod among the owners of elements, where Services have namespace/name. */
+function podKeyOf(pod: Pod): string {
+  return `${keyOf(pod)}/pod`;
 }
 
 function keyOf({ metadata }: KubeObject): string {
