@@ -14,6 +14,14 @@ const environment = process.env;
 const dataRoot = defaultDataRoot(environment, isRoot);
 const runRoot = environment["NODELESS_RUN_ROOT"] ?? (isRoot ? "/run/nodeless" : `${dataRoot}/run`);
 
+// Whoever reads our output may stop reading: `nodeless list | head -1`.
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code === "EPIPE") process.exit(0);
+    throw error;
+  });
+}
+
 const machine = localMachine({ dataRoot, runRoot, isRoot, environment });
 const context = { terminal: processTerminal(process), machine };
 process.exitCode = await runCommandLine(

@@ -22,6 +22,7 @@ import { missingTools } from "#cmd/machine/doctor.ts";
 import { Guardian } from "#cmd/machine/guardian.ts";
 import { setUpMachineNetwork } from "#cmd/machine/machine-network.ts";
 import { type NodePlan, nodePlans } from "#cmd/machine/node-plan.ts";
+import { claimSlot } from "#cmd/machine/slot-claim.ts";
 import { nodeProcess } from "#cmd/machine/node-process.ts";
 import type { StopMode, SupervisionServer } from "#cmd/machine/supervision.ts";
 import { ensureClusterObjects, networkGroup } from "./cluster-objects.ts";
@@ -53,6 +54,7 @@ export class ControlPlane {
     const { cluster, context, supervision, clock, logger } = this.#options;
     const hasNodes = context.isRoot;
     if (hasNodes) refuseWithoutTools();
+    if (hasNodes) await claimSlot(cluster);
     supervision.stage({ stage: "API server", state: "begin" });
     const { pki, nodes } = await this.#prepareKeys(hasNodes);
     if (hasNodes) await setUpMachineNetwork(cluster);

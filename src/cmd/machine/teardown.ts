@@ -10,6 +10,7 @@ import { removeNodeNamespaces } from "#runtime/node-namespaces.ts";
 import type { Cluster, MachineContext } from "./clusters.ts";
 import { tearDownMachineNetwork } from "./machine-network.ts";
 import { nodePlan } from "./node-plan.ts";
+import { ownsSlot, releaseSlot } from "./slot-claim.ts";
 
 /** Node number `index`. Its process must have ended. */
 export async function tearDownNode(context: MachineContext, cluster: Cluster, index: number): Promise<void> {
@@ -18,7 +19,8 @@ export async function tearDownNode(context: MachineContext, cluster: Cluster, in
   const stateFolder = join(plan.layout.data, "runtime");
   await destroyRuntime({ stateFolder, runFolder: plan.layout.run, cgroupParent: plan.cgroupParent });
   // A network namespace of its own takes addresses, routes and tables with it.
-  if (plan.linkName === undefined) await tearDownNodeNetwork(plan.network, [plan.serviceTable.table]);
+  if (plan.linkName === undefined && ownsSlot(cluster))
+    await tearDownNodeNetwork(plan.network, [plan.serviceTable.table]);
   await removeNodeNamespaces({
     runFolder: plan.layout.run,
     ...(plan.linkName === undefined ? {} : { linkName: plan.linkName }),
@@ -29,6 +31,7 @@ export async function tearDownNode(context: MachineContext, cluster: Cluster, in
 /** What belongs to no single node. All nodes must have been taken down. */
 export async function tearDownCluster(context: MachineContext, cluster: Cluster): Promise<void> {
   if (!context.isRoot) return;
-  await tearDownMachineNetwork(cluster);
+  if (ownsSlot(cluster)) await tearDownMachineNetwork(cluster);
+  releaseSlot(cluster);
   openCgroups().remove(`/nodeless-${cluster.record.name}`);
 }
