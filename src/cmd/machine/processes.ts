@@ -14,6 +14,17 @@ export type ProcessSpec = {
   readonly logFile: string;
   /** Runs before the program: `["nsenter", "--net=…", "--"]`. */
   readonly prefix?: readonly string[];
+  /** Open descriptors that the process gets as 4, 5, …: see {@link machineNamespaces}. */
+  readonly inherit?: readonly number[];
+};
+
+/**
+ * How a node, which lives in namespaces of its own, starts the control plane in the machine's: it was given them open, as descriptors 4 and 5, by the control plane that
+ * started it.
+ */
+export const machineNamespaces: Required<Pick<ProcessSpec, "prefix" | "inherit">> = {
+  prefix: ["nsenter", "--mount=/proc/self/fd/4", "--net=/proc/self/fd/5", "--"],
+  inherit: [4, 5],
 };
 
 /** How a start went. */
@@ -62,7 +73,10 @@ export function startAndFollow(spec: ProcessSpec, onStage: (message: StageMessag
   });
 }
 
-function launch({ entry, args, logFile, prefix }: ProcessSpec, progress: "pipe" | "ignore"): ChildProcess {
+function launch(
+  { entry, args, logFile, prefix, inherit = [] }: ProcessSpec,
+  progress: "pipe" | "ignore",
+): ChildProcess {
   mkdirSync(dirname(logFile), { recursive: true, mode: 0o700 });
   const log = openSync(logFile, "a", 0o600);
   try {
@@ -76,7 +90,7 @@ function launch({ entry, args, logFile, prefix }: ProcessSpec, progress: "pipe" 
       ...args,
     ];
     const env = progress === "pipe" ? { ...process.env, [progressVariable]: String(progressDescriptor) } : process.env;
-    return spawn(command, rest, { detached: true, stdio: ["ignore", log, log, progress], cwd: "/", env });
+    return spawn(command, rest, { detached: true, stdio: ["ignore", log, log, progress, ...inherit], cwd: "/", env });
   } finally {
     closeSync(log);
   }

@@ -12,6 +12,7 @@ import type { Cluster, MachineContext } from "#cmd/machine/clusters.ts";
 import { Guardian } from "#cmd/machine/guardian.ts";
 import { controlPlaneSocket } from "#cmd/machine/layout.ts";
 import type { RegistrySettings } from "#images/registry-client.ts";
+import { machineNamespaces } from "#cmd/machine/processes.ts";
 import { type NodePlan, searchPath } from "#cmd/machine/node-plan.ts";
 import type { StopMode } from "#cmd/machine/supervision.ts";
 import { controlPlaneProcess } from "#cmd/machine/up.ts";
@@ -108,7 +109,7 @@ export class NodeAgent {
       };
       this.#guardian = new Guardian({
         socket: controlPlaneSocket(cluster.layout),
-        process: async () => controlPlaneProcess(context, cluster),
+        process: async () => ({ ...controlPlaneProcess(context, cluster), ...machineNamespaces }),
         // The first node acts at once, the others only if it did not.
         patienceMs: plan.index * 2000,
         onStage: ({ stage, state }) => {
