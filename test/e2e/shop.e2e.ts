@@ -272,6 +272,18 @@ describe("the shop", { skip }, () => {
     assert.equal((await restarts()).stdout, before);
   });
 
+  test("each process brings the other back when it dies, in either order", async () => {
+    for (const role of ["control-plane", "node", "control-plane"] as const) {
+      const dead = (await statusOf()).processes.find((process) => process.role === role)?.pid ?? 0;
+      process.kill(dead, "SIGKILL");
+      await eventually(`a new ${role}`, async () => {
+        const { isReady, processes } = await statusOf();
+        return isReady && processes.every(({ pid }) => pid !== dead);
+      });
+    }
+    assert.match((await kubectl("get nodes")).stdout, /shop\s+Ready/);
+  });
+
   test("a second up says that it runs already", async () => {
     assert.match((await cluster.nodeless(["up", "--name", "shop"])).stdout, /runs already/);
   });

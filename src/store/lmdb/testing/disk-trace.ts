@@ -31,7 +31,7 @@ export function readDiskTrace(trace: string, fileName: string): readonly DiskEve
     if (name === "lseek") file.position = Number(result);
     else if (name === "fdatasync") events.push({ kind: "sync" });
     else {
-      const position = name === "pwrite64" ? Number(/(\d+)$/.exec(args)![1]) : file.position;
+      const position = name === "pwrite64" ? Number(/(\d+)\s*$/.exec(args)![1]) : file.position;
       if (bytes.length !== Number(result)) throw new Error(`the trace cut a write of ${result} bytes off`);
       events.push({ kind: "write", position, bytes, isThrough: file.isThrough });
       if (name !== "pwrite64") file.position += bytes.length;
