@@ -13,6 +13,8 @@ type House = {
   readonly ran: string[];
   /** Exit code of the command of this name. */
   readonly codes: Map<string, number>;
+  /** Exit codes that are not known yet. */
+  readonly hanging: Map<string, Promise<number>>;
 };
 
 const command = (name: string) => ({ exec: { command: [name] } });
@@ -28,6 +30,7 @@ async function withProbes(
   const ran: string[] = [];
   // What is called slow fails until a test says otherwise.
   const codes = new Map([["slow", 1]]);
+  const hanging = new Map<string, Promise<number>>();
   const full = { name: "main", image: "app", ...container };
   const probes = new ContainerProbes({
     pod: podOf("web", [full]),
@@ -37,7 +40,7 @@ async function withProbes(
       podIP: () => "127.0.0.1",
       exec: async ([name = ""]) => {
         ran.push(`${name} ${(clock.now() - startMs) / 1000}`);
-        return { exitCode: codes.get(name) ?? 0, output: "out" };
+        return { exitCode: (await hanging.get(name)) ?? codes.get(name) ?? 0, output: "out" };
       },
     },
     startedMs: startMs,
@@ -49,7 +52,7 @@ async function withProbes(
   probes.start();
   await clock.advance(0);
   try {
-    await body({ clock, probes, events, ran, codes });
+    await body({ clock, probes, events, ran, codes, hanging });
   } finally {
     probes.stop();
   }
@@ -62,34 +65,71 @@ describe("a container's probes", () => {
     });
   });
 
-  it("looks at readiness at once, and again soon while it is not ready", async () => {
+  it("looks at readiness at once, and once a period after that", async () => {
     await withProbes(
       { readinessProbe: { ...command("ready"), periodSeconds: 10 } },
       async ({ probes, clock, codes, events, ran }) => {
         assert.equal(probes.ready, true);
         codes.set("ready", 1);
-        await clock.advance(10_000);
         await clock.advance(20_000);
+        assert.equal(probes.ready, true);
+        await clock.advance(10_000);
         assert.equal(probes.ready, false);
-        assert.ok(events.every((event) => event === "Warning Unhealthy Readiness probe failed: out"));
-        assert.equal(ran[0], "ready 0");
+        assert.deepEqual(ran, ["ready 0", "ready 10", "ready 20", "ready 30"]);
+        assert.deepEqual(events, Array(3).fill("Warning Unhealthy Readiness probe failed: out"));
       },
     );
   });
 
-  it("becomes ready by an extra look long before the period is over, which makes no event", async () => {
+  it("becomes ready by an early look, long before the first period is over, and without an event", async () => {
     const readinessProbe = { ...command("slow"), periodSeconds: 10 };
-    await withProbes({ readinessProbe }, async ({ probes, clock, codes, events }) => {
-      assert.equal(probes.ready, false);
-      assert.equal(events.length, 1);
-
+    await withProbes({ readinessProbe }, async ({ probes, clock, codes, events, ran }) => {
       await clock.advance(200);
       assert.equal(probes.ready, false);
       codes.set("slow", 0);
-      await clock.advance(400);
+      await clock.advance(300);
 
       assert.equal(probes.ready, true);
+      assert.deepEqual(ran, ["slow 0", "slow 0.2", "slow 0.5"]);
+      assert.deepEqual(events, []);
+    });
+  });
+
+  it("complains and counts only from the first period on", async () => {
+    const startupProbe = { ...command("slow"), periodSeconds: 2, failureThreshold: 2 };
+    await withProbes({ startupProbe }, async ({ probes, clock, events, ran }) => {
+      await clock.advance(1_999);
+      assert.ok(ran.length > 3);
+      assert.deepEqual(events, []);
+
+      await clock.advance(1);
       assert.equal(events.length, 1);
+      assert.equal(probes.startupFailed, false);
+
+      await clock.advance(2_000);
+      assert.equal(events.length, 2);
+      assert.equal(probes.startupFailed, true);
+    });
+  });
+
+  it("looks at liveness first when a period is over, after the initial delay", async () => {
+    const livenessProbe = { ...command("live"), periodSeconds: 10, initialDelaySeconds: 15 };
+    await withProbes({ livenessProbe }, async ({ clock, ran }) => {
+      await clock.advance(30_000);
+      assert.deepEqual(ran, ["live 20", "live 30"]);
+    });
+  });
+
+  it("has one look under way at most", async () => {
+    const answer = Promise.withResolvers<number>();
+    const livenessProbe = { ...command("hangs"), periodSeconds: 1, timeoutSeconds: 5 };
+    await withProbes({ livenessProbe }, async ({ clock, ran, hanging }) => {
+      hanging.set("hangs", answer.promise);
+      await clock.advance(3_000);
+      assert.deepEqual(ran, ["hangs 1"]);
+      answer.resolve(0);
+      await clock.advance(1_000);
+      assert.deepEqual(ran, ["hangs 1", "hangs 4"]);
     });
   });
 
@@ -99,10 +139,11 @@ describe("a container's probes", () => {
       readinessProbe: command("ready"),
       livenessProbe: command("live"),
     };
-    await withProbes(container, async ({ probes, ran }) => {
+    await withProbes(container, async ({ probes, clock, ran }) => {
       assert.equal(probes.started, true);
-      assert.deepEqual(ran.slice(0, 1), ["startup 0"]);
-      assert.deepEqual([...new Set(ran.map((it) => it.split(" ")[0]))].sort(), ["live", "ready", "startup"]);
+      assert.deepEqual(ran, ["startup 0", "ready 0"]);
+      await clock.advance(10_000);
+      assert.deepEqual(ran.slice(2), ["ready 10", "live 10"]);
     });
   });
 
@@ -115,7 +156,7 @@ describe("a container's probes", () => {
       await clock.advance(10_000);
       assert.equal(probes.livenessFailed, true);
       await clock.advance(60_000);
-      assert.equal(ran.length, 4);
+      assert.equal(ran.length, 3);
     });
   });
 
@@ -146,7 +187,9 @@ describe("a container's probes", () => {
       async ({ probes, clock, codes }) => {
         codes.set("ready", 1);
         assert.equal(probes.ready, true);
-        await clock.advance(5_000);
+        await clock.advance(9_999);
+        assert.equal(probes.ready, true);
+        await clock.advance(1);
         assert.equal(probes.ready, false);
       },
       { started: true, ready: true },
