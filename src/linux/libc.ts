@@ -2,7 +2,7 @@
  * The C library's calls that Node itself does not have: mount, setns, unshare, mknod, extended attributes and raw netlink sockets. A call costs microseconds,
  * where spawning `mount` or `ip` costs 3–5 ms. Loaded with koffi when first asked for, so that a process that needs none of it does not pay for it.
  */
-import { readlinkSync } from "node:fs";
+import { closeSync, readlinkSync } from "node:fs";
 import { getSystemErrorName } from "node:util";
 
 /** A system call failed. `code` is the errno's name, as in Node's own errors. */
@@ -47,6 +47,10 @@ export interface Libc {
   openNetlink(): number;
   /** A TCP socket, not yet connected, in the network namespace that the thread is in right now. */
   openTcpSocket(family: "IPv4" | "IPv6"): number;
+  /** A socket bound to an IPv4 address, the TCP one listening. `shared`: although somebody else may have the port at all addresses, or had it a moment ago. */
+  bindSocket(type: "udp" | "tcp", address: string, port: number, shared: boolean): number;
+  /** A duplicate of another process' descriptor. */
+  duplicateFrom(pid: number, descriptor: number): number;
   /** Sends all of `data` on a socket. */
   send(fileDescriptor: number, data: Uint8Array): void;
   /** Reads what a socket has, and waits for it; gives the number of bytes. */
@@ -80,6 +84,12 @@ export const kernelFlags: Readonly<Record<KernelFlag, number>> = {
 const addressFamilyNetlink = 16;
 const socketRawCloseOnExec = 3 | 0o2000000;
 const socketStreamCloseOnExec = 1 | 0o2000000;
+const socketDatagramCloseOnExec = 2 | 0o2000000;
+const listenBacklog = 128;
+/** Level and name of the socket option that shares an address. */
+const reuseAddress = [1, 2] as const;
+/** Numbers of system calls that the C library may not know by name; the same on all architectures. */
+const newCalls = { pidfdOpen: 434, pidfdGetfd: 438 };
 const lockExclusiveNoWait = 2 | 4;
 
 /** Loads the C library. Cheap to call again. */
@@ -104,6 +114,10 @@ export async function loadLibc(): Promise<Libc> {
   const lgetxattr = call("int64 lgetxattr(const char *path, const char *name, void *value, size_t size)");
   const flock = call("int flock(int fd, int operation)");
   const socket = call("int socket(int domain, int type, int protocol)");
+  const bind = call("int bind(int fd, const void *address, uint length)");
+  const listen = call("int listen(int fd, int backlog)");
+  const setsockopt = call("int setsockopt(int fd, int level, int name, const void *value, uint length)");
+  const syscall = call("long syscall(long number, long first, long second, long third)");
   const send = call("int64 send(int fd, const void *data, size_t length, int flags)");
   const recv = call("int64 recv(int fd, void *data, size_t length, int flags)");
 
@@ -147,12 +161,42 @@ export async function loadLibc(): Promise<Libc> {
     openNetlink: () => check(socket(addressFamilyNetlink, socketRawCloseOnExec, 0), "socket", "netlink"),
     openTcpSocket: (family) =>
       check(socket(family === "IPv4" ? 2 : 10, socketStreamCloseOnExec, 0), "socket", `TCP over ${family}`),
+    bindSocket(type, address, port, shared) {
+      const kind = type === "udp" ? socketDatagramCloseOnExec : socketStreamCloseOnExec;
+      const fd = check(socket(2, kind, 0), "socket", type);
+      try {
+        if (shared) check(setsockopt(fd, ...reuseAddress, Buffer.from(Int32Array.of(1).buffer), 4), "setsockopt", type);
+        check(bind(fd, socketAddress(address, port), 16), "bind", `${address}:${port}/${type}`);
+        if (type === "tcp") check(listen(fd, listenBacklog), "listen", `${address}:${port}`);
+        return fd;
+      } catch (error) {
+        closeSync(fd);
+        throw error;
+      }
+    },
+    duplicateFrom(pid, descriptor) {
+      const process = check(syscall(newCalls.pidfdOpen, pid, 0, 0), "pidfd_open", String(pid));
+      try {
+        return check(syscall(newCalls.pidfdGetfd, process, descriptor, 0), "pidfd_getfd", `${descriptor} of ${pid}`);
+      } finally {
+        closeSync(process);
+      }
+    },
     send: (fd, data) => void check(send(fd, data, data.length, 0), "send", "netlink"),
     receive: (fd, into) => check(recv(fd, into, into.length, 0), "recv", "netlink"),
   };
 }
 
 type AsyncCall = { async(...args: [...unknown[], (error: Error | null, result: number) => void]): void };
+
+/** struct sockaddr_in. */
+function socketAddress(address: string, port: number): Buffer {
+  const bytes = Buffer.alloc(16);
+  bytes.writeUInt16LE(2, 0);
+  bytes.writeUInt16BE(port, 2);
+  bytes.set(address.split(".").map(Number), 4);
+  return bytes;
+}
 
 // As makedev(3): the kernel spreads both numbers over 64 bits.
 function deviceNumber(major: number, minor: number): number {

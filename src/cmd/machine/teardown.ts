@@ -4,6 +4,7 @@
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { openCgroups } from "#linux/cgroups/open-cgroups.ts";
+import { releaseHeldSockets } from "#linux/held-sockets.ts";
 import { tearDownNodeNetwork } from "#network/node-network.ts";
 import { destroyRuntime } from "#runtime/destroy.ts";
 import { removeNodeNamespaces } from "#runtime/node-namespaces.ts";
@@ -18,6 +19,7 @@ export async function tearDownNode(context: MachineContext, cluster: Cluster, in
   const plan = nodePlan(cluster, index);
   const stateFolder = join(plan.layout.data, "runtime");
   await destroyRuntime({ stateFolder, runFolder: plan.layout.run, cgroupParent: plan.cgroupParent });
+  releaseHeldSockets(plan.layout.run);
   // A network namespace of its own takes addresses, routes and tables with it.
   if (plan.linkName === undefined && ownsSlot(cluster))
     await tearDownNodeNetwork(plan.network, [plan.serviceTable.table]);

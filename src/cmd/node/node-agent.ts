@@ -23,6 +23,8 @@ import type { Logger } from "#component-base/logger.ts";
 import { createKubelet } from "#kubelet/kubelet.ts";
 import type { KubeletServerSettings } from "#kubelet/server/kubelet-server.ts";
 import { createStreamHandler } from "#kubelet/server/stream-handler.ts";
+import { openHeldSockets } from "#linux/held-sockets.ts";
+import { loadLibc } from "#linux/libc.ts";
 import { applyNft } from "#linux/nft.ts";
 import { createClusterDns } from "#network/dns/cluster-dns.ts";
 import { setUpNodeNetwork } from "#network/node-network.ts";
@@ -155,7 +157,16 @@ export class NodeAgent {
       clock,
       logger,
     });
-    const dns = createClusterDns({ informers, zone: "cluster.local", addresses: [dnsAddress], clock, logger });
+    // Held beside this process: what pods ask while it is away waits for its successor.
+    const sockets = openHeldSockets(await loadLibc(), { name: plan.layout.run, address: dnsAddress, port: 53 });
+    const dns = createClusterDns({
+      informers,
+      zone: "cluster.local",
+      addresses: [],
+      sockets: [sockets],
+      clock,
+      logger,
+    });
     await informers.start(this.#abort.signal);
     await Promise.all([proxy.start(this.#abort.signal), dns.start(this.#abort.signal)]);
     this.#parts.push(informers, dns, proxy);

@@ -9,7 +9,7 @@ import type { Clock } from "#component-base/clock.ts";
 import type { Service } from "#component-base/life-cycle.ts";
 import type { Logger } from "#component-base/logger.ts";
 import { ClusterRecords, endpointSliceIndexes, serviceIndexes } from "./cluster-records.ts";
-import { DnsServer } from "./dns-server.ts";
+import { type BoundSockets, DnsServer } from "./dns-server.ts";
 import { Forwarder, readUpstreams, type Upstream } from "./forwarder.ts";
 import { Resolver } from "./resolver.ts";
 
@@ -22,13 +22,18 @@ export type ClusterDnsOptions = {
   readonly addresses: readonly string[];
   /** Default 53. */
   readonly port?: number;
+  /** Bound descriptors to answer on beside the addresses. */
+  readonly sockets?: readonly BoundSockets[];
   /** Resolvers for other names. Default: those of /etc/resolv.conf, read again every 30 s. */
   readonly upstreams?: () => readonly Upstream[];
   readonly clock: Clock;
   readonly logger: Logger;
 };
 
-/** Makes the DNS of a node. It answers as soon as it is started, from what the informers have. */
+/** Longest wait for the informers' first lists: shorter than clients wait for an answer (5 s). */
+const patienceMs = 4000;
+
+/** Makes the DNS of a node. Names outside the cluster are answered as soon as it is started, those of the cluster once the informers have their first lists. */
 export function createClusterDns(options: ClusterDnsOptions): Service {
   const { informers, zone, addresses, clock, logger } = options;
   const services = informers.informer<KubeService>({
@@ -46,20 +51,48 @@ export function createClusterDns(options: ClusterDnsOptions): Service {
     namespaces: namespaces.lister,
   });
   const forwarder = new Forwarder({ upstreams: options.upstreams ?? machineUpstreams(clock), clock });
-  const resolver = new Resolver({ zone, records, forward: (question) => forwarder.ask(question) });
+  let isSynced = false;
+  const { promise: synced, resolve: onSynced } = Promise.withResolvers<true>();
+  const resolver = new Resolver({
+    zone,
+    records,
+    forward: (question) => forwarder.ask(question),
+    areRecordsKnown: async () => isSynced || (await within(synced, patienceMs, clock)),
+  });
   const server = new DnsServer({
     resolver,
     addresses,
     logger,
     ...(options.port === undefined ? {} : { port: options.port }),
+    ...(options.sockets === undefined ? {} : { sockets: options.sockets }),
   });
   return {
-    start: async () => await server.start(),
+    async start(signal) {
+      const first = [services, endpointSlices, namespaces].map((informer) => informer.waitForSync(signal));
+      void Promise.all(first).then(
+        () => {
+          isSynced = true;
+          onSynced(true);
+        },
+        () => {}, // stopped before
+      );
+      await server.start();
+    },
     async stop() {
       await server.stop();
       forwarder.close();
     },
   };
+}
+
+async function within(known: Promise<true>, limitMs: number, clock: Clock): Promise<boolean> {
+  const { promise: late, resolve } = Promise.withResolvers<false>();
+  const timer = clock.setTimer(limitMs, () => resolve(false));
+  try {
+    return await Promise.race([known, late]);
+  } finally {
+    timer.clear();
+  }
 }
 
 function machineUpstreams(clock: Clock): () => readonly Upstream[] {

@@ -1,8 +1,8 @@
 /**
  * The cluster's DNS server: UDP and TCP on the addresses given, answers by the resolver. Bounded: long answers are cut on UDP, idle TCP connections closed.
  */
-import { createSocket, type Socket as UdpSocket } from "node:dgram";
-import { createServer, type Server, type Socket } from "node:net";
+import { type BindOptions, createSocket, type Socket as UdpSocket } from "node:dgram";
+import { createServer, type ListenOptions, type Server, type Socket } from "node:net";
 import {
   AUTHORITATIVE_ANSWER,
   decode,
@@ -18,12 +18,17 @@ import type { Service } from "#component-base/life-cycle.ts";
 import type { Logger } from "#component-base/logger.ts";
 import type { Resolution, Resolver } from "./resolver.ts";
 
+/** Descriptors that are bound already; the TCP one listens. They belong to the server from its start on. */
+export type BoundSockets = { readonly udp: number; readonly tcp: number };
+
 /** Where and how to listen. */
 export type DnsServerOptions = {
   readonly resolver: Pick<Resolver, "resolve">;
   readonly addresses: readonly string[];
   /** Default 53. */
   readonly port?: number;
+  /** Bound descriptors to listen on beside the addresses. */
+  readonly sockets?: readonly BoundSockets[];
   readonly logger: Logger;
 };
 
@@ -58,10 +63,14 @@ export class DnsServer implements Service {
   }
 
   async start(): Promise<void> {
-    const { addresses, port = 53 } = this.#options;
+    const { addresses, port = 53, sockets = [] } = this.#options;
     for (const address of addresses) {
-      await this.#listenUdp(address, port);
-      await this.#listenTcp(address, port);
+      await this.#listenUdp({ address, port });
+      await this.#listenTcp({ host: address, port });
+    }
+    for (const { udp, tcp } of sockets) {
+      await this.#listenUdp({ fd: udp });
+      await this.#listenTcp({ fd: tcp });
     }
   }
 
@@ -71,14 +80,14 @@ export class DnsServer implements Service {
     await Promise.all(this.#tcp.splice(0).map((server) => new Promise((resolve) => server.close(resolve))));
   }
 
-  async #listenUdp(address: string, port: number): Promise<void> {
-    const socket = createSocket({ type: address.includes(":") ? "udp6" : "udp4", reuseAddr: true });
+  async #listenUdp(where: BindOptions): Promise<void> {
+    const socket = createSocket({ type: where.address?.includes(":") ? "udp6" : "udp4", reuseAddr: true });
     await new Promise<void>((resolve, reject) => {
       socket.once("error", reject);
-      socket.bind(port, address, resolve);
+      socket.bind(where, resolve);
     });
     socket.removeAllListeners("error");
-    socket.on("error", (error) => this.#options.logger.warn("DNS socket failed", { address, error }));
+    socket.on("error", (error) => this.#options.logger.warn("DNS socket failed", { ...where, error }));
     socket.on("message", (message, from) => {
       // Never rejects: answer() gives undefined for what is no question.
       void this.#answer(message).then((reply) => reply && socket.send(cut(reply), from.port, from.address));
@@ -86,12 +95,12 @@ export class DnsServer implements Service {
     this.#udp.push(socket);
   }
 
-  async #listenTcp(address: string, port: number): Promise<void> {
+  async #listenTcp(where: ListenOptions & { readonly fd?: number }): Promise<void> {
     const server = createServer((socket) => this.#serve(socket));
     server.maxConnections = maxTcpConnections;
     await new Promise<void>((resolve, reject) => {
       server.once("error", reject);
-      server.listen(port, address, resolve);
+      server.listen(where, resolve);
     });
     this.#tcp.push(server);
   }

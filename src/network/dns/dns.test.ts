@@ -109,6 +109,26 @@ test("unknown Services, namespaces and endpoints are NXDOMAIN with the zone's SO
   }
 });
 
+test("before the records are known nothing of the cluster's is said not to exist, and the world outside answers", async () => {
+  const known = Promise.withResolvers<boolean>();
+  const young = new Resolver({
+    zone: "cluster.local",
+    records,
+    forward: outside,
+    areRecordsKnown: () => known.promise,
+  });
+
+  const early = young.resolve({ name: "web.shop.svc.cluster.local", type: "A", class: "IN" });
+  const abroad = await young.resolve({ name: "example.org", type: "A", class: "IN" });
+  known.resolve(true);
+  assert.equal(abroad.rcode, "NOERROR");
+  assert.equal((await early).rcode, "NOERROR");
+
+  const blind = new Resolver({ zone: "cluster.local", records, forward: outside, areRecordsKnown: async () => false });
+  for (const name of ["nope.shop.svc.cluster.local", "7.0.43.10.in-addr.arpa"])
+    assert.equal((await blind.resolve({ name, type: "A", class: "IN" })).rcode, "SERVFAIL");
+});
+
 test("a headless Service has its ready endpoints, each under its host name or address too", async () => {
   assert.deepEqual((await ask("db.shop.svc.cluster.local")).data, ["10.42.0.5", "10.42.0.6"]);
   assert.deepEqual((await ask("db-0.db.shop.svc.cluster.local")).data, ["10.42.0.5"]);

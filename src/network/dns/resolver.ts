@@ -19,26 +19,48 @@ export type Resolution = {
 /** How long answers may be kept, in seconds. Short, because endpoints come and go. */
 const ttlSeconds = 5;
 
+const failure: Resolution = {
+  rcode: "SERVFAIL",
+  isAuthoritative: false,
+  answers: [],
+  authorities: [],
+  additionals: [],
+};
+
 /** Longest chain of CNAMEs that is followed. */
 const maxChain = 8;
+
+/** What a resolver works with. */
+export type ResolverOptions = {
+  readonly zone: string;
+  readonly records: ClusterRecords;
+  readonly forward: Forward;
+  /** Resolves when the records can be asked; with false when that takes too long. Until then nothing of the cluster's can be said not to exist. */
+  readonly areRecordsKnown?: () => Promise<boolean>;
+};
 
 /** Resolves names for the pods of a cluster. */
 export class Resolver {
   readonly #zone: string;
   readonly #records: ClusterRecords;
   readonly #forward: Forward;
+  readonly #areRecordsKnown: () => Promise<boolean>;
 
-  constructor(options: { readonly zone: string; readonly records: ClusterRecords; readonly forward: Forward }) {
+  constructor(options: ResolverOptions) {
     this.#zone = options.zone;
     this.#records = options.records;
     this.#forward = options.forward;
+    this.#areRecordsKnown = options.areRecordsKnown ?? (async () => true);
   }
 
   /** The answer to a question; never throws. */
   async resolve(question: Question): Promise<Resolution> {
     const name = normalise(question.name);
-    if (this.#records.owns(name)) return await this.#resolveOwn(question, name);
+    if (this.#records.owns(name)) {
+      return (await this.#areRecordsKnown()) ? await this.#resolveOwn(question, name) : failure;
+    }
     const address = addressOfReverseName(name);
+    if (address !== undefined && !(await this.#areRecordsKnown())) return failure;
     const names = address === undefined ? [] : this.#records.findByAddress(address);
     if (names.length > 0 && question.type === "PTR") {
       return found(names.map((data) => ({ type: "PTR", name: question.name, ttl: ttlSeconds, data })));
@@ -94,7 +116,7 @@ export class Resolver {
         additionals: (reply.additionals ?? []).filter(({ type }) => (type as string) !== "OPT"),
       };
     } catch {
-      return { rcode: "SERVFAIL", isAuthoritative: false, answers: [], authorities: [], additionals: [] };
+      return failure;
     }
   }
 

@@ -1,0 +1,61 @@
+import assert from "node:assert/strict";
+import { createSocket } from "node:dgram";
+import { once } from "node:events";
+import { closeSync } from "node:fs";
+import { connect, createServer } from "node:net";
+import { test } from "node:test";
+import { type HeldSockets, openHeldSockets, releaseHeldSockets } from "./held-sockets.ts";
+import { loadLibc } from "./libc.ts";
+
+const libc = await loadLibc();
+const address = "127.1.2.3";
+const options = { name: `/test/${process.pid}`, address, port: 15_353 };
+
+function close({ udp, tcp }: HeldSockets): void {
+  closeSync(udp);
+  closeSync(tcp);
+}
+
+test("what is sent while nobody answers waits for the next who takes the sockets", async (t) => {
+  t.after(() => releaseHeldSockets(options.name));
+  close(openHeldSockets(libc, options));
+  const asker = createSocket("udp4");
+  asker.send("question", options.port, address);
+  const caller = connect(options.port, address);
+  await once(caller, "connect");
+
+  const { udp, tcp } = openHeldSockets(libc, options);
+  const socket = createSocket("udp4");
+  const server = createServer((connection) => connection.end("served"));
+  socket.bind({ fd: udp });
+  server.listen({ fd: tcp });
+
+  const [message] = (await once(socket, "message")) as [Buffer];
+  assert.equal(message.toString(), "question");
+  const [served] = (await once(caller, "data")) as [Buffer];
+  assert.equal(served.toString(), "served");
+  asker.close();
+  socket.close();
+  server.close();
+});
+
+test("once they are released others can have the address", () => {
+  close(openHeldSockets(libc, options));
+  releaseHeldSockets(options.name);
+  const other = { ...options, name: `${options.name}-other` };
+
+  const start = Date.now();
+  let taken: HeldSockets | undefined;
+  // The kernel frees the port when the killed process is gone.
+  while (!taken && Date.now() - start < 5000) {
+    try {
+      taken = openHeldSockets(libc, other);
+    } catch {
+      // not yet
+    }
+  }
+
+  assert.ok(taken);
+  close(taken);
+  releaseHeldSockets(other.name);
+});

@@ -1,0 +1,87 @@
+/**
+ * Sockets that outlive the process which answers on them: a small process beside it holds them open, so that while nobody answers the kernel keeps questions and connections
+ * waiting instead of refusing them. Whoever comes next takes duplicates of the same sockets and finds what waits.
+ */
+import { spawn } from "node:child_process";
+import { closeSync, readdirSync, readFileSync } from "node:fs";
+import { type Libc, SystemCallError } from "./libc.ts";
+import { identifyProcess, signalProcess } from "./processes.ts";
+
+/** Where to listen. `name` tells the holders of a machine apart. */
+export type HeldSocketsOptions = { readonly name: string; readonly address: string; readonly port: number };
+
+/** Descriptors of this process, bound to the address; the TCP one listens. */
+export type HeldSockets = { readonly udp: number; readonly tcp: number };
+
+/** Descriptors of the holder. */
+const heldUdp = 3;
+const heldTcp = 4;
+
+/** The sockets of this name: those that are held already, else new ones with a new holder. Throws SystemCallError when the address cannot be had. */
+export function openHeldSockets(libc: Libc, options: HeldSocketsOptions): HeldSockets {
+  try {
+    // Without sharing the address: whether a holder has it shows in the failure, and all of /proc need not be read.
+    return hold(libc, options, false);
+  } catch (error) {
+    if (!(error instanceof SystemCallError) || error.code !== "EADDRINUSE") throw error;
+  }
+  for (const pid of findHolders(options.name)) {
+    try {
+      return { udp: libc.duplicateFrom(pid, heldUdp), tcp: libc.duplicateFrom(pid, heldTcp) };
+    } catch {
+      endHolder(pid); // half-made, or this machine lets nobody look into processes
+    }
+  }
+  // Somebody else has the port at all addresses; a socket of this very address takes precedence over it.
+  return hold(libc, options, true);
+}
+
+/** Ends the holders of this name. None is success. */
+export function releaseHeldSockets(name: string): void {
+  for (const pid of findHolders(name)) endHolder(pid);
+}
+
+function hold(libc: Libc, { name, address, port }: HeldSocketsOptions, shared: boolean): HeldSockets {
+  const udp = libc.bindSocket("udp", address, port, shared);
+  let tcp: number;
+  try {
+    tcp = libc.bindSocket("tcp", address, port, true); // closed connections of before must not be in the way
+  } catch (error) {
+    closeSync(udp);
+    throw error;
+  }
+  spawn("sleep", ["infinity"], {
+    argv0: titleOf(name),
+    detached: true,
+    cwd: "/",
+    env: {},
+    stdio: ["ignore", "ignore", "ignore", udp, tcp],
+  })
+    .on("error", () => {}) // nobody holds them then: what is asked while this process is away is refused
+    .unref();
+  return { udp, tcp };
+}
+
+function titleOf(name: string): string {
+  return `nodeless sockets ${name}`;
+}
+
+function findHolders(name: string): number[] {
+  const start = `${titleOf(name)}\0`;
+  return readdirSync("/proc")
+    .map(Number)
+    .filter((pid) => pid > 0 && readCommand(pid).startsWith(start));
+}
+
+function readCommand(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "latin1");
+  } catch {
+    return ""; // gone
+  }
+}
+
+function endHolder(pid: number): void {
+  const identity = identifyProcess(pid);
+  if (identity) signalProcess(identity, "SIGKILL");
+}
