@@ -58,7 +58,11 @@ export class BlobStore {
   async write(
     digest: string,
     source: Readable,
-    options: { readonly size?: number; readonly signal?: AbortSignal } = {},
+    options: {
+      readonly size?: number;
+      readonly signal?: AbortSignal /** What it is, for messages. */;
+      readonly name?: string;
+    } = {},
   ): Promise<void> {
     const target = this.path(digest);
     const part = join(this.#temporary, `blob-${randomBytes(8).toString("hex")}`);
@@ -76,7 +80,7 @@ export class BlobStore {
     try {
       await pipeline(source, check, createWriteStream(part, { flags: "wx", flush: true }), { signal: options.signal });
       const actual = `${algorithm}:${hash.digest("hex")}`;
-      if (actual !== digest) throw new InvalidImage(`blob ${digest} has the content of ${actual}`);
+      if (actual !== digest) throw wrongDigest(options.name ?? "blob", digest, actual);
       await mkdir(join(this.#folder, algorithm), { recursive: true });
       await rename(part, target);
     } catch (error) {
@@ -112,6 +116,13 @@ export class BlobStore {
   async remove(digest: string): Promise<void> {
     await rm(this.path(digest), { force: true });
   }
+}
+
+/** Bytes are not what their digest says; the words are containerd's. */
+export function wrongDigest(what: string, expected: string, actual: string): InvalidImage {
+  return new InvalidImage(
+    `failed commit on ref "${what}-${expected}": unexpected commit digest ${actual}, expected ${expected}: failed precondition`,
+  );
 }
 
 /** The digest of bytes. */

@@ -150,7 +150,10 @@ test("a blob with another content than its digest says is refused and nothing is
       files.set(path, Buffer.concat([bytes.subarray(1), Buffer.from("x")]));
   }
 
-  await assert.rejects(puller.pull(`${host}/bad`, [], never), /has the content of sha256/);
+  await assert.rejects(
+    puller.pull(`${host}/bad`, [], never),
+    /failed commit on ref "layer-sha256:.*unexpected commit digest sha256:/,
+  );
   assert.deepEqual(await store.list(), []);
   assertNoLeftOvers();
 });
@@ -203,7 +206,8 @@ test("tokens are fetched with the credentials of the best fitting secret", async
     { registry: `${host}/private`, username: "me", password: "pw" },
   ];
 
-  await assert.rejects(puller.pull(`${host}/private`, [], never), /403|authorization/);
+  const refused = `failed to resolve reference "${host}/private:latest": pull access denied, repository does not exist or may require authorization: failed to authorize: failed to fetch oauth token: unexpected status from GET request to http://${host}/token?service=reg&scope=repository%3Aprivate%3Apull: 403 Forbidden`;
+  await assert.rejects(puller.pull(`${host}/private`, [], never), { reason: "unauthorized", message: refused });
   const image = await puller.pull(`${host}/private`, credentials, never);
 
   assert.equal(fileOf(image.layers[0]), "secret");
@@ -265,8 +269,69 @@ test("two pulls of one image share the work; one may leave, and when the last on
 });
 
 test("an unknown image is not found, a registry that is not there is unavailable", async () => {
-  await assert.rejects(puller.pull(`${host}/nothing`, [], never), { reason: "notFound" });
-  await assert.rejects(puller.pull("127.0.0.1:1/x", [], never), { reason: "unavailable" });
+  await assert.rejects(puller.pull(`${host}/nothing`, [], never), {
+    reason: "notFound",
+    message: `failed to resolve reference "${host}/nothing:latest": ${host}/nothing:latest: not found`,
+  });
+  await assert.rejects(puller.pull("127.0.0.1:1/x", [], never), {
+    reason: "unavailable",
+    message:
+      'failed to resolve reference "127.0.0.1:1/x:latest": failed to do request: Get "http://127.0.0.1:1/v2/x/manifests/latest": dial tcp 127.0.0.1:1: connect: connection refused',
+  });
+});
+
+test("a registry that wants a name and gets none, or a wrong one, is told as a refusal", async () => {
+  files.set("/v2/closed/manifests/latest", (_, response) => {
+    const body = JSON.stringify({ errors: [{ code: "UNAUTHORIZED", message: "authentication required" }] });
+    response.writeHead(401, { "www-authenticate": 'Basic realm="reg"' }).end(body);
+  });
+  const denied = `failed to resolve reference "${host}/closed:latest": pull access denied, repository does not exist or may require authorization: `;
+
+  await assert.rejects(puller.pull(`${host}/closed`, [], never), {
+    reason: "unauthorized",
+    message: `${denied}failed to authorize: no basic auth credentials`,
+  });
+  await assert.rejects(puller.pull(`${host}/closed`, [{ registry: host, username: "me", password: "no" }], never), {
+    reason: "unauthorized",
+    message: `${denied}unexpected status from GET request to http://${host}/v2/closed/manifests/latest: 401 Unauthorized: UNAUTHORIZED: authentication required`,
+  });
+});
+
+test("an image for other platforms only is refused, with an index and without", async () => {
+  const other = { os: "linux", architecture: "vax" };
+  const config = Buffer.from(JSON.stringify({ ...other, rootfs: { type: "layers", diff_ids: [] } }));
+  files.set(`/v2/vax/blobs/${digestOf(config)}`, config);
+  const manifest = Buffer.from(
+    JSON.stringify({
+      schemaVersion: 2,
+      config: { mediaType: mediaTypes.config, digest: digestOf(config), size: config.length },
+      layers: [],
+    }),
+  );
+  const entry = { mediaType: mediaTypes.manifest, digest: digestOf(manifest), size: manifest.length, platform: other };
+  const index = Buffer.from(JSON.stringify({ schemaVersion: 2, manifests: [entry] }));
+  files.set("/v2/vax/manifests/single", manifest);
+  files.set("/v2/vax/manifests/index", index);
+
+  for (const [tag, bytes] of [
+    ["single", manifest],
+    ["index", index],
+  ] as const) {
+    await assert.rejects(puller.pull(`${host}/vax:${tag}`, [], never), {
+      message: `no match for platform in manifest ${digestOf(bytes)}: not found`,
+    });
+  }
+  assert.deepEqual(await store.list(), []);
+});
+
+test("a failing layer says what was asked and what came", async () => {
+  await publish("halfway", [await layer("gone")]);
+  for (const path of files.keys()) if (path.includes("/blobs/")) files.delete(path);
+
+  await assert.rejects(
+    puller.pull(`${host}/halfway`, [], never),
+    /failed to copy: httpReadSeeker: failed open: unexpected status from GET request to .*: 404 Not Found: NAME_UNKNOWN/,
+  );
 });
 
 test("mirrors are asked first and the registry itself when they fail", async () => {

@@ -3,7 +3,7 @@
  * is given up leaves nothing behind.
  */
 import { Readable } from "node:stream";
-import { digestOf } from "./blobs.ts";
+import { digestOf, wrongDigest } from "./blobs.ts";
 import { type Credential, matchCredentials } from "./credentials.ts";
 import type { ImageStore, StoredImage } from "./image-store.ts";
 import {
@@ -14,6 +14,7 @@ import {
   type ImageManifest,
   isIndex,
   parseDocument,
+  parseImageConfig,
 } from "./oci.ts";
 import { formatReference, type ImageReference, parseReference } from "./reference.ts";
 import {
@@ -101,20 +102,21 @@ export class ImagePuller {
     reference: ImageReference,
     signal: AbortSignal,
   ): Promise<{ readonly top: string; readonly digest: string; readonly manifest: ImageManifest }> {
-    const bytes = await fetchDocument(client, reference.digest ?? reference.tag ?? "latest", signal);
+    const name = formatReference(reference);
+    const wanted = reference.digest ?? reference.tag ?? "latest";
+    const bytes = await fetchDocument(client, wanted, signal).catch((error: unknown) => {
+      throw notResolved(name, error);
+    });
     const top = reference.digest ?? digestOf(bytes);
     const document = parseDocument(bytes, top);
     if (!isIndex(document)) {
+      await fetchBlob(this.#store, client, document.config, signal);
+      checkPlatform(await this.#store.blobs.read(document.config.digest), document.config.digest, top);
       await this.#store.blobs.writeBytes(top, bytes);
       return { top, digest: top, manifest: document };
     }
-    const platform = hostPlatform();
-    const chosen = choosePlatform(document, platform);
-    if (!chosen)
-      throw new RegistryError(
-        "notFound",
-        `no match for platform in manifest: ${platform.os}/${platform.architecture}: not found`,
-      );
+    const chosen = choosePlatform(document, hostPlatform());
+    if (!chosen) throw noMatch(top);
     const inner = await fetchDocument(client, chosen.digest, signal);
     const manifest = parseDocument(inner, chosen.digest);
     if (isIndex(manifest)) throw new InvalidImage(`${chosen.digest} is an index inside of an index`);
@@ -156,8 +158,33 @@ class SharedPull {
 async function fetchDocument(client: RegistryClient, reference: string, signal: AbortSignal): Promise<Buffer> {
   const bytes = await client.manifest(reference, signal);
   if (reference.startsWith("sha256:") && digestOf(bytes) !== reference)
-    throw new InvalidImage(`manifest ${reference} has the content of ${digestOf(bytes)}`);
+    throw wrongDigest("manifest", reference, digestOf(bytes));
   return bytes;
+}
+
+/** The registry could not say what the reference means; the words are containerd's. */
+function notResolved(name: string, error: unknown): unknown {
+  if (!(error instanceof RegistryError)) return error;
+  const why = {
+    notFound: `${name}: not found`,
+    unauthorized: `pull access denied, repository does not exist or may require authorization: ${error.message}`,
+    unavailable: error.message,
+    protocol: error.message,
+  }[error.reason];
+  return new RegistryError(error.reason, `failed to resolve reference "${name}": ${why}`, { cause: error });
+}
+
+function noMatch(digest: string): RegistryError {
+  return new RegistryError("notFound", `no match for platform in manifest ${digest}: not found`);
+}
+
+/** A manifest that comes without an index says its platform in its configuration, if at all. */
+function checkPlatform(config: Buffer, configDigest: string, manifestDigest: string): void {
+  const { os, architecture } = parseImageConfig(config, configDigest);
+  const host = hostPlatform();
+  const isOther = (theirs: string | undefined, ours: string) =>
+    theirs !== undefined && theirs !== "" && theirs !== ours;
+  if (isOther(os, host.os) || isOther(architecture, host.architecture)) throw noMatch(manifestDigest);
 }
 
 async function fetchBlobs(
@@ -191,7 +218,11 @@ async function fetchBlob(
 ): Promise<void> {
   if (await store.blobs.touch(blob.digest)) return;
   const source = Readable.from(resumingBytes(client, blob, signal), { objectMode: false, highWaterMark: 1 << 18 });
-  await store.blobs.write(blob.digest, source, { size: blob.size, signal });
+  await store.blobs.write(blob.digest, source, { size: blob.size, signal, name: blobName(blob) });
+}
+
+function blobName({ mediaType }: Descriptor): string {
+  return /config|container\.image/.test(mediaType) ? "config" : "layer";
 }
 
 // Goes on after a broken connection, where it broke.
@@ -210,14 +241,14 @@ async function* resumingBytes(client: RegistryClient, blob: Descriptor, signal: 
       return;
     } catch (error) {
       const isFinal = error instanceof RegistryError && error.reason !== "unavailable";
-      if (signal.aborted || isFinal || attempt === mostAttempts) throw asRegistryError(error);
+      if (signal.aborted || isFinal || attempt === mostAttempts) throw asCopyError(error);
     }
   }
 }
 
-function asRegistryError(error: unknown): unknown {
-  if (error instanceof RegistryError || error instanceof InvalidImage) return error;
-  return new RegistryError("unavailable", `the connection to the registry broke: ${(error as Error).message}`, {
-    cause: error,
-  });
+function asCopyError(error: unknown): unknown {
+  if (error instanceof InvalidImage) return error;
+  const reason = error instanceof RegistryError ? error.reason : "unavailable";
+  const why = error instanceof RegistryError ? `failed open: ${error.message}` : (error as Error).message;
+  return new RegistryError(reason, `failed to copy: httpReadSeeker: ${why}`, { cause: error });
 }

@@ -9,6 +9,7 @@ import type { Readable } from "node:stream";
 import { getCACertificates, rootCertificates } from "node:tls";
 import type { Dispatcher } from "undici";
 import type { Credential } from "./credentials.ts";
+import { describeConnectionError, statusLine } from "./connection-errors.ts";
 import { mediaTypes } from "./oci.ts";
 
 /** How registries are reached. */
@@ -122,13 +123,9 @@ export class RegistryClient {
           : status === 429 || status >= 500
             ? "unavailable"
             : "protocol";
-    const words = {
-      notFound: "not found",
-      unauthorized: "authorization failed",
-      unavailable: "the registry is busy",
-      protocol: "unexpected answer",
-    };
-    throw new RegistryError(reason, `${words[reason]}: GET ${this.#base}${path}: ${status} ${messageOf(text)}`.trim());
+    const said = messageOf(text);
+    const shown = `unexpected status from GET request to ${this.#base}${path}: ${statusLine(status)}`;
+    throw new RegistryError(reason, said === "" ? shown : `${shown}: ${said}`);
   }
 
   // Redirects lead to other hosts, which must not see the credentials.
@@ -164,7 +161,11 @@ export class RegistryClient {
       });
     } catch (error) {
       if (signal.aborted) throw error;
-      throw new RegistryError("unavailable", `cannot reach ${target.origin}: ${describe(error)}`, { cause: error });
+      const verb = options.method === "GET" ? "Get" : "Post";
+      const why = describeConnectionError(error, target);
+      throw new RegistryError("unavailable", `failed to do request: ${verb} "${target.href}": ${why}`, {
+        cause: error,
+      });
     }
   }
 
@@ -172,7 +173,7 @@ export class RegistryClient {
     const basic = basicHeader(this.#credential);
     if (/^basic\b/i.test(challenge)) {
       if (basic === undefined)
-        throw new RegistryError("unauthorized", "authorization failed: no basic auth credentials");
+        throw new RegistryError("unauthorized", "failed to authorize: no basic auth credentials");
       return basic;
     }
     const parameters = parseChallenge(challenge);
@@ -180,15 +181,12 @@ export class RegistryClient {
     if (!/^bearer\b/i.test(challenge) || realm === undefined)
       throw new RegistryError(
         "unauthorized",
-        `authorization failed: the registry asks for ${challenge || "nothing known"}`,
+        `failed to authorize: the registry asks for ${challenge || "nothing known"}`,
       );
-    const response = await this.#askForToken(new URL(realm, this.#base), parameters, basic, signal);
+    const endpoint = new URL(realm, this.#base);
+    const response = await this.#askForToken(endpoint, parameters, basic, signal);
     const text = await response.body.text();
-    if (response.statusCode !== 200)
-      throw new RegistryError(
-        "unauthorized",
-        `failed to fetch oauth token: ${response.statusCode} ${messageOf(text.slice(0, 500))}`,
-      );
+    if (response.statusCode !== 200) throw tokenRefused(endpoint, response.statusCode, text);
     const { token, access_token: accessToken } = JSON.parse(text) as { token?: string; access_token?: string };
     return `Bearer ${token ?? accessToken ?? ""}`;
   }
@@ -290,16 +288,18 @@ function parseChallenge(challenge: string): Readonly<Record<string, string>> {
   return Object.fromEntries([...pairs].map((pair) => [(pair[1] ?? "").toLowerCase(), pair[2] ?? pair[3] ?? ""]));
 }
 
+function tokenRefused(endpoint: URL, status: number, text: string): RegistryError {
+  const isRefusal = status >= 400 && status < 500 && status !== 429;
+  const said = messageOf(text.slice(0, 500));
+  const shown = `failed to authorize: failed to fetch oauth token: unexpected status from GET request to ${endpoint.href}: ${statusLine(status)}`;
+  return new RegistryError(isRefusal ? "unauthorized" : "unavailable", said === "" ? shown : `${shown}: ${said}`);
+}
+
 function messageOf(text: string): string {
   try {
     const { errors } = JSON.parse(text) as { errors?: { code?: string; message?: string }[] };
     return (errors ?? []).map((error) => `${error.code ?? ""}: ${error.message ?? ""}`).join("; ");
   } catch {
-    return text.split("\n")[0] ?? "";
+    return /^\s*</.test(text) ? "" : (text.split("\n")[0] ?? "");
   }
-}
-
-function describe(error: unknown): string {
-  const { message, code } = error as NodeJS.ErrnoException;
-  return message || code || String(error);
 }

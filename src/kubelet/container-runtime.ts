@@ -148,7 +148,7 @@ export type ImageInfo = {
   readonly user: string;
 };
 
-/** Why an image could not be had. Reasons and messages as the kubelet's: ErrImagePull, InvalidImageName, ErrImageNeverPull, RegistryUnavailable. */
+/** Why an image could not be had. Reasons as the kubelet's; RegistryUnavailable and SignatureValidationFailed only where a runtime tells them apart, as CRI-O does. */
 export class ImageError extends Error {
   readonly kind = "ImageError";
   readonly reason:
@@ -215,7 +215,7 @@ export interface ContainerRuntime {
 
 /** Images on this machine; an extra of the runtime so that several runtimes can share one store. */
 export interface ImageService {
-  /** The image, if it is here. */
+  /** The image, if it is here. Throws {@link ImageError} with InvalidImageName for text that names none. */
   findImage(reference: string): Promise<ImageInfo | undefined>;
   /** Pulls it. Two pulls of one reference share the work. Throws {@link ImageError}. */
   pullImage(reference: string, credentials: readonly RegistryCredential[], signal: AbortSignal): Promise<ImageInfo>;

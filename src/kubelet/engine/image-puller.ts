@@ -56,13 +56,12 @@ export class ImagePuller {
     const requested = container.image ?? "";
     const reference = withDefaultTag(requested);
     const policy = container.imagePullPolicy || defaultPullPolicy(reference);
-    if (policy !== "Always") {
-      const found = await this.#find(pod, container, reference);
-      if (found) {
-        const message = `Container image ${JSON.stringify(requested)} already present on machine and can be accessed by the pod`;
-        this.#say(pod, container, "Normal", "Pulled", message);
-        return found;
-      }
+    // Asked under every policy: a name that is none is told before a pull is begun.
+    const found = await this.#find(pod, container, reference);
+    if (found && policy !== "Always") {
+      const message = `Container image ${JSON.stringify(requested)} already present on machine and can be accessed by the pod`;
+      this.#say(pod, container, "Normal", "Pulled", message);
+      return found;
     }
     if (policy === "Never") {
       const message = `Container image ${JSON.stringify(requested)} is not present with pull policy of Never`;
@@ -100,8 +99,17 @@ export class ImagePuller {
     try {
       return (await ahead?.catch(() => undefined)) ?? (await this.#options.images.findImage(reference));
     } catch (error) {
-      throw this.#asNotReady(pod, container, reference, error);
+      throw this.#notInspected(pod, container, reference, error);
     }
+  }
+
+  #notInspected(pod: Pod, container: Container, reference: string, error: unknown): ImageNotReady {
+    const isName = error instanceof ImageError && error.reason === "InvalidImageName";
+    const message = isName
+      ? `Failed to apply default image tag ${JSON.stringify(container.image ?? "")}: ${error.message}`
+      : `Failed to inspect image ${JSON.stringify(reference)}: ${textOf(error)}`;
+    this.#say(pod, container, "Warning", "InspectFailed", message);
+    return new ImageNotReady(isName ? "InvalidImageName" : "ImageInspectError", message, lookAgainMs, { cause: error });
   }
 
   async #pull(
@@ -140,34 +148,29 @@ export class ImagePuller {
   }
 
   #pullFailed(pod: Pod, container: Container, reference: string, error: unknown): ImageNotReady {
-    const failure = this.#asNotReady(pod, container, reference, error);
+    const failure = asNotReady(reference, error);
     const text = `Failed to pull image ${JSON.stringify(reference)}: ${textOf(error)}`;
     this.#say(pod, container, "Warning", "Failed", text);
     this.#lastErrors.set(keyOf(pod, reference), `${failure.reason}: ${failure.message}`);
     return failure;
   }
 
-  #asNotReady(pod: Pod, container: Container, reference: string, error: unknown): ImageNotReady {
-    if (!(error instanceof ImageError))
-      return new ImageNotReady("ErrImagePull", textOf(error), showFailureMs, { cause: error });
-    if (error.reason === "InvalidImageName") {
-      const message = `Failed to apply default image tag ${JSON.stringify(container.image ?? "")}: ${error.message}`;
-      this.#say(pod, container, "Warning", "InspectFailed", message);
-      return new ImageNotReady("InvalidImageName", message, lookAgainMs, { cause: error });
-    }
-    const why = {
-      RegistryUnavailable: "the registry is unavailable",
-      SignatureValidationFailed: "the signature validation failed",
-    };
-    const because = why[error.reason as keyof typeof why];
-    const message =
-      because === undefined ? error.message : `image pull failed for ${reference} because ${because}: ${error.message}`;
-    return new ImageNotReady(error.reason, message, showFailureMs, { cause: error });
-  }
-
   #say(pod: Pod, container: Container, type: "Normal" | "Warning", reason: string, message: string): void {
     this.#options.events.pod(pod, type, reason, message, containerFieldPath(pod, container.name));
   }
+}
+
+function asNotReady(reference: string, error: unknown): ImageNotReady {
+  if (!(error instanceof ImageError))
+    return new ImageNotReady("ErrImagePull", textOf(error), showFailureMs, { cause: error });
+  const why = {
+    RegistryUnavailable: "the registry is unavailable",
+    SignatureValidationFailed: "the signature validation failed",
+  };
+  const because = why[error.reason as keyof typeof why];
+  const message =
+    because === undefined ? error.message : `image pull failed for ${reference} because ${because}: ${error.message}`;
+  return new ImageNotReady(error.reason, message, showFailureMs, { cause: error });
 }
 
 /** "busybox" is "busybox:latest"; references with a tag or digest stay. */

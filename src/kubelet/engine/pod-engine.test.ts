@@ -207,6 +207,22 @@ describe("the pod engine", () => {
     });
   });
 
+  it("tells a name that is none, under every pull policy, without a pull", async () => {
+    for (const imagePullPolicy of ["Always", "IfNotPresent"]) {
+      await withHouse(async (house) => {
+        await house.run(podOf("web", [{ image: "NOT", imagePullPolicy }]));
+        const status = await house.until(
+          "web",
+          (it) => it.containerStatuses?.[0]?.state?.waiting?.message !== undefined,
+        );
+
+        const message = 'Failed to apply default image tag "NOT": couldn\'t parse image name "NOT:latest"';
+        assert.deepEqual(status.containerStatuses?.[0]?.state?.waiting, { reason: "InvalidImageName", message });
+        assert.deepEqual(house.events, [`Warning InspectFailed ${message}`, "Warning Failed Error: InvalidImageName"]);
+      });
+    }
+  });
+
   it("says ErrImagePull, then ImagePullBackOff, and starts once the image is there", async () => {
     await withHouse(async (house) => {
       house.runtime.pullable = new Set();

@@ -159,6 +159,7 @@ export class MemoryRuntime implements ContainerRuntime, ImageService {
   async reopenLog(_id: string): Promise<void> {}
 
   async findImage(reference: string): Promise<ImageInfo | undefined> {
+    if (/[A-Z]/.test(reference)) throw new ImageError("InvalidImageName", `couldn't parse image name "${reference}"`);
     return this.images.has(reference) ? imageInfo(reference) : undefined;
   }
 
