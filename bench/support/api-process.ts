@@ -1,0 +1,153 @@
+/**
+ * The API server on the durable store in a process of its own, for benches: what it has used, how long its event loop stood still, and CPU profiles on demand.
+ */
+import { type ChildProcess, fork } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { Session } from "node:inspector/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { monitorEventLoopDelay, PerformanceObserver } from "node:perf_hooks";
+import { fileURLToPath } from "node:url";
+import { loadKindFacts } from "#api/kind-facts-table.ts";
+import { strategyOf } from "#api/strategies.ts";
+import { createApiServer } from "#apiserver/api-server.ts";
+import { createClusterAccess } from "#apiserver/cluster-access.ts";
+import { ensurePki, issueClientCertificate } from "#component-base/certificates.ts";
+import { systemClock as clock } from "#component-base/clock.ts";
+import { createLogger } from "#component-base/logger.ts";
+import { openLmdbStore } from "#store/lmdb/lmdb-store.ts";
+import type { Access } from "./frame-client.ts";
+
+/** What the server has used since it was last asked. */
+export type Usage = {
+  readonly cpuMicros: number;
+  readonly residentBytes: number;
+  readonly heapBytes: number;
+  /** Longest time that the event loop stood still, and the 99th percentile, in milliseconds. */
+  readonly longestStallMs: number;
+  readonly p99StallMs: number;
+  /** Longest pause of the garbage collector. */
+  readonly longestGcMs: number;
+};
+
+/** A server in a process of its own. */
+export class ApiProcess {
+  readonly access: Access;
+  readonly #child: ChildProcess;
+  readonly #folder: string;
+
+  private constructor(child: ChildProcess, folder: string, access: Access) {
+    this.#child = child;
+    this.#folder = folder;
+    this.access = access;
+  }
+
+  /** Starts it. `BENCH_SERVER_CPU` pins it to a core. */
+  static async start(): Promise<ApiProcess> {
+    const folder = mkdtempSync(join(tmpdir(), "nodeless-bench-"));
+    const child = fork(fileURLToPath(import.meta.url), ["serve", folder]);
+    const access = await new Promise<Access>((resolve) =>
+      child.once("message", (message) => resolve(message as Access)),
+    );
+    return new ApiProcess(child, folder, access);
+  }
+
+  get pid(): number {
+    return this.#child.pid ?? 0;
+  }
+
+  usage(): Promise<Usage> {
+    return this.#ask({ want: "usage" });
+  }
+
+  async startProfile(): Promise<void> {
+    await this.#ask({ want: "profile" });
+  }
+
+  /** Writes what was profiled to a file for a browser's developer tools. */
+  async stopProfile(file: string): Promise<void> {
+    await this.#ask({ want: "profiled", file });
+  }
+
+  stop(): void {
+    this.#child.disconnect();
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+
+  #ask<T>(question: object): Promise<T> {
+    this.#child.send(question);
+    return new Promise((resolve) => this.#child.once("message", (message) => resolve(message as T)));
+  }
+}
+
+async function serve(folder: string): Promise<void> {
+  const logger = createLogger({ level: "warn" });
+  const pki = await ensurePki(join(folder, "pki"), { serverAddresses: ["127.0.0.1"], clock });
+  const store = await openLmdbStore({ folder: join(folder, "store"), clock, logger });
+  const server = createApiServer({
+    store,
+    kindFacts: loadKindFacts(),
+    findStrategy: (group, _version, kind) => strategyOf(group, kind),
+    access: createClusterAccess({
+      clientCa: pki.ca.certificate,
+      frontProxyCa: pki.frontProxyCa.certificate,
+      serviceAccountKey: pki.serviceAccountKey.privateKey,
+      issuer: "https://kubernetes.default.svc.cluster.local",
+      publicAddress: "127.0.0.1",
+      clock,
+      logger,
+    }),
+    clock,
+    logger,
+    https: {
+      addresses: ["127.0.0.1"],
+      port: 0,
+      serving: { certificate: pki.server.certificate, key: pki.server.privateKey },
+      clientCa: pki.ca.certificate,
+    },
+  });
+  await server.start(new AbortController().signal);
+  const admin = issueClientCertificate(pki.ca, { commonName: "admin", organizations: ["system:masters"], clock });
+  answerQuestions();
+  process.send?.({ port: server.port, ca: pki.ca.certificate, cert: admin.certificate, key: admin.privateKey });
+  process.on("disconnect", () => process.exit(0));
+}
+
+function answerQuestions(): void {
+  const delay = monitorEventLoopDelay({ resolution: 1 });
+  delay.enable();
+  let longestGcMs = 0;
+  new PerformanceObserver((list) => {
+    for (const { duration } of list.getEntries()) longestGcMs = Math.max(longestGcMs, duration);
+  }).observe({ entryTypes: ["gc"] });
+  let cpu = process.cpuUsage();
+  const usage = (): Usage => {
+    const { user, system } = process.cpuUsage(cpu);
+    const { rss, heapUsed } = process.memoryUsage();
+    const stalls = { longestStallMs: delay.max / 1e6, p99StallMs: delay.percentile(99) / 1e6, longestGcMs };
+    cpu = process.cpuUsage();
+    delay.reset();
+    longestGcMs = 0;
+    return { cpuMicros: user + system, residentBytes: rss, heapBytes: heapUsed, ...stalls };
+  };
+  const session = new Session();
+  process.on("message", async (question: { readonly want: string; readonly file?: string }) => {
+    if (question.want === "usage") process.send?.(usage());
+    if (question.want === "profile") {
+      session.connect();
+      await session.post("Profiler.enable");
+      await session.post("Profiler.setSamplingInterval", { interval: 500 });
+      await session.post("Profiler.start");
+      process.send?.({});
+    }
+    if (question.want === "profiled") {
+      const { profile } = await session.post("Profiler.stop");
+      writeFileSync(question.file ?? "server.cpuprofile", JSON.stringify(profile));
+      session.disconnect();
+      process.send?.({});
+    }
+  });
+}
+
+if (process.argv[2] === "serve" && process.argv[1] === fileURLToPath(import.meta.url))
+  await serve(process.argv[3] ?? "");
