@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { ProtobufCodec } from "#apimachinery/codecs/protobuf-codec.ts";
 import { loadKindFacts } from "./kind-facts-table.ts";
 import type { Draft } from "./strategy.ts";
+import { AGES_LATER, withAges } from "./printers/cells.ts";
 import { findTablePrinter } from "./table-printers.ts";
 
 const now = Date.parse("2026-01-01T01:00:00Z");
@@ -22,6 +23,26 @@ test("every resource has a printer that copes with objects without any values", 
       for (const cell of cells) assert(["string", "number", "boolean"].includes(typeof cell), `${resource}: ${cell}`);
     }
   }
+});
+
+test("a row whose ages are put in later is the row that is printed at once", () => {
+  const started = { state: { running: {} }, restartCount: 2, lastState: { terminated: { finishedAt: anHourAgo } } };
+  const object = {
+    metadata: { name: 'a "quoted" \\u0001 1', creationTimestamp: "2025-12-01T00:00:00Z" },
+    firstTimestamp: anHourAgo,
+    lastTimestamp: "2026-01-01T00:59:00Z",
+    series: { count: 2, lastObservedTime: "2026-01-01T00:59:30.000000Z" },
+    status: { startTime: anHourAgo, lastScheduleTime: anHourAgo, containerStatuses: [started] },
+  };
+  let dated = 0;
+  for (const { group, resource } of loadKindFacts().resources) {
+    const printer = findTablePrinter(group, resource);
+    const template = JSON.stringify(printer.row(object, AGES_LATER));
+    const atOnce = JSON.stringify(printer.row(object, now));
+    dated += Number(template !== atOnce);
+    assert.equal(withAges(template, now), atOnce, resource);
+  }
+  assert(dated > 20);
 });
 
 test("kinds that nobody wrote columns for show name and creation time", () => {

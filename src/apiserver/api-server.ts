@@ -28,6 +28,7 @@ import { dispatch } from "./handlers/dispatch.ts";
 import { virtualHandler } from "./handlers/virtual.ts";
 import type { VirtualResource } from "./virtual-resources/virtual-resource.ts";
 import type { HandlerParts, SubresourceHandler } from "./handlers/handler-parts.ts";
+import { Chunks } from "./negotiation/chunks.ts";
 import { createInProcessTransport } from "./in-process-transport.ts";
 import { createHealthHandler, type HealthCheck } from "./other/health.ts";
 import { createDiscoveryHandler } from "./other/discovery-handler.ts";
@@ -183,7 +184,7 @@ export class ApiServer implements Service {
     this.#addGauges();
     this.#https = new HttpsServer({
       chain: this.chain,
-      writer: { encoder: { kindFacts, protobuf, clock }, watches: this.#watches },
+      writer: { encoder: { kindFacts, protobuf, clock, chunks: new Chunks() }, watches: this.#watches },
       connecters: new Connecters(options.connecters ?? new Map()),
     });
   }

@@ -59,7 +59,16 @@ export function ageOf(object: Draft, now: number): string {
 /** Time since a timestamp, "<unknown>" where there is none. */
 export function since(timestamp: unknown, now: number): string {
   const ms = typeof timestamp === "string" ? findTimeMs(timestamp) : undefined;
-  return ms === undefined ? "<unknown>" : humanDuration(now - ms);
+  if (ms === undefined) return "<unknown>";
+  return Number.isNaN(now) ? `\u0001${ms}\u0001` : humanDuration(now - ms);
+}
+
+/** Given as `now` to a printer: the cells say from when on their ages count, for {@link withAges}. So a row is printed once and shown often. */
+export const AGES_LATER: number = Number.NaN;
+
+/** Puts ages into the JSON of cells that were printed with {@link AGES_LATER}. */
+export function withAges(json: string, now: number): string {
+  return json.replace(/\\u0001(-?\d+)\\u0001/g, (_mark, ms: string) => humanDuration(now - Number(ms)));
 }
 
 /** Labels as "a=b,c=d" in the keys' order, "<none>" without any. */

@@ -222,7 +222,8 @@ function jobCompletions(spec: Draft, status: Draft): string {
 function jobDuration(status: Draft, now: number): string {
   const start = findTimeMs(status["startTime"] ?? "");
   if (start === undefined) return "";
-  return humanDuration((findTimeMs(status["completionTime"] ?? "") ?? now) - start);
+  const end = findTimeMs(status["completionTime"] ?? "");
+  return end === undefined ? since(status["startTime"], now) : humanDuration(end - start);
 }
 
 function controllerOf(object: Draft): string {

@@ -48,20 +48,33 @@ export function hasEnvelope(body: Uint8Array): boolean {
   return body.length >= 4 && magic.compare(body, 0, 4) === 0;
 }
 
+/** Most bytes that stand before an item of a list: its tag and its length. */
+export const MAX_FIELD_HEAD = 6;
+
 /**
- * A list's body in pieces, to be written one after another: `metadata` is the encoded ListMeta, `items` the encoded objects. Nothing is copied but the small
- * pieces between.
+ * What stands before and behind the items of a list: `metadata` is the encoded ListMeta, `items` the encoded objects, of which only the lengths are looked at. Between stands each item as
+ * {@link writeListItem} writes it.
  */
-export function writeListEnvelope(list: {
+export function writeListHead(list: {
   readonly apiVersion: string;
   readonly kind: string;
   readonly metadata: Uint8Array;
   readonly items: readonly Uint8Array[];
-}): Uint8Array[] {
-  const pieces: Uint8Array[] = [fieldHead(0x0a, list.metadata.length), list.metadata];
-  for (const item of list.items) pieces.push(fieldHead(itemTag, item.length), item);
-  const length = pieces.reduce((sum, piece) => sum + piece.length, 0);
-  return [envelopeHead(list.apiVersion, list.kind, length), ...pieces, tail];
+}): { readonly head: Buffer; readonly tail: Buffer } {
+  const { metadata, items } = list;
+  let length = 1 + varintLength(metadata.length) + metadata.length;
+  for (const item of items) length += 1 + varintLength(item.length) + item.length;
+  const metadataHead = Buffer.alloc(MAX_FIELD_HEAD);
+  const used = writeFieldHead(metadataHead, 0, { tag: 0x0a, length: metadata.length });
+  const head = [envelopeHead(list.apiVersion, list.kind, length), metadataHead.subarray(0, used), metadata];
+  return { head: Buffer.concat(head), tail };
+}
+
+/** Writes an item with its tag and length into `target`, which has room for it and {@link MAX_FIELD_HEAD}. Gives the offset behind it. */
+export function writeListItem(target: Buffer, offset: number, item: Uint8Array): number {
+  const at = writeFieldHead(target, offset, { tag: itemTag, length: item.length });
+  target.set(item, at);
+  return at + item.length;
 }
 
 /** One frame of a watch: four bytes of length, then WatchEvent with the object in its own envelope. */
@@ -94,9 +107,24 @@ function envelopeHead(apiVersion: string, kind: string, rawLength: number): Buff
   return writer.take();
 }
 
-function fieldHead(tag: number, length: number): Buffer {
-  const writer = new ProtobufWriter(8);
-  writer.varint(length);
-  writer.byte(tag);
-  return writer.take();
+function writeFieldHead(
+  target: Buffer,
+  offset: number,
+  field: { readonly tag: number; readonly length: number },
+): number {
+  let at = offset;
+  target[at++] = field.tag;
+  let rest = field.length;
+  while (rest >= 0x80) {
+    target[at++] = (rest & 0x7f) | 0x80;
+    rest >>>= 7;
+  }
+  target[at++] = rest;
+  return at;
+}
+
+function varintLength(value: number): number {
+  let length = 1;
+  for (let rest = value; rest >= 0x80; rest >>>= 7) length++;
+  return length;
 }

@@ -18,6 +18,60 @@ function fetchBytes(url: string, ca: string, accept: string): Promise<Buffer> {
   });
 }
 
+const configMaps = { group: "", version: "v1", resource: "configmaps" };
+
+test("lists that are written side by side through the same memory are whole, in every form", async () => {
+  const server = await startTestApiServer({ https: true });
+  const names = Array.from({ length: 120 }, (_, index) => `c-${String(index).padStart(3, "0")}`);
+  for (const name of names) {
+    const metadata = { name, labels: { odd: "a-b_c.d" }, annotations: { braces: '}}{"\\"}', text: "ä".repeat(300) } };
+    await server.client.create({ resource: configMaps, namespace: "default" }, {
+      metadata,
+      data: { text: "x".repeat(2000) },
+    } as KubeObject);
+  }
+  const url = `${server.url}/api/v1/namespaces/default/configmaps`;
+  const ca = server.pki?.ca.certificate ?? "";
+  const partial = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io";
+  const table = "application/json;as=Table;v=v1;g=meta.k8s.io";
+
+  const read = async (path: string, accept: string) =>
+    JSON.parse((await fetchBytes(url + path, ca, accept)).toString());
+  const all = ["", "", ""]
+    .map(() => [
+      read("", "application/json"),
+      read("", partial),
+      read("", table),
+      read("?includeObject=Object", table),
+      read("?includeObject=None", table),
+    ])
+    .flat();
+  const answers = await Promise.all(all);
+
+  const wanted = (await server.client.list<KubeObject>({ resource: configMaps, namespace: "default" })).items;
+  assert.equal(wanted.length, 120);
+  const metadataOf = (metadata: unknown) => ({ kind: "PartialObjectMetadata", apiVersion: "meta.k8s.io/v1", metadata });
+  for (const [index, answer] of answers.entries()) {
+    const objects = (answer.items ?? answer.rows).map((item: KubeObject & { object?: KubeObject }) =>
+      "cells" in item ? item.object : item,
+    );
+    const kinds = [
+      wanted,
+      wanted.map((item) => metadataOf(item.metadata)),
+      wanted.map((item) => metadataOf(item.metadata)),
+      wanted,
+      wanted.map(() => undefined),
+    ];
+    assert.deepEqual(objects, kinds[index % 5]);
+    if (answer.rows !== undefined)
+      assert.deepEqual(
+        answer.rows.map((row: { cells: unknown[] }) => row.cells.slice(0, 2)),
+        names.map((name) => [name, 1]),
+      );
+  }
+  await server.stop();
+});
+
 test("a protobuf list of a kind that is stored in another version is in the version that was asked for", async () => {
   const server = await startTestApiServer({ https: true });
   const events = { resource: { group: "", version: "v1", resource: "events" }, namespace: "default" };

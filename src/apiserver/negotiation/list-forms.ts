@@ -1,53 +1,95 @@
 /**
- * Lists in each form, in pieces: an async generator gives chunks of about 128 KiB and lets others have the event loop after a few milliseconds.
+ * Lists in each form, in pieces of about 128 KiB; others have the event loop after a few milliseconds. What an item is made of lies ready with each object (see item-writers.ts), so that a list is
+ * mostly copying; the piece that was written is filled again, because fresh memory costs more than what is put into it.
  */
 import type { KubeObject } from "#apimachinery/meta.ts";
-import { writeListEnvelope } from "#apimachinery/codecs/protobuf-envelope.ts";
+import { MAX_FIELD_HEAD, writeListHead, writeListItem } from "#apimachinery/codecs/protobuf-envelope.ts";
 import type { ListPage } from "#apiserver/api-request.ts";
 import { served } from "#apiserver/registry/update.ts";
 import type { ServedResource } from "#apiserver/registry/served-resource.ts";
 import type { StoredObject } from "#apiserver/storage/stored-object.ts";
 import type { MediaForm } from "./accept.ts";
+import { type ItemWriter, jsonItems, metadataItems, rowItems } from "./item-writers.ts";
 import { type EncoderParts, encodePlain, metadataOnly, protobufOf, schemaOf } from "./object-forms.ts";
 import { printerOf, rowOf, type TableOptions } from "./table.ts";
 import { Slices } from "./slices.ts";
 
 const CHUNK_BYTES = 128 * 1024;
 
-/** A list's body in chunks. */
+/** A piece of a list's body. Its bytes may be used until the next piece is asked for. */
+export type ListChunk = { readonly bytes: Uint8Array; readonly isLast: boolean };
+
+/** A list's body in pieces. Whoever stops early leaves the piece he has; it is not used again. */
 export async function* encodeList(
   parts: EncoderParts,
   page: ListPage,
   form: MediaForm,
   table: TableOptions,
-): AsyncGenerator<Uint8Array, void, undefined> {
+): AsyncGenerator<ListChunk, void, undefined> {
   if (form.encoding === "protobuf") yield* encodeProtobufList(parts, page, form, table);
-  else if (form.encoding === "yaml" || form.isPretty) yield await encodeWhole(parts, page, form, table);
-  else if (form.as === undefined && page.resource.conversion === undefined) yield* encodeStoredList(page);
+  else if (form.encoding === "yaml" || form.isPretty) yield last(await encodeWhole(parts, page, form, table));
+  else if (page.resource.conversion === undefined) yield* encodeSpliced(parts, page, form, table);
   else yield* encodeJsonItems(parts, page, form, table);
 }
 
+function last(bytes: Uint8Array): ListChunk {
+  return { bytes, isLast: true };
+}
+
 /** Stored bytes, copied into chunks with their resourceVersions. The way that matters most. */
-async function* encodeStoredList(page: ListPage): AsyncGenerator<Uint8Array, void, undefined> {
-  const { head } = page.resource;
+async function* encodeSpliced(
+  parts: EncoderParts,
+  page: ListPage,
+  form: MediaForm,
+  table: TableOptions,
+): AsyncGenerator<ListChunk, void, undefined> {
+  const items = await itemWriter(parts, page.resource, form, table);
   const slices = new Slices();
-  let chunk = Buffer.allocUnsafe(CHUNK_BYTES);
-  let used = chunk.write(listHead(page));
+  const { chunks } = parts;
+  let chunk = chunks.take(CHUNK_BYTES);
+  let used = chunk.write(await jsonHead(page, form, table));
   let isFirst = true;
   for (const object of page.objects) {
-    const room = object.maxJsonLength(head) + 1;
+    const room = items.room(object) + 1;
     if (used + room > chunk.length) {
-      yield chunk.subarray(0, used);
-      chunk = Buffer.allocUnsafe(Math.max(CHUNK_BYTES, room));
+      yield { bytes: chunk.subarray(0, used), isLast: false };
+      if (room > chunk.length) {
+        chunks.give(chunk);
+        chunk = chunks.take(room);
+      }
       used = 0;
-      if (slices.isOver()) await slices.next();
     }
+    if (slices.isOver()) await slices.next();
     if (!isFirst) chunk[used++] = 0x2c;
     isFirst = false;
-    used = object.writeJson(chunk, used, head);
+    used = items.write(object, chunk, used);
   }
-  yield chunk.subarray(0, used);
-  yield Buffer.from("]}\n");
+  if (used + END.length > chunk.length) {
+    yield { bytes: chunk.subarray(0, used), isLast: false };
+    used = 0;
+  }
+  used += END.copy(chunk, used);
+  yield last(chunk.subarray(0, used));
+  chunks.give(chunk);
+}
+
+const END = Buffer.from("]}\n");
+
+async function itemWriter(
+  parts: EncoderParts,
+  resource: ServedResource,
+  form: MediaForm,
+  table: TableOptions,
+): Promise<ItemWriter> {
+  const { as } = form;
+  if (as === undefined) return jsonItems(resource);
+  if (as.kind === "PartialObjectMetadata") return metadataItems(as.version);
+  const { includeObject } = table;
+  return rowItems(resource, await printerOf(resource), {
+    includeObject,
+    version: as.version,
+    nowMs: parts.clock.now(),
+  });
 }
 
 function listHead(page: ListPage): string {
@@ -55,34 +97,28 @@ function listHead(page: ListPage): string {
   return `{"kind":${JSON.stringify(`${kind}List`)},"apiVersion":${JSON.stringify(apiVersion)},"metadata":${JSON.stringify(page.metadata)},"items":[`;
 }
 
+/** Items that are parsed, converted and written anew: kinds whose versions differ. */
 async function* encodeJsonItems(
   parts: EncoderParts,
   page: ListPage,
   form: MediaForm,
   table: TableOptions,
-): AsyncGenerator<Uint8Array, void, undefined> {
+): AsyncGenerator<ListChunk, void, undefined> {
   const slices = new Slices();
   const itemOf = await itemEncoder(parts, page.resource, form, table);
   let text = await jsonHead(page, form, table);
   let isFirst = true;
   for (const stored of page.objects) {
-    const object = await inServedVersion(page.resource, stored);
+    const object = await served(page.resource, stored);
     text += (isFirst ? "" : ",") + itemOf(object);
     isFirst = false;
     if (text.length >= CHUNK_BYTES) {
-      yield Buffer.from(text);
+      yield { bytes: Buffer.from(text), isLast: false };
       text = "";
     }
     if (slices.isOver()) await slices.next();
   }
-  yield Buffer.from(`${text}]}\n`);
-}
-
-// No promise where none is needed: lists are long.
-function inServedVersion(resource: ServedResource, stored: StoredObject): KubeObject | Promise<KubeObject> {
-  return resource.conversion === undefined && resource.apiVersion === resource.stored.apiVersion
-    ? stored.object
-    : served(resource, stored);
+  yield last(Buffer.from(`${text}]}\n`));
 }
 
 async function itemEncoder(
@@ -117,8 +153,8 @@ async function* encodeProtobufList(
   page: ListPage,
   form: MediaForm,
   table: TableOptions,
-): AsyncGenerator<Uint8Array, void, undefined> {
-  if (form.as?.kind === "Table") return yield await encodeWhole(parts, page, form, table);
+): AsyncGenerator<ListChunk, void, undefined> {
+  if (form.as?.kind === "Table") return yield last(await encodeWhole(parts, page, form, table));
   const slices = new Slices();
   const items: Uint8Array[] = [];
   for (const stored of page.objects) {
@@ -132,7 +168,39 @@ async function* encodeProtobufList(
     as === undefined
       ? { apiVersion: page.resource.apiVersion, kind: `${page.resource.kind}List` }
       : { apiVersion: `meta.k8s.io/${as.version}`, kind: "PartialObjectMetadataList" };
-  yield* joined(writeListEnvelope({ ...names, metadata, items }));
+  yield* joined(parts, writeListHead({ ...names, metadata, items }), items);
+}
+
+/** The items with their tags and lengths, copied into chunks. */
+async function* joined(
+  parts: EncoderParts,
+  ends: { readonly head: Buffer; readonly tail: Buffer },
+  items: readonly Uint8Array[],
+): AsyncGenerator<ListChunk, void, undefined> {
+  const { chunks } = parts;
+  const slices = new Slices();
+  let chunk = chunks.take(CHUNK_BYTES);
+  let used = ends.head.copy(chunk);
+  for (const item of items) {
+    const room = item.length + MAX_FIELD_HEAD;
+    if (used + room > chunk.length) {
+      yield { bytes: chunk.subarray(0, used), isLast: false };
+      if (room > chunk.length) {
+        chunks.give(chunk);
+        chunk = chunks.take(room);
+      }
+      used = 0;
+    }
+    if (slices.isOver()) await slices.next();
+    used = writeListItem(chunk, used, item);
+  }
+  if (used + ends.tail.length > chunk.length) {
+    yield { bytes: chunk.subarray(0, used), isLast: false };
+    used = 0;
+  }
+  used += ends.tail.copy(chunk, used);
+  yield last(chunk.subarray(0, used));
+  chunks.give(chunk);
 }
 
 function protobufItem(
@@ -150,21 +218,6 @@ function protobufItem(
   return parts.protobuf.encode(schemaOf(parts, "meta.k8s.io/v1", "PartialObjectMetadata"), object);
 }
 
-// Many small pieces make few large writes.
-function* joined(pieces: readonly Uint8Array[]): Generator<Uint8Array, void, undefined> {
-  let group: Uint8Array[] = [];
-  let size = 0;
-  for (const piece of pieces) {
-    group.push(piece);
-    size += piece.length;
-    if (size < CHUNK_BYTES) continue;
-    yield Buffer.concat(group, size);
-    group = [];
-    size = 0;
-  }
-  if (size > 0) yield Buffer.concat(group, size);
-}
-
 async function encodeWhole(
   parts: EncoderParts,
   page: ListPage,
@@ -173,6 +226,6 @@ async function encodeWhole(
 ): Promise<Uint8Array> {
   const json: Uint8Array[] = [];
   for await (const chunk of encodeJsonItems(parts, page, { ...form, encoding: "json", isPretty: false }, table))
-    json.push(chunk);
+    json.push(chunk.bytes);
   return encodePlain(parts, JSON.parse(Buffer.concat(json).toString()) as KubeObject, form);
 }

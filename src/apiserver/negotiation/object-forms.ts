@@ -11,10 +11,17 @@ import type { ServedResource } from "#apiserver/registry/served-resource.ts";
 import { served } from "#apiserver/registry/update.ts";
 import type { StoredObject } from "#apiserver/storage/stored-object.ts";
 import { type MediaForm, notAcceptable } from "./accept.ts";
+import type { Chunks } from "./chunks.ts";
 import { type TableOptions, tableOf } from "./table.ts";
 
 /** What encoders work with. */
-export type EncoderParts = { readonly kindFacts: KindFacts; readonly protobuf: ProtobufCodec; readonly clock: Clock };
+export type EncoderParts = {
+  readonly kindFacts: KindFacts;
+  readonly protobuf: ProtobufCodec;
+  readonly clock: Clock;
+  /** Memory that lists are written through. */
+  readonly chunks: Chunks;
+};
 
 /** Metadata alone, as PartialObjectMetadata. */
 export function metadataOnly(object: KubeObject, version: string): KubeObject {

@@ -10,6 +10,8 @@ export type ResponseHeaders = Record<string, string | number | string[]>;
 export interface BodyStream {
   /** Queues a chunk. False when enough is queued: wait for {@link drained}. */
   write(chunk: Uint8Array): boolean;
+  /** Writes a chunk and resolves when its memory may be used for something else, or the client is gone; then it may not. */
+  send(chunk: Uint8Array): Promise<void>;
   /** Resolves when more may be written, or the client is gone. */
   drained(): Promise<void>;
   /** Bytes that wait to be sent. */

@@ -70,6 +70,16 @@ function closeSignal(message: IncomingMessage): AbortSignal {
 function bodyStream(response: ServerResponse): BodyStream {
   return {
     write: (chunk) => (response.destroyed ? true : response.write(chunk)),
+    send: (chunk) =>
+      new Promise((resolve) => {
+        if (response.destroyed) return resolve();
+        const done = (): void => {
+          response.off("close", done);
+          resolve();
+        };
+        response.on("close", done);
+        response.write(chunk, done);
+      }),
     drained: () =>
       new Promise((resolve) => {
         if (response.destroyed || !response.writableNeedDrain) return resolve();

@@ -76,6 +76,16 @@ function closeSignal(stream: ServerHttp2Stream): AbortSignal {
 function bodyStream(stream: ServerHttp2Stream): BodyStream {
   return {
     write: (chunk) => (stream.destroyed ? true : stream.write(chunk)),
+    send: (chunk) =>
+      new Promise((resolve) => {
+        if (stream.destroyed) return resolve();
+        const done = (): void => {
+          stream.off("close", done);
+          resolve();
+        };
+        stream.on("close", done);
+        stream.write(chunk, done);
+      }),
     drained: () =>
       new Promise((resolve) => {
         if (stream.destroyed || !stream.writableNeedDrain) return resolve();

@@ -111,22 +111,15 @@ async function writeList(
   const { page } = answer.result;
   const form = formOf(exchange.request, { hasProtobuf: !page.resource.isCustom, hasTransforms: true });
   const headers = { ...answer.headers, "content-type": contentTypeOf(form) };
-  const chunks = encodeList(parts.encoder, page, form, tableOptions(exchange.request));
-  const first = await chunks.next();
-  const second = await chunks.next();
-  if (second.done) return exchange.respond(200, headers, first.value ?? "");
-  const body = exchange.respondStream(200, headers);
-  await send(body, first.value as Uint8Array);
-  await send(body, second.value);
-  for await (const chunk of chunks) {
+  let body: BodyStream | undefined;
+  for await (const { bytes, isLast } of encodeList(parts.encoder, page, form, tableOptions(exchange.request))) {
+    // The piece's memory goes to the next list: what is sent in one go is a copy of its own.
+    if (body === undefined && isLast) return exchange.respond(200, headers, Buffer.from(bytes));
+    body ??= exchange.respondStream(200, headers);
+    await body.send(bytes);
     if (body.isClosed) return;
-    await send(body, chunk);
   }
-  body.end();
-}
-
-async function send(body: BodyStream, chunk: Uint8Array): Promise<void> {
-  if (!body.write(chunk)) await body.drained();
+  body?.end();
 }
 
 async function writeWatch(

@@ -8,6 +8,9 @@ import type { StoredResource } from "./stored-resource.ts";
 
 const none: Readonly<Record<string, string>> = Object.freeze({});
 
+/** A row as text; `printer` made it. */
+type CachedRow = { readonly printer: object; readonly text: string };
+
 /** `"resourceVersion":"…",` with the longest number there is. */
 const MAX_VERSION_LENGTH = 40;
 
@@ -24,6 +27,8 @@ export class StoredObject {
   /** Lives as long as somebody else holds it, an informer for instance. */
   #object: WeakRef<KubeObject> | undefined;
   #encodings: Map<string, Buffer> | undefined;
+  #row: CachedRow | undefined;
+  #metadataEnd = 0;
   #labels: Readonly<Record<string, string>> | undefined;
   #fields: Readonly<Record<string, string>> | undefined;
 
@@ -107,6 +112,29 @@ export class StoredObject {
     return at + this.bytes.copy(target, at, this.resource.head.length);
   }
 
+  /** Writes what stands in `"metadata":{…}` with the resourceVersion, without the braces, and gives the offset behind it. Needs as much room as {@link metadataLength} says. */
+  writeMetadata(target: Buffer, offset: number): number {
+    let at = offset;
+    if (this.revision > 0) at += target.write(`"resourceVersion":"${this.revision}",`, at, "latin1");
+    return at + this.bytes.copy(target, at, this.resource.head.length, this.#endOfMetadata());
+  }
+
+  /** Room that {@link writeMetadata} needs, at most. */
+  get metadataLength(): number {
+    return this.#endOfMetadata() - this.resource.head.length + MAX_VERSION_LENGTH;
+  }
+
+  #endOfMetadata(): number {
+    if (this.#metadataEnd === 0) this.#metadataEnd = closingBrace(this.bytes, this.resource.head.length);
+    return this.#metadataEnd;
+  }
+
+  /** The object's row in Tables of one printer, made once. */
+  rowOf(printer: object, make: () => string): string {
+    if (this.#row?.printer !== printer) this.#row = { printer, text: make() };
+    return this.#row.text;
+  }
+
   /** What `make` gave when it was first asked for under this name: another encoding of the object. */
   cached(name: string, make: () => Buffer): Buffer {
     this.#encodings ??= new Map();
@@ -133,6 +161,20 @@ export function toStoredBytes(resource: StoredResource, object: KubeObject): Buf
   const { kind: _kind, apiVersion: _apiVersion, metadata = {}, ...rest } = object;
   const { resourceVersion: _resourceVersion, ...meta } = metadata;
   return Buffer.from(JSON.stringify({ kind: resource.kind, apiVersion: resource.apiVersion, metadata: meta, ...rest }));
+}
+
+/** Where the brace stands that closes the object whose inside begins at `start`. */
+function closingBrace(bytes: Buffer, start: number): number {
+  let depth = 0;
+  for (let at = start; at < bytes.length; at++) {
+    const byte = bytes[at] as number;
+    if (byte === 0x22) {
+      at++;
+      while (bytes[at] !== 0x22 && at < bytes.length) at += bytes[at] === 0x5c ? 2 : 1;
+    } else if (byte === 0x7b) depth++;
+    else if (byte === 0x7d && depth-- === 0) return at;
+  }
+  return bytes.length;
 }
 
 function withRevision(object: KubeObject, revision: number): KubeObject {
