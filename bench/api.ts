@@ -1,262 +1,271 @@
 /**
- * Measures the API server over HTTPS and HTTP/2 on the durable store: creates, gets, merge patches and deletes with 1 and 64 clients, lists of 10,000 pods in each form. `node tools/node24.mjs bench/api.ts`.
- * The server runs in a process of its own, the clients in this one.
+ * The API rows of the design's table: the same load on our API server, on kube-apiserver with etcd where they can be had, and on an empty HTTP/2 server as the physical limit.
+ * `npm run bench -- api [--ours] [--json] [--only=create,get] [--profile=FOLDER]`. Throughput is noisy on a busy machine; the servers' CPU time for each operation is not.
  */
-import { fork } from "node:child_process";
-import { type ClientHttp2Session, connect } from "node:http2";
-import { mkdtempSync, rmSync } from "node:fs";
+import { type ChildProcess, fork } from "node:child_process";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { fileURLToPath } from "node:url";
-import { loadKindFacts } from "#api/kind-facts-table.ts";
-import { strategyOf } from "#api/strategies.ts";
-import { createApiServer } from "#apiserver/api-server.ts";
-import { createClusterAccess } from "#apiserver/cluster-access.ts";
-import { ensurePki, issueClientCertificate } from "#component-base/certificates.ts";
-import { systemClock as clock } from "#component-base/clock.ts";
-import { createLogger } from "#component-base/logger.ts";
-import { openLmdbStore } from "#store/lmdb/lmdb-store.ts";
+import { join, resolve } from "node:path";
+import { parseArgs } from "node:util";
+import { applied, configMap, pod } from "./api/bodies.ts";
+import type { Access } from "./api/http2-client.ts";
+import type { Phase, PhaseResult } from "./api/load-worker.ts";
+import { findPeerBinaries } from "./api/peer-binaries.ts";
+import { cpuMicros, memoryOf } from "./api/process-cost.ts";
+import { startEmpty, startOurs, startUpstream, type Target } from "./api/targets.ts";
 
-type Access = { readonly port: number; readonly ca: string; readonly cert: string; readonly key: string };
+/** `goal` compares with upstream's throughput; `goalP99Ms` is ours alone. */
+type Step = Phase & { readonly name: string; readonly goal?: number; readonly goalP99Ms?: number };
 
-const SESSIONS = 4;
-const pods = "/api/v1/namespaces/default/pods";
+type Figure = PhaseResult & { readonly serverCpuMicros: number };
+
 const configMaps = "/api/v1/namespaces/default/configmaps";
+const pods = "/api/v1/namespaces/default/pods";
+const PROTOBUF = "application/vnd.kubernetes.protobuf";
+const TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io";
+const MERGE = "application/merge-patch+json";
+const APPLY = "application/apply-patch+yaml";
 
-/** Upstream on the same machine, per second. */
-const upstream: Readonly<Record<string, number>> = { create: 993, get: 1962, "merge patch": 759, delete: 1195 };
-
-async function serve(folder: string): Promise<void> {
-  const logger = createLogger({ level: "warn" });
-  const pki = await ensurePki(join(folder, "pki"), { serverAddresses: ["127.0.0.1"], clock });
-  const store = await openLmdbStore({ folder: join(folder, "store"), clock, logger });
-  const server = createApiServer({
-    store,
-    kindFacts: loadKindFacts(),
-    findStrategy: (group, _version, kind) => strategyOf(group, kind),
-    access: createClusterAccess({
-      clientCa: pki.ca.certificate,
-      frontProxyCa: pki.frontProxyCa.certificate,
-      serviceAccountKey: pki.serviceAccountKey.privateKey,
-      issuer: "https://kubernetes.default.svc.cluster.local",
-      publicAddress: "127.0.0.1",
-      clock,
-      logger,
-    }),
-    clock,
-    logger,
-    https: {
-      addresses: ["127.0.0.1"],
-      port: 0,
-      serving: { certificate: pki.server.certificate, key: pki.server.privateKey },
-      clientCa: pki.ca.certificate,
+function objectSteps(clients: number): readonly Step[] {
+  const total = clients === 1 ? 1000 : 10_000;
+  const object = `${configMaps}/c${clients}-$N`;
+  const many = { clients, total };
+  const durable = clients === 1 ? {} : { goal: 4, goalP99Ms: 50 };
+  const body = configMap(`c${clients}-$N`);
+  return [
+    { name: "create", method: "POST", path: configMaps, body, ...many, ...durable },
+    {
+      name: "get",
+      method: "GET",
+      path: object,
+      clients,
+      total: total * 2,
+      distinct: total,
+      ...(clients > 1 && { goal: 4 }),
     },
-  });
-  await server.start(new AbortController().signal);
-  const admin = issueClientCertificate(pki.ca, { commonName: "admin", organizations: ["system:masters"], clock });
-  process.send?.({ port: server.port, ca: pki.ca.certificate, cert: admin.certificate, key: admin.privateKey });
-  process.on("message", (message) => {
-    if (message === "usage") process.send?.({ memory: process.memoryUsage(), cpu: process.cpuUsage() });
-  });
-  process.on("disconnect", () => process.exit(0));
+    {
+      name: "merge patch",
+      method: "PATCH",
+      path: object,
+      type: MERGE,
+      body: '{"data":{"c":"$N"}}',
+      ...many,
+      ...durable,
+    },
+    {
+      name: "server-side apply",
+      method: "PATCH",
+      path: `${configMaps}/a${clients}-$N?fieldManager=bench&force=true`,
+      type: APPLY,
+      body: applied(`a${clients}-$N`),
+      ...many,
+      ...(clients > 1 && { goal: 3 }),
+    },
+    { name: "delete", method: "DELETE", path: object, ...many, ...durable },
+  ];
 }
 
-class Api {
-  readonly #sessions: ClientHttp2Session[];
-  #next = 0;
+const listSteps: readonly Step[] = [
+  { name: "create pod", method: "POST", path: pods, body: pod("p-$N"), clients: 64, total: 10_000, goal: 4 },
+  ...["first", "again"].flatMap((which): readonly Step[] => {
+    const once = { method: "GET", path: pods, clients: 1, total: which === "first" ? 1 : 3 };
+    return [
+      { name: `list 10,000 pods, JSON, ${which}`, ...once, goal: 10 },
+      { name: `list 10,000 pods, protobuf, ${which}`, ...once, accept: PROTOBUF, goal: 5 },
+      { name: `list 10,000 pods, Table, ${which}`, ...once, accept: TABLE, goal: 3 },
+    ];
+  }),
+  {
+    name: "list 10,000 pods, pages of 500",
+    method: "GET",
+    path: `${pods}?limit=500`,
+    clients: 1,
+    total: 20,
+    isPaged: true,
+    goal: 10,
+  },
+];
 
-  constructor(access: Access) {
-    this.#sessions = Array.from({ length: SESSIONS }, () =>
-      connect(`https://127.0.0.1:${access.port}`, { ...access, settings: { initialWindowSize: 16 << 20 } }),
-    );
-    for (const session of this.#sessions) session.once("connect", () => session.setLocalWindowSize(64 << 20));
+const { values: flags } = parseArgs({
+  args: process.argv.slice(2),
+  options: {
+    ours: { type: "boolean", default: false },
+    json: { type: "boolean", default: false },
+    only: { type: "string", default: "" },
+    profile: { type: "string", default: "" },
+  },
+});
+const only = flags.only.split(",").filter((name) => name !== "");
+const steps = [...objectSteps(1), ...objectSteps(64), ...listSteps].filter(
+  ({ name }) => only.length === 0 || only.some((part) => name.startsWith(part)),
+);
+
+/** The load's process. */
+class Worker {
+  readonly #child: ChildProcess = fork(join(import.meta.dirname, "api/load-worker.ts"));
+
+  async ask(message: { readonly access?: Access; readonly phase?: Phase }): Promise<PhaseResult> {
+    this.#child.send(message);
+    const { result, error } = await nextMessage<{ readonly result: PhaseResult; readonly error?: string }>(this.#child);
+    if (error !== undefined) throw new Error(error);
+    return result;
   }
 
-  request(
-    method: string,
-    path: string,
-    options: { body?: string; type?: string; accept?: string } = {},
-  ): Promise<Buffer> {
-    const session = this.#sessions[this.#next++ % SESSIONS] as ClientHttp2Session;
-    const { body, type = "application/json", accept = "application/json" } = options;
-    return new Promise((resolve, reject) => {
-      const stream = session.request({ ":method": method, ":path": path, "content-type": type, accept });
-      const chunks: Buffer[] = [];
-      let status = 0;
-      stream.on("response", (headers) => (status = headers[":status"] ?? 0));
-      stream.on("data", (chunk: Buffer) => chunks.push(chunk));
-      stream.on("error", reject);
-      stream.on("end", () => {
-        const answer = Buffer.concat(chunks);
-        if (status < 300) resolve(answer);
-        else reject(new Error(`${method} ${path}: ${status} ${answer.toString().slice(0, 300)}`));
-      });
-      stream.end(body);
-    });
-  }
-
-  close(): void {
-    for (const session of this.#sessions) session.close();
+  stop(): void {
+    this.#child.disconnect();
   }
 }
 
-type Result = { readonly perSecond: number; readonly p50: number; readonly p99: number; readonly cpuMicros: number };
-type Usage = { readonly memory: NodeJS.MemoryUsage; readonly cpu: NodeJS.CpuUsage };
-
-/** Asks the server's process what it has used. */
-class Meter {
-  readonly #server: ReturnType<typeof fork>;
-
-  constructor(server: ReturnType<typeof fork>) {
-    this.#server = server;
-  }
-
-  read(): Promise<Usage> {
-    this.#server.send("usage");
-    return new Promise((resolve) => this.#server.once("message", (message) => resolve(message as Usage)));
-  }
-
-  async cpuMicros(): Promise<number> {
-    const { user, system } = (await this.read()).cpu;
-    return user + system;
-  }
+async function measure(worker: Worker, target: Target, step: Step): Promise<Figure> {
+  const { child } = target;
+  const profile =
+    flags.profile === "" || child === undefined ? undefined : join(resolve(flags.profile), fileName(step));
+  if (profile !== undefined && child !== undefined) await tell(child, { profile: "start" });
+  const before = cpuMicros(target.pids);
+  const result = await worker.ask({ phase: step });
+  const serverCpuMicros = (cpuMicros(target.pids) - before) / step.total;
+  if (profile !== undefined && child !== undefined) await tell(child, { profile });
+  if (!flags.json)
+    console.log(`${target.name}: ${step.name}, ${clientsOf(step)}: ${shown(step, { ...result, serverCpuMicros })}`);
+  return { ...result, serverCpuMicros };
 }
 
-async function load(
-  meter: Meter,
-  clients: number,
-  total: number,
-  work: (index: number) => Promise<unknown>,
-): Promise<Result> {
-  const times: number[] = [];
-  const cpuBefore = await meter.cpuMicros();
-  let next = 0;
-  const started = performance.now();
-  await Promise.all(
-    Array.from({ length: clients }, async () => {
-      while (next < total) {
-        const begun = performance.now();
-        await work(next++);
-        times.push(performance.now() - begun);
-      }
-    }),
-  );
-  const seconds = (performance.now() - started) / 1000;
-  times.sort((a, b) => a - b);
-  const at = (share: number): number => times[Math.min(times.length - 1, Math.floor(times.length * share))] ?? 0;
-  const cpuMicros = ((await meter.cpuMicros()) - cpuBefore) / total;
-  return { perSecond: total / seconds, p50: at(0.5), p99: at(0.99), cpuMicros };
+function fileName({ name, clients }: Step): string {
+  return `${name.replaceAll(/[^a-zA-Z0-9]+/g, "-")}-${clients}.cpuprofile`;
 }
 
-function show(name: string, clients: number, result: Result): void {
-  const base = upstream[name];
-  const ratio = base === undefined || clients !== 64 ? "" : ` ${(result.perSecond / base).toFixed(1)}× upstream`;
-  const times = `p50 ${result.p50.toFixed(2)} ms, p99 ${result.p99.toFixed(2)} ms, server ${result.cpuMicros.toFixed(0)} µs CPU`;
-  console.log(`${name}, ${clients} clients: ${result.perSecond.toFixed(0)}/s, ${times}${ratio}`);
+async function tell(child: ChildProcess, message: { readonly profile: string }): Promise<void> {
+  child.send(message);
+  await nextMessage(child);
 }
 
-function configMap(name: string): string {
-  const labels = { app: "bench", tier: "web" };
-  return JSON.stringify({ metadata: { name, labels }, data: { a: "x".repeat(300), b: "y".repeat(300) } });
+function nextMessage<T>(child: ChildProcess): Promise<T> {
+  return new Promise((done) => child.once("message", (message) => done(message as T)));
 }
 
-function pod(name: string): string {
-  const container = (index: number) => ({
-    name: `c${index}`,
-    image: "registry.example.com/team/app:1.2.3",
-    args: ["--port=8080", "--level=info"],
-    env: Array.from({ length: 8 }, (_, i) => ({ name: `VARIABLE_${i}`, value: `value-${i}` })),
-    ports: [{ containerPort: 8080 + index, name: `http${index}` }],
-    resources: { requests: { cpu: "100m", memory: "128Mi" }, limits: { cpu: "1", memory: "256Mi" } },
-    readinessProbe: { httpGet: { path: "/ready", port: 8080 }, periodSeconds: 10 },
-    volumeMounts: [{ name: "data", mountPath: "/data" }],
-  });
-  const metadata = { name, labels: { app: "bench", tier: "web" } };
-  const volumes = [{ name: "data", emptyDir: {} }];
-  return JSON.stringify({ metadata, spec: { nodeName: "n1", containers: [container(0), container(1)], volumes } });
-}
+type Run = { readonly figures: ReadonlyMap<Step, Figure>; readonly rssMb: number; readonly pssMb: number };
 
-async function run(access: Access, server: ReturnType<typeof fork>): Promise<void> {
-  const api = new Api(access);
-  const meter = new Meter(server);
-  await api.request("POST", "/api/v1/namespaces/default/serviceaccounts", { body: '{"metadata":{"name":"default"}}' });
-  for (const clients of [1, 64]) {
-    const total = clients === 1 ? 1000 : 10_000;
-    const name = (index: number): string => `c${clients}-${index}`;
-    const merge = { type: "application/merge-patch+json" };
-    show(
-      "create",
-      clients,
-      await load(meter, clients, total, (i) => api.request("POST", configMaps, { body: configMap(name(i)) })),
-    );
-    show(
-      "get",
-      clients,
-      await load(meter, clients, total * 2, (i) => api.request("GET", `${configMaps}/${name(i % total)}`)),
-    );
-    show(
-      "merge patch",
-      clients,
-      await load(meter, clients, total, (i) =>
-        api.request("PATCH", `${configMaps}/${name(i)}`, { ...merge, body: `{"data":{"c":"${i}"}}` }),
-      ),
-    );
-    show(
-      "delete",
-      clients,
-      await load(meter, clients, total, (i) => api.request("DELETE", `${configMaps}/${name(i)}`)),
-    );
-  }
-  show(
-    "create pod",
-    64,
-    await load(meter, 64, 10_000, (i) => api.request("POST", pods, { body: pod(`p-${String(i).padStart(5, "0")}`) })),
-  );
-  await lists(api);
-  const { memory } = await meter.read();
-  console.log(
-    `memory after that: ${(memory.rss / 1e6).toFixed(0)} MB resident, ${(memory.heapUsed / 1e6).toFixed(0)} MB heap`,
-  );
-  api.close();
-}
-
-async function lists(api: Api): Promise<void> {
-  const forms = {
-    JSON: "application/json",
-    protobuf: "application/vnd.kubernetes.protobuf",
-    Table: "application/json;as=Table;v=v1;g=meta.k8s.io",
-  };
-  for (const [name, accept] of Object.entries(forms)) {
-    for (const which of ["first", "second"]) {
-      const started = performance.now();
-      const { length } = await api.request("GET", pods, { accept });
-      const ms = performance.now() - started;
-      console.log(`list of 10,000 pods, ${name}, ${which}: ${ms.toFixed(0)} ms, ${(length / 1e6).toFixed(1)} MB`);
-    }
-  }
-  const started = performance.now();
-  let next = "";
-  let pages = 0;
-  do {
-    const answer = await api.request("GET", `${pods}?limit=500${next === "" ? "" : `&continue=${next}`}`);
-    next = /"continue":"([^"]*)"/.exec(answer.subarray(0, 400).toString())?.[1] ?? "";
-    pages++;
-  } while (next !== "");
-  console.log(`pages of 500: ${((pages / (performance.now() - started)) * 1000).toFixed(0)}/s`);
-}
-
-if (process.send !== undefined) await serve(process.argv[2] ?? "");
-else {
-  const folder = mkdtempSync(join(tmpdir(), "nodeless-bench-"));
-  const execArgv = (process.env["BENCH_NODE_OPTIONS"] ?? "").split(" ").filter((option) => option !== "");
-  const server = fork(fileURLToPath(import.meta.url), [folder], { execArgv });
+async function runOn(worker: Worker, target: Target, what: readonly Step[]): Promise<Run> {
   try {
-    await run(
-      await new Promise<Access>((resolve) => server.once("message", (message) => resolve(message as Access))),
-      server,
-    );
+    await worker.ask({ access: target.access });
+    if (target.name !== "empty http2 server") await prepareDefault(worker);
+    const figures = new Map<Step, Figure>();
+    for (const step of what) figures.set(step, await measure(worker, target, step));
+    const memory = memoryOf(target.pids);
+    if (!flags.json)
+      console.log(
+        `${target.name}: afterwards ${memory.rssMb.toFixed(0)} MB resident, ${memory.pssMb.toFixed(0)} MB PSS`,
+      );
+    return { figures, ...memory };
   } finally {
-    server.disconnect();
-    rmSync(folder, { recursive: true, force: true });
+    await target.stop();
   }
+}
+
+// Pods need it, and no controller is here to make it.
+async function prepareDefault(worker: Worker): Promise<void> {
+  const body = '{"metadata":{"name":"default"}}';
+  const path = "/api/v1/namespaces/default/serviceaccounts";
+  await worker.ask({ phase: { method: "POST", path, body, clients: 1, total: 1 } });
+}
+
+function clientsOf({ clients }: Phase): string {
+  return clients === 1 ? "1 client" : `${clients} clients`;
+}
+
+function shown(step: Step, { perSecond, p50Ms, p99Ms, serverCpuMicros, clientCpuMicros, bytes }: Figure): string {
+  const cpu = `server ${serverCpuMicros.toFixed(0)} µs CPU, client ${clientCpuMicros.toFixed(0)} µs`;
+  if (step.total < 10) return `${p50Ms.toFixed(0)} ms, ${(bytes / 1e6).toFixed(1)} MB, ${cpu}`;
+  return `${perSecond.toFixed(0)}/s, p50 ${p50Ms.toFixed(2)} ms, p99 ${p99Ms.toFixed(2)} ms, ${cpu}`;
+}
+
+/** One line of the result. */
+type Row = {
+  readonly what: string;
+  readonly clients: number;
+  readonly ours: Figure;
+  readonly upstream?: Figure;
+  /** Our throughput to upstream's, and upstream's server CPU to ours. */
+  readonly ratio?: number;
+  readonly cpuRatio?: number;
+  readonly goal?: number;
+  readonly goalP99Ms?: number;
+};
+
+function rowOf(step: Step, ours: Figure, upstream: Figure | undefined): Row {
+  const { name, clients, goal, goalP99Ms } = step;
+  return {
+    what: name,
+    clients,
+    ours,
+    ...(upstream && {
+      upstream,
+      ratio: upstream.p50Ms / ours.p50Ms,
+      cpuRatio: upstream.serverCpuMicros / ours.serverCpuMicros,
+    }),
+    ...(upstream && step.total >= 1000 && { ratio: ours.perSecond / upstream.perSecond }),
+    ...(goal === undefined ? {} : { goal }),
+    ...(goalP99Ms === undefined ? {} : { goalP99Ms }),
+  };
+}
+
+function tableRow({
+  what,
+  clients,
+  ours,
+  upstream,
+  ratio,
+  cpuRatio,
+  goal,
+  goalP99Ms,
+}: Row): Readonly<Record<string, string>> {
+  const speed = (it: Figure | undefined) =>
+    it === undefined ? "" : it.perSecond < 20 ? `${it.p50Ms.toFixed(0)} ms` : `${it.perSecond.toFixed(0)}/s`;
+  const times = (value: number | undefined) => (value === undefined ? "" : `${value.toFixed(1)}×`);
+  return {
+    what: `${what}, ${clients}`,
+    ours: speed(ours),
+    "p99 ms": ours.p99Ms.toFixed(1) + (goalP99Ms === undefined ? "" : ` (≤ ${goalP99Ms})`),
+    "server µs": ours.serverCpuMicros.toFixed(0),
+    upstream: speed(upstream),
+    "its p99 ms": upstream?.p99Ms.toFixed(1) ?? "",
+    "its µs": upstream?.serverCpuMicros.toFixed(0) ?? "",
+    ratio: times(ratio) + (goal === undefined ? "" : ` (≥ ${goal})`),
+    "CPU ratio": times(cpuRatio),
+    "client µs": ours.clientCpuMicros.toFixed(0),
+  };
+}
+
+const folder = mkdtempSync(join(tmpdir(), "nodeless-bench-"));
+if (flags.profile !== "") mkdirSync(flags.profile, { recursive: true });
+const worker = new Worker();
+try {
+  const inFolder = (name: string): string => {
+    mkdirSync(join(folder, name));
+    return join(folder, name);
+  };
+  const gets = steps.filter(({ name }) => name === "get");
+  const empty = flags.ours ? undefined : await runOn(worker, await startEmpty(inFolder("empty")), gets);
+  const ours = await runOn(worker, await startOurs(inFolder("ours")), steps);
+  const binaries = flags.ours ? undefined : findPeerBinaries();
+  const upstream = binaries && (await runOn(worker, await startUpstream(inFolder("upstream"), binaries), steps));
+  const rows = steps.map((step) => rowOf(step, ours.figures.get(step) as Figure, upstream?.figures.get(step)));
+  const limits = gets.flatMap((step) => empty?.figures.get(step) ?? []);
+  const memory = {
+    ours: { rssMb: ours.rssMb, pssMb: ours.pssMb },
+    ...(upstream && { upstream: { rssMb: upstream.rssMb, pssMb: upstream.pssMb } }),
+    goalMb: 350,
+  };
+  if (flags.json) console.log(JSON.stringify({ rows, emptyServerGets: limits, memory }, null, 2));
+  else {
+    console.table(rows.map(tableRow));
+    for (const [index, limit] of limits.entries())
+      console.log(`empty HTTP/2 server, ${clientsOf(gets[index] as Step)}: ${shown(gets[index] as Step, limit)}`);
+    console.log(
+      `memory afterwards: ${ours.rssMb.toFixed(0)} MB, ${ours.pssMb.toFixed(0)} MB PSS (≤ 350)${upstream ? `; upstream ${upstream.rssMb.toFixed(0)} MB` : ""}`,
+    );
+  }
+} finally {
+  worker.stop();
+  rmSync(folder, { recursive: true, force: true });
 }

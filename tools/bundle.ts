@@ -5,6 +5,7 @@
 import { build } from "esbuild";
 import { cpSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
+import { bundleOptions } from "./bundle-options.ts";
 import { fingerprint } from "./fingerprint.mjs";
 
 const root = resolve(import.meta.dirname, "..");
@@ -15,32 +16,12 @@ const entryPoints = readdirSync(join(root, "src/cmd"))
 /** Programs that parts start by themselves. */
 const helpers = [{ in: join(root, "src/store/lmdb/check-main.ts"), out: "store-check" }];
 
-/** Packages that stay outside: those with native parts, and CommonJS ones whose names a bundled import() would not find. */
-const outside = ["lmdb", "koffi", "@lydell/node-pty", "undici"];
-
 rmSync(dist, { recursive: true, force: true });
 mkdirSync(dist, { recursive: true });
 await build({
+  ...bundleOptions(root),
   entryPoints: [...entryPoints, ...helpers],
   outdir: dist,
-  bundle: true,
-  splitting: true,
-  format: "esm",
-  platform: "node",
-  target: "node24",
-  minifySyntax: true,
-  minifyWhitespace: true,
-  keepNames: true,
-  sourcemap: "linked",
-  chunkNames: "chunks/[name]-[hash]",
-  external: outside,
-  // Node would be given the CommonJS form, which cannot be shaken.
-  alias: { yaml: join(root, "node_modules/yaml/browser/index.js") },
-  // Some bundled libraries are CommonJS and ask for require().
-  banner: {
-    js: 'import { createRequire as nodelessRequire } from "node:module"; const require = nodelessRequire(import.meta.url);',
-  },
-  logLevel: "warning",
 });
 const data = join(root, "src/api/generated/data");
 if (existsSync(data)) cpSync(data, join(dist, "data"), { recursive: true });

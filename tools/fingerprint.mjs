@@ -10,7 +10,7 @@ import { join } from "node:path";
 export function fingerprint(root) {
   const hash = createHash("sha256");
   const names = readdirSync(join(root, "src"), { recursive: true, encoding: "utf8" }).map((name) => join("src", name));
-  for (const name of [...names.sort(), "tools/bundle.ts", "package-lock.json"]) {
+  for (const name of [...names.sort(), "tools/bundle.ts", "tools/bundle-options.ts", "package-lock.json"]) {
     const { size, mtimeMs, isFile } = describe(join(root, name));
     if (isFile) hash.update(`${name} ${size} ${mtimeMs}\n`);
   }
