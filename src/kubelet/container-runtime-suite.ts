@@ -631,6 +631,36 @@ export function containerRuntimeSuite(name: string, make: () => Promise<RuntimeU
         await given.runtime.removeSandbox(pod);
       });
 
+      it("the terminal of an exec follows its window", async () => {
+        const pod = await sandbox();
+        const { id } = await run(pod, "sleep 1000");
+        const ready = Promise.withResolvers<void>();
+        let out = "";
+        async function* sizes(): AsyncGenerator<{ readonly columns: number; readonly rows: number }> {
+          yield { columns: 80, rows: 24 };
+          await ready.promise;
+          yield { columns: 120, rows: 40 };
+        }
+
+        const command = "trap 'stty size; exit 0' WINCH; echo ready; while true; do sleep 0.05; done";
+        await given.runtime.exec(
+          id,
+          ["sh", "-c", command],
+          {
+            tty: true,
+            resize: sizes(),
+            stdout: (chunk) => {
+              out += Buffer.from(chunk).toString();
+              if (out.includes("ready")) ready.resolve();
+            },
+          },
+          AbortSignal.timeout(patienceMs),
+        );
+
+        assert.match(out, /40 120/);
+        await given.runtime.removeSandbox(pod);
+      });
+
       it("aborting an exec kills what it started", async () => {
         const pod = await sandbox();
         const { id } = await run(pod, "sleep 1000");
@@ -679,6 +709,31 @@ export function containerRuntimeSuite(name: string, make: () => Promise<RuntimeU
 
         assert.equal(out, "got one\ngot end\n");
         assert.equal(err, "bad\nbad\n");
+        await given.runtime.removeSandbox(pod);
+      });
+
+      it("of two sizes at once, as kubectl attach sends them, the second stays", async () => {
+        const pod = await sandbox();
+        const { id } = await run(pod, "while true; do stty size; sleep 0.05; done", { tty: true });
+        const stop = new AbortController();
+        let out = "";
+
+        const attached = given.runtime.attach(
+          id,
+          {
+            tty: true,
+            stdout: (chunk) => void (out += Buffer.from(chunk).toString()),
+            resize: chunks([
+              { columns: 101, rows: 25 },
+              { columns: 100, rows: 24 },
+            ]),
+          },
+          stop.signal,
+        );
+        await eventually("the second size", async () => (/24 100\r\n$/.test(out) ? true : undefined));
+
+        stop.abort();
+        await Promise.allSettled([attached]);
         await given.runtime.removeSandbox(pod);
       });
 

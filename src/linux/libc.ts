@@ -1,5 +1,5 @@
 /**
- * The C library's calls that Node itself does not have: mount, setns, unshare, mknod, extended attributes and raw netlink sockets. A call costs microseconds,
+ * The C library's calls that Node itself does not have: mount, setns, unshare, mknod, extended attributes, window sizes and raw netlink sockets. A call costs microseconds,
  * where spawning `mount` or `ip` costs 3–5 ms. Loaded with koffi when first asked for, so that a process that needs none of it does not pay for it.
  */
 import { closeSync, readlinkSync } from "node:fs";
@@ -43,6 +43,8 @@ export interface Libc {
   mkfifo(path: string, mode: number): void;
   /** Takes an exclusive lock on an open file without waiting; false when another process has it. The lock ends with the descriptor. */
   tryLock(fileDescriptor: number): boolean;
+  /** Sets the size of an open terminal's window; its processes hear of it when it differs. */
+  setWindowSize(fileDescriptor: number, rows: number, columns: number): void;
   /** A netlink socket for routes and links in the network namespace that the thread is in right now. */
   openNetlink(): number;
   /** A TCP socket, not yet connected, in the network namespace that the thread is in right now. */
@@ -91,6 +93,7 @@ const reuseAddress = [1, 2] as const;
 /** Numbers of system calls that the C library may not know by name; the same on all architectures. */
 const newCalls = { pidfdOpen: 434, pidfdGetfd: 438 };
 const lockExclusiveNoWait = 2 | 4;
+const setWindowSizeRequest = 0x5414; // TIOCSWINSZ
 
 /** Loads the C library. Cheap to call again. */
 export async function loadLibc(): Promise<Libc> {
@@ -113,6 +116,7 @@ export async function loadLibc(): Promise<Libc> {
   );
   const lgetxattr = call("int64 lgetxattr(const char *path, const char *name, void *value, size_t size)");
   const flock = call("int flock(int fd, int operation)");
+  const ioctl = call("int ioctl(int fd, ulong request, const void *argument)");
   const socket = call("int socket(int domain, int type, int protocol)");
   const bind = call("int bind(int fd, const void *address, uint length)");
   const listen = call("int listen(int fd, int backlog)");
@@ -158,6 +162,8 @@ export async function loadLibc(): Promise<Libc> {
       if (errorName() === "EAGAIN") return false;
       throw new SystemCallError("flock", errorName(), readableLink(fd));
     },
+    setWindowSize: (fd, rows, columns) =>
+      void check(ioctl(fd, setWindowSizeRequest, Uint16Array.of(rows, columns, 0, 0)), "ioctl", "TIOCSWINSZ"),
     openNetlink: () => check(socket(addressFamilyNetlink, socketRawCloseOnExec, 0), "socket", "netlink"),
     openTcpSocket: (family) =>
       check(socket(family === "IPv4" ? 2 : 10, socketStreamCloseOnExec, 0), "socket", `TCP over ${family}`),

@@ -81,11 +81,6 @@ export function reopenConmonLog(bundle: string): void {
   writeControl(bundle, "2 0 0\n");
 }
 
-/** Tells conmon the size of the terminal's window. */
-export function resizeConmon(bundle: string, size: { readonly columns: number; readonly rows: number }): void {
-  writeControl(bundle, `1 ${size.rows} ${size.columns}\n`);
-}
-
 // Without waiting: a FIFO whose reader is gone must not hold us up.
 function writeControl(bundle: string, line: string): void {
   const fd = openSync(join(bundle, "ctl"), constants.O_WRONLY | constants.O_NONBLOCK);

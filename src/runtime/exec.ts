@@ -7,7 +7,9 @@ import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { StringDecoder } from "node:string_decoder";
+import type { Libc } from "#linux/libc.ts";
 import { RuntimeFailure } from "./settings.ts";
+import { resizeInputOf, type WindowSize } from "./window-size.ts";
 
 /** Where output goes to and input comes from. */
 export type ExecStreams = {
@@ -15,11 +17,12 @@ export type ExecStreams = {
   readonly stdout?: (chunk: Uint8Array) => Promise<void> | void;
   readonly stderr?: (chunk: Uint8Array) => Promise<void> | void;
   readonly tty: boolean;
-  readonly resize?: AsyncIterable<{ readonly columns: number; readonly rows: number }>;
+  readonly resize?: AsyncIterable<WindowSize>;
 };
 
 /** The container to run in, and what to run. */
 export type ExecTarget = {
+  readonly libc: Libc;
   readonly runtime: string;
   readonly runtimeRoot: string;
   readonly id: string;
@@ -40,7 +43,7 @@ export async function execInContainer(target: ExecTarget, streams: ExecStreams, 
   signal.addEventListener("abort", onAbort, { once: true });
   try {
     const code = streams.tty
-      ? await runInTerminal(target.runtime, [...args, "--tty", target.id], streams, signal)
+      ? await runInTerminal(target, [...args, "--tty", target.id], pidFile, streams, signal)
       : await runWithPipes(target.runtime, [...args, target.id], streams, signal);
     signal.throwIfAborted();
     return code;
@@ -97,17 +100,29 @@ function explainRefusal(code: number, errors: string): number {
 }
 
 async function runInTerminal(
-  path: string,
+  target: ExecTarget,
   args: readonly string[],
+  pidFile: string,
   streams: ExecStreams,
   signal: AbortSignal,
 ): Promise<number> {
   const { spawn: spawnInTerminal } = await import("@lydell/node-pty");
-  const terminal = spawnInTerminal(path, [...args], { name: "xterm", cols: 80, rows: 24, encoding: null });
+  const terminal = spawnInTerminal(target.runtime, [...args], { name: "xterm", cols: 80, rows: 24, encoding: null });
   const stop = () => terminal.kill("SIGKILL");
   signal.addEventListener("abort", stop, { once: true });
-  terminal.onData((chunk) => void streams.stdout?.(Buffer.from(chunk)));
-  void forEach(streams.resize, ({ columns, rows }) => terminal.resize(Math.max(1, columns), Math.max(1, rows)));
+  // A size that arrives before the process is there is set with its first output.
+  let pending: WindowSize | undefined;
+  const resizeInner = (size: WindowSize) => {
+    pending = resizeInputOf(target.libc, readPid(pidFile), size) ? undefined : size;
+  };
+  terminal.onData((chunk) => {
+    if (pending) resizeInner(pending);
+    void streams.stdout?.(Buffer.from(chunk));
+  });
+  void forEach(streams.resize, (size) => {
+    terminal.resize(Math.max(1, size.columns), Math.max(1, size.rows));
+    resizeInner(size);
+  });
   const decoder = new StringDecoder("utf8");
   void forEach(streams.stdin, (chunk) => terminal.write(decoder.write(Buffer.from(chunk))));
   try {
@@ -158,8 +173,18 @@ async function forEach<T>(values: AsyncIterable<T> | undefined, use: (value: T) 
 
 function killInner(pidFile: string): void {
   try {
-    process.kill(Number(readFileSync(pidFile, "utf8")), "SIGKILL");
+    const pid = readPid(pidFile);
+    if (pid > 0) process.kill(pid, "SIGKILL");
   } catch {
-    // Not yet started, or over already.
+    // Over already.
+  }
+}
+
+// 0, which no process has, until the process is started.
+function readPid(pidFile: string): number {
+  try {
+    return Number(readFileSync(pidFile, "utf8"));
+  } catch {
+    return 0;
   }
 }

@@ -8,11 +8,14 @@ import { createReadStream, existsSync, statSync, watch } from "node:fs";
 import { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { Libc } from "#linux/libc.ts";
-import { resizeConmon } from "./conmon.ts";
 import type { ExecStreams } from "./exec.ts";
+import { resizeConsoleOf } from "./window-size.ts";
 
 /** A container whose streams are joined. */
 export type AttachTarget = {
+  readonly libc: Libc;
+  /** The container's first process. */
+  readonly pid: number;
   readonly bundle: string;
   readonly logPath: string;
   readonly socat: string;
@@ -30,7 +33,7 @@ export async function attachToContainer(
   const over = AbortSignal.any([signal, stop.signal]);
   const start = existsSync(target.logPath) ? statSync(target.logPath).size : 0;
   const following = followLog(target, start, streams, over);
-  void followSizes(target.bundle, streams);
+  void followSizes(target, streams);
   const writing = target.hasStdin && streams.stdin ? carryInput(target, streams.stdin, over) : undefined;
   await Promise.race([target.ended, once(over, "abort").catch(() => {})]);
   stop.abort();
@@ -98,9 +101,9 @@ async function carryInput(target: AttachTarget, input: AsyncIterable<Uint8Array>
   signal.removeEventListener("abort", onAbort);
 }
 
-async function followSizes(bundle: string, streams: ExecStreams): Promise<void> {
+async function followSizes({ libc, pid }: AttachTarget, streams: ExecStreams): Promise<void> {
   try {
-    for await (const size of streams.resize ?? []) resizeConmon(bundle, size);
+    for await (const size of streams.resize ?? []) resizeConsoleOf(libc, pid, size);
   } catch {
     // The container ended, or the client left.
   }

@@ -133,20 +133,29 @@ export class ContainersRuntime implements ContainerRuntime, Service {
   }
 
   exec(id: string, command: readonly string[], streams: ProcessStreams, signal: AbortSignal): Promise<number> {
-    const { machine, containers, runtimeRoot } = this.#running();
+    const { machine, containers, runtimeRoot, libc } = this.#running();
     containers.runningProcess(id);
-    const target = { runtime: machine.runtime?.path ?? "", runtimeRoot, id, bundle: containers.folder(id), command };
+    const target = {
+      libc,
+      runtime: machine.runtime?.path ?? "",
+      runtimeRoot,
+      id,
+      bundle: containers.folder(id),
+      command,
+    };
     return execInContainer(target, streams, signal);
   }
 
   async attach(id: string, streams: ProcessStreams, signal: AbortSignal): Promise<void> {
-    const { containers } = this.#running();
-    containers.runningProcess(id);
+    const { containers, libc } = this.#running();
+    const { pid } = containers.runningProcess(id);
     const { settings } = containers.find(id) as ContainerRecord;
     const socat = findProgram("socat", this.#options.searchPath);
     if (settings.stdin && streams.stdin && !socat)
       throw new Error("attaching to standard input needs socat, which is not installed");
     const target = {
+      libc,
+      pid,
       bundle: containers.folder(id),
       logPath: settings.logPath,
       socat: socat ?? "",
