@@ -24,6 +24,8 @@ export type ProcessStatus = {
   readonly name: string;
   readonly pid: number | undefined;
   readonly isReady: boolean;
+  /** It is there and does not answer. */
+  readonly isSilent: boolean;
 };
 
 /** A cluster as it is now. Also the JSON of `nodeless status -o json`. */

@@ -3,10 +3,9 @@
  */
 import { parseArgs } from "node:util";
 import { systemClock } from "#component-base/clock.ts";
-import { createLogger } from "#component-base/logger.ts";
-import { type Cluster, getCluster, type MachineContext } from "./machine/clusters.ts";
+import { runClusterProcess } from "./machine/cluster-process.ts";
+import { getCluster, type MachineContext } from "./machine/clusters.ts";
 import { controlPlaneSocket } from "./machine/layout.ts";
-import { AlreadyRunning, type StopMode, SupervisionServer } from "./machine/supervision.ts";
 import { ControlPlane } from "./control-plane/control-plane.ts";
 
 const { values } = parseArgs({
@@ -22,43 +21,11 @@ const context: MachineContext = {
   isRoot: process.getuid?.() === 0,
   environment: process.env,
 };
-const clock = systemClock;
-const logger = createLogger({ level: process.env["NODELESS_LOG"] === "debug" ? "debug" : "info" });
 process.title = `nodeless control-plane ${values.name}`;
+const cluster = getCluster(context, values.name);
+const socket = controlPlaneSocket(cluster.layout);
 
-const cluster: Cluster = getCluster(context, values.name);
-let stopping = false;
-let controlPlane: ControlPlane | undefined;
-const supervision = new SupervisionServer(
-  controlPlaneSocket(cluster.layout),
-  { role: "control-plane", name: values.name },
-  (mode) => void stop(mode),
+await runClusterProcess(
+  { role: "control-plane", name: values.name, socket, title: "Control plane" },
+  (parts) => new ControlPlane({ cluster, context, clock: systemClock, ...parts }),
 );
-
-async function stop(mode: StopMode): Promise<void> {
-  if (stopping) return;
-  stopping = true;
-  try {
-    await controlPlane?.stop(mode);
-  } catch (error) {
-    logger.error("Stopped uncleanly", { error });
-  }
-  await supervision.close();
-  process.exit(0);
-}
-
-for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => void stop("process"));
-
-try {
-  await supervision.listen();
-  controlPlane = new ControlPlane({ cluster, context, supervision, clock, logger });
-  await controlPlane.start();
-  supervision.ready();
-} catch (error) {
-  if (error instanceof AlreadyRunning) process.exit(0);
-  const why = error instanceof Error ? error.message : String(error);
-  logger.error("Started no control plane", { error });
-  supervision.stage({ stage: "Control plane", state: "failed", detail: why });
-  await supervision.close();
-  process.exit(1);
-}

@@ -4,10 +4,9 @@
  */
 import { parseArgs } from "node:util";
 import { systemClock } from "#component-base/clock.ts";
-import { createLogger } from "#component-base/logger.ts";
+import { runClusterProcess } from "./machine/cluster-process.ts";
 import { getCluster, type MachineContext } from "./machine/clusters.ts";
 import { nodePlan } from "./machine/node-plan.ts";
-import { AlreadyRunning, type StopMode, SupervisionServer } from "./machine/supervision.ts";
 import { NodeAgent } from "./node/node-agent.ts";
 
 const { values } = parseArgs({
@@ -24,49 +23,11 @@ const context: MachineContext = {
   isRoot: true,
   environment: process.env,
 };
-const clock = systemClock;
 const cluster = getCluster(context, values.name);
 const plan = nodePlan(cluster, Number(values.index));
-const logger = createLogger({ level: process.env["NODELESS_LOG"] === "debug" ? "debug" : "info" }).with({
-  node: plan.name,
-});
 process.title = `nodeless node ${plan.name}`;
 
-let stopping = false;
-let agent: NodeAgent | undefined;
-const supervision = new SupervisionServer(
-  plan.layout.socket,
-  { role: "node", name: plan.name },
-  (mode) => void stop(mode),
+await runClusterProcess(
+  { role: "node", name: plan.name, socket: plan.layout.socket, title: `Node ${plan.name}` },
+  (parts) => new NodeAgent({ cluster, context, plan, clock: systemClock, ...parts }),
 );
-
-async function stop(mode: StopMode): Promise<void> {
-  if (stopping) return;
-  stopping = true;
-  try {
-    await agent?.stop(mode);
-  } catch (error) {
-    logger.error("Stopped uncleanly", { error });
-  }
-  await supervision.close();
-  process.exit(0);
-}
-
-for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => void stop("process"));
-
-try {
-  await supervision.listen();
-  agent = new NodeAgent({ cluster, context, plan, clock, logger });
-  await agent.start();
-  supervision.ready();
-} catch (error) {
-  if (error instanceof AlreadyRunning) process.exit(0);
-  logger.error("Started no node", { error });
-  supervision.stage({
-    stage: `Node ${plan.name}`,
-    state: "failed",
-    detail: error instanceof Error ? error.message : String(error),
-  });
-  await supervision.close();
-  process.exit(1);
-}

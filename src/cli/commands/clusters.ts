@@ -119,8 +119,9 @@ function wantsJson(args: Arguments): boolean {
 }
 
 function describe(found: ClusterStatus): string[] {
-  const processes = found.processes.map(({ role, name, pid, isReady }) => {
-    const how = pid === undefined ? "not running" : `${isReady ? "ready" : "starting"}, pid ${pid}`;
+  const processes = found.processes.map(({ role, name, pid, isReady, isSilent }) => {
+    const absent = isSilent ? "does not answer; 'nodeless down' ends it" : "not running";
+    const how = pid === undefined ? absent : `${isReady ? "ready" : "starting"}, pid ${pid}`;
     return `  ${(role === "node" ? `node ${name}` : "control plane").padEnd(22)}${how}`;
   });
   return [

@@ -24,6 +24,7 @@ import { setUpMachineNetwork } from "#cmd/machine/machine-network.ts";
 import { type NodePlan, nodePlans } from "#cmd/machine/node-plan.ts";
 import { claimSlot } from "#cmd/machine/slot-claim.ts";
 import { nodeProcess } from "#cmd/machine/node-process.ts";
+import type { RunPermit } from "#cmd/machine/run-permit.ts";
 import type { StopMode, SupervisionServer } from "#cmd/machine/supervision.ts";
 import { ensureClusterObjects, networkGroup } from "./cluster-objects.ts";
 import { openClusterStore, startApiServer } from "./api-server.ts";
@@ -34,6 +35,7 @@ export type ControlPlaneOptions = {
   readonly cluster: Cluster;
   readonly context: MachineContext;
   readonly supervision: SupervisionServer;
+  readonly permit: RunPermit | undefined;
   readonly clock: Clock;
   readonly logger: Logger;
 };
@@ -129,10 +131,11 @@ export class ControlPlane {
   }
 
   async #startNode(node: NodePlan): Promise<void> {
-    const { cluster, context, clock, logger } = this.#options;
+    const { cluster, context, permit, clock, logger } = this.#options;
     const guardian = new Guardian({
       socket: node.layout.socket,
-      process: () => nodeProcess(context, cluster, node),
+      process: () => nodeProcess({ context, cluster, permit }, node),
+      permit,
       clock,
       logger,
     });

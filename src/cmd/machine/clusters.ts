@@ -2,7 +2,6 @@
  * The clusters of this machine as they are on disk: finding them, making a new one's record, saying how one is.
  */
 import { spawnSync } from "node:child_process";
-import { closeSync, mkdirSync, openSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { Terminal } from "#cli/terminal.ts";
 import { UserError } from "#cli/command.ts";
@@ -18,8 +17,9 @@ import {
   writeClusterRecord,
 } from "./cluster-record.ts";
 import { type ClusterLayout, clusterLayout, controlPlaneSocket, nodeLayout } from "./layout.ts";
+import { lockFile } from "#linux/file-lock.ts";
 import { findFreePort } from "./ports.ts";
-import { askPeer } from "./supervision.ts";
+import { askPeer, PeerSilent } from "./supervision.ts";
 import { kubernetesVersion, nodelessVersion } from "./version.ts";
 
 /** Where everything of this machine is, and who asks. */
@@ -70,12 +70,15 @@ export async function ensureCluster(context: MachineContext, options: UpOptions,
   });
 }
 
-function checkOptions({ name, nodes }: UpOptions): void {
-  if (!/^[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?$/.test(name)) {
-    throw new UserError(`"${name}" cannot name a cluster: use up to 32 lower-case letters, digits and dashes`, {
-      exitCode: 2,
-    });
-  }
+/** Throws UserError for a name that no cluster can have. */
+export function checkClusterName(name: string): void {
+  if (/^[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?$/.test(name)) return;
+  throw new UserError(`"${name}" cannot name a cluster: use up to 32 lower-case letters, digits and dashes`, {
+    exitCode: 2,
+  });
+}
+
+function checkOptions({ nodes }: UpOptions): void {
   if (nodes !== undefined && nodes > maxNodes)
     throw new UserError(`--nodes may be ${maxNodes} at most`, { exitCode: 2 });
 }
@@ -141,7 +144,7 @@ export async function describeCluster({ record, layout }: Cluster): Promise<Clus
   const plan = addressPlan(record.slot);
   return {
     name: record.name,
-    isRunning: controlPlane.pid !== undefined,
+    isRunning: controlPlane.pid !== undefined || controlPlane.isSilent,
     isReady: processes.every(({ isReady }) => isReady),
     version: nodelessVersion,
     kubernetesVersion,
@@ -161,29 +164,40 @@ export async function describeCluster({ record, layout }: Cluster): Promise<Clus
 }
 
 async function processStatus(role: ProcessStatus["role"], name: string, socket: string): Promise<ProcessStatus> {
-  const peer = await askPeer(socket);
-  return { role, name, pid: peer?.pid, isReady: peer?.isReady ?? false };
+  try {
+    const peer = await askPeer(socket);
+    return { role, name, pid: peer?.pid, isReady: peer?.isReady ?? false, isSilent: false };
+  } catch (error) {
+    if (!(error instanceof PeerSilent)) throw error;
+    return { role, name, pid: undefined, isReady: false, isSilent: true };
+  }
 }
 
-/** One `up` at a time chooses slots and ports. The lock dies with its holder's pid. */
+/** One `up` at a time chooses slots and ports. */
 async function underMachineLock<T>(context: MachineContext, work: () => Promise<T>): Promise<T> {
-  mkdirSync(context.dataRoot, { recursive: true, mode: 0o711 });
-  const path = join(context.dataRoot, "lock");
-  for (let attempt = 0; ; attempt++) {
-    try {
-      const file = openSync(path, "wx");
-      closeSync(file);
-      break;
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
-      if (attempt > 200) rmSync(path, { force: true });
-      await new Promise((resolve) => setTimeout(resolve, 10));
-    }
-  }
+  const lock = await lockFile(join(context.dataRoot, "lock"));
   try {
     return await work();
   } finally {
-    rmSync(path, { force: true });
+    lock.release();
+  }
+}
+
+/** One command at a time brings a cluster up, down or away; the others wait, and say for whom. */
+export async function underClusterLock<T>(
+  { runRoot }: MachineContext,
+  { name, terminal }: { readonly name: string; readonly terminal: Terminal },
+  work: () => Promise<T>,
+): Promise<T> {
+  const onWait = (holder: number | undefined) =>
+    terminal.warn(
+      `Waiting for another nodeless command on cluster "${name}"${holder === undefined ? "" : ` (pid ${holder})`}`,
+    );
+  const lock = await lockFile(join(runRoot, `${name}.lock`), { onWait });
+  try {
+    return await work();
+  } finally {
+    lock.release();
   }
 }
 

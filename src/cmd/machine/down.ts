@@ -5,28 +5,31 @@ import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { removeFromKubeconfig } from "#cli/kubeconfig.ts";
 import type { Terminal } from "#cli/terminal.ts";
-import { nodeName } from "./address-plan.ts";
 import { removeBootUnit } from "./boot.ts";
-import { type Cluster, contextName, inStage, type MachineContext } from "./clusters.ts";
-import { controlPlaneSocket, nodeLayout } from "./layout.ts";
+import { type Cluster, contextName, inStage, type MachineContext, underClusterLock } from "./clusters.ts";
+import { endProcesses, nodeNames } from "./end-processes.ts";
+import { controlPlaneSocket } from "./layout.ts";
+import { withdrawPermit } from "./run-permit.ts";
 import { watchPeer } from "./supervision.ts";
 import { tearDownNode, tearDownCluster } from "./teardown.ts";
 
-/** Stops processes and containers. False when nothing ran. */
+/** Stops the cluster. False when nothing ran. */
+export async function takeDown(context: MachineContext, cluster: Cluster, terminal: Terminal): Promise<boolean> {
+  return await alone(context, cluster, terminal, () => stopCluster(context, cluster, terminal));
+}
+
+/** Stops processes and containers, and takes away what they had in the kernel. False when nothing ran. */
 export async function stopCluster(context: MachineContext, cluster: Cluster, terminal: Terminal): Promise<boolean> {
-  const { record, layout } = cluster;
-  const nodes = nodeNames(cluster);
-  // The control plane goes last: nodes report what became of their pods.
-  const stoppedNodes = await inStage(terminal, "Stopping containers and nodes", () =>
-    Promise.all(nodes.map((node) => stopProcess(nodeLayout(layout, node).socket))),
-  );
-  const stoppedControlPlane = await inStage(terminal, "Stopping the control plane", () =>
-    stopProcess(controlPlaneSocket(layout)),
-  );
-  for (const index of nodes.keys()) await tearDownNode(context, cluster, index);
-  await tearDownCluster(context, cluster);
-  rmSync(layout.run, { recursive: true, force: true });
-  return stoppedControlPlane || stoppedNodes.includes(true) || record === undefined;
+  const end = endProcesses(cluster, "containers");
+  await inStage(terminal, "Stopping containers and nodes", end.nodes);
+  const ended = await inStage(terminal, "Stopping the control plane", async () => {
+    const count = await end.all();
+    for (const index of nodeNames(cluster).keys()) await tearDownNode(context, cluster, index);
+    await tearDownCluster(context, cluster);
+    rmSync(cluster.layout.run, { recursive: true, force: true });
+    return count;
+  });
+  return ended > 0;
 }
 
 /** Waits for Ctrl-C or SIGTERM, then takes the cluster down; ends too when somebody else took it down. */
@@ -44,30 +47,28 @@ export async function stayUntilStopped(context: MachineContext, cluster: Cluster
       await new Promise((resolve) => setTimeout(resolve, 1000)); // its node starts it again
     }
   })();
-  if ((await Promise.race([interrupted, ended])) === "interrupted") await stopCluster(context, cluster, terminal);
+  if ((await Promise.race([interrupted, ended])) === "interrupted") await takeDown(context, cluster, terminal);
 }
 
-/** Removes all objects and containers, and keeps name, addresses, certificates and settings. The cluster must be stopped. */
-export function emptyCluster({ layout }: Cluster): void {
-  rmSync(layout.store, { recursive: true, force: true });
-  rmSync(join(layout.folder, "nodes"), { recursive: true, force: true });
+/** Removes everything of a cluster, after stopping it. */
+export async function removeCluster(context: MachineContext, cluster: Cluster, terminal: Terminal): Promise<void> {
+  const { record, layout } = cluster;
+  await alone(context, cluster, terminal, async () => {
+    await stopCluster(context, cluster, terminal);
+    removeFromKubeconfig(record.kubeconfig, contextName(record.name));
+    removeBootUnit(record.name);
+    rmSync(layout.folder, { recursive: true, force: true });
+    rmSync(join(context.dataRoot, "clusters", record.name), { recursive: true, force: true });
+  });
 }
 
-/** Removes everything of a stopped cluster. */
-export function removeCluster(context: MachineContext, { record, layout }: Cluster): void {
-  removeFromKubeconfig(record.kubeconfig, contextName(record.name));
-  removeBootUnit(record.name);
-  rmSync(layout.folder, { recursive: true, force: true });
-  rmSync(join(context.dataRoot, "clusters", record.name), { recursive: true, force: true });
-}
-
-/** Names of the cluster's nodes. */
-export function nodeNames({ record }: Cluster): string[] {
-  return Array.from({ length: record.nodes }, (_, index) => nodeName(record.name, record.nodes, index));
-}
-
-async function stopProcess(socket: string): Promise<boolean> {
-  const peer = await watchPeer(socket);
-  await peer?.stop("containers");
-  return peer !== undefined;
+/** Does something to the cluster while no other command does. An `up` that is under way is broken off. */
+export async function alone<T>(
+  context: MachineContext,
+  { record, layout }: Cluster,
+  terminal: Terminal,
+  work: () => Promise<T>,
+): Promise<T> {
+  withdrawPermit(layout);
+  return await underClusterLock(context, { name: record.name, terminal }, work);
 }

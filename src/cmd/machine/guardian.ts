@@ -3,6 +3,7 @@
  */
 import type { Clock } from "#component-base/clock.ts";
 import type { Logger } from "#component-base/logger.ts";
+import type { RunPermit } from "./run-permit.ts";
 import { type ProcessSpec, startAndFollow } from "./processes.ts";
 import { type Peer, type PeerStatus, type StageMessage, type StopMode, watchPeer } from "./supervision.ts";
 
@@ -14,6 +15,8 @@ export type GuardianOptions = {
   /** Wait before the first restart, in ms: larger for those who should only act when nobody else did. Default 0. */
   readonly patienceMs?: number;
   readonly onStage?: (message: StageMessage) => void;
+  /** Under which the peer runs, and is started again as long as it is valid. */
+  readonly permit: RunPermit | undefined;
   readonly clock: Clock;
   readonly logger: Logger;
 };
@@ -27,6 +30,7 @@ export class Guardian {
   readonly #options: GuardianOptions;
   #peer: Peer | undefined;
   #isStopped = false;
+  #isEnsuring = false;
   #failures = 0;
 
   constructor(options: GuardianOptions) {
@@ -35,15 +39,25 @@ export class Guardian {
 
   /** Joins the peer if it lives, else starts it. Resolves when it is ready; rejects when it cannot start. */
   async ensure(): Promise<void> {
-    if (await this.#join()) return;
-    const outcome = await startAndFollow(await this.#options.process(), (message) => this.#options.onStage?.(message));
-    if (!outcome.ok) throw new Error(outcome.why);
-    await this.#join();
+    this.#isEnsuring = true;
+    try {
+      if (await this.#joinReady()) return;
+      const outcome = await startAndFollow(await this.#options.process(), (message) =>
+        this.#options.onStage?.(message),
+      );
+      // Somebody else may have started it at the same time: then that one is the peer, and ours has ended.
+      if (await this.#joinReady()) return;
+      throw new Error(outcome.ok ? "it ended as soon as it was ready" : outcome.why);
+    } finally {
+      this.#isEnsuring = false;
+    }
   }
 
-  /** Only watches: joins the peer if it lives. */
+  /** Joins the peer if it lives, and gives whether it does; else has it started in the background. */
   async watch(): Promise<boolean> {
-    return await this.#join();
+    const isThere = await this.#join().catch(() => false);
+    if (!isThere) void this.#restart(); // never rejects
+    return isThere;
   }
 
   /** What the peer last said of itself. */
@@ -59,14 +73,24 @@ export class Guardian {
     else await peer?.stop(mode);
   }
 
-  async #join(): Promise<boolean> {
+  /** Joins the peer if it lives, and waits until it is ready. False when nobody is there or it ends meanwhile. */
+  async #joinReady(): Promise<boolean> {
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    if (!(await this.#join(resolve))) return false;
+    return this.#peer?.status().isReady === true || (await promise);
+  }
+
+  async #join(onReady?: (isReady: boolean) => void): Promise<boolean> {
     const startedMs = this.#options.clock.now();
     const peer = await watchPeer(this.#options.socket, {
       onStage: (message) => this.#options.onStage?.(message),
+      onReady: () => onReady?.(true),
       onEnd: (wasGoodbye) => {
         this.#peer = undefined;
+        onReady?.(false);
         if (this.#options.clock.now() - startedMs > healthyMs) this.#failures = 0;
-        if (!wasGoodbye && !this.#isStopped) void this.#restart(); // never rejects
+        // A start that is under way sees for itself that it came to nothing.
+        if (!wasGoodbye && !this.#isStopped && !this.#isEnsuring) void this.#restart(); // never rejects
       },
     });
     this.#peer = peer;
@@ -74,13 +98,14 @@ export class Guardian {
   }
 
   async #restart(): Promise<void> {
-    const { clock, logger, socket, patienceMs = 0 } = this.#options;
-    while (!this.#isStopped) {
+    const { clock, logger, socket, permit, patienceMs = 0 } = this.#options;
+    const isWanted = () => !this.#isStopped && permit?.isValid() !== false;
+    while (isWanted()) {
       const waitMs = patienceMs + (this.#failures === 0 ? 0 : Math.min(longestWaitMs, 100 * 2 ** this.#failures));
       if (waitMs > 0) await clock.sleep(waitMs);
       this.#failures += 1;
       try {
-        if (this.#isStopped) return;
+        if (!isWanted()) return;
         await this.ensure();
         logger.warn("Restarted a process that had died", { socket });
         return;

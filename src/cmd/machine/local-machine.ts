@@ -5,8 +5,6 @@ import type { Finding, ImageSummary, Machine } from "#cli/machine.ts";
 import type { Transport } from "#client/transport.ts";
 import { findClusterFolders } from "./cluster-record.ts";
 import { describeCluster, findCluster, getCluster, type MachineContext } from "./clusters.ts";
-import { controlPlaneSocket } from "./layout.ts";
-import { askPeer } from "./supervision.ts";
 
 /** The machine of `context`. */
 export function localMachine(context: MachineContext): Machine {
@@ -16,8 +14,8 @@ export function localMachine(context: MachineContext): Machine {
       return await bringUp(context, options, terminal);
     },
     async down(name, terminal) {
-      const { stopCluster } = await import("./down.ts");
-      return await stopCluster(context, getCluster(context, name), terminal);
+      const { takeDown } = await import("./down.ts");
+      return await takeDown(context, getCluster(context, name), terminal);
     },
     async stayUntilStopped(name, terminal) {
       const { stayUntilStopped } = await import("./down.ts");
@@ -29,19 +27,11 @@ export function localMachine(context: MachineContext): Machine {
       return await Promise.all(clusters.filter((cluster) => cluster !== undefined).map(describeCluster));
     },
     async reset(name, terminal) {
-      const { emptyCluster, stopCluster } = await import("./down.ts");
-      const { startCluster } = await import("./up.ts");
-      const cluster = getCluster(context, name);
-      const wasRunning = (await askPeer(controlPlaneSocket(cluster.layout))) !== undefined;
-      await stopCluster(context, cluster, terminal);
-      emptyCluster(cluster);
-      if (wasRunning) await startCluster(context, cluster, terminal);
+      await (await import("./reset.ts")).resetCluster(context, getCluster(context, name), terminal);
     },
     async delete(name, terminal) {
-      const { removeCluster, stopCluster } = await import("./down.ts");
-      const cluster = getCluster(context, name);
-      await stopCluster(context, cluster, terminal);
-      removeCluster(context, cluster);
+      const { removeCluster } = await import("./down.ts");
+      await removeCluster(context, getCluster(context, name), terminal);
     },
     loadImage: async (path, tag): Promise<readonly string[]> =>
       await (await import("./images.ts")).loadImage(context, path, tag),

@@ -1,16 +1,24 @@
 /**
  * How the process of a node is started: in its own mount namespace, and where there are several nodes in its own network namespace.
  */
-import { openSync } from "node:fs";
 import { prepareNodeNamespaces } from "#runtime/node-namespaces.ts";
 import type { Cluster, MachineContext } from "./clusters.ts";
 import type { NodePlan } from "./node-plan.ts";
 import type { ProcessSpec } from "./processes.ts";
+import type { RunPermit } from "./run-permit.ts";
+
+/** Of which cluster, and under which permit. */
+export type NodeProcessOptions = {
+  readonly context: MachineContext;
+  readonly cluster: Cluster;
+  readonly permit: RunPermit | undefined;
+};
 
 /** Prepares the node's namespaces and says how to start it. */
-export async function nodeProcess(context: MachineContext, { record }: Cluster, node: NodePlan): Promise<ProcessSpec> {
-  // The node starts a control plane that died in these, which are not its own. Two descriptors for each start of a node: not worth closing.
-  const namespaces = [openSync("/proc/self/ns/mnt", "r"), openSync("/proc/self/ns/net", "r")];
+export async function nodeProcess(
+  { context, cluster: { record }, permit }: NodeProcessOptions,
+  node: NodePlan,
+): Promise<ProcessSpec> {
   const args = [
     "--name",
     record.name,
@@ -26,6 +34,8 @@ export async function nodeProcess(context: MachineContext, { record }: Cluster, 
     args,
     logFile: node.layout.log,
     prefix: await prepareNodeNamespaces(node.namespaces),
-    inherit: namespaces,
+    // The node starts a control plane that died in these, which are not its own.
+    inherit: ["/proc/self/ns/mnt", "/proc/self/ns/net"],
+    permit,
   };
 }

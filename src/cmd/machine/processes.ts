@@ -4,6 +4,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, mkdirSync, openSync, readFileSync } from "node:fs";
 import { dirname, extname, join } from "node:path";
+import { permitVariable, type RunPermit } from "./run-permit.ts";
 import { progressVariable, type StageMessage } from "./supervision.ts";
 
 /** A process to start. */
@@ -14,8 +15,10 @@ export type ProcessSpec = {
   readonly logFile: string;
   /** Runs before the program: `["nsenter", "--net=…", "--"]`. */
   readonly prefix?: readonly string[];
-  /** Open descriptors that the process gets as 4, 5, …: see {@link machineNamespaces}. */
-  readonly inherit?: readonly number[];
+  /** Descriptors that the process gets as 4, 5, …, or files that are opened for it alone: see {@link machineNamespaces}. */
+  readonly inherit?: readonly (number | string)[];
+  /** What it may run under, and hands on to whom it starts. */
+  readonly permit?: RunPermit | undefined;
 };
 
 /**
@@ -33,14 +36,9 @@ export type StartOutcome = { readonly ok: true; readonly pid: number } | { reado
 /** Descriptor on which a child reports progress, as lines of JSON. */
 const progressDescriptor = 3;
 
-/** Starts a process and forgets it: it lives on when this one ends. */
-export function startDetached(spec: ProcessSpec): void {
-  launch(spec, "ignore").unref();
-}
-
 /** Starts a process and follows its progress until it is ready or has failed. It lives on when this one ends. */
 export function startAndFollow(spec: ProcessSpec, onStage: (message: StageMessage) => void): Promise<StartOutcome> {
-  const child = launch(spec, "pipe");
+  const child = launch(spec);
   const pipe = child.stdio[progressDescriptor];
   return new Promise((resolve) => {
     let rest = "";
@@ -73,26 +71,29 @@ export function startAndFollow(spec: ProcessSpec, onStage: (message: StageMessag
   });
 }
 
-function launch(
-  { entry, args, logFile, prefix, inherit = [] }: ProcessSpec,
-  progress: "pipe" | "ignore",
-): ChildProcess {
+function launch({ entry, args, logFile, prefix = [], inherit = [], permit }: ProcessSpec): ChildProcess {
   mkdirSync(dirname(logFile), { recursive: true, mode: 0o700 });
   const log = openSync(logFile, "a", 0o600);
+  const given = inherit.map((one) => (typeof one === "string" ? openSync(one, "r") : one));
+  const opened = given.filter((_, index) => typeof inherit[index] === "string");
   try {
     const own = process.argv[1] ?? "";
     const program = join(dirname(own), `${entry}${extname(own)}`);
-    const [command = process.execPath, ...rest] = [
-      ...(prefix ?? []),
-      process.execPath,
-      ...nodeOptions,
-      program,
-      ...args,
-    ];
-    const env = progress === "pipe" ? { ...process.env, [progressVariable]: String(progressDescriptor) } : process.env;
-    return spawn(command, rest, { detached: true, stdio: ["ignore", log, log, progress, ...inherit], cwd: "/", env });
+    const words = [...prefix, process.execPath, ...nodeOptions, program, ...args];
+    const descriptors = ["pipe", ...given, ...(permit === undefined ? [] : [permit.descriptor])] as const;
+    const env = {
+      ...process.env,
+      [progressVariable]: String(progressDescriptor),
+      ...(permit === undefined ? {} : { [permitVariable]: String(progressDescriptor + descriptors.length - 1) }),
+    };
+    return spawn(words[0] ?? "", words.slice(1), {
+      detached: true,
+      stdio: ["ignore", log, log, ...descriptors],
+      cwd: "/",
+      env,
+    });
   } finally {
-    closeSync(log);
+    for (const file of [log, ...opened]) closeSync(file);
   }
 }
 

@@ -2,8 +2,9 @@ import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { createConnection, createServer } from "node:net";
 import { test } from "node:test";
-import { AlreadyRunning, askPeer, type StopMode, SupervisionServer, watchPeer } from "./supervision.ts";
+import { AlreadyRunning, askPeer, PeerSilent, type StopMode, SupervisionServer, watchPeer } from "./supervision.ts";
 
 async function withServer(
   use: (path: string, server: SupervisionServer, stops: StopMode[]) => Promise<void>,
@@ -63,5 +64,41 @@ test("a stop order reaches the process with its mode", async () => {
     await stopped;
 
     assert.deepEqual(stops, ["containers"]);
+  });
+});
+
+test("of two that are started at once one lives", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "supervision-"));
+  const servers = ["a", "b"].map(
+    (name) => new SupervisionServer(join(folder, "x.sock"), { role: "node", name }, () => {}),
+  );
+
+  const outcomes = await Promise.allSettled(servers.map((server) => server.listen()));
+  const alive = await askPeer(join(folder, "x.sock"));
+  await Promise.all(servers.map((server) => server.close()));
+  rmSync(folder, { recursive: true });
+
+  const winner = outcomes.findIndex(({ status }) => status === "fulfilled");
+  assert.deepEqual(outcomes.map(({ status }) => status).sort(), ["fulfilled", "rejected"]);
+  assert.equal(alive?.name, ["a", "b"][winner]);
+});
+
+test("a process that accepts and says nothing is told apart from one that is not there", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "supervision-"));
+  const hung = createServer(() => {});
+  await new Promise<void>((resolve) => hung.listen(join(folder, "x.sock"), resolve));
+
+  await assert.rejects(watchPeer(join(folder, "x.sock"), { helloMs: 20 }), PeerSilent);
+
+  hung.close();
+  rmSync(folder, { recursive: true });
+});
+
+test("a peer that hangs does not keep a process from closing", async () => {
+  await withServer(async (path) => {
+    // Never ends its side, as a process that was stopped by a signal.
+    const stuck = createConnection({ path, allowHalfOpen: true });
+    await new Promise((resolve) => stuck.once("data", resolve));
+    stuck.on("error", () => {});
   });
 });

@@ -6,6 +6,8 @@
  * To the listener: `{"stop":"containers"}` stops the process with its containers, `{"stop":"process"}` leaves them running.
  */
 import { mkdirSync, rmSync, writeSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+import { lockFile } from "#linux/file-lock.ts";
 import { createConnection, createServer, type Server, type Socket } from "node:net";
 import { dirname } from "node:path";
 
@@ -29,6 +31,9 @@ export type StageMessage = {
   readonly state: "begin" | "done" | "failed";
   readonly detail?: string;
 };
+
+/** How long a peer may take to read the goodbye. */
+const farewellMs = 500;
 
 /** This process's end of the supervision. */
 export class SupervisionServer {
@@ -56,14 +61,21 @@ export class SupervisionServer {
   /** Listens. Throws {@link AlreadyRunning} when a live process has the socket. */
   async listen(): Promise<void> {
     mkdirSync(dirname(this.#path), { recursive: true, mode: 0o700 });
-    const other = await askPeer(this.#path);
-    if (other) throw new AlreadyRunning(other);
-    rmSync(this.#path, { force: true });
-    this.#server = createServer((socket) => this.#accept(socket));
-    await new Promise<void>((resolve, reject) => {
-      this.#server?.once("error", reject);
-      this.#server?.listen(this.#path, () => resolve());
-    });
+    // Two that are started at once would each find nobody, and the second would take the first one's socket away.
+    const lock = await lockFile(`${this.#path}.lock`);
+    try {
+      const other = await askPeer(this.#path);
+      if (other) throw new AlreadyRunning(other);
+      rmSync(this.#path, { force: true });
+      const server = createServer((socket) => this.#accept(socket));
+      this.#server = server;
+      await new Promise<void>((resolve, reject) => {
+        server.once("error", reject);
+        server.listen(this.#path, () => resolve());
+      });
+    } finally {
+      lock.release();
+    }
   }
 
   /** Tells everybody who watches, now and later, of progress. */
@@ -78,11 +90,14 @@ export class SupervisionServer {
 
   /** Says goodbye, so that nobody starts this process again, and closes. */
   async close(): Promise<void> {
-    this.#tell({ bye: true });
-    for (const socket of this.#connections) socket.end();
     const server = this.#server;
-    if (server) await new Promise<void>((resolve) => server.close(() => resolve()));
-    rmSync(this.#path, { force: true });
+    if (!server) return; // the socket is somebody else's
+    this.#tell({ bye: true });
+    const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+    for (const socket of this.#connections) socket.end();
+    // A peer that hangs does not close its end.
+    await Promise.race([closed, sleep(farewellMs, undefined, { ref: false })]);
+    for (const socket of this.#connections) socket.destroy();
   }
 
   #tell(message: object): void {
@@ -124,12 +139,22 @@ export class AlreadyRunning extends Error {
   }
 }
 
+/** Somebody has the socket and says nothing: a process that hangs or was stopped by a signal. */
+export class PeerSilent extends Error {
+  readonly kind = "PeerSilent";
+  constructor(path: string) {
+    super(`the process that listens on ${path} does not answer`);
+  }
+}
+
 /** What happens to a peer that is watched. */
 export type PeerHandlers = {
   readonly onStage?: (message: StageMessage) => void;
   readonly onReady?: () => void;
   /** The connection ended. `wasGoodbye`: on purpose. */
   readonly onEnd?: (wasGoodbye: boolean) => void;
+  /** How long it may take to say who it is. Default 5 s: machines can be busy. */
+  readonly helloMs?: number;
 };
 
 /** A connection to a process that lives. */
@@ -141,10 +166,14 @@ export type Peer = {
   readonly leave: () => void;
 };
 
-/** Connects to the process behind a socket. Undefined when none lives there. */
+/** Connects to the process behind a socket. Undefined when none lives there; throws {@link PeerSilent}. */
 export function watchPeer(path: string, handlers: PeerHandlers = {}): Promise<Peer | undefined> {
-  return new Promise((resolve) => {
+  return new Promise((resolve, reject) => {
     const socket = createConnection(path);
+    const patience = setTimeout(() => {
+      reject(new PeerSilent(path));
+      socket.destroy();
+    }, handlers.helloMs ?? 5000);
     let status: PeerStatus | undefined;
     let wasGoodbye = false;
     let isLeft = false;
@@ -162,6 +191,7 @@ export function watchPeer(path: string, handlers: PeerHandlers = {}): Promise<Pe
     };
     onMessages(socket, (message) => {
       if (message.pid !== undefined) {
+        clearTimeout(patience);
         status = { ...(message as Omit<PeerStatus, "isReady">), isReady: false };
         resolve(peer);
       } else if (message.ready === true && status) {
@@ -172,13 +202,14 @@ export function watchPeer(path: string, handlers: PeerHandlers = {}): Promise<Pe
     });
     socket.on("error", () => socket.destroy());
     socket.on("close", () => {
+      clearTimeout(patience);
       if (status && !isLeft) handlers.onEnd?.(wasGoodbye);
       resolve(undefined);
     });
   });
 }
 
-/** What the process behind a socket says of itself, or undefined when none lives there. */
+/** What the process behind a socket says of itself, or undefined when none lives there. Throws {@link PeerSilent}. */
 export async function askPeer(path: string): Promise<PeerStatus | undefined> {
   const peer = await watchPeer(path);
   if (!peer) return undefined;

@@ -1,7 +1,7 @@
 /**
  * `nodeless up`: makes the cluster's record, starts the control plane (which starts the nodes), and puts the context into the kubeconfig when all is ready.
  */
-import { readFileSync } from "node:fs";
+import { closeSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { UserError } from "#cli/command.ts";
 import { mergeKubeconfig } from "#cli/kubeconfig.ts";
@@ -10,15 +10,20 @@ import type { Stage, Terminal } from "#cli/terminal.ts";
 import { installBootUnit } from "./boot.ts";
 import {
   type Cluster,
+  checkClusterName,
   contextName,
   describeCluster,
   ensureCluster,
   findCluster,
   type MachineContext,
+  underClusterLock,
 } from "./clusters.ts";
+import { stopCluster } from "./down.ts";
+import { endProcesses } from "./end-processes.ts";
 import { controlPlaneSocket } from "./layout.ts";
 import { type ProcessSpec, startAndFollow } from "./processes.ts";
-import { askPeer, type StageMessage } from "./supervision.ts";
+import { issuePermit, isPermitted, listPermitHolders, type RunPermit } from "./run-permit.ts";
+import { askPeer, type StageMessage, watchPeer } from "./supervision.ts";
 
 /** What `up` came to. */
 export type UpResult = {
@@ -29,45 +34,119 @@ export type UpResult = {
 
 /** Brings a cluster up; a cluster that runs is left alone. */
 export async function bringUp(context: MachineContext, options: UpOptions, terminal: Terminal): Promise<UpResult> {
-  const notes: string[] = [];
-  const running = findCluster(context, options.name);
-  if (running && (await askPeer(controlPlaneSocket(running.layout)))) {
-    return { status: await describeCluster(running), alreadyRunning: true, notes };
+  checkClusterName(options.name);
+  return await underClusterLock(context, { name: options.name, terminal }, async () => {
+    const notes: string[] = [];
+    const running = findCluster(context, options.name);
+    if (running && (await isThere(running))) {
+      if (isPermitted(running.layout)) return await joinRunning(running, options, terminal);
+      await stopCluster(context, running, terminal); // a `down` was begun and not finished
+    }
+    const cluster = await ensureCluster(context, options, notes);
+    await startCluster(context, cluster, terminal);
+    notes.push(...writeContext(cluster));
+    if (options.boot) notes.push(installBootUnit(cluster.record.name));
+    return { status: await describeCluster(cluster), alreadyRunning: false, notes };
+  });
+}
+
+async function isThere({ record, layout }: Cluster): Promise<boolean> {
+  try {
+    return (await askPeer(controlPlaneSocket(layout))) !== undefined;
+  } catch (cause) {
+    throw new UserError(
+      `cluster "${record.name}" hangs: ${(cause as Error).message}. End it with 'nodeless down --name ${record.name}'`,
+      { cause },
+    );
   }
-  const cluster = await ensureCluster(context, options, notes);
-  await startCluster(context, cluster, terminal);
-  const { isCurrent } = writeContext(cluster);
-  if (!isCurrent)
-    notes.push(`The current kubectl context was left as it is; use --context ${contextName(cluster.record.name)}.`);
+}
+
+/** Waits until a cluster that somebody else brings up is ready. What cannot be changed while it runs is refused. */
+async function joinRunning(cluster: Cluster, options: UpOptions, terminal: Terminal): Promise<UpResult> {
+  refuseChanges(cluster, options);
+  await untilReady(cluster, stagesOn(terminal));
+  const notes = writeContext(cluster);
   if (options.boot) notes.push(installBootUnit(cluster.record.name));
-  return { status: await describeCluster(cluster), alreadyRunning: false, notes };
+  return { status: await describeCluster(cluster), alreadyRunning: true, notes };
+}
+
+function refuseChanges({ record, layout }: Cluster, options: UpOptions): void {
+  const wanted: Readonly<Record<string, boolean>> = {
+    "--nodes": options.nodes !== undefined && options.nodes !== record.nodes,
+    "--api-port": options.apiPort !== undefined && options.apiPort !== record.apiPort,
+    "--data-dir": options.dataFolder !== undefined && options.dataFolder !== layout.folder,
+    "--kubeconfig": options.kubeconfig !== undefined && options.kubeconfig !== record.kubeconfig,
+    "--expose": options.expose && !record.isExposed,
+  };
+  const changed = Object.keys(wanted).filter((flag) => wanted[flag]);
+  if (changed.length === 0) return;
+  throw new UserError(
+    `cluster "${record.name}" runs already, and not with this ${changed.join(", ")}: take it down first ('nodeless down --name ${record.name}')`,
+  );
 }
 
 /** Starts the control plane of a cluster that is not running, and waits until it and its nodes are ready. */
 export async function startCluster(context: MachineContext, cluster: Cluster, terminal: Terminal): Promise<void> {
+  const show = stagesOn(terminal);
+  const wasAlone = listPermitHolders(cluster.layout).length === 0;
+  const permit = issuePermit(cluster.layout);
+  try {
+    const outcome = await startAndFollow(controlPlaneProcess(context, cluster, permit), show);
+    if (outcome.ok) return;
+    // A node that lived on may have been quicker; ours has ended then, and that one is as good.
+    if (await untilReady(cluster, show)) return;
+    // What it had started already would be left alone; containers that ran before run on.
+    if (wasAlone) await endProcesses(cluster, "process").all();
+    throw new UserError(`cluster "${cluster.record.name}" did not start: ${outcome.why}`);
+  } finally {
+    closeSync(permit.descriptor);
+  }
+}
+
+function stagesOn(terminal: Terminal): (message: StageMessage) => void {
   const stages = new Map<string, Stage>();
-  const show = (message: StageMessage) => {
+  return (message) => {
     if (message.state === "begin") stages.set(message.stage, terminal.stage(message.stage));
     else if (message.state === "done") stages.get(message.stage)?.done(message.detail);
     else stages.get(message.stage)?.failed();
   };
-  const outcome = await startAndFollow(controlPlaneProcess(context, cluster), show);
-  if (!outcome.ok) throw new UserError(`cluster "${cluster.record.name}" did not start: ${outcome.why}`);
+}
+
+/** Follows a control plane that is there already. False when none is, or it ends before it is ready. */
+async function untilReady({ layout }: Cluster, onStage: (message: StageMessage) => void): Promise<boolean> {
+  const { promise, resolve } = Promise.withResolvers<boolean>();
+  const peer = await watchPeer(controlPlaneSocket(layout), {
+    onStage,
+    onReady: () => resolve(true),
+    onEnd: () => resolve(false),
+  });
+  if (!peer) return false;
+  try {
+    return await promise;
+  } finally {
+    peer.leave();
+  }
 }
 
 /** How the control plane of a cluster is started. */
-export function controlPlaneProcess(context: MachineContext, { record, layout }: Cluster): ProcessSpec {
+export function controlPlaneProcess(
+  context: MachineContext,
+  { record, layout }: Cluster,
+  permit: RunPermit | undefined,
+): ProcessSpec {
   const args = ["--name", record.name, "--data-root", context.dataRoot, "--run-root", context.runRoot];
-  return { entry: "control-plane", args, logFile: join(layout.logs, "control-plane.log") };
+  return { entry: "control-plane", args, logFile: join(layout.logs, "control-plane.log"), permit };
 }
 
-function writeContext({ record, layout }: Cluster): { readonly isCurrent: boolean } {
+/** Puts the context into the kubeconfig; gives what the user should know about it. */
+function writeContext({ record, layout }: Cluster): string[] {
   const read = (file: string) => readFileSync(join(layout.pki, file), "utf8");
-  return mergeKubeconfig(record.kubeconfig, {
+  const { isCurrent } = mergeKubeconfig(record.kubeconfig, {
     name: contextName(record.name),
     server: `https://127.0.0.1:${record.apiPort}`,
     certificateAuthority: read("ca.crt"),
     clientCertificate: read("admin.crt"),
     clientKey: read("admin.key"),
   });
+  return isCurrent ? [] : [`The current kubectl context was left as it is; use --context ${contextName(record.name)}.`];
 }

@@ -14,6 +14,7 @@ import { controlPlaneSocket } from "#cmd/machine/layout.ts";
 import type { RegistrySettings } from "#images/registry-client.ts";
 import { machineNamespaces } from "#cmd/machine/processes.ts";
 import { type NodePlan, searchPath } from "#cmd/machine/node-plan.ts";
+import type { RunPermit } from "#cmd/machine/run-permit.ts";
 import type { StopMode } from "#cmd/machine/supervision.ts";
 import { controlPlaneProcess } from "#cmd/machine/up.ts";
 import { kubernetesVersion } from "#cmd/machine/version.ts";
@@ -37,6 +38,7 @@ export type NodeAgentOptions = {
   readonly cluster: Cluster;
   readonly context: MachineContext;
   readonly plan: NodePlan;
+  readonly permit: RunPermit | undefined;
   readonly clock: Clock;
   readonly logger: Logger;
 };
@@ -66,7 +68,6 @@ export class NodeAgent {
       setUpNodeNetwork(plan.network),
       this.#awaitApiServer(),
     ]);
-    this.#containers = containers;
     const [asNode, asNetwork] = await Promise.all([this.#connect(plan.name), this.#connect(`${plan.name}-network`)]);
     this.#parts.push({ stop: () => asNode.close() }, { stop: () => asNetwork.close() });
     await Promise.all([this.#startNetwork(asNetwork), this.#startKubelet(asNode, containers)]);
@@ -97,12 +98,13 @@ export class NodeAgent {
       logger,
     });
     await containers.runtime.start(this.#abort.signal);
+    this.#containers = containers; // a stop during the rest of the start ends what was adopted
     return containers;
   }
 
   /** Watches over the control plane, and waits until its API answers; without it what is loaded already goes on. */
   async #awaitApiServer(): Promise<void> {
-    const { cluster, context, plan, clock, logger } = this.#options;
+    const { cluster, context, plan, permit, clock, logger } = this.#options;
     await new Promise<void>((resolve) => {
       const timer = clock.setTimer(controlPlaneWaitMs, resolve);
       const done = () => {
@@ -111,7 +113,8 @@ export class NodeAgent {
       };
       this.#guardian = new Guardian({
         socket: controlPlaneSocket(cluster.layout),
-        process: async () => ({ ...controlPlaneProcess(context, cluster), ...machineNamespaces }),
+        process: async () => ({ ...controlPlaneProcess(context, cluster, permit), ...machineNamespaces }),
+        permit,
         // The first node acts at once, the others only if it did not.
         patienceMs: plan.index * 2000,
         onStage: ({ stage, state }) => {
