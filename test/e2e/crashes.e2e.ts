@@ -1,0 +1,25 @@
+/**
+ * The short form of every fault of test/faults, on one cluster: processes are killed, and nothing is lost, doubled or left behind. `npm run faults` has the long form.
+ */
+import { after, before, describe, test } from "node:test";
+import { allFaults } from "../faults/all-faults.ts";
+import { type FaultCluster, startFaultCluster } from "../faults/fault-cluster.ts";
+import { seeded } from "../faults/random.ts";
+import { canRunContainers } from "../support/cluster.ts";
+
+const seed = Math.floor(Math.random() * 2 ** 31);
+
+describe("crashes", { skip: canRunContainers() ? false : "needs root, conmon and crun or runc" }, () => {
+  let shared: FaultCluster;
+  before(async () => {
+    shared = await startFaultCluster("crashes");
+  });
+  after(async () => await shared.remove());
+
+  for (const fault of allFaults) {
+    test(fault.claim, async (t) => {
+      t.diagnostic(`seed ${seed}`);
+      await fault.run({ ...shared, random: seeded(seed), size: "short", log: (line) => t.diagnostic(line) });
+    });
+  }
+});

@@ -1,0 +1,35 @@
+/**
+ * Ways to kill the cluster's processes, and to see what came after.
+ */
+import assert from "node:assert/strict";
+import { isRunning, type ProcessIdentity } from "#linux/processes.ts";
+import { eventually } from "../support/cluster.ts";
+import type { FaultContext } from "./fault.ts";
+
+/** Kills the process of a role, which must live. */
+export function killProcess({ machine }: FaultContext, role: "control-plane" | "node"): ProcessIdentity {
+  const found = machine.findProcess(role);
+  assert.ok(found, `the ${role} lives`);
+  process.kill(found.pid, "SIGKILL");
+  return found;
+}
+
+/** Waits until another process has taken the dead one's place and all is ready; gives the milliseconds that this took. */
+export async function revived(
+  context: FaultContext,
+  role: "control-plane" | "node",
+  dead: ProcessIdentity,
+): Promise<number> {
+  const startMs = performance.now();
+  await eventually(`a new ${role}`, async () => {
+    const found = context.machine.findProcess(role);
+    return found !== undefined && (found.pid !== dead.pid || found.startTicks !== dead.startTicks);
+  });
+  await context.machine.ready();
+  return Math.round(performance.now() - startMs);
+}
+
+/** Waits until processes have ended: a kill takes a moment. */
+export async function ended(...processes: readonly ProcessIdentity[]): Promise<void> {
+  await eventually("killed processes to end", async () => processes.every((process) => !isRunning(process)), 5000);
+}

@@ -1,0 +1,31 @@
+/**
+ * What a fault test is: something that is done to a running cluster, and what must hold during and after it. Long by itself (`npm run faults`), short among the end-to-end
+ * tests (test/e2e/crashes.e2e.ts).
+ */
+import type { Client } from "#client/client.ts";
+import type { TestCluster } from "../support/cluster.ts";
+import type { ClusterMachine } from "./machine.ts";
+import type { Random } from "./random.ts";
+
+/** How much of it: minutes by itself, seconds among the tests. */
+export type FaultSize = "long" | "short";
+
+/** What a fault works with. */
+export type FaultContext = {
+  readonly cluster: TestCluster;
+  /** The administrator's; each call fails while the control plane is dead. */
+  readonly client: Client;
+  readonly machine: ClusterMachine;
+  readonly random: Random;
+  readonly size: FaultSize;
+  /** Says what is done. */
+  readonly log: (line: string) => void;
+};
+
+/** One fault. `run` throws when something did not hold. It leaves the cluster as it found it. */
+export type Fault = {
+  readonly name: string;
+  /** What holds, as a sentence. */
+  readonly claim: string;
+  readonly run: (context: FaultContext) => Promise<void>;
+};

@@ -1,0 +1,43 @@
+/**
+ * `npm run faults [-- NAME …] [--seed N] [--short] [--list]`: kills, cuts and fills until something breaks. All, or those named. The last line is the verdict; a run can be
+ * made again by its seed.
+ */
+import { parseArgs } from "node:util";
+import { allFaults } from "./all-faults.ts";
+import { startFaultCluster } from "./fault-cluster.ts";
+import { seeded } from "./random.ts";
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { seed: { type: "string" }, short: { type: "boolean", default: false }, list: { type: "boolean" } },
+});
+const unknown = positionals.filter((name) => !allFaults.some((fault) => fault.name === name));
+if (values.list === true || unknown.length > 0) {
+  for (const { name, claim } of allFaults) console.log(`${name.padEnd(16)} ${claim}`);
+  process.exit(unknown.length > 0 ? 2 : 0);
+}
+const seed = values.seed === undefined ? Math.floor(Math.random() * 2 ** 31) : Number(values.seed);
+const size = values.short ? "short" : "long";
+const startMs = Date.now();
+const log = (line: string) => console.log(`${((Date.now() - startMs) / 1000).toFixed(1).padStart(7)}  ${line}`);
+console.log(`node ${process.version}, seed ${seed}, ${size}`);
+
+const shared = await startFaultCluster("faults");
+const failed: string[] = [];
+try {
+  for (const fault of allFaults.filter(({ name }) => positionals.length === 0 || positionals.includes(name))) {
+    log(`— ${fault.name}: ${fault.claim}`);
+    try {
+      await fault.run({ ...shared, random: seeded(seed), size, log });
+      log(`${fault.name} holds`);
+    } catch (error) {
+      failed.push(fault.name);
+      log(`${fault.name} FAILED: ${(error as Error).stack}`);
+      break; // what comes next would meet the ruins of this
+    }
+  }
+} finally {
+  if (failed.length === 0 || process.env["FAULTS_KEEP"] === undefined) await shared.remove();
+}
+console.log(failed.length === 0 ? "all hold" : `${failed.join(", ")} FAILED; again with --seed ${seed}`);
+process.exit(failed.length === 0 ? 0 : 1);
