@@ -27,9 +27,10 @@ import { InFlight } from "./filters/in-flight.ts";
 import { dispatch } from "./handlers/dispatch.ts";
 import { virtualHandler } from "./handlers/virtual.ts";
 import type { VirtualResource } from "./virtual-resources/virtual-resource.ts";
-import type { HandlerParts, SubresourceHandler } from "./handlers/handler-parts.ts";
+import { type HandlerParts, type SubresourceHandler, subresourceKey } from "./handlers/handler-parts.ts";
 import { Chunks } from "./negotiation/chunks.ts";
 import { createInProcessTransport } from "./in-process-transport.ts";
+import type { ComputedResource } from "./node-metrics/metrics-resources.ts";
 import { createHealthHandler, type HealthCheck } from "./other/health.ts";
 import { createDiscoveryHandler } from "./other/discovery-handler.ts";
 import { createOpenApiHandler } from "./other/openapi-handler.ts";
@@ -89,6 +90,8 @@ export type ApiServerOptions = {
   readonly encryption?: ReadonlyMap<string, ValueTransformer>;
   /** By "GROUP/RESOURCE/SUBRESOURCE" ("/pods/binding") or, for resources that keep nothing, "GROUP/RESOURCE". */
   readonly subresources?: ReadonlyMap<string, SubresourceHandler>;
+  /** Resources of which nothing is kept: metrics. */
+  readonly computedResources?: readonly ComputedResource[];
   /** Streaming subresources, by "pods/exec". */
   readonly connecters?: ReadonlyMap<string, Connecter>;
   /** By group-resource. */
@@ -136,6 +139,7 @@ export class ApiServer implements Service {
     const codec = new ObjectCodec(options.encryption);
     this.#options = options;
     this.table = createBuiltInTable(kindFacts, options.findStrategy);
+    for (const { served } of options.computedResources ?? []) this.table.set(served);
     const access = new LateAccess();
     this.registry = new Registry({
       table: this.table,
@@ -178,7 +182,7 @@ export class ApiServer implements Service {
     const loopback: Loopback = { client: this.client(loopbackUser), findObject: (...name) => this.#find(...name) };
     this.#access = typeof given === "function" ? given(loopback) : given;
     this.#kubernetesService = this.#createKubernetesService(loopback.client);
-    access.fill(this.#access, new Map([...builtInSubresources, ...(options.subresources ?? [])]));
+    access.fill(this.#access, new Map([...builtInSubresources, ...computed(options), ...(options.subresources ?? [])]));
     this.#customResources = new CustomResources(this.registry, this.client(loopbackUser, "kube-apiserver"));
     this.#watches = new WatchWriters(clock);
     this.#addGauges();
@@ -310,6 +314,10 @@ export class ApiServer implements Service {
       }
     }
   }
+}
+
+function computed({ computedResources = [] }: ApiServerOptions): (readonly [string, SubresourceHandler])[] {
+  return computedResources.map(({ served, handle }) => [subresourceKey(served, ""), handle]);
 }
 
 /** The access parts, which are made with a client of the server that needs them: empty at first. */

@@ -2,14 +2,13 @@
  * pods/log: the container's log as the pod's node has it, passed on as it comes.
  */
 import type { IncomingMessage } from "node:http";
-import { request as httpsRequest } from "node:https";
 import type { PodLogOptions } from "./log-options.ts";
 import { parseLogOptions } from "./log-options.ts";
 import { badRequest } from "#apimachinery/status-error.ts";
 import type { Connecter } from "#apiserver/server/connecter.ts";
 import type { Exchange } from "#apiserver/server/exchange.ts";
-import { chooseContainer, type ConnectParts, endpointOfPod, getPod, type NodeEndpoint } from "./node-access.ts";
-import { failureOf, unreachable } from "./tunnel.ts";
+import { chooseContainer, type ConnectParts, endpointOfPod, getPod } from "./node-access.ts";
+import { askNode } from "./node-request.ts";
 
 /** Makes the connecter. */
 export function createLogConnecter(parts: ConnectParts): Connecter {
@@ -22,7 +21,7 @@ export function createLogConnecter(parts: ConnectParts): Connecter {
       const container = chooseContainer(pod, options.container);
       const endpoint = await endpointOfPod(parts, pod);
       const path = `/containerLogs/${pod.metadata?.namespace}/${pod.metadata?.name}/${container}?${queryOf(options)}`;
-      await passOn(exchange, await get(parts, endpoint, path, exchange.request.signal()));
+      await passOn(exchange, await askNode(parts, endpoint, path, exchange.request.signal()));
     },
   };
 }
@@ -30,24 +29,6 @@ export function createLogConnecter(parts: ConnectParts): Connecter {
 function queryOf(options: PodLogOptions): URLSearchParams {
   const { container: _, ...rest } = options;
   return new URLSearchParams(Object.entries(rest).map(([name, value]) => [name, String(value)] as [string, string]));
-}
-
-async function get(
-  { nodeCredentials }: ConnectParts,
-  endpoint: NodeEndpoint,
-  path: string,
-  signal: AbortSignal,
-): Promise<IncomingMessage> {
-  const { certificate, key, ca } = nodeCredentials;
-  const response = await new Promise<IncomingMessage>((resolve, reject) => {
-    const outgoing = httpsRequest({ ...endpoint, path, cert: certificate, key, ca, agent: false, signal }, resolve);
-    outgoing.on("error", (cause) => reject(unreachable(endpoint, cause)));
-    outgoing.end();
-  });
-  if (response.statusCode === 200) return response;
-  const chunks: Buffer[] = [];
-  for await (const chunk of response) chunks.push(chunk as Buffer);
-  throw failureOf(response.statusCode ?? 500, Buffer.concat(chunks).toString());
 }
 
 async function passOn(exchange: Exchange, response: IncomingMessage): Promise<void> {

@@ -8,6 +8,9 @@ import { type ApiServer, createApiServer, loopbackUser } from "#apiserver/api-se
 import { createClusterAccess } from "#apiserver/cluster-access.ts";
 import { aesGcmTransformer, loadEncryptionKeys } from "#apiserver/storage/encryption.ts";
 import { createConnecters } from "#apiserver/connect/connecters.ts";
+import type { ConnectParts } from "#apiserver/connect/node-access.ts";
+import { nodeReader } from "#apiserver/connect/node-request.ts";
+import { createMetricsResources } from "#apiserver/node-metrics/metrics-resources.ts";
 import { addressPlan } from "#cmd/machine/address-plan.ts";
 import type { Cluster } from "#cmd/machine/clusters.ts";
 import type { Pki } from "#component-base/certificates.ts";
@@ -40,6 +43,14 @@ export async function startApiServer(setup: ApiServerSetup): Promise<ApiServer> 
   const plan = addressPlan(record.slot);
   const addresses = record.isExposed ? ["0.0.0.0"] : ["127.0.0.1", ...(hasNodes ? [plan.controlPlane] : [])];
   const encryptionKeys = await loadEncryptionKeys(join(cluster.layout.pki, "encryption.json"));
+  const nodeAccess: ConnectParts = {
+    client: () => server.client(loopbackUser),
+    nodeCredentials: {
+      certificate: pki.kubeletClient.certificate,
+      key: pki.kubeletClient.privateKey,
+      ca: pki.ca.certificate,
+    },
+  };
   const server: ApiServer = createApiServer({
     store,
     encryption: new Map([["secrets", aesGcmTransformer(encryptionKeys)]]),
@@ -55,13 +66,12 @@ export async function startApiServer(setup: ApiServerSetup): Promise<ApiServer> 
       logger,
     }),
     services: { cidr: plan.serviceRange, apiAddress: hasNodes ? plan.controlPlane : "127.0.0.1" },
-    connecters: createConnecters({
-      client: () => server.client(loopbackUser),
-      nodeCredentials: {
-        certificate: pki.kubeletClient.certificate,
-        key: pki.kubeletClient.privateKey,
-        ca: pki.ca.certificate,
-      },
+    connecters: createConnecters(nodeAccess),
+    computedResources: createMetricsResources({
+      client: nodeAccess.client,
+      readNode: nodeReader(nodeAccess, "/metrics/resource"),
+      clock,
+      logger,
     }),
     clock,
     logger,

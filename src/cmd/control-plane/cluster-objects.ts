@@ -1,5 +1,5 @@
 /**
- * Objects that every cluster of nodeless has beside upstream's: the rights of the nodes' network parts, and the Service of cluster DNS. Made at each start when they are missing.
+ * Objects that every cluster of nodeless has beside upstream's: the rights of the nodes' network parts and of those who read metrics, and the Service of cluster DNS. Made at each start when they are missing.
  */
 import type { KubeObject } from "#apimachinery/meta.ts";
 import { hasReason } from "#apimachinery/status-error.ts";
@@ -16,6 +16,7 @@ const rbac = { group: "rbac.authorization.k8s.io", version: "v1" };
 export async function ensureClusterObjects(client: Client, { record }: Cluster): Promise<void> {
   const objects: readonly { readonly ref: ResourceRef; readonly object: KubeObject }[] = [
     { ref: { resource: { ...rbac, resource: "clusterroles" } }, object: networkRole() },
+    { ref: { resource: { ...rbac, resource: "clusterroles" } }, object: metricsReaderRole() },
     { ref: { resource: { ...rbac, resource: "clusterrolebindings" } }, object: networkRoleBinding() },
     {
       ref: { resource: { group: "", version: "v1", resource: "services" }, namespace: "kube-system" },
@@ -57,6 +58,20 @@ function networkRoleBinding(): KubeObject {
     metadata: { name: networkGroup },
     roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "ClusterRole", name: networkGroup },
     subjects: [{ apiGroup: "rbac.authorization.k8s.io", kind: "Group", name: networkGroup }],
+  } as KubeObject;
+}
+
+/** Whoever may view a namespace may see what its pods use, as metrics-server brings it; under a name of our own, so that one can be installed. */
+function metricsReaderRole(): KubeObject {
+  const aggregated = ["view", "edit", "admin"].map((role) => [
+    `rbac.authorization.k8s.io/aggregate-to-${role}`,
+    "true",
+  ]);
+  return {
+    apiVersion: "rbac.authorization.k8s.io/v1",
+    kind: "ClusterRole",
+    metadata: { name: "nodeless:aggregated-metrics-reader", labels: Object.fromEntries(aggregated) },
+    rules: [{ apiGroups: ["metrics.k8s.io"], resources: ["pods", "nodes"], verbs: ["get", "list"] }],
   } as KubeObject;
 }
 

@@ -49,14 +49,3 @@ export class Backoff {
     this.#entries.delete(key);
   }
 }
-
-/** A duration as Go prints it: "1m20s", "10s", "350ms", "1.2s". */
-export function formatGoDuration(ms: number): string {
-  if (ms === 0) return "0s";
-  if (ms < 1000) return `${Math.trunc(ms)}ms`;
-  const hours = Math.floor(ms / 3_600_000);
-  const minutes = Math.floor((ms % 3_600_000) / 60_000);
-  const seconds = `${Number(((ms % 60_000) / 1000).toFixed(3))}s`;
-  if (hours > 0) return `${hours}h${minutes}m${seconds}`;
-  return minutes > 0 ? `${minutes}m${seconds}` : seconds;
-}

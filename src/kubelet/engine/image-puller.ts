@@ -3,13 +3,13 @@
  * v1.36.
  */
 import type { Container, Pod } from "#api/generated/types/core-v1.ts";
+import { formatDuration } from "#apimachinery/duration.ts";
 import type { Clock } from "#component-base/clock.ts";
 import { ImageError } from "#kubelet/container-runtime.ts";
 import type { ImageInfo, ImageService, RegistryCredential } from "#kubelet/container-runtime.ts";
 import type { KubeletEvents } from "#kubelet/events.ts";
 import { containerFieldPath } from "#kubelet/events.ts";
 import type { Backoff } from "./backoff.ts";
-import { formatGoDuration } from "./backoff.ts";
 
 /** An image cannot be had just now. `reason` is the container's waiting reason; `retryMs` says when to ask again. */
 export class ImageNotReady extends Error {
@@ -128,7 +128,7 @@ export class ImagePuller {
     const startedMs = clock.now();
     try {
       const image = await images.pullImage(reference, await credentials(), signal);
-      const took = formatGoDuration(clock.now() - startedMs);
+      const took = formatDuration(clock.now() - startedMs);
       const facts = `in ${took} (${took} including waiting). Image size: ${image.sizeBytes} bytes.`;
       this.#say(pod, container, "Normal", "Pulled", `Successfully pulled image ${JSON.stringify(reference)} ${facts}`);
       return image;

@@ -3,6 +3,7 @@
  * again »; a look compares what is with what should be (pod-actions.ts) and sets the next steps going. Steps run beside each other and end with another look.
  */
 import type { Container, ContainerStatus, Pod, PodStatus } from "#api/generated/types/core-v1.ts";
+import { formatDuration } from "#apimachinery/duration.ts";
 import type { Timer } from "#component-base/clock.ts";
 import type { ContainerState, Sandbox } from "#kubelet/container-runtime.ts";
 import { containerFieldPath } from "#kubelet/events.ts";
@@ -10,7 +11,6 @@ import { findContainerStatus, formatPod, podKey, refOf, sameJson } from "#kubele
 import { ContainerProbes } from "#kubelet/probes/container-probes.ts";
 import type { ProbeTarget } from "#kubelet/probes/probe-target.ts";
 import type { PodRef } from "#kubelet/provider.ts";
-import { formatGoDuration } from "./backoff.ts";
 import { StartFailure, startContainer } from "./container-start.ts";
 import { StopDeadline, graceFor, stopAll, stopContainer } from "./container-stop.ts";
 import type { StopContext } from "./container-stop.ts";
@@ -333,7 +333,7 @@ export class PodWorker {
       return false;
     }
     const pod = formatPod(this.ref);
-    const took = formatGoDuration(crashBackoff.currentMs(key));
+    const took = formatDuration(crashBackoff.currentMs(key));
     const message = `back-off ${took} restarting failed container=${name} pod=${pod}`;
     this.#held.hold(name, { reason: "CrashLoopBackOff", message }, waitMs, "crash");
     const text = `Back-off restarting failed container ${name} in pod ${pod}`;
