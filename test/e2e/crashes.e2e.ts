@@ -3,6 +3,7 @@
  */
 import { after, before, describe, test } from "node:test";
 import { allFaults } from "../faults/all-faults.ts";
+import { reasonToSkip } from "../faults/fault.ts";
 import { type FaultCluster, startFaultCluster } from "../faults/fault-cluster.ts";
 import { seeded } from "../faults/random.ts";
 import { canRunContainers } from "../support/cluster.ts";
@@ -17,7 +18,7 @@ describe("crashes", { skip: canRunContainers() ? false : "needs root, conmon and
   after(async () => await shared.remove());
 
   for (const fault of allFaults) {
-    test(fault.claim, async (t) => {
+    test(fault.claim, { skip: reasonToSkip(fault) ?? false }, async (t) => {
       t.diagnostic(`seed ${seed}`);
       await fault.run({ ...shared, random: seeded(seed), size: "short", log: (line) => t.diagnostic(line) });
     });

@@ -2,6 +2,7 @@
  * What a fault test is: something that is done to a running cluster, and what must hold during and after it. Long by itself (`npm run faults`), short among the end-to-end
  * tests (test/e2e/crashes.e2e.ts).
  */
+import { spawnSync } from "node:child_process";
 import type { Client } from "#client/client.ts";
 import type { TestCluster } from "../support/cluster.ts";
 import type { ClusterMachine } from "./machine.ts";
@@ -27,5 +28,13 @@ export type Fault = {
   readonly name: string;
   /** What holds, as a sentence. */
   readonly claim: string;
+  /** A program that it cannot do without; skipped where that is missing. */
+  readonly needs?: string;
   readonly run: (context: FaultContext) => Promise<void>;
 };
+
+/** Why a fault cannot be tried on this machine, or undefined. */
+export function reasonToSkip({ needs }: Fault): string | undefined {
+  if (needs === undefined || spawnSync("sh", ["-c", `command -v ${needs}`]).status === 0) return undefined;
+  return `${needs} is not installed`;
+}

@@ -4,6 +4,7 @@
  */
 import { parseArgs } from "node:util";
 import { allFaults } from "./all-faults.ts";
+import { reasonToSkip } from "./fault.ts";
 import { startFaultCluster } from "./fault-cluster.ts";
 import { seeded } from "./random.ts";
 
@@ -27,6 +28,11 @@ const failed: string[] = [];
 try {
   for (const fault of allFaults.filter(({ name }) => positionals.length === 0 || positionals.includes(name))) {
     log(`— ${fault.name}: ${fault.claim}`);
+    const why = reasonToSkip(fault);
+    if (why !== undefined) {
+      log(`skipped: ${why}`);
+      continue;
+    }
     try {
       await fault.run({ ...shared, random: seeded(seed), size, log });
       log(`${fault.name} holds`);

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdir, readdir, writeFile } from "node:fs/promises";
+import { mkdir, readdir, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { describe, it } from "node:test";
 import { providerSuite } from "#kubelet/provider-suite.ts";
@@ -441,6 +441,40 @@ describe("the pod engine", () => {
 
       await house.until("job", (it) => it.phase === "Succeeded");
       assert.deepEqual(house.runtime.log, []);
+    });
+  });
+
+  it("leaves a pod whose record was lost as it is until the API says what it is", async () => {
+    await withHouse(async (house) => {
+      await house.run(podOf("web", [{}]));
+      const before = await house.until("web", isReady);
+      await rm(join(house.folder, "root/pods/uid-web/pod.json"));
+      house.runtime.log.length = 0;
+      house.statuses.clear();
+
+      await house.restart();
+      assert.deepEqual([...house.statuses], [], "nothing is said of a pod that is only guessed");
+      await house.run({ ...podOf("web", [{}]), status: before });
+
+      const after = await house.until("web", isReady);
+      assert.deepEqual(house.runtime.log, []);
+      assert.equal(after.containerStatuses?.[0]?.restartCount, 0);
+    });
+  });
+
+  it("removes a pod whose record was lost when the API does not know it either", async () => {
+    await withHouse(async (house) => {
+      await house.run(podOf("web", [{}]));
+      await house.until("web", isReady);
+      await rm(join(house.folder, "root/pods/uid-web/pod.json"));
+
+      await house.restart();
+      const [known] = await house.engine.listPods();
+      assert.ok(known);
+      await house.engine.deletePod(known.ref, 0, never);
+
+      assert.deepEqual(await house.engine.listPods(), []);
+      assert.deepEqual(await readdir(join(house.folder, "root/pods")), []);
     });
   });
 

@@ -213,13 +213,14 @@ export class PodEngine implements PodProvider, PodStreams, PodStats, Service {
     sandbox: Sandbox | undefined,
     containers: readonly ContainerState[],
     finalStatus: PodStatus | undefined,
+    isGuess = false,
   ): void {
-    const worker = new PodWorker(parts, pod, { sandbox, containers, finalStatus });
+    const worker = new PodWorker(parts, pod, { sandbox, containers, finalStatus, isGuess });
     this.#workers.set(worker.ref.uid, worker);
     parts.logger.info("Adopted pod", { pod: podKey(worker.ref), containers: containers.length });
   }
 
-  /** Containers without a record: the pod's spec is made from theirs, so that it can be listed and removed. */
+  /** Containers without a record: the pod's spec is made from theirs, so that it can be listed and removed; nothing is done with it before the API gives the true one. */
   #takeUnknown(
     parts: EngineParts,
     ref: PodRef,
@@ -231,6 +232,6 @@ export class PodEngine implements PodProvider, PodStreams, PodStats, Service {
       metadata: { ...ref },
       spec: { containers: names.map((name) => ({ name })), restartPolicy: "Never" },
     };
-    this.#take(parts, pod, sandbox, containers, undefined);
+    this.#take(parts, pod, sandbox, containers, undefined, true);
   }
 }

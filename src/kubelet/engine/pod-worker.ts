@@ -42,6 +42,8 @@ export type Adopted = {
   readonly containers: readonly ContainerState[];
   /** The status of a pod that has ended. */
   readonly finalStatus: PodStatus | undefined;
+  /** The pod's own record was lost, and its spec is guessed: it is left as it is until the API gives the true one or it is deleted. */
+  readonly isGuess?: boolean;
 };
 
 /** Runs one pod. */
@@ -77,6 +79,7 @@ export class PodWorker {
   #anew = false;
   readonly #acceptedMs: number;
   readonly #isAdopted: boolean;
+  #isGuess: boolean;
 
   constructor(parts: EngineParts, pod: Pod, adopted?: Adopted) {
     this.#parts = parts;
@@ -93,6 +96,7 @@ export class PodWorker {
       adopted?.sandbox,
     );
     this.#isAdopted = adopted !== undefined;
+    this.#isGuess = adopted?.isGuess ?? false;
     this.#finalStatus = adopted?.finalStatus;
     for (const state of adopted?.containers ?? []) this.#containers.set(state);
   }
@@ -109,6 +113,7 @@ export class PodWorker {
   /** Begins, or goes on with what was adopted. */
   async start(): Promise<void> {
     if (this.#finalStatus) return this.#tell(this.#finalStatus);
+    if (this.#isGuess) return;
     this.#parts.objects.register(this.#pod, () => this.#onObjects());
     if (this.#containers.all().length === 0) this.#parts.images.lookAhead(this.#pod, firstContainers(this.#pod));
     await Promise.all(
@@ -128,6 +133,11 @@ export class PodWorker {
     this.#pod = pod;
     if (isFirst) this.#before = statusesOf(pod);
     if (this.#finalStatus) return this.#tell({ ...this.#finalStatus, ...observed(pod) });
+    if (this.#isGuess) {
+      this.#isGuess = false;
+      void this.#run(() => this.start());
+      return;
+    }
     this.#parts.objects.register(pod, () => this.#onObjects());
     if (!sameJson(before, pod)) this.#writeRecord();
     this.#ground.renew();
@@ -198,7 +208,7 @@ export class PodWorker {
 
   /** Compares what is with what should be, soon. */
   look(): void {
-    if (this.#looks || this.#finalStatus) return;
+    if (this.#looks || this.#finalStatus || (this.#isGuess && !this.#deadline)) return;
     this.#looks = true;
     queueMicrotask(() => {
       this.#looks = false;
@@ -208,6 +218,8 @@ export class PodWorker {
 
   #step(): void {
     this.#checkDeadline();
+    // The record is on disk before anything of the pod is there: who comes after a crash must know what it is.
+    if (this.#status === undefined) this.#report(false);
     if (this.#deadline === undefined && !this.#ground.isReady()) {
       if (this.#isSpent()) this.#stopWithin(graceOf(this.#pod));
       else this.#ground.prepare();
