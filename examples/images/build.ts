@@ -1,20 +1,22 @@
 /**
- * Builds the shop's images as OCI layouts and loads them into the machine's store. `--no-load` only builds; NAMEs choose some of them.
+ * Builds the shop's images as OCI layouts and loads them into the machine's store. `--no-load` only builds; NAMEs choose some, and those that charts of others name
+ * (nginx, busybox).
  */
 import { execFileSync } from "node:child_process";
 import { parseArgs } from "node:util";
 import { join, resolve } from "node:path";
 import { buildLayout, defaultFolder } from "../../tools/image-builder/build.ts";
-import { shopRecipes } from "./recipes.ts";
+import { chartRecipes, shopRecipes } from "./recipes.ts";
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: { folder: { type: "string", default: defaultFolder }, "no-load": { type: "boolean", default: false } },
 });
 const program = resolve(import.meta.dirname, "../../bin/nodeless");
-const chosen = shopRecipes.filter(
-  ({ name }) => positionals.length === 0 || positionals.some((part) => name.includes(part)),
-);
+const chosen =
+  positionals.length === 0
+    ? shopRecipes
+    : [...shopRecipes, ...chartRecipes].filter(({ name }) => positionals.some((part) => name.includes(part)));
 
 // apt needs its lists once; a machine that never ran an update has none.
 if (execFileSync("apt-cache", ["policy", "busybox-static"], { encoding: "utf8" }).trim() === "")
@@ -23,7 +25,7 @@ if (execFileSync("apt-cache", ["policy", "busybox-static"], { encoding: "utf8" }
 for (const recipe of chosen) {
   const layout = await buildLayout(
     recipe,
-    join(values.folder, recipe.name.replace("/", "-").replace(":", "-")),
+    join(values.folder, recipe.name.replaceAll(/[/:]/g, "-")),
     join(values.folder, "packages"),
   );
   console.log(`Built ${recipe.name}`);

@@ -184,13 +184,46 @@ const web: Recipe = {
     await install(["nginx"], root, cache, { "www-data": 33, nobody: 65_534 });
     await mkdir(join(root, "usr/share/shop"), { recursive: true });
     await writeFile(join(root, "usr/share/shop/index.html"), await readFile(join(shop, "web/index.html")));
-    for (const folder of ["body", "proxy", "fastcgi", "uwsgi", "scgi"])
-      await mkdir(join(root, "var/lib/nginx", folder), { recursive: true });
-    await mkdir(join(root, "etc/nginx/conf.d"), { recursive: true });
-    await mkdir(join(root, "var/log/nginx"), { recursive: true });
+    await makeNginxFolders(root);
+    return { config: { Env: [commonPath], Cmd: ["nginx", "-g", "daemon off;"], StopSignal: "SIGQUIT" } };
+  },
+};
+
+/** What `helm create`'s chart runs: its page at port 80, under the name and tag that the chart asks for. */
+const nginx: Recipe = {
+  name: "nginx:1.16.0",
+  async prepare(root, cache) {
+    await install(["nginx"], root, cache, { "www-data": 33, nobody: 65_534 });
+    await makeNginxFolders(root);
+    await mkdir(join(root, "usr/share/nginx/html"), { recursive: true });
     await writeFile(
-      join(root, "etc/nginx/nginx.conf"),
-      `user www-data;
+      join(root, "usr/share/nginx/html/index.html"),
+      "<!DOCTYPE html><title>Welcome to nginx!</title><h1>Welcome to nginx!</h1>\n",
+    );
+    await writeFile(
+      join(root, "etc/nginx/conf.d/default.conf"),
+      "server { listen 80; root /usr/share/nginx/html; location / { index index.html; } }\n",
+    );
+    return {
+      config: {
+        Env: [commonPath],
+        Cmd: ["nginx", "-g", "daemon off;"],
+        StopSignal: "SIGQUIT",
+        ExposedPorts: { "80/tcp": {} },
+      },
+    };
+  },
+};
+
+/** Folders that nginx writes to, and a configuration that says what it does on standard output and takes sites from conf.d. */
+async function makeNginxFolders(root: string): Promise<void> {
+  for (const folder of ["body", "proxy", "fastcgi", "uwsgi", "scgi"])
+    await mkdir(join(root, "var/lib/nginx", folder), { recursive: true });
+  await mkdir(join(root, "etc/nginx/conf.d"), { recursive: true });
+  await mkdir(join(root, "var/log/nginx"), { recursive: true });
+  await writeFile(
+    join(root, "etc/nginx/nginx.conf"),
+    `user www-data;
 worker_processes 1;
 pid /tmp/nginx.pid;
 error_log /dev/stderr warn;
@@ -201,10 +234,11 @@ http {
   include /etc/nginx/conf.d/*.conf;
 }
 `,
-    );
-    return { config: { Env: [commonPath], Cmd: ["nginx", "-g", "daemon off;"], StopSignal: "SIGQUIT" } };
-  },
-};
+  );
+}
+
+/** Images that the charts of others name. */
+export const chartRecipes: readonly Recipe[] = [nginx, busybox];
 
 /** All images of examples/shop. */
 export const shopRecipes: readonly Recipe[] = [postgres, redis, api, web];

@@ -37,10 +37,12 @@ export type StoredImage = {
   readonly config: ImageConfig;
   /** When it came, ms since 1970. */
   readonly createdMs: number;
+  /** True for what somebody brought to this machine by hand, under whichever names. */
+  readonly isLoaded?: boolean;
 };
 
 /** Name of an image that is to be stored. */
-export type ImageNames = { readonly tag?: string; readonly digest?: string };
+export type ImageNames = { readonly tag?: string; readonly digest?: string; readonly isLoaded?: boolean };
 
 const shortLength = 16;
 const leftOverMs = 3_600_000;
@@ -148,6 +150,7 @@ export class ImageStore {
         sizeBytes: [manifest.config, ...manifest.layers].reduce((sum, blob) => sum + (blob.size ?? 0), 0),
         config,
         createdMs: before?.createdMs ?? this.#clock.now(),
+        ...(before?.isLoaded === true || names.isLoaded === true ? { isLoaded: true } : {}),
       };
       await this.#writeRecord(image);
       if (names.tag) await this.#takeTagFromOthers(names.tag, image.id);

@@ -93,7 +93,7 @@ async function loadManifest(
   const repository = tag && tag.slice(0, tag.lastIndexOf(":"));
   return store.add(
     entry.digest,
-    { ...(tag && { tag }), ...(repository && { digest: `${repository}@${entry.digest}` }) },
+    { isLoaded: true, ...(tag && { tag }), ...(repository && { digest: `${repository}@${entry.digest}` }) },
     signal,
   );
 }
@@ -109,7 +109,8 @@ async function loadDockerFolder(
     const digest = await writeManifest(store, folder, entry);
     const tags = entry.RepoTags?.length ? entry.RepoTags : options.name ? [options.name] : [undefined];
     for (const tag of tags) {
-      const image = await store.add(digest, tag === undefined ? {} : { tag: fullTag(tag) }, options.signal);
+      const names = { isLoaded: true, ...(tag === undefined ? {} : { tag: fullTag(tag) }) };
+      const image = await store.add(digest, names, options.signal);
       if (tag === tags.at(-1)) images.push(image);
     }
   }

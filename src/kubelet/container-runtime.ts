@@ -146,6 +146,8 @@ export type ImageInfo = {
   readonly sizeBytes: number;
   /** User as the image names it: "1000", "www-data", "0:0", "". */
   readonly user: string;
+  /** True when somebody brought it to this machine by hand; such an image stands in for its registry while that is out of reach. */
+  readonly isLoaded?: boolean;
 };
 
 /** Why an image could not be had. Reasons as the kubelet's; RegistryUnavailable and SignatureValidationFailed only where a runtime tells them apart, as CRI-O does. */

@@ -57,7 +57,8 @@ export class ProtobufWriter {
   }
 
   double(value: number): void {
-    this.#buffer.writeDoubleLE(value, this.#reserve(8));
+    const at = this.#reserve(8);
+    this.#buffer.writeDoubleLE(value, at);
   }
 
   /** Length and UTF-8 bytes. */
@@ -75,13 +76,14 @@ export class ProtobufWriter {
 
   /** Length and bytes. */
   bytes(value: Uint8Array): void {
-    this.#buffer.set(value, this.#reserve(value.length));
+    this.raw(value);
     this.varint(value.length);
   }
 
   /** Bytes as they are, without a length. */
   raw(value: Uint8Array): void {
-    this.#buffer.set(value, this.#reserve(value.length));
+    const at = this.#reserve(value.length); // first of all: it may put another buffer in place
+    this.#buffer.set(value, at);
   }
 
   #ascii(value: string, length: number): boolean {

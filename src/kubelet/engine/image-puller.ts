@@ -134,9 +134,22 @@ export class ImagePuller {
       return image;
     } catch (error) {
       signal.throwIfAborted();
+      const loaded = await this.#findLoaded(pod, container, reference, error);
+      if (loaded) return loaded;
       backoff.next(key, clock.now());
       throw this.#pullFailed(pod, container, reference, error);
     }
+  }
+
+  /** An image that somebody loaded into this machine by hand stands in while its registry is out of reach: machines without a network run charts that say Always. */
+  async #findLoaded(pod: Pod, container: Container, reference: string, error: unknown): Promise<ImageInfo | undefined> {
+    if (!(error instanceof ImageError) || error.reason !== "RegistryUnavailable") return undefined;
+    const found = await this.#options.images.findImage(reference).catch(() => undefined);
+    if (found?.isLoaded !== true) return undefined;
+    const name = JSON.stringify(container.image ?? "");
+    const message = `Container image ${name} was loaded into this machine and its registry cannot be reached: ${error.message}`;
+    this.#say(pod, container, "Normal", "Pulled", message);
+    return found;
   }
 
   #stillWaiting(pod: Pod, container: Container, reference: string, waitMs: number): ImageNotReady {

@@ -47,8 +47,8 @@ export class ImagesService implements ImageService {
 }
 
 function infoOf(image: StoredImage): ImageInfo {
-  const { id, tags, digests, sizeBytes, config } = image;
-  return { id, tags, digests, sizeBytes, user: config.config?.User ?? "" };
+  const { id, tags, digests, sizeBytes, config, isLoaded = false } = image;
+  return { id, tags, digests, sizeBytes, user: config.config?.User ?? "", isLoaded };
 }
 
 function checkName(reference: string): void {
