@@ -57,7 +57,7 @@ function initActions(view: PodView): InitActions {
   const kill: Kill[] = [];
   const isInitialized = hasInitialized(view);
   const last = isInitialized ? containers.length : lastBegun(view, containers);
-  for (const container of containers.slice(0, last).filter(isRestartableInit))
+  for (const container of containers.slice(0, Math.max(0, last)).filter(isRestartableInit))
     keepSidecar(view, container, start, kill);
   if (isInitialized || containers.length === 0) return { start, kill, end: false, initialized: true };
   const next = advance(view, containers, last, start, kill);

@@ -114,6 +114,31 @@ describe("the pod engine", () => {
     });
   });
 
+  it("starts sidecars in the order of the list, each once, and each when the one before has started", async () => {
+    await withHouse(async (house) => {
+      const startupProbe = { exec: { command: ["started"] }, periodSeconds: 1 };
+      house.runtime.onExec = () => ({ exitCode: 1 });
+      house.runtime.script = (spec) => (spec.name === "init" ? { exitCode: 0 } : {});
+      const sidecar = { image: "app:1", restartPolicy: "Always" };
+      const initContainers = [
+        { ...sidecar, name: "first", startupProbe },
+        { ...sidecar, name: "second" },
+        { name: "init", image: "app:1" },
+      ];
+      const starts = () => house.runtime.log.filter((line) => line.startsWith("start"));
+
+      await house.run(podOf("web", [{}], { initContainers }));
+      await house.untilTrue(() => starts().length > 0);
+      await house.clock.advance(900);
+      assert.deepEqual(starts(), ["start web/first#0"]);
+
+      house.runtime.onExec = () => ({ exitCode: 0 });
+      await house.clock.advance(1_000);
+      await house.until("web", isReady);
+      assert.deepEqual(starts(), ["start web/first#0", "start web/second#0", "start web/init#0", "start web/main#0"]);
+    });
+  });
+
   it("restarts a container that ends, at once at first and then ever more slowly", async () => {
     await withHouse(async (house) => {
       await house.run(podOf("web", [{}]));
