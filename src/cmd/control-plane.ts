@@ -6,6 +6,7 @@ import { systemClock } from "#component-base/clock.ts";
 import { runClusterProcess } from "./machine/cluster-process.ts";
 import { getCluster, type MachineContext } from "./machine/clusters.ts";
 import { controlPlaneSocket } from "./machine/layout.ts";
+import { enterClusterCgroup } from "./machine/own-cgroup.ts";
 import { ControlPlane } from "./control-plane/control-plane.ts";
 
 const { values } = parseArgs({
@@ -25,7 +26,7 @@ process.title = `nodeless control-plane ${values.name}`;
 const cluster = getCluster(context, values.name);
 const socket = controlPlaneSocket(cluster.layout);
 
-await runClusterProcess(
-  { role: "control-plane", name: values.name, socket, title: "Control plane" },
-  (parts) => new ControlPlane({ cluster, context, clock: systemClock, ...parts }),
-);
+await runClusterProcess({ role: "control-plane", name: values.name, socket, title: "Control plane" }, (parts) => {
+  enterClusterCgroup(context, cluster, parts.logger);
+  return new ControlPlane({ cluster, context, clock: systemClock, ...parts });
+});

@@ -7,6 +7,7 @@ import { systemClock } from "#component-base/clock.ts";
 import { runClusterProcess } from "./machine/cluster-process.ts";
 import { getCluster, type MachineContext } from "./machine/clusters.ts";
 import { nodePlan } from "./machine/node-plan.ts";
+import { enterClusterCgroup } from "./machine/own-cgroup.ts";
 import { NodeAgent } from "./node/node-agent.ts";
 
 const { values } = parseArgs({
@@ -29,5 +30,8 @@ process.title = `nodeless node ${plan.name}`;
 
 await runClusterProcess(
   { role: "node", name: plan.name, socket: plan.layout.socket, title: `Node ${plan.name}` },
-  (parts) => new NodeAgent({ cluster, context, plan, clock: systemClock, ...parts }),
+  (parts) => {
+    enterClusterCgroup(context, cluster, parts.logger);
+    return new NodeAgent({ cluster, context, plan, clock: systemClock, ...parts });
+  },
 );

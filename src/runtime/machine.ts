@@ -49,7 +49,7 @@ export async function detectCapabilities(
   if (!runtime) notes.push("No OCI runtime found: install crun or runc");
   if (!conmon) notes.push("conmon not found: install conmon");
   if (!pause) notes.push("catatonit not found: pods cannot share a process namespace");
-  const overlay = /\boverlay$/m.test(readFileSync("/proc/filesystems", "utf8"));
+  const overlay = await ensureOverlay();
   if (!overlay) notes.push("The kernel has no overlayfs");
   if (!sysResource) notes.push("CAP_SYS_RESOURCE is missing: negative oom_score_adj values are left out");
   return {
@@ -70,6 +70,14 @@ export async function detectCapabilities(
 export function findProgram(name: string, searchPath: string): string | undefined {
   const folders = [...searchPath.split(delimiter), "/usr/sbin", "/sbin", "/usr/bin"].filter(Boolean);
   return folders.map((folder) => join(folder, name)).find(isExecutable);
+}
+
+// A kernel that has not mounted one yet lists overlayfs only once its module is loaded.
+async function ensureOverlay(): Promise<boolean> {
+  const isListed = () => /\boverlay$/m.test(readFileSync("/proc/filesystems", "utf8"));
+  if (isListed()) return true;
+  await promisify(execFile)("modprobe", ["overlay"]).catch(() => {}); // not root, or no such module: the list says
+  return isListed();
 }
 
 async function chooseRuntime(

@@ -24,7 +24,7 @@ Type=oneshot
 RemainAfterExit=yes
 ExecStart=${program} up --name ${cluster}
 ExecStop=${program} down --name ${cluster}
-KillMode=process
+${environmentLines()}KillMode=process
 Delegate=yes
 TimeoutStartSec=120
 
@@ -46,6 +46,14 @@ export function removeBootUnit(cluster: string): void {
   spawnSync("systemctl", ["disable", unitName(cluster)]);
   rmSync(path, { force: true });
   if (existsSync("/run/systemd/system")) spawnSync("systemctl", ["daemon-reload"]);
+}
+
+// A unit starts without the environment of whoever installed it.
+function environmentLines(): string {
+  return ["NODELESS_DATA_ROOT", "NODELESS_RUN_ROOT"]
+    .filter((name) => process.env[name] !== undefined)
+    .map((name) => `Environment="${name}=${resolve(process.env[name] ?? "")}"\n`)
+    .join("");
 }
 
 function unitName(cluster: string): string {

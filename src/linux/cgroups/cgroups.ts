@@ -35,6 +35,8 @@ export interface Cgroups {
   readUsage(path: string): CgroupUsage | undefined;
   /** How many processes the kernel has killed in this group for lack of memory. */
   countOutOfMemoryKills(path: string): number;
+  /** Moves a process, with what it starts from now on, into the group, which must be there and on version 2 have none below it. */
+  addProcess(path: string, pid: number): void;
   /** All processes in this group and those below. */
   listProcesses(path: string): readonly number[];
   /** Removes the group and those below, which must be without processes. Unknown is success; a busy one stays and gives false. */

@@ -52,6 +52,10 @@ export class CgroupsV1 implements Cgroups {
     return numberAfter(this.#read("memory", path, "memory.oom_control"), "oom_kill");
   }
 
+  addProcess(path: string, pid: number): void {
+    for (const hierarchy of this.#hierarchies) writeIfThere(join(hierarchy, path, "cgroup.procs"), pid);
+  }
+
   listProcesses(path: string): readonly number[] {
     const hierarchy = this.#controllers.get("pids") ?? this.#hierarchies[0];
     return hierarchy === undefined ? [] : processesBelow(join(hierarchy, path));

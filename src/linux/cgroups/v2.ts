@@ -52,6 +52,10 @@ export class CgroupsV2 implements Cgroups {
     return numberAfter(this.#read(path, "memory.events"), "oom_kill");
   }
 
+  addProcess(path: string, pid: number): void {
+    writeIfThere(join(this.#root, path, "cgroup.procs"), pid);
+  }
+
   listProcesses(path: string): readonly number[] {
     return processesBelow(join(this.#root, path));
   }

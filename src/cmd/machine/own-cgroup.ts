@@ -1,0 +1,21 @@
+/**
+ * Where a cluster's own processes live among the control groups: beside its nodes' pods, not with whoever typed `nodeless up`. Otherwise a session that ends, or a
+ * unit that is restarted, would take conmon and with it the containers along.
+ */
+import { openCgroups } from "#linux/cgroups/open-cgroups.ts";
+import type { Logger } from "#component-base/logger.ts";
+import type { Cluster, MachineContext } from "./clusters.ts";
+
+/** Moves this process, and so all that it starts, into the cluster's group. A machine that forbids it is no error: everything works as long as the session lives. */
+export function enterClusterCgroup(context: MachineContext, cluster: Cluster, logger: Logger): void {
+  if (!context.isRoot) return;
+  // No name of a node has an underscore, so this is never the group of one.
+  const path = `/nodeless-${cluster.record.name}/_processes`;
+  try {
+    const cgroups = openCgroups();
+    cgroups.create(path);
+    cgroups.addProcess(path, process.pid);
+  } catch (error) {
+    logger.warn("Stayed in the control group of the session that started it", { error });
+  }
+}
