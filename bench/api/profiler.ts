@@ -13,6 +13,14 @@ export function answerProfiler(): void {
       await session.post("Profiler.enable");
       await session.post("Profiler.setSamplingInterval", { interval: 500 });
       await session.post("Profiler.start");
+    } else if (profile === "gc") {
+      const { setFlagsFromString } = await import("node:v8");
+      setFlagsFromString("--expose-gc");
+      const { runInNewContext } = await import("node:vm");
+      (runInNewContext("gc") as () => void)();
+    } else if (profile === "memory") {
+      process.send?.({ memory: process.memoryUsage() });
+      return;
     } else if (profile.endsWith(".heapsnapshot")) {
       const { writeHeapSnapshot } = await import("node:v8");
       writeHeapSnapshot(profile);

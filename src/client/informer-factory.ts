@@ -22,21 +22,33 @@ export interface InformerFactory extends Service {
   waitForSync(signal: AbortSignal): Promise<void>;
 }
 
-/** Makes a factory. `start` starts all informers and resolves at once. */
-export function createInformerFactory(options: {
+/** What informers are made with. */
+export type InformerFactoryOptions = {
   readonly client: Client;
   readonly clock: Clock;
   readonly logger: Logger;
-}): InformerFactory {
+  /** For informers that say none themselves: see {@link InformerSelection.transform}. */
+  readonly transform?: <T extends KubeObject>(object: T) => T;
+};
+
+/** Makes a factory. `start` starts all informers and resolves at once. */
+export function createInformerFactory(options: InformerFactoryOptions): InformerFactory {
   return new SharedInformers(options);
 }
 
+/** The object without managedFields, a third of it: who writes it back without them changes nothing of them. As upstream's controllers and scheduler. */
+export function withoutManagedFields<T extends KubeObject>(object: T): T {
+  if (object.metadata?.managedFields === undefined) return object;
+  const { managedFields: _managedFields, ...metadata } = object.metadata;
+  return Object.freeze({ ...object, metadata: Object.freeze(metadata) });
+}
+
 class SharedInformers implements InformerFactory {
-  readonly #options: { readonly client: Client; readonly clock: Clock; readonly logger: Logger };
+  readonly #options: InformerFactoryOptions;
   readonly #informers = new Map<string, OwnedInformer<KubeObject>>();
   #signal: AbortSignal | undefined;
 
-  constructor(options: { readonly client: Client; readonly clock: Clock; readonly logger: Logger }) {
+  constructor(options: InformerFactoryOptions) {
     this.#options = options;
   }
 

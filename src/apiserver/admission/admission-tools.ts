@@ -4,7 +4,6 @@
 import type { KubeObject } from "#apimachinery/meta.ts";
 import { forbidden, hasReason, type StatusError } from "#apimachinery/status-error.ts";
 import type { Draft } from "#api/strategy.ts";
-import { cloneJson } from "#apimachinery/json.ts";
 import type { AdmissionAttributes } from "#apiserver/admission.ts";
 import type { Client, ResourceRef } from "#client/client.ts";
 import type { Informer } from "#client/informer.ts";
@@ -29,9 +28,21 @@ export function isWriteTo(
   return request.apiGroup === group && request.resource === resource && request.subresource === subresource;
 }
 
-/** A copy of the write's object to change. */
+/**
+ * A copy of the write's object to change: the object itself, its metadata and spec, and each of a pod's containers. What lies deeper is shared: it is
+ * replaced, not changed. A whole copy for each plugin was a tenth of what it costs to make a pod.
+ */
 export function draftOf({ object }: AdmissionAttributes): Draft {
-  return cloneJson(object) as Draft;
+  const { metadata, spec, ...rest } = object as Draft;
+  return { ...rest, ...(metadata && { metadata: { ...metadata } }), ...(spec && { spec: specDraftOf(spec) }) };
+}
+
+function specDraftOf(spec: Draft): Draft {
+  const copy: Draft = { ...spec };
+  for (const field of ["containers", "initContainers", "ephemeralContainers"]) {
+    if (Array.isArray(copy[field])) copy[field] = copy[field].map((container: Draft) => ({ ...container }));
+  }
+  return copy;
 }
 
 /** Waits until the local copy is there: at once, but for the first moments of the server. */

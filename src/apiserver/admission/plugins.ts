@@ -4,6 +4,7 @@
 import type { AdmissionPlugin } from "#apiserver/admission.ts";
 import type { ServiceAccountTokens } from "#apiserver/authentication/service-account-tokens.ts";
 import { EscalationCheck } from "#apiserver/authorization/escalation.ts";
+import { followReferences } from "#apiserver/authorization/pod-references.ts";
 import type { RbacAuthorizer } from "#apiserver/authorization/rbac-authorizer.ts";
 import type { RbacIndex } from "#apiserver/authorization/rbac-index.ts";
 import type { Authorizer } from "#apiserver/request.ts";
@@ -63,7 +64,7 @@ export function createAdmissionPlugins(options: AdmissionPluginOptions): readonl
     new NodeRestrictionPlugin({
       client,
       authorizer,
-      pods: core("pods"),
+      pods: followReferences(options.informers),
       nodes: core("nodes"),
       persistentVolumeClaims: core("persistentvolumeclaims"),
       persistentVolumes: core("persistentvolumes"),

@@ -7,7 +7,7 @@ import type { KubeObject } from "#apimachinery/meta.ts";
 import type { InformerFactory } from "#client/informer-factory.ts";
 import type { Informer } from "#client/informer.ts";
 import type { Clock } from "#component-base/clock.ts";
-import { objectsUsedBy } from "./pod-references.ts";
+import { followReferences, objectsUsedBy } from "./pod-references.ts";
 
 /** An object that hangs on a node by name: a VolumeAttachment or a ResourceSlice. */
 type WithNodeName = KubeObject & { readonly spec?: { readonly nodeName?: string } };
@@ -23,7 +23,7 @@ export type NodeGraphInformers = {
 /** The informers that the graph needs. */
 export function nodeGraphInformers(factory: InformerFactory): NodeGraphInformers {
   return {
-    pods: factory.informer({ resource: { group: "", version: "v1", resource: "pods" } }),
+    pods: followReferences(factory),
     persistentVolumes: factory.informer({ resource: { group: "", version: "v1", resource: "persistentvolumes" } }),
     volumeAttachments: factory.informer({
       resource: { group: "storage.k8s.io", version: "v1", resource: "volumeattachments" },

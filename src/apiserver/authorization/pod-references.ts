@@ -2,8 +2,62 @@
  * What a pod refers to: the objects that its node must be able to read to run it. As pkg/api/v1/pod's VisitPodSecretNames and VisitPodConfigmapNames.
  */
 import type { Container, Pod, Volume } from "#api/generated/types/core-v1.ts";
+import type { InformerFactory } from "#client/informer-factory.ts";
+import type { Informer } from "#client/informer.ts";
 
 const mirrorAnnotation = "kubernetes.io/config.mirror";
+
+/** Follows all pods, of which nothing is kept but what decides about access: a tenth of a whole one. */
+export function followReferences(informers: InformerFactory): Informer<Pod> {
+  return informers.informer<Pod>({
+    resource: { group: "", version: "v1", resource: "pods" },
+    transform: referencesOnly,
+  });
+}
+
+function referencesOnly({ metadata, spec, status, ...type }: Pod): Pod {
+  const { name, namespace, uid, resourceVersion, annotations } = metadata ?? {};
+  const mirror = annotations?.[mirrorAnnotation];
+  const claims = status?.resourceClaimStatuses;
+  return {
+    ...type,
+    metadata: { name, namespace, uid, resourceVersion, ...(mirror && { annotations: { [mirrorAnnotation]: mirror } }) },
+    ...(spec && { spec: specReferences(spec) }),
+    ...(claims && { status: { resourceClaimStatuses: claims } }),
+  } as Pod;
+}
+
+function specReferences(spec: NonNullable<Pod["spec"]>): object {
+  const { nodeName, serviceAccountName, imagePullSecrets, resourceClaims } = spec;
+  const { containers, initContainers, ephemeralContainers, volumes } = spec;
+  return {
+    nodeName,
+    serviceAccountName,
+    imagePullSecrets,
+    resourceClaims,
+    containers: containers?.map(containerReferences),
+    initContainers: initContainers?.map(containerReferences),
+    // Their number tells that one came along.
+    ephemeralContainers: ephemeralContainers?.map(containerReferences),
+    volumes: volumes?.map(volumeReferences).filter((volume) => volume !== undefined),
+  };
+}
+
+function containerReferences({ env, envFrom }: Pick<Container, "env" | "envFrom">): object {
+  const kept = env?.filter(({ valueFrom }) => valueFrom?.configMapKeyRef ?? valueFrom?.secretKeyRef);
+  return { ...(kept?.length && { env: kept }), ...(envFrom && { envFrom }) };
+}
+
+function volumeReferences(volume: Volume): object | undefined {
+  if (volume.emptyDir ?? volume.hostPath ?? volume.downwardAPI) return undefined;
+  if (!volume.projected) return volume;
+  const sources = volume.projected.sources?.map(({ configMap, secret, serviceAccountToken }) => ({
+    ...(configMap && { configMap: { name: configMap.name } }),
+    ...(secret && { secret: { name: secret.name } }),
+    ...(serviceAccountToken && { serviceAccountToken: { audience: serviceAccountToken.audience } }),
+  }));
+  return { name: volume.name, projected: { sources } };
+}
 
 /** Keys "RESOURCE/NAMESPACE/NAME" of all objects that the pod uses, itself included; each once. */
 export function objectsUsedBy(pod: Pod): ReadonlySet<string> {

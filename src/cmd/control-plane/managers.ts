@@ -3,7 +3,7 @@
  */
 import { type ApiServer, loopbackUser } from "#apiserver/api-server.ts";
 import { createEventRecorder } from "#client/event-recorder.ts";
-import { createInformerFactory } from "#client/informer-factory.ts";
+import { createInformerFactory, withoutManagedFields } from "#client/informer-factory.ts";
 import { addressPlan } from "#cmd/machine/address-plan.ts";
 import type { Cluster } from "#cmd/machine/clusters.ts";
 import type { Clock } from "#component-base/clock.ts";
@@ -29,7 +29,7 @@ export type ManagersOptions = {
 export async function startManagers(options: ManagersOptions): Promise<Pick<Service, "stop">> {
   const { server, cluster, ca, clock, logger, signal } = options;
   const client = server.client(loopbackUser);
-  const informers = createInformerFactory({ client, clock, logger });
+  const informers = createInformerFactory({ client, clock, logger, transform: withoutManagedFields });
   const recorders = new Map<string, ReturnType<typeof createEventRecorder>>();
   const recorderFor = (component: string) => {
     const known = recorders.get(component) ?? createEventRecorder({ client, component, clock, logger });

@@ -4,7 +4,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createHttpTransport } from "#client/http-transport.ts";
-import { createInformerFactory } from "#client/informer-factory.ts";
+import { createInformerFactory, withoutManagedFields } from "#client/informer-factory.ts";
 import { createClient } from "#client/rest-client.ts";
 import type { Transport } from "#client/transport.ts";
 import { addressPlan } from "#cmd/machine/address-plan.ts";
@@ -149,7 +149,12 @@ export class NodeAgent {
 
   async #startNetwork(transport: Transport): Promise<void> {
     const { cluster, plan, clock, logger } = this.#options;
-    const informers = createInformerFactory({ client: createClient(transport), clock, logger });
+    const informers = createInformerFactory({
+      client: createClient(transport),
+      clock,
+      logger,
+      transform: withoutManagedFields,
+    });
     const dnsAddress = addressPlan(cluster.record.slot).dnsService;
     const proxy = new ServiceProxy({
       informers,
