@@ -1,11 +1,11 @@
 /**
  * Brings images into the store from files: OCI layouts (a folder or an archive of one, as `skopeo`, `buildah` and newer `docker save` write them) and Docker's
- * own archives. Several loads may run at once.
+ * own archives, and bundles: plain folders of modules for isolates. Several loads may run at once.
  */
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { readFile, rm, stat } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, join, resolve } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { decompress } from "./compression.ts";
 import { digestOf } from "./blobs.ts";
@@ -20,8 +20,14 @@ import {
   mediaTypes,
   parseDocument,
 } from "./oci.ts";
+import { writeLayout } from "./layout-writer.ts";
 import { formatReference, parseReference } from "./reference.ts";
 import { unpackLayer } from "./unpack.ts";
+
+/** A folder with one of these is a bundle: modules for an isolate. */
+const bundleSigns = ["index.js", "index.mjs", "index.ts", "worker.js", "package.json"];
+/** Nobody: isolates never run as root, and pods that ask for that are to see it. */
+const bundleUser = "65534";
 
 type DockerArchiveEntry = {
   readonly Config: string;
@@ -53,7 +59,26 @@ async function loadFolder(
 ): Promise<StoredImage[]> {
   if (await exists(join(folder, "oci-layout"))) return loadLayout(store, folder, options);
   if (await exists(join(folder, "manifest.json"))) return loadDockerFolder(store, folder, options);
-  throw new InvalidImage(`${folder} is neither an OCI layout nor a Docker archive`);
+  if (await isBundle(folder)) return loadBundle(store, folder, options);
+  throw new InvalidImage(
+    `${folder} is neither an OCI layout nor a Docker archive nor a bundle (which has one of ${bundleSigns.join(", ")})`,
+  );
+}
+
+// A bundle becomes an ordinary image of one layer, under the folder's own name if it is given none.
+async function loadBundle(
+  store: ImageStore,
+  folder: string,
+  options: { readonly name?: string; readonly signal?: AbortSignal },
+): Promise<StoredImage[]> {
+  const layout = await store.makeTemporaryFolder();
+  try {
+    const name = fullTag(options.name ?? basename(resolve(folder)).toLowerCase());
+    await writeLayout(layout, { name, layers: [folder], config: { User: bundleUser } });
+    return await loadLayout(store, layout, options);
+  } finally {
+    await rm(layout, { recursive: true, force: true });
+  }
 }
 
 async function loadLayout(
@@ -158,6 +183,11 @@ function inside(name: string): string {
   if (name.startsWith("/") || name.split("/").includes(".."))
     throw new InvalidImage(`the archive names a file outside of itself: ${name}`);
   return name;
+}
+
+async function isBundle(folder: string): Promise<boolean> {
+  const signs = await Promise.all(bundleSigns.map((name) => exists(join(folder, name))));
+  return signs.includes(true);
 }
 
 async function exists(path: string): Promise<boolean> {

@@ -93,6 +93,8 @@ export type ContainerSpec = {
   /** In order; the image's own variables come first and are overridden by these. */
   readonly env: readonly { readonly name: string; readonly value: string }[];
   readonly mounts: readonly ContainerMount[];
+  /** TCP ports that it is said to listen at, in order. For runtimes that listen on the container's behalf. */
+  readonly ports?: readonly number[];
   readonly devices: readonly {
     readonly hostPath: string;
     readonly containerPath: string;

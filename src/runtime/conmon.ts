@@ -10,6 +10,8 @@ import type { Libc } from "#linux/libc.ts";
 import { identifyProcess, type ProcessIdentity } from "#linux/processes.ts";
 import { RuntimeFailure } from "./settings.ts";
 
+const firstInherited = 3;
+
 /** What conmon is started with. All paths are absolute. */
 export type ConmonOptions = {
   readonly conmon: string;
@@ -25,6 +27,8 @@ export type ConmonOptions = {
   readonly tty: boolean;
   readonly stdin: boolean;
   readonly stdinOnce: boolean;
+  /** Descriptors that the container's process has as 3, 4, …: passed on as systemd passes sockets. */
+  readonly inherit?: readonly number[] | undefined;
 };
 
 /** Who runs after a create: the container's first process, waiting to be started, and its conmon. */
@@ -36,14 +40,20 @@ export async function createUnderConmon(libc: Libc, options: ConmonOptions): Pro
   libc.mkfifo(alive, 0o600);
   // Both ways, so that opening does not wait for a reader.
   const aliveFd = openSync(alive, constants.O_RDWR | constants.O_NONBLOCK);
+  const { inherit = [] } = options;
+  const reportFd = firstInherited + inherit.length;
   const child = spawn(options.conmon, conmonArguments(options), {
     cwd: options.bundle,
     detached: true,
-    stdio: ["ignore", "ignore", "ignore", "pipe", aliveFd],
-    env: { _OCI_SYNCPIPE: "3", PATH: "/usr/sbin:/usr/bin:/sbin:/bin" },
+    stdio: ["ignore", "ignore", "ignore", ...inherit, "pipe", aliveFd],
+    env: {
+      _OCI_SYNCPIPE: String(reportFd),
+      PATH: "/usr/sbin:/usr/bin:/sbin:/bin",
+      ...(inherit.length > 0 && { LISTEN_FDS: String(inherit.length), LISTEN_PID: "1" }),
+    },
   });
   closeSync(aliveFd);
-  const report = await readReport(child, options);
+  const report = await readReport(child, child.stdio[reportFd] as Socket, options);
   const monitorPid = Number(readFileSync(join(options.bundle, "conmon.pid"), "utf8"));
   const container = identifyProcess(report);
   const monitor = identifyProcess(monitorPid);
@@ -105,10 +115,9 @@ function conmonArguments(options: ConmonOptions): string[] {
 }
 
 // One line of JSON: the pid as a positive number, or -1 and what the runtime said.
-function readReport(child: ReturnType<typeof spawn>, options: ConmonOptions): Promise<number> {
+function readReport(child: ReturnType<typeof spawn>, pipe: Socket, options: ConmonOptions): Promise<number> {
   return new Promise((resolve, reject) => {
     let text = "";
-    const pipe = child.stdio[3] as Socket;
     const fail = (message: string, cause?: unknown): void => {
       pipe.destroy();
       reject(new RuntimeFailure("create", message, { cause }));

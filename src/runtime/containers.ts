@@ -3,12 +3,13 @@
  * only the processes know (that one ended, say) is asked of them.
  */
 import { randomBytes } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Clock, Timer } from "#component-base/clock.ts";
 import type { Logger } from "#component-base/logger.ts";
 import type { ImageStore, StoredImage } from "#images/image-store.ts";
+import type { ImageConfig } from "#images/oci.ts";
 import type { CgroupLimits, Cgroups, CgroupUsage } from "#linux/cgroups/cgroups.ts";
 import type { Libc } from "#linux/libc.ts";
 import { mountOverlay, unmount } from "#linux/mounts.ts";
@@ -19,7 +20,7 @@ import { buildSpec, chooseArguments } from "./oci-spec.ts";
 import type { RecordFolder } from "./records.ts";
 import { makeFolderInRoot } from "./rooted-path.ts";
 import type { SandboxRecord, Sandboxes } from "./sandboxes.ts";
-import { type ContainerSettings, RuntimeFailure } from "./settings.ts";
+import { type ContainerAssignment, type ContainerSettings, RuntimeFailure } from "./settings.ts";
 import { signalNumber } from "./signals.ts";
 import { startCreated } from "./start.ts";
 import { resolveUser, verifyNonRoot } from "./user.ts";
@@ -57,6 +58,15 @@ export type ContainerParts = {
   readonly exitFolder: string;
 };
 
+/** A container that is about to be made. Without an image its root is bare. */
+type Plan = {
+  readonly id: string;
+  readonly settings: ContainerSettings;
+  readonly sandbox: SandboxRecord;
+  readonly image: StoredImage | undefined;
+  readonly inherit: readonly number[];
+};
+
 type Watched = {
   readonly stopWatching: () => void;
   readonly ended: Promise<void>;
@@ -76,6 +86,8 @@ export class Containers {
   #listener: (record: ContainerRecord) => void = () => {};
   /** Starts that are under way: who removes such a container waits for them. */
   readonly #starting = new Map<string, Promise<unknown>>();
+  /** Exit codes of containers that were killed because they cannot end themselves. */
+  readonly #endings = new Map<string, number>();
 
   constructor(parts: ContainerParts) {
     this.#parts = parts;
@@ -130,18 +142,25 @@ export class Containers {
     return this.#watched.get(id)?.ended ?? Promise.resolve();
   }
 
-  /** Makes and starts a container. Throws {@link RuntimeFailure}; nothing is left behind then. */
-  async start(settings: ContainerSettings, signal: AbortSignal): Promise<ContainerRecord> {
+  /**
+   * Makes and starts a container. Its process has the descriptors of `inherit` as 3, 4, …; they stay the caller's. Throws {@link RuntimeFailure}; nothing is left behind then.
+   */
+  async start(
+    settings: ContainerSettings,
+    signal: AbortSignal,
+    inherit: readonly number[] = [],
+  ): Promise<ContainerRecord> {
     const { images, sandboxes, clock, bootId } = this.#parts;
-    const image = await images.find(settings.imageId);
+    const image = settings.hasBareRoot ? undefined : await images.find(settings.imageId);
     const sandbox = sandboxes.find(settings.sandboxId);
     if (!sandbox?.isReady) throw new RuntimeFailure("create", `sandbox ${settings.sandboxId} is not ready`);
-    if (!image) throw new RuntimeFailure("create", `image ${settings.imageId} is not on this machine`);
+    if (!image && !settings.hasBareRoot)
+      throw new RuntimeFailure("create", `image ${settings.imageId} is not on this machine`);
     const id = randomBytes(32).toString("hex");
     const cgroupPath = `${sandbox.settings.cgroupPath}/${id}`;
     this.#write({ id, settings, bootId, phase: "making", cgroupPath, createdMs: clock.now() });
     try {
-      return await this.#watchOver(id, this.#makeAndStart(id, settings, sandbox, image, signal));
+      return await this.#watchOver(id, this.#makeAndStart({ id, settings, sandbox, image, inherit }, signal));
     } catch (error) {
       await this.#discard(id, this.#known.get(id));
       if (error instanceof RuntimeFailure) throw error;
@@ -158,18 +177,40 @@ export class Containers {
     }
   }
 
-  async #makeAndStart(
-    id: string,
-    settings: ContainerSettings,
-    sandbox: SandboxRecord,
-    image: StoredImage,
-    signal: AbortSignal,
-  ): Promise<ContainerRecord> {
+  async #makeAndStart(plan: Plan, signal: AbortSignal): Promise<ContainerRecord> {
     signal.throwIfAborted();
-    await this.#parts.images.hold(image.id, id, this.folder(id));
-    await this.#create(id, settings, sandbox, image);
+    if (plan.image) await this.#parts.images.hold(plan.image.id, plan.id, this.folder(plan.id));
+    await this.#create(plan);
     signal.throwIfAborted();
-    return this.#startCreated(id);
+    return this.#startCreated(plan.id);
+  }
+
+  /**
+   * Gives a running process that was started ahead to who needs it: its log, with all that it wrote until now, moves to the path given. It counts as started now.
+   */
+  assign(id: string, assignment: ContainerAssignment): ContainerRecord {
+    const record = this.#known.get(id);
+    if (record?.startedMs === undefined) throw new RuntimeFailure("start", `container ${id} was not started`);
+    const { logPath } = record.settings;
+    if (logPath !== assignment.logPath) {
+      renameSync(logPath, assignment.logPath);
+      // conmon opens its log by the first name when it is rotated.
+      symlinkSync(assignment.logPath, logPath);
+    }
+    // It may have ended while it was being given away.
+    const nowMs = record.finishedMs ?? this.#parts.clock.now();
+    const settings = { ...record.settings, ...assignment };
+    return this.#write({ ...record, settings, createdMs: nowMs, startedMs: nowMs });
+  }
+
+  /** Kills a container, and lets it have ended with this exit code if one is given: for processes that cannot end themselves. Resolves when it has. */
+  async endWith(id: string, exitCode?: number): Promise<void> {
+    const record = this.#known.get(id);
+    const watched = this.#watched.get(id);
+    if (record?.phase !== "running" || !watched) return;
+    if (exitCode !== undefined) this.#endings.set(id, exitCode);
+    this.#kill(id);
+    await watched.ended;
   }
 
   /** Sends the stop signal, then SIGKILL when the grace is over. Resolves when it has ended. */
@@ -224,13 +265,13 @@ export class Containers {
     return record;
   }
 
-  async #create(id: string, settings: ContainerSettings, sandbox: SandboxRecord, image: StoredImage): Promise<void> {
+  async #create({ id, settings, sandbox, image, inherit }: Plan): Promise<void> {
     const { libc, machine, runtimeRoot, exitFolder } = this.#parts;
     if (!machine.conmon || !machine.runtime)
       throw new RuntimeFailure("create", "conmon or an OCI runtime is missing on this machine");
     const bundle = this.folder(id);
-    const rootfs = this.#mountRoot(bundle, image);
-    const spec = await this.#buildSpec(id, settings, sandbox, image, rootfs);
+    const rootfs = image ? this.#mountRoot(bundle, image) : makeBareRoot(bundle);
+    const spec = await this.#buildSpec(id, settings, sandbox, image?.config.config ?? {}, rootfs);
     writeFileSync(join(bundle, "config.json"), JSON.stringify(spec), { mode: 0o600 });
     const created = await createUnderConmon(libc, {
       conmon: machine.conmon,
@@ -244,6 +285,7 @@ export class Containers {
       tty: settings.tty,
       stdin: settings.stdin,
       stdinOnce: settings.stdinOnce,
+      inherit,
     });
     this.#write({ ...(this.#known.get(id) as ContainerRecord), ...created, phase: "created" });
   }
@@ -266,11 +308,10 @@ export class Containers {
     id: string,
     settings: ContainerSettings,
     sandbox: SandboxRecord,
-    image: StoredImage,
+    config: NonNullable<ImageConfig["config"]>,
     rootfs: string,
   ): Promise<Record<string, unknown>> {
     const { machine, sandboxes } = this.#parts;
-    const config = image.config.config ?? {};
     const user = resolveUser(rootfs, config.User ?? "", settings.security);
     verifyNonRoot(user, config.User ?? "", settings.security, settings.about ?? `(container: ${settings.name})`);
     const workingDir = settings.workingDir || config.WorkingDir || "/";
@@ -339,7 +380,8 @@ export class Containers {
       this.#finish(record, { exitCode: killedExitCode, message: "the monitor of the container died" });
       return;
     }
-    const exitCode = Number(readFileSync(exitFile, "utf8").trim() || unknownExitCode);
+    const exitCode = this.#endings.get(id) ?? Number(readFileSync(exitFile, "utf8").trim() || unknownExitCode);
+    this.#endings.delete(id);
     // With a process namespace of its own the kernel has killed all others; with a shared one they are still there.
     this.#killAll(record);
     const oomKilled = exitCode === killedExitCode && this.#wasOutOfMemory(record);
@@ -410,7 +452,7 @@ export class Containers {
     rmSync(join(runtimeRoot, id), { recursive: true, force: true });
     rmSync(join(exitFolder, id), { force: true });
     await records.remove(id);
-    if (record) await images.release(record.settings.imageId, id);
+    if (record?.settings.imageId) await images.release(record.settings.imageId, id);
     this.#known.delete(id);
   }
 
@@ -422,6 +464,14 @@ export class Containers {
     }
     this.#parts.logger.warn("Could not remove a control group", { path });
   }
+}
+
+// Nobody writes there but the agent, from outside.
+function makeBareRoot(bundle: string): string {
+  const rootfs = join(bundle, "rootfs");
+  // OCI runtimes put null, zero and the like there, whatever the specification says.
+  mkdirSync(join(rootfs, "dev"), { recursive: true, mode: 0o755 });
+  return rootfs;
 }
 
 // A conmon that was started when the agent ended, before it could be written down.

@@ -53,12 +53,12 @@ const defaultPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbi
 export function buildSpec(input: SpecInput): Record<string, unknown> {
   const { container, sandbox } = input;
   const { privileged, procMount, readOnlyRootFilesystem } = container.security;
-  const hidesProc = !privileged && procMount === "Default";
+  const hidesProc = !privileged && procMount === "Default" && !container.hasBareRoot;
   return {
     ociVersion: "1.0.2",
     process: buildProcess(input),
-    root: { path: input.rootfs, readonly: readOnlyRootFilesystem },
-    mounts: [...baseMounts(input), ...container.mounts.map(bindMount)],
+    root: { path: input.rootfs, readonly: readOnlyRootFilesystem || container.hasBareRoot === true },
+    mounts: [...(container.hasBareRoot ? [] : baseMounts(input)), ...container.mounts.map(bindMount)],
     linux: {
       namespaces: listNamespaces(input),
       cgroupsPath: input.cgroupPath,

@@ -35,6 +35,10 @@ export type RuntimeOptions = {
   readonly ociRuntime?: "crun" | "runc" | undefined;
   /** Where programs are looked for. */
   readonly searchPath: string;
+  /** Shared by all engines of one node. Default: this engine has the range for itself. */
+  readonly addresses?: AddressPool | undefined;
+  /** What the machine can do, where another engine has found it out. Default: this one looks, and says what is missing. */
+  readonly machine?: MachineCapabilities | undefined;
   readonly clock: Clock;
   readonly logger: Logger;
 };
@@ -56,8 +60,7 @@ export async function openRuntime(options: RuntimeOptions, images: ImageStore): 
   const { clock, logger, stateFolder, runFolder } = options;
   // Containers inherit it, and the roots that are made for them must be open to users of theirs.
   process.umask(0o022);
-  const [libc, machine] = await Promise.all([loadLibc(), detectCapabilities(options.searchPath, options.ociRuntime)]);
-  for (const note of machine.notes) logger.warn("Found a limit of this machine", { note });
+  const [libc, machine] = await Promise.all([loadLibc(), options.machine ?? lookAround(options)]);
   const [pins, runtimeRoot, exitFolder] = ["ns", "oci", "exits"].map((name) => join(runFolder, name)) as [
     string,
     string,
@@ -68,7 +71,7 @@ export async function openRuntime(options: RuntimeOptions, images: ImageStore): 
 
   const bootId = readBootId();
   const cgroups = openCgroups();
-  const addresses = new AddressPool(options.podCidr);
+  const addresses = options.addresses ?? new AddressPool(options.podCidr);
   const networks = new SandboxNetworks({
     libc,
     folder: pins,
@@ -104,6 +107,12 @@ export async function openRuntime(options: RuntimeOptions, images: ImageStore): 
       networks.close();
     },
   };
+}
+
+async function lookAround({ searchPath, ociRuntime, logger }: RuntimeOptions): Promise<MachineCapabilities> {
+  const machine = await detectCapabilities(searchPath, ociRuntime);
+  for (const note of machine.notes) logger.warn("Found a limit of this machine", { note });
+  return machine;
 }
 
 const usualMtu = 1500;

@@ -76,6 +76,11 @@ export class Sandboxes {
     return [...this.#known.values()];
   }
 
+  /** Holds the record; what else is in it goes with the sandbox. */
+  folder(id: string): string {
+    return this.#parts.records.path(id);
+  }
+
   /** Folder that is mounted at /dev/shm of all containers. */
   shmFolder(id: string): string {
     return join(this.#parts.records.path(id), "shm");
@@ -107,6 +112,19 @@ export class Sandboxes {
       if (error instanceof RuntimeFailure) throw error;
       throw new RuntimeFailure("sandbox", (error as Error).message, { cause: error });
     }
+  }
+
+  /** Gives a sandbox that was made ahead to who needs it: names, kernel settings, bounds and attachment become those of `settings`; id, namespaces and control group stay. */
+  assign(
+    id: string,
+    settings: Pick<SandboxSettings, "hostname" | "domainname" | "sysctls" | "limits" | "attachment">,
+  ): SandboxRecord {
+    const record = this.#known.get(id);
+    if (!record?.isReady) throw new RuntimeFailure("sandbox", `sandbox ${id} is not ready`);
+    const { networks, cgroups, clock } = this.#parts;
+    networks.configure(record.namespaces, settings);
+    cgroups.setLimits(record.settings.cgroupPath, settings.limits);
+    return this.#write({ ...record, createdMs: clock.now(), settings: { ...record.settings, ...settings } });
   }
 
   /** New bounds for all containers of a sandbox together. Unknown is success. */
@@ -169,9 +187,10 @@ export class Sandboxes {
     return record;
   }
 
-  #write(record: SandboxRecord): void {
+  #write(record: SandboxRecord): SandboxRecord {
     this.#parts.records.write(record.settings.id, record);
     this.#known.set(record.settings.id, record);
+    return record;
   }
 
   // The first process of a shared process namespace: catatonit, alone in an empty root.

@@ -63,6 +63,8 @@ export type ContainerSettings = {
   /** For people, at the end of messages: `(pod: "web_default(uid)", container: main)`. */
   readonly about?: string;
   readonly imageId: string;
+  /** The root is an empty folder of ours instead of the image's layers, read-only, with nothing in it but `mounts`: no /proc, /dev or /sys. For programs of ours that need nothing. */
+  readonly hasBareRoot?: boolean;
   readonly command: readonly string[];
   readonly args: readonly string[];
   readonly workingDir?: string;
@@ -80,6 +82,11 @@ export type ContainerSettings = {
   readonly targetContainer?: string | undefined;
   readonly stopSignal?: string;
   readonly attachment: unknown;
+};
+
+/** What a process that was started ahead becomes when it is needed: the rest of its settings stays as it was made. */
+export type ContainerAssignment = Pick<ContainerSettings, "name" | "imageId" | "logPath" | "limits" | "attachment"> & {
+  readonly stopSignal?: string;
 };
 
 /** What went wrong while something was made. `step` says how far it had come. */

@@ -7,7 +7,7 @@ import { columns } from "./clusters.ts";
 const load: Command = {
   name: "image load",
   usage: "FILE|FOLDER…",
-  summary: "Load images from OCI layouts, OCI archives or docker archives",
+  summary: "Load images from OCI layouts, OCI archives or docker archives, or bundles (folders with index.js)",
   minPositionals: 1,
   flags: { tag: { type: "string", short: "t", value: "NAME", help: "Name for an image that carries none" } },
   async run(args, { terminal, machine }) {

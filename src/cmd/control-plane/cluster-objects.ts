@@ -1,5 +1,6 @@
 /**
- * Objects that every cluster of nodeless has beside upstream's: the rights of the nodes' network parts and of those who read metrics, and the Service of cluster DNS. Made at each start when they are missing.
+ * Objects that every cluster of nodeless has beside upstream's: the rights of the nodes' network parts and of those who read metrics, the Service of cluster DNS, and the class of isolates.
+ * Made at each start when they are missing.
  */
 import type { KubeObject } from "#apimachinery/meta.ts";
 import { hasReason } from "#apimachinery/status-error.ts";
@@ -22,6 +23,7 @@ export async function ensureClusterObjects(client: Client, { record }: Cluster):
       ref: { resource: { group: "", version: "v1", resource: "services" }, namespace: "kube-system" },
       object: dnsService(addressPlan(record.slot).dnsService),
     },
+    { ref: { resource: { group: "node.k8s.io", version: "v1", resource: "runtimeclasses" } }, object: isolateClass() },
   ];
   await Promise.all(objects.map(({ ref, object }) => ensure(client, ref, object)));
 }
@@ -33,6 +35,16 @@ async function ensure(client: Client, ref: ResourceRef, object: KubeObject): Pro
     if (!hasReason(error, "NotFound")) throw error;
     await client.create(ref, object);
   }
+}
+
+/** Every node can run isolates beside containers, so it asks for no particular one. */
+function isolateClass(): KubeObject {
+  return {
+    apiVersion: "node.k8s.io/v1",
+    kind: "RuntimeClass",
+    metadata: { name: "isolate" },
+    handler: "isolate",
+  } as KubeObject;
 }
 
 function networkRole(): KubeObject {

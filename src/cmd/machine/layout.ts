@@ -47,3 +47,8 @@ export function nodeLayout(layout: ClusterLayout, node: string): NodeLayout {
 export function controlPlaneSocket(layout: ClusterLayout): string {
   return join(layout.run, "control-plane.sock");
 }
+
+/** Where a node's isolates keep their state, apart from its containers. */
+export function isolateFolders(node: NodeLayout): { readonly stateFolder: string; readonly runFolder: string } {
+  return { stateFolder: join(node.data, "isolates"), runFolder: join(node.run, "i") };
+}

@@ -9,6 +9,7 @@ import { tearDownNodeNetwork } from "#network/node-network.ts";
 import { destroyRuntime } from "#runtime/destroy.ts";
 import { removeNodeNamespaces } from "#runtime/node-namespaces.ts";
 import type { Cluster, MachineContext } from "./clusters.ts";
+import { isolateFolders } from "./layout.ts";
 import { tearDownMachineNetwork } from "./machine-network.ts";
 import { nodePlan } from "./node-plan.ts";
 import { ownsSlot, releaseSlot } from "./slot-claim.ts";
@@ -19,6 +20,7 @@ export async function tearDownNode(context: MachineContext, cluster: Cluster, in
   const plan = nodePlan(cluster, index);
   const stateFolder = join(plan.layout.data, "runtime");
   await destroyRuntime({ stateFolder, runFolder: plan.layout.run, cgroupParent: plan.cgroupParent });
+  await destroyRuntime({ ...isolateFolders(plan.layout), cgroupParent: plan.cgroupParent });
   releaseHeldSockets(plan.layout.run);
   // A network namespace of its own takes addresses, routes and tables with it.
   if (plan.linkName === undefined && ownsSlot(cluster))

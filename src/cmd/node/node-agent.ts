@@ -1,6 +1,7 @@
 /**
  * The parts of a node, in the order in which they start. What pods need while the control plane is away (Services, names, containers) does not wait for it.
  */
+import { existsSync, readdirSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createHttpTransport } from "#client/http-transport.ts";
@@ -10,7 +11,7 @@ import type { Transport } from "#client/transport.ts";
 import { addressPlan } from "#cmd/machine/address-plan.ts";
 import type { Cluster, MachineContext } from "#cmd/machine/clusters.ts";
 import { Guardian } from "#cmd/machine/guardian.ts";
-import { controlPlaneSocket } from "#cmd/machine/layout.ts";
+import { controlPlaneSocket, isolateFolders } from "#cmd/machine/layout.ts";
 import type { RegistrySettings } from "#images/registry-client.ts";
 import { machineNamespaces } from "#cmd/machine/processes.ts";
 import { type NodePlan, searchPath } from "#cmd/machine/node-plan.ts";
@@ -32,6 +33,8 @@ import { setUpNodeNetwork } from "#network/node-network.ts";
 import { forgetFlows } from "#network/service-proxy/conntrack.ts";
 import { ServiceProxy } from "#network/service-proxy/service-proxy.ts";
 import { type ContainersProvider, createContainersProvider } from "#providers/containers/create.ts";
+import { withInlineImage } from "#providers/isolates/inline-image.ts";
+import { RuntimeClasses, type RuntimeClassHandler } from "#providers/runtime-classes.ts";
 
 /** What a node works with. */
 export type NodeAgentOptions = {
@@ -53,7 +56,7 @@ export class NodeAgent {
   readonly #options: NodeAgentOptions;
   readonly #abort = new AbortController();
   readonly #parts: Pick<Service, "stop">[] = [];
-  #containers: ContainersProvider | undefined;
+  #runtime: RuntimeClasses | undefined;
   #guardian: Guardian | undefined;
 
   constructor(options: NodeAgentOptions) {
@@ -79,7 +82,7 @@ export class NodeAgent {
     this.#abort.abort(new Error("the node stops"));
     for (const part of this.#parts.toReversed()) await part.stop();
     if (mode === "containers") await this.#stopContainers();
-    await this.#containers?.runtime.stop();
+    await this.#runtime?.stop();
   }
 
   async #startContainers(): Promise<ContainersProvider> {
@@ -97,9 +100,38 @@ export class NodeAgent {
       clock,
       logger,
     });
-    await containers.runtime.start(this.#abort.signal);
-    this.#containers = containers; // a stop during the rest of the start ends what was adopted
+    const runtime = new RuntimeClasses(containers.runtime, [this.#isolates(containers)]);
+    await runtime.start(this.#abort.signal);
+    this.#runtime = runtime; // a stop during the rest of the start ends what was adopted
     return containers;
+  }
+
+  /** Isolates beside the containers: nothing of them is loaded before the first one, or while there is none from before. */
+  #isolates({ runtime, imageStore, addresses }: ContainersProvider): RuntimeClassHandler {
+    const { plan, cluster, clock, logger } = this.#options;
+    const { stateFolder, runFolder } = isolateFolders(plan.layout);
+    return {
+      handler: "isolate",
+      isInUse: () => isFilled(join(stateFolder, "sandboxes")),
+      load: async () => {
+        const { createIsolatesProvider } = await import("#providers/isolates/create.ts");
+        return createIsolatesProvider({
+          stateFolder,
+          runFolder,
+          images: imageStore,
+          certificateFiles: [join(cluster.layout.pki, "ca.crt")],
+          podCidr: plan.podCidr,
+          nodeAddress: plan.address,
+          cgroupParent: plan.cgroupParent,
+          linkPrefix: plan.linkPrefix,
+          searchPath,
+          addresses,
+          machine: runtime.machine,
+          clock,
+          logger,
+        });
+      },
+    };
   }
 
   /** Watches over the control plane, and waits until its API answers; without it what is loaded already goes on. */
@@ -180,12 +212,13 @@ export class NodeAgent {
     this.#parts.push(informers, dns, proxy);
   }
 
-  async #startKubelet(transport: Transport, containers: ContainersProvider): Promise<void> {
+  async #startKubelet(transport: Transport, { images, imageVolumes }: ContainersProvider): Promise<void> {
+    if (!this.#runtime) throw new Error("the runtime is not started");
     const { cluster, plan, clock, logger } = this.#options;
     const kubelet = createKubelet({
       nodeName: plan.name,
       client: createClient(transport),
-      place: { runtime: containers.runtime, images: containers.images, imageVolumes: containers.imageVolumes },
+      place: { runtime: this.#runtime, images: withInlineImage(images), imageVolumes },
       kubeletVersion: kubernetesVersion,
       folders: { root: join(plan.layout.data, "pods"), logs: join(plan.layout.data, "log", "pods") },
       addresses: [plan.address],
@@ -213,11 +246,15 @@ export class NodeAgent {
   }
 
   async #stopContainers(): Promise<void> {
-    if (!this.#containers) return;
-    const { runtime } = this.#containers;
+    const runtime = this.#runtime;
+    if (!runtime) return;
     const running = (await runtime.listContainers()).filter(({ phase }) => phase !== "exited");
     await Promise.all(running.map(({ id }) => runtime.stopContainer(id, downGraceSeconds)));
   }
+}
+
+function isFilled(folder: string): boolean {
+  return existsSync(folder) && readdirSync(folder).length > 0;
 }
 
 // As containerd and Docker find them: certificates of private registries in their folders, proxies in the environment.

@@ -1,7 +1,13 @@
 /**
  * One container, completely resolved, from its spec, its environment and its mounts. As kuberuntime's generateContainerConfig and pkg/securitycontext.
  */
-import type { Container, EphemeralContainer, Pod, SeccompProfile } from "#api/generated/types/core-v1.ts";
+import type {
+  Container,
+  ContainerPort,
+  EphemeralContainer,
+  Pod,
+  SeccompProfile,
+} from "#api/generated/types/core-v1.ts";
 import { ContainerError } from "#kubelet/container-runtime.ts";
 import type { ContainerMount, ContainerSecurity, ContainerSpec } from "#kubelet/container-runtime.ts";
 import { expand } from "#kubelet/env/expansion.ts";
@@ -39,6 +45,7 @@ export function containerSpec(pod: Pod, container: Container, parts: ContainerPa
     ...(container.workingDir ? { workingDir: container.workingDir } : {}),
     env: [...parts.environment].map(([name, value]) => ({ name, value })),
     mounts: parts.mounts,
+    ports: (container.ports ?? []).filter(isTcp).map((port) => port.containerPort),
     devices: [],
     security: containerSecurity(pod, container, parts.seccompFolder),
     resources: containerResources(pod, container),
@@ -85,6 +92,10 @@ function seccompOf(profile: SeccompProfile | undefined, folder: string): Contain
     throw new ContainerError("CreateContainerConfigError", message);
   }
   return { type: "Localhost", path: `${folder}/${name}` };
+}
+
+function isTcp(port: ContainerPort): boolean {
+  return (port.protocol ?? "TCP") === "TCP";
 }
 
 function refuseUnsupported(container: Container): void {

@@ -18,10 +18,11 @@ import {
 import type { ContainerUsage, PodRef, ProcessStreams } from "#kubelet/provider.ts";
 import type { ContainerRecord } from "#runtime/containers.ts";
 import { execInContainer } from "#runtime/exec.ts";
-import { findProgram } from "#runtime/machine.ts";
+import { findProgram, type MachineCapabilities } from "#runtime/machine.ts";
 import { openRuntime, type RuntimeEngine, type RuntimeOptions } from "#runtime/runtime-engine.ts";
+import { asContainerError, sandboxOf, stateOf } from "#providers/engine-words.ts";
 import type { SandboxRecord } from "#runtime/sandboxes.ts";
-import { type ContainerSettings, RuntimeFailure, type SandboxSettings } from "#runtime/settings.ts";
+import type { ContainerSettings, SandboxSettings } from "#runtime/settings.ts";
 import { attachToContainer, connectInside } from "#runtime/streams.ts";
 
 /** As {@link RuntimeOptions}, and where this node's control groups go: "/nodeless-default". */
@@ -57,6 +58,11 @@ export class ContainersRuntime implements ContainerRuntime, Service {
     this.#engine?.close();
     this.#engine = undefined;
     return Promise.resolve();
+  }
+
+  /** What the machine can do; once started. */
+  get machine(): MachineCapabilities {
+    return this.#running().machine;
   }
 
   version(): Promise<{ readonly name: string; readonly version: string }> {
@@ -253,41 +259,4 @@ export class ContainersRuntime implements ContainerRuntime, Service {
     if (!found) throw new ContainerError("CreateContainerError", `target container "${name}" is not running`);
     return found.id;
   }
-}
-
-function sandboxOf(record: SandboxRecord): Sandbox {
-  const { pod } = record.settings.attachment as SandboxSpec;
-  const ips = record.namespaces.address === undefined ? [] : [record.namespaces.address];
-  return { pod, ready: record.isReady, ips, createdMs: record.createdMs };
-}
-
-function stateOf(record: ContainerRecord): ContainerState {
-  const spec = record.settings.attachment as ContainerSpec;
-  const { id, createdMs, startedMs, finishedMs, exitCode, oomKilled, message } = record;
-  return {
-    id,
-    pod: spec.pod,
-    name: spec.name,
-    attempt: spec.attempt,
-    spec,
-    createdMs,
-    phase: record.phase === "making" ? "created" : record.phase,
-    ...(startedMs !== undefined && { startedMs }),
-    ...(finishedMs !== undefined && { finishedMs }),
-    ...(exitCode !== undefined && { exitCode }),
-    ...(oomKilled !== undefined && { oomKilled }),
-    ...(message !== undefined && { message }),
-  };
-}
-
-const reasons = {
-  sandbox: "CreatePodSandboxError",
-  configuration: "CreateContainerConfigError",
-  create: "CreateContainerError",
-  start: "RunContainerError",
-} as const;
-
-function asContainerError(error: unknown): unknown {
-  if (!(error instanceof RuntimeFailure)) return error;
-  return new ContainerError(reasons[error.step], error.message, { cause: error });
 }

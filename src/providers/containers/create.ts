@@ -9,6 +9,8 @@ import { ImagePuller } from "#images/pull.ts";
 import type { RegistrySettings } from "#images/registry-client.ts";
 import type { ContainerRuntime, ImageService, ImageVolumes } from "#kubelet/container-runtime.ts";
 import { loadLibc } from "#linux/libc.ts";
+import { AddressPool } from "#runtime/addresses.ts";
+import type { MachineCapabilities } from "#runtime/machine.ts";
 import { createImageVolumes } from "./image-volumes.ts";
 import { ContainersRuntime } from "./containers-runtime.ts";
 import { ImagesService } from "./images-service.ts";
@@ -39,11 +41,13 @@ export type ContainersProviderOptions = {
 
 /** A runtime and its images. Start the runtime before either is used. */
 export type ContainersProvider = {
-  readonly runtime: ContainerRuntime & Service;
+  readonly runtime: ContainerRuntime & Service & { readonly machine: MachineCapabilities };
   readonly images: ImageService;
   readonly imageVolumes: ImageVolumes;
   /** For loading images from files and for collecting garbage. */
   readonly imageStore: ImageStore;
+  /** The node's, for its other runtimes. */
+  readonly addresses: AddressPool;
 };
 
 /** Loads what is needed and joins it; nothing runs yet. */
@@ -51,9 +55,16 @@ export async function createContainersProvider(options: ContainersProviderOption
   const { imagesFolder, clock } = options;
   const libc = await loadLibc();
   const imageStore = new ImageStore({ folder: imagesFolder, clock, specialFiles: libc });
-  const runtime = new ContainersRuntime({ ...options, images: imageStore });
+  const addresses = new AddressPool(options.podCidr);
+  const runtime = new ContainersRuntime({ ...options, images: imageStore, addresses });
   const settings = options.registries ?? { certificateFolders: ["/etc/containers/certs.d", "/etc/docker/certs.d"] };
   const puller = new ImagePuller({ store: imageStore, settings });
   const images = new ImagesService({ store: imageStore, puller });
-  return { runtime, images, imageVolumes: createImageVolumes({ store: imageStore, images, libc }), imageStore };
+  return {
+    runtime,
+    images,
+    imageVolumes: createImageVolumes({ store: imageStore, images, libc }),
+    imageStore,
+    addresses,
+  };
 }

@@ -1,0 +1,76 @@
+import assert from "node:assert/strict";
+import { closeSync, existsSync, mkdtempSync, rmSync } from "node:fs";
+import { connect, createServer, type Server } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, it } from "node:test";
+import { loadListeners } from "./listeners.ts";
+
+describe("listening sockets", () => {
+  it("a socket at a path takes connections before anybody accepts", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "nl-listen-"));
+    const path = join(folder, "s");
+    const listeners = await loadListeners();
+
+    const fd = listeners.listenAtPath(path);
+
+    assert.ok(existsSync(path));
+    await connected({ path });
+    closeSync(fd);
+    rmSync(folder, { recursive: true });
+  });
+
+  it("a path too long for the kernel is refused", async () => {
+    const listeners = await loadListeners();
+
+    assert.throws(() => listeners.listenAtPath(`/tmp/${"x".repeat(110)}`), { code: "ENAMETOOLONG" });
+  });
+
+  it("a listener is moved to another port, and answers there only", async () => {
+    const listeners = await loadListeners();
+    const port = await freePort();
+    const fd = listeners.listenAnywhere();
+
+    listeners.moveToPort(fd, port);
+
+    await connected({ port, host: "127.0.0.1" });
+    closeSync(fd);
+    await assert.rejects(connected({ port, host: "127.0.0.1" }), { code: "ECONNREFUSED" });
+  });
+
+  it("a port that is taken is refused", async () => {
+    const listeners = await loadListeners();
+    const server = await listening();
+    const fd = listeners.listenAnywhere();
+
+    assert.throws(() => listeners.moveToPort(fd, portOf(server)), { code: "EADDRINUSE" });
+    closeSync(fd);
+    server.close();
+  });
+});
+
+function connected(to: { path: string } | { port: number; host: string }): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(to);
+    socket.on("error", reject).on("connect", () => {
+      socket.destroy();
+      resolve();
+    });
+  });
+}
+
+async function freePort(): Promise<number> {
+  const server = await listening();
+  const port = portOf(server);
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+function listening(): Promise<Server> {
+  const server = createServer();
+  return new Promise((resolve) => server.listen(0, "127.0.0.1", () => resolve(server)));
+}
+
+function portOf(server: Server): number {
+  return (server.address() as { port: number }).port;
+}

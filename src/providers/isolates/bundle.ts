@@ -1,0 +1,143 @@
+/**
+ * A bundle: the modules of an isolate, read from an image's layers and from what is mounted at /bundle. The extension says what a module is, TypeScript loses its types
+ * on the way. Files come from strangers: links that lead out of their folder are left out.
+ */
+import { lstatSync, readdirSync, readFileSync, realpathSync, statSync } from "node:fs";
+import { stripTypeScriptTypes } from "node:module";
+import { extname, join } from "node:path";
+import { ContainerError, type ContainerMount } from "#kubelet/container-runtime.ts";
+import type { IsolateCode, ModuleContent } from "./loader.ts";
+
+/** Files by their path in the bundle: "lib/util.js". */
+export type BundleFiles = ReadonlyMap<string, Uint8Array>;
+
+/** Where bundles come from that no image holds. */
+export const bundleMountPath = "/bundle";
+
+/** Most bytes of all modules together. They are held in memory while they are read, and again by the engine. */
+const mostBytes = 64 * 1024 * 1024;
+const mainNames = ["index.js", "index.mjs", "index.ts", "worker.js"];
+const textExtensions = [".txt", ".html", ".css", ".svg", ".xml", ".md", ".yaml", ".yml", ".toml", ".sql"];
+
+/** Files of an image: its layers, lowest first. A file that a higher layer deletes is gone. */
+export function readLayers(folders: readonly string[]): BundleFiles {
+  const files = new Map<string, Uint8Array>();
+  for (const folder of folders) addFolder(files, folder, realpathSync(folder), "");
+  return files;
+}
+
+/** Files that are mounted at or below /bundle. */
+export function readMounts(mounts: readonly ContainerMount[]): BundleFiles {
+  const files = new Map<string, Uint8Array>();
+  for (const { hostPath, containerPath } of mounts) {
+    if (!isBundlePath(containerPath)) continue;
+    const name = containerPath.slice(bundleMountPath.length).replace(/^\/+|\/+$/g, "");
+    if (statSync(hostPath).isDirectory()) addFolder(files, hostPath, realpathSync(hostPath), name);
+    else files.set(name, readFileSync(hostPath));
+  }
+  return files;
+}
+
+export function isBundlePath(path: string): boolean {
+  return path === bundleMountPath || path.startsWith(`${bundleMountPath}/`);
+}
+
+/** The code as it is posted. `defaults` hold where the bundle's package.json says nothing. Throws {@link ContainerError}. */
+export function codeOf(
+  files: BundleFiles,
+  env: IsolateCode["env"],
+  defaults: Pick<IsolateCode, "compatibilityDate" | "compatibilityFlags">,
+): IsolateCode {
+  const description = readDescription(files.get("package.json"));
+  const mainModule = [description.main?.replace(/^\.\//, ""), ...mainNames].find(
+    (name) => name !== undefined && files.has(name),
+  );
+  if (mainModule === undefined)
+    throw refused(`it has none of ${mainNames.join(", ")}, and no package.json names its main module`);
+  const total = [...files.values()].reduce((sum, bytes) => sum + bytes.length, 0);
+  if (total > mostBytes) throw refused(`its files have ${total} bytes, more than the ${mostBytes} that are allowed`);
+  const modules = [...files].map(([name, bytes]) => [name, moduleOf(name, bytes)] as const);
+  return {
+    compatibilityDate: description.nodeless?.compatibilityDate ?? defaults.compatibilityDate,
+    compatibilityFlags: description.nodeless?.compatibilityFlags ?? defaults.compatibilityFlags,
+    mainModule,
+    modules: Object.fromEntries(modules),
+    env,
+  };
+}
+
+type Description = {
+  readonly main?: string;
+  readonly nodeless?: { readonly compatibilityDate?: string; readonly compatibilityFlags?: readonly string[] };
+};
+
+function readDescription(bytes: Uint8Array | undefined): Description {
+  if (bytes === undefined) return {};
+  const value = parseJson("package.json", bytes);
+  return value !== null && typeof value === "object" ? value : {};
+}
+
+function moduleOf(name: string, bytes: Uint8Array): ModuleContent {
+  const text = () => Buffer.from(bytes).toString("utf8");
+  const extension = extname(name).toLowerCase();
+  if ([".js", ".mjs"].includes(extension)) return { js: text() };
+  if (extension === ".cjs") return { cjs: text() };
+  if ([".ts", ".mts"].includes(extension)) return { js: withoutTypes(name, text()) };
+  if (extension === ".json") return { json: parseJson(name, bytes) };
+  if (extension === ".wasm") return { wasm: Buffer.from(bytes).toString("base64") };
+  if (textExtensions.includes(extension)) return { text: text() };
+  return { data: Buffer.from(bytes).toString("base64") };
+}
+
+function withoutTypes(name: string, text: string): string {
+  try {
+    return stripTypeScriptTypes(text);
+  } catch (cause) {
+    throw refused(`${name}: ${(cause as Error).message}`, cause);
+  }
+}
+
+function parseJson(name: string, bytes: Uint8Array): unknown {
+  try {
+    return JSON.parse(Buffer.from(bytes).toString("utf8"));
+  } catch (cause) {
+    throw refused(`${name} is not JSON: ${(cause as Error).message}`, cause);
+  }
+}
+
+function addFolder(files: Map<string, Uint8Array>, folder: string, root: string, prefix: string): void {
+  for (const entry of readdirSync(folder)) {
+    // The kubelet's volumes are links into folders whose names begin so.
+    if (entry.startsWith("..")) continue;
+    const path = join(folder, entry);
+    const name = prefix === "" ? entry : `${prefix}/${entry}`;
+    // Overlayfs' sign for a deleted file.
+    if (lstatSync(path).isCharacterDevice()) remove(files, name);
+    else addEntry(files, path, root, name);
+  }
+}
+
+function addEntry(files: Map<string, Uint8Array>, path: string, root: string, name: string): void {
+  const real = realpathOf(path);
+  if (real === undefined || !real.startsWith(`${root}/`)) return;
+  const stats = statSync(real);
+  if (stats.isFile()) files.set(name, readFileSync(real));
+  // A link to a folder could lead round in a circle.
+  else if (stats.isDirectory() && !lstatSync(path).isSymbolicLink()) addFolder(files, path, root, name);
+}
+
+function remove(files: Map<string, Uint8Array>, name: string): void {
+  for (const known of files.keys()) if (known === name || known.startsWith(`${name}/`)) files.delete(known);
+}
+
+function realpathOf(path: string): string | undefined {
+  try {
+    return realpathSync(path);
+  } catch {
+    return undefined;
+  }
+}
+
+function refused(why: string, cause?: unknown): ContainerError {
+  return new ContainerError("CreateContainerError", `the bundle cannot be run: ${why}`, { cause });
+}

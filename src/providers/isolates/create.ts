@@ -1,0 +1,73 @@
+/**
+ * Makes the isolates provider of a node from its settings. Loaded with the first isolate.
+ */
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { open } from "node:fs/promises";
+import { join } from "node:path";
+import { rootCertificates } from "node:tls";
+import type { ImageStore } from "#images/image-store.ts";
+import type { RuntimeOptions } from "#runtime/runtime-engine.ts";
+import { IsolatesRuntime } from "./isolates-runtime.ts";
+import { compileConfiguration } from "./loader.ts";
+import { findWorkerd } from "./workerd-program.ts";
+
+/** As for containers; `stateFolder` and `runFolder` are the isolates' alone. */
+export type IsolatesProviderOptions = RuntimeOptions & {
+  readonly images: ImageStore;
+  readonly cgroupParent: string;
+  /** Authorities that isolates trust beside the usual ones: PEM files, such as the cluster's own. */
+  readonly certificateFiles: readonly string[];
+  /** How many processes wait for pods once isolates are in use. Default 4. */
+  readonly poolSize?: number;
+};
+
+const defaultPoolSize = 4;
+
+/** Nothing runs yet. */
+export function createIsolatesProvider(options: IsolatesProviderOptions): IsolatesRuntime {
+  return new IsolatesRuntime({
+    ...options,
+    poolSize: options.poolSize ?? defaultPoolSize,
+    async prepare() {
+      const workerd = findWorkerd();
+      const controlFolder = join(options.runFolder, "c");
+      rmSync(controlFolder, { recursive: true, force: true });
+      mkdirSync(controlFolder, { recursive: true, mode: 0o700 });
+      const [configuration] = await Promise.all([
+        compileConfiguration({
+          workerd: workerd.path,
+          compatibilityDate: workerd.compatibilityDate,
+          folder: options.runFolder,
+        }),
+        bringIntoMemory(workerd.path),
+      ]);
+      const authorities = writeAuthorities(options.runFolder, options.certificateFiles);
+      return { workerd, configuration, authorities, controlFolder };
+    },
+  });
+}
+
+/** Debian's, then Fedora's. */
+const systemAuthorities = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"];
+
+// The machine's, for an administrator may have added his own; Node's where it has none.
+function writeAuthorities(folder: string, more: readonly string[]): string {
+  const system = systemAuthorities.find((file) => existsSync(file));
+  const usual = system === undefined ? rootCertificates.join("\n") : readFileSync(system, "utf8");
+  const path = join(folder, "authorities.pem");
+  writeFileSync(path, [usual, ...more.map((file) => readFileSync(file, "utf8"))].join("\n"), { mode: 0o644 });
+  return path;
+}
+
+const chunkBytes = 4 * 1024 * 1024;
+
+// Pages of a file are charged to the control group that touches them first: not to the first pod's.
+async function bringIntoMemory(path: string): Promise<void> {
+  const file = await open(path);
+  const buffer = Buffer.alloc(chunkBytes);
+  try {
+    while ((await file.read(buffer, 0, chunkBytes)).bytesRead > 0);
+  } finally {
+    await file.close();
+  }
+}

@@ -1,0 +1,421 @@
+/**
+ * The container runtime contract for isolates: a sandbox is one that waited in the pool, starting a container means posting its code to the process in it. All else
+ * (control groups, logs, ends, adoption) is as for containers, done by the same `runtime/`.
+ */
+import { randomBytes } from "node:crypto";
+import { closeSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import type { Duplex } from "node:stream";
+import type { ImageStore } from "#images/image-store.ts";
+import {
+  ContainerError,
+  type ContainerSpec,
+  type ContainerState,
+  type LinuxResources,
+  type Sandbox,
+  type SandboxSpec,
+} from "#kubelet/container-runtime.ts";
+import type { ContainerUsage, PodRef, ProcessStreams } from "#kubelet/provider.ts";
+import { signalProcess } from "#linux/processes.ts";
+import { type Listeners, loadListeners } from "#linux/listeners.ts";
+import type { ContainerRecord } from "#runtime/containers.ts";
+import { openRuntime, type RuntimeEngine, type RuntimeOptions } from "#runtime/runtime-engine.ts";
+import type { SandboxRecord } from "#runtime/sandboxes.ts";
+import { RuntimeFailure } from "#runtime/settings.ts";
+import { attachToContainer, connectInside } from "#runtime/streams.ts";
+import { asContainerError, sandboxOf, stateOf } from "#providers/engine-words.ts";
+import type { RuntimeOfClass } from "#providers/runtime-classes.ts";
+import { type BundleFiles, codeOf, readLayers, readMounts } from "./bundle.ts";
+import { type Cage, type CageParts, makeCage, writeNames } from "./cage.ts";
+import { LoadFailure, loadCode } from "./control.ts";
+import { inlineImage } from "./inline-image.ts";
+import { ReadyPool } from "./ready-pool.ts";
+import { checkContainer, checkSandbox, terminationFile } from "./refusals.ts";
+
+/** Where isolates of one node live. The folders are theirs alone; addresses are shared with the node's other pods. */
+export type IsolatesRuntimeOptions = RuntimeOptions & {
+  readonly images: ImageStore;
+  /** Where this node's control groups go: "/nodeless-default". */
+  readonly cgroupParent: string;
+  /** Finds workerd and prepares its configuration; called once, with the first isolate. */
+  readonly prepare: () => Promise<Omit<CageParts, "engine" | "listeners">>;
+  /** How many processes wait for pods. */
+  readonly poolSize: number;
+};
+
+const defaultPort = 8080;
+const defaultFlags = ["nodejs_compat"];
+/** As of a program that ends because it throws. */
+const faultExitCode = 1;
+const loadPatienceMs = 10_000;
+/** Bundles of images that are kept read. */
+const mostBundles = 16;
+
+/** Runs isolates on this machine, a workerd process each. */
+export class IsolatesRuntime implements RuntimeOfClass {
+  readonly #options: IsolatesRuntimeOptions;
+  #engine: RuntimeEngine | undefined;
+  #listeners: Listeners | undefined;
+  #parts: Promise<CageParts> | undefined;
+  #listener: (state: ContainerState) => void = () => {};
+  /** Ids of sandboxes by pod uid. */
+  readonly #sandboxIds = new Map<string, string>();
+  /** Processes that have no code yet, by sandbox id. */
+  readonly #fresh = new Map<string, Cage>();
+  readonly #making = new Map<string, Promise<SandboxRecord>>();
+  readonly #connections = new Map<string, Set<Duplex>>();
+  readonly #bundles = new Map<string, BundleFiles>();
+  readonly #pool: ReadyPool<Cage>;
+
+  constructor(options: IsolatesRuntimeOptions) {
+    this.#options = options;
+    this.#pool = new ReadyPool({
+      size: options.poolSize,
+      make: () => this.#makeReady(),
+      isAlive: (cage) => this.#running().containers.find(cage.containerId)?.phase === "running",
+      discard: (cage) => {
+        letGo(cage);
+        return this.#removeAll(cage.sandboxId);
+      },
+      clock: options.clock,
+      logger: options.logger,
+    });
+  }
+
+  /** Takes over what runs. What waited for a pod is removed: the sockets with which it would be given one are gone. */
+  async start(): Promise<void> {
+    this.#listeners = await loadListeners();
+    const engine = await openRuntime(this.#options, this.#options.images);
+    this.#engine = engine;
+    engine.containers.onEnd((record) => {
+      if (record.settings.attachment !== undefined) this.#listener(stateOf(record));
+    });
+    for (const { id, settings } of engine.containers.list())
+      if (settings.attachment === undefined) await engine.containers.remove(id);
+    for (const { settings } of engine.sandboxes.list()) {
+      const spec = settings.attachment as SandboxSpec | undefined;
+      if (spec) this.#sandboxIds.set(spec.pod.uid, settings.id);
+      else await engine.sandboxes.remove(settings.id);
+    }
+  }
+
+  async stop(): Promise<void> {
+    if (!this.#engine) return;
+    await this.#pool.stop();
+    this.#engine.close();
+    this.#engine = undefined;
+  }
+
+  /** Whether the pod's sandbox is here. */
+  hasPod(uid: string): boolean {
+    return this.#sandboxIds.has(uid) || this.#making.has(uid);
+  }
+
+  hasContainer(id: string): boolean {
+    return this.#engine?.containers.find(id) !== undefined;
+  }
+
+  async version(): Promise<{ readonly name: string; readonly version: string }> {
+    const { workerd } = await this.#cageParts();
+    return { name: "workerd", version: workerd.compatibilityDate };
+  }
+
+  async ensureSandbox(spec: SandboxSpec, signal: AbortSignal): Promise<Sandbox> {
+    signal.throwIfAborted();
+    checkSandbox(spec);
+    const { uid } = spec.pod;
+    const making = this.#making.get(uid) ?? this.#takeSandbox(spec);
+    this.#making.set(uid, making);
+    try {
+      return sandboxOf(await making);
+    } catch (error) {
+      throw asContainerError(error);
+    } finally {
+      this.#making.delete(uid);
+    }
+  }
+
+  async removeSandbox(pod: PodRef): Promise<void> {
+    await this.#making.get(pod.uid)?.catch(() => {});
+    const id = this.#sandboxIds.get(pod.uid);
+    if (id === undefined) return;
+    for (const connection of this.#connections.get(pod.uid) ?? []) connection.destroy();
+    await this.#removeAll(id);
+    this.#sandboxIds.delete(pod.uid);
+  }
+
+  listSandboxes(): Promise<readonly Sandbox[]> {
+    const all = this.#running().sandboxes.list();
+    return Promise.resolve(all.filter(({ settings }) => settings.attachment !== undefined).map(sandboxOf));
+  }
+
+  async startContainer(spec: ContainerSpec, signal: AbortSignal): Promise<ContainerState> {
+    signal.throwIfAborted();
+    this.#pool.postpone();
+    checkContainer(spec);
+    const code = await this.#readCode(spec);
+    try {
+      const cage = await this.#takeCage(spec);
+      return stateOf(await this.#load(cage, spec, code, signal));
+    } catch (error) {
+      if (signal.aborted) throw error;
+      throw asContainerError(error);
+    }
+  }
+
+  stopContainer(id: string, gracePeriodSeconds: number): Promise<void> {
+    return this.#running().containers.stop(id, gracePeriodSeconds);
+  }
+
+  removeContainer(id: string): Promise<void> {
+    return this.#running().containers.remove(id);
+  }
+
+  listContainers(): Promise<readonly ContainerState[]> {
+    const all = this.#running().containers.list();
+    const assigned = all.filter(({ phase, settings }) => phase !== "making" && settings.attachment !== undefined);
+    return Promise.resolve(assigned.map(stateOf));
+  }
+
+  onChange(listener: (state: ContainerState) => void): void {
+    this.#listener = listener;
+  }
+
+  async updateSandboxResources(pod: PodRef, resources: LinuxResources): Promise<void> {
+    const id = this.#sandboxIds.get(pod.uid);
+    if (id !== undefined) this.#running().sandboxes.updateLimits(id, resources);
+  }
+
+  async updateResources(id: string, resources: LinuxResources): Promise<void> {
+    this.#running().containers.updateLimits(id, resources);
+  }
+
+  exec(): Promise<number> {
+    return Promise.reject(new Error("an isolate has no programs that could be run in it"));
+  }
+
+  /** Output only: nobody reads what would be sent in. */
+  async attach(id: string, streams: ProcessStreams, signal: AbortSignal): Promise<void> {
+    const { containers, libc } = this.#running();
+    const { pid } = containers.runningProcess(id);
+    const { settings } = containers.find(id) as ContainerRecord;
+    const files = { bundle: containers.folder(id), logPath: settings.logPath };
+    const target = { libc, pid, ...files, socat: "", ended: containers.waitForEnd(id), hasStdin: false };
+    await attachToContainer(target, { ...streams, tty: false }, signal);
+  }
+
+  async portForward(pod: PodRef, port: number, signal: AbortSignal): Promise<Duplex> {
+    const { sandboxes, networks, libc } = this.#running();
+    const record = sandboxes.find(this.#sandboxIds.get(pod.uid) ?? "");
+    if (!record?.isReady) throw new Error(`sandbox of pod ${pod.namespace}/${pod.name} is not ready`);
+    const enter = <T>(inside: () => T) => networks.insideNetwork(record.namespaces.key, inside);
+    const connection = await connectInside(libc, enter, port, signal);
+    const all = this.#connections.get(pod.uid) ?? new Set();
+    this.#connections.set(pod.uid, all.add(connection));
+    connection.once("close", () => {
+      all.delete(connection);
+      if (all.size === 0) this.#connections.delete(pod.uid);
+    });
+    return connection;
+  }
+
+  usage(): Promise<readonly { readonly pod: PodRef; readonly containers: readonly ContainerUsage[] }[]> {
+    const { containers } = this.#running();
+    const pods = new Map<string, { readonly pod: PodRef; readonly containers: ContainerUsage[] }>();
+    for (const record of containers.list()) {
+      const spec = record.settings.attachment as ContainerSpec | undefined;
+      const usage = spec && containers.readUsage(record.id);
+      if (!usage) continue;
+      const entry = pods.get(spec.pod.uid) ?? { pod: spec.pod, containers: [] };
+      entry.containers.push({ name: spec.name, startTimeMs: record.startedMs ?? record.createdMs, ...usage });
+      pods.set(spec.pod.uid, entry);
+    }
+    return Promise.resolve([...pods.values()]);
+  }
+
+  async reopenLog(id: string): Promise<void> {
+    this.#running().containers.reopenLog(id);
+  }
+
+  async #takeSandbox(spec: SandboxSpec): Promise<SandboxRecord> {
+    const { sandboxes } = this.#running();
+    const known = this.#sandboxIds.get(spec.pod.uid);
+    const present = known === undefined ? undefined : sandboxes.find(known);
+    if (present) return sandboxes.ensure(present.settings);
+    const cage = this.#pool.take() ?? (await this.#makeReady());
+    const { hostname, domainname, sysctls, resources: limits } = spec;
+    const record = sandboxes.assign(cage.sandboxId, { hostname, domainname, sysctls, limits, attachment: spec });
+    this.#fresh.set(cage.sandboxId, cage);
+    this.#sandboxIds.set(spec.pod.uid, cage.sandboxId);
+    return record;
+  }
+
+  /** A sandbox of nobody yet, with a process in it that waits for code. */
+  async #makeReady(): Promise<Cage> {
+    const { sandboxes } = this.#running();
+    const parts = await this.#cageParts();
+    const id = `isolate-${randomBytes(8).toString("hex")}`;
+    await sandboxes.ensure({
+      id,
+      hostname: "isolate",
+      sysctls: {},
+      hostNetwork: false,
+      hostPid: false,
+      hostIpc: false,
+      sharedPid: false,
+      cgroupPath: `${this.#options.cgroupParent}/${id}`,
+      limits: {},
+      attachment: undefined,
+    });
+    try {
+      return await makeCage(parts, id, "ready", `${sandboxes.folder(id)}/ready.log`);
+    } catch (error) {
+      await this.#removeAll(id);
+      throw error;
+    }
+  }
+
+  /** The process that waits in the pod's sandbox, or a new one: for further containers, and after an end. */
+  async #takeCage(spec: ContainerSpec): Promise<Cage> {
+    const sandboxId = this.#sandboxIds.get(spec.pod.uid);
+    if (sandboxId === undefined) throw new RuntimeFailure("create", `the pod ${spec.pod.name} has no sandbox`);
+    const fresh = this.#fresh.get(sandboxId);
+    this.#fresh.delete(sandboxId);
+    if (fresh && this.#running().containers.find(fresh.containerId)?.phase === "running") return fresh;
+    if (fresh) letGo(fresh);
+    return makeCage(await this.#cageParts(), sandboxId, `${spec.name}-${spec.attempt}`, spec.logPath);
+  }
+
+  async #load(
+    cage: Cage,
+    spec: ContainerSpec,
+    code: Parameters<typeof loadCode>[1],
+    signal: AbortSignal,
+  ): Promise<ContainerRecord> {
+    const { engine, listeners } = await this.#cageParts();
+    const { containers } = engine;
+    const { containerId: id } = cage;
+    try {
+      // What it said while it waited is nobody's.
+      truncateSync(containers.find(id)?.settings.logPath ?? "");
+      containers.updateLimits(id, spec.resources);
+      setOutOfMemoryScore(containers.runningProcess(id).pid, spec.oomScoreAdj, engine.machine.sysResource);
+      writeNames(engine, id, spec.mounts);
+      const loading = loadCode(cage.controlPath, code, AbortSignal.any([signal, AbortSignal.timeout(loadPatienceMs)]));
+      const outcome = await loading.then(
+        () => undefined,
+        (error: unknown) => error,
+      );
+      if (outcome === undefined) this.#listenAt(listeners, cage, portOf(spec));
+      return await this.#assign(id, spec, outcome);
+    } catch (error) {
+      await containers.remove(id);
+      throw error;
+    } finally {
+      letGo(cage);
+    }
+  }
+
+  /** The process is the pod's from now on. One whose code did not load ends at once, as a program does that throws; one that died of it has ended already. */
+  async #assign(id: string, spec: ContainerSpec, fault: unknown): Promise<ContainerRecord> {
+    const { containers } = this.#running();
+    const { name, imageId, logPath, resources: limits, stopSignal } = spec;
+    const pidsLimit = containers.find(id)?.settings.limits.pidsLimit;
+    const assignment = {
+      name,
+      imageId,
+      logPath,
+      limits: { ...(pidsLimit !== undefined && { pidsLimit }), ...limits },
+      ...(stopSignal !== undefined && { stopSignal }),
+      attachment: spec,
+    };
+    const record = containers.assign(id, assignment);
+    if (imageId !== inlineImage.id) await this.#options.images.hold(imageId, id, containers.folder(id));
+    if (fault === undefined) return record;
+    const file = terminationFile(spec.mounts);
+    if (file !== undefined) writeFileSync(file, (fault as Error).message);
+    // Not waited for: that it ended is told like any other end.
+    void containers.endWith(id, fault instanceof LoadFailure ? faultExitCode : undefined);
+    return record;
+  }
+
+  // While it is stopped it does not look at its sockets, so it never sees the moment in which this one does not listen.
+  #listenAt(listeners: Listeners, cage: Cage, port: number): void {
+    const { networks, sandboxes, containers } = this.#running();
+    const key = sandboxes.find(cage.sandboxId)?.namespaces.key ?? "";
+    const process = containers.runningProcess(cage.containerId);
+    signalProcess(process, "SIGSTOP");
+    try {
+      networks.insideNetwork(key, () => listeners.moveToPort(cage.listener, port));
+    } catch (cause) {
+      throw new RuntimeFailure("start", `cannot listen at port ${port}: ${(cause as Error).message}`, { cause });
+    } finally {
+      signalProcess(process, "SIGCONT");
+    }
+  }
+
+  async #readCode(spec: ContainerSpec): Promise<Parameters<typeof loadCode>[1]> {
+    const { workerd } = await this.#cageParts();
+    const mounted = readMounts(spec.mounts);
+    const files = new Map([...(await this.#readImage(spec.imageId)), ...mounted]);
+    const env = Object.fromEntries(spec.env.map(({ name, value }) => [name, value]));
+    return codeOf(files, env, {
+      compatibilityDate: workerd.compatibilityDate,
+      compatibilityFlags: defaultFlags,
+    });
+  }
+
+  async #readImage(id: string): Promise<BundleFiles> {
+    if (id === inlineImage.id) return new Map();
+    const known = this.#bundles.get(id);
+    if (known) return known;
+    const { images } = this.#options;
+    const image = await images.find(id);
+    if (!image) throw new ContainerError("CreateContainerError", `image ${id} is not on this machine`);
+    const files = readLayers(image.layers.map((layer) => `${images.layersFolder}/${layer}`));
+    for (const oldest of this.#bundles.keys()) if (this.#bundles.size >= mostBundles) this.#bundles.delete(oldest);
+    this.#bundles.set(id, files);
+    return files;
+  }
+
+  async #removeAll(sandboxId: string): Promise<void> {
+    const { sandboxes, containers } = this.#running();
+    const fresh = this.#fresh.get(sandboxId);
+    if (fresh) letGo(fresh);
+    this.#fresh.delete(sandboxId);
+    sandboxes.retire(sandboxId);
+    const inside = containers.list().filter(({ settings }) => settings.sandboxId === sandboxId);
+    await Promise.all(inside.map(({ id }) => containers.remove(id)));
+    await sandboxes.remove(sandboxId);
+  }
+
+  async #cageParts(): Promise<CageParts> {
+    const engine = this.#running();
+    const listeners = this.#listeners as Listeners;
+    this.#parts ??= this.#options.prepare().then((prepared) => ({ engine, listeners, ...prepared }));
+    // A failure is tried again with the next isolate.
+    this.#parts.catch(() => (this.#parts = undefined));
+    return this.#parts;
+  }
+
+  #running(): RuntimeEngine {
+    if (!this.#engine) throw new Error("the isolates runtime is not started");
+    return this.#engine;
+  }
+}
+
+function portOf(spec: ContainerSpec): number {
+  const fromEnvironment = Number(spec.env.findLast(({ name }) => name === "PORT")?.value);
+  const asked = Number.isInteger(fromEnvironment) && fromEnvironment > 0 ? fromEnvironment : undefined;
+  return spec.ports?.[0] ?? asked ?? defaultPort;
+}
+
+/** Nobody hands code to it any more; the process keeps both sockets. */
+function letGo(cage: Cage): void {
+  closeSync(cage.listener);
+  rmSync(cage.controlPath, { force: true });
+}
+
+// As for containers: without CAP_SYS_RESOURCE nobody may go below what he has.
+function setOutOfMemoryScore(pid: number, score: number, mayLower: boolean): void {
+  if (mayLower || score >= 0) writeFileSync(`/proc/${pid}/oom_score_adj`, String(score));
+}

@@ -1,0 +1,90 @@
+/**
+ * Cages that wait for pods. One is made after another, in the background and only while nobody starts a pod: making one costs about 100 ms of CPU, which a start that is
+ * under way would feel.
+ */
+import type { Clock, Timer } from "#component-base/clock.ts";
+import type { Logger } from "#component-base/logger.ts";
+
+export type ReadyPoolOptions<T> = {
+  readonly size: number;
+  readonly make: () => Promise<T>;
+  /** Whether it can still be used: it may have died while it waited. */
+  readonly isAlive: (item: T) => boolean;
+  /** Takes away what was made and is not needed. */
+  readonly discard: (item: T) => Promise<void>;
+  readonly clock: Clock;
+  readonly logger: Logger;
+};
+
+/** The machine must have been quiet for this long before the next one is made. */
+const quietMs = 50;
+/** After a failure. */
+const retryMs = 5_000;
+
+/** Nothing is made before the first {@link ReadyPool.take}. */
+export class ReadyPool<T> {
+  readonly #options: ReadyPoolOptions<T>;
+  readonly #ready: T[] = [];
+  #making: Promise<void> | undefined;
+  #timer: Timer | undefined;
+  #isStopped = false;
+
+  constructor(options: ReadyPoolOptions<T>) {
+    this.#options = options;
+  }
+
+  /** One that is ready, or undefined. Either way the pool is filled up again later. */
+  take(): T | undefined {
+    this.#fillLater(quietMs);
+    for (let item = this.#ready.shift(); item !== undefined; item = this.#ready.shift()) {
+      if (this.#options.isAlive(item)) return item;
+      void this.#discard(item);
+    }
+    return undefined;
+  }
+
+  /** How many wait. */
+  get count(): number {
+    return this.#ready.length;
+  }
+
+  /** Puts off making more: a pod is being started. */
+  postpone(): void {
+    if (this.#timer) this.#fillLater(quietMs);
+  }
+
+  /** Takes those that wait away. */
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    this.#timer?.clear();
+    await this.#making;
+    await Promise.all(this.#ready.splice(0).map((item) => this.#discard(item)));
+  }
+
+  #fillLater(delayMs: number): void {
+    this.#timer?.clear();
+    if (this.#isStopped) return;
+    this.#timer = this.#options.clock.setTimer(delayMs, () => {
+      this.#timer = undefined;
+      this.#making ??= this.#fill().finally(() => (this.#making = undefined));
+    });
+  }
+
+  async #fill(): Promise<void> {
+    const { size, make, logger } = this.#options;
+    while (!this.#isStopped && !this.#timer && this.#ready.length < size) {
+      try {
+        this.#ready.push(await make());
+      } catch (error) {
+        logger.warn("Could not start an isolate ahead", { error });
+        this.#fillLater(retryMs);
+      }
+    }
+  }
+
+  async #discard(item: T): Promise<void> {
+    await this.#options.discard(item).catch((error: unknown) => {
+      this.#options.logger.warn("Could not remove an isolate that was started ahead", { error });
+    });
+  }
+}
