@@ -4,7 +4,6 @@
  */
 import { writeFileSync } from "node:fs";
 import { runIp } from "#linux/ip-program.ts";
-import { deleteTable } from "#linux/nft.ts";
 
 /** Addresses of the namespace. */
 export type NodeNetworkSettings = {
@@ -27,15 +26,11 @@ export async function setUpNodeNetwork({ addresses, localRanges }: NodeNetworkSe
   ]);
 }
 
-/** Takes addresses, routes and the service proxy's table away. What is not there is success. */
-export async function tearDownNodeNetwork(
-  { addresses, localRanges }: NodeNetworkSettings,
-  tables: readonly string[],
-): Promise<void> {
+/** Takes addresses and routes away. What is not there is success. */
+export async function tearDownNodeNetwork({ addresses, localRanges }: NodeNetworkSettings): Promise<void> {
   const lines = [
     ...localRanges.map((range) => `route delete local ${range} dev lo`),
     ...addresses.map((address) => `address delete ${address}/32 dev lo`),
   ];
   await runIp(lines, { force: true });
-  for (const table of tables) await deleteTable("ip", table);
 }

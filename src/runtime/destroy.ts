@@ -8,7 +8,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { openCgroups } from "#linux/cgroups/open-cgroups.ts";
 import { loadLibc } from "#linux/libc.ts";
 import { unmountBelow } from "#linux/mounts.ts";
-import { type ProcessIdentity, readBootId, signalProcess } from "#linux/processes.ts";
+import { readBootId, signalProcess } from "#linux/processes.ts";
 import type { ContainerRecord } from "./containers.ts";
 
 /** The node's process must have ended. May be called again. */
@@ -18,20 +18,22 @@ export async function destroyRuntime(options: {
   readonly cgroupParent: string;
 }): Promise<void> {
   const cgroups = openCgroups();
-  const monitors = listMonitors(join(options.stateFolder, "containers"));
+  const records = readRecords(join(options.stateFolder, "containers"));
+  // Containers of before may be in other groups than those that are made now.
+  const groups = [...new Set([...records.map(({ cgroupPath }) => cgroupPath), options.cgroupParent])];
   for (let tries = 0; tries < 100; tries++) {
-    for (const pid of cgroups.listProcesses(options.cgroupParent)) killQuietly(pid);
-    if (cgroups.remove(options.cgroupParent)) break;
+    for (const pid of groups.flatMap((group) => cgroups.listProcesses(group))) killQuietly(pid);
+    if (groups.map((group) => cgroups.remove(group)).every(Boolean)) break;
     await sleep(20);
   }
   // After the containers: a monitor that saw the end goes by itself.
-  for (const monitor of monitors) signalProcess(monitor, "SIGKILL");
+  for (const { monitor } of records) if (monitor) signalProcess(monitor, "SIGKILL");
   const libc = await loadLibc();
   unmountBelow(libc, options.stateFolder);
   unmountBelow(libc, join(options.runFolder, "ns"));
 }
 
-function listMonitors(folder: string): ProcessIdentity[] {
+function readRecords(folder: string): ContainerRecord[] {
   const bootId = readBootId();
   let ids: string[];
   try {
@@ -42,7 +44,7 @@ function listMonitors(folder: string): ProcessIdentity[] {
   return ids.flatMap((id) => {
     try {
       const record = JSON.parse(readFileSync(join(folder, id, "record.json"), "utf8")) as ContainerRecord;
-      return record.monitor && record.bootId === bootId ? [record.monitor] : [];
+      return record.bootId === bootId ? [record] : [];
     } catch {
       return [];
     }

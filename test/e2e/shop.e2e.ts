@@ -22,8 +22,8 @@ function traces(slot: number): string {
     output(`ip -o link | grep -oE 'nl${slot}[pn][^:@]*'`),
     output(`ip -o addr show dev lo | grep -oE '10\\.${40 + 2 * slot}\\.255\\.[0-9]+'`),
     output(`ip route show table all | grep -E '10\\.${41 + 2 * slot}\\.0\\.0'`),
-    output("nft list tables 2>/dev/null | grep nodeless-shop"),
-    output("find /sys/fs/cgroup -maxdepth 3 -name 'nodeless-shop*'"),
+    output(`nft list tables 2>/dev/null | grep -E "nodeless-shop|nodeless_${slot}(_|$)"`),
+    output(`find /sys/fs/cgroup -maxdepth 3 -name 'nodeless-shop*' -o -maxdepth 3 -name 'nodeless_${slot}'`),
   ].join("");
 }
 

@@ -2,6 +2,7 @@
  * The clusters of this machine as they are on disk: finding them, making a new one's record, saying how one is.
  */
 import { spawnSync } from "node:child_process";
+import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import type { Terminal } from "#cli/terminal.ts";
 import { UserError } from "#cli/command.ts";
@@ -20,6 +21,7 @@ import { type ClusterLayout, clusterLayout, controlPlaneSocket, nodeLayout } fro
 import { lockFile } from "#linux/file-lock.ts";
 import { findFreePort } from "./ports.ts";
 import { askPeer, PeerSilent } from "./supervision.ts";
+import { claimedSlots, claimsFolder, claimSlot } from "./slot-claim.ts";
 import { kubernetesVersion, nodelessVersion } from "./version.ts";
 
 /** Where everything of this machine is, and who asks. */
@@ -66,7 +68,9 @@ export async function ensureCluster(context: MachineContext, options: UpOptions,
     const apiPort = await freeApiPort(context, record, notes);
     const final = { ...record, apiPort };
     if (JSON.stringify(final) !== JSON.stringify(old)) writeClusterRecord(folder, final);
-    return { record: final, layout };
+    const cluster = { record: final, layout };
+    if (old === undefined && context.isRoot) await claimSlot(cluster);
+    return cluster;
   });
 }
 
@@ -87,7 +91,8 @@ async function newRecord(context: MachineContext, options: UpOptions): Promise<C
   const records = [...findClusterFolders(context.dataRoot).values()]
     .map((folder) => readClusterRecord(folder))
     .filter((record) => record !== undefined);
-  const slot = chooseSlot(new Set(records.map((record) => record.slot)), context.isRoot ? routesOfMachine() : []);
+  const taken = new Set([...records.map((record) => record.slot), ...(context.isRoot ? claimedSlots() : [])]);
+  const slot = chooseSlot(taken, context.isRoot ? routesOfMachine() : []);
   if (slot === undefined)
     throw new UserError(
       "no address range is left for another cluster: delete one that is not needed ('nodeless list')",
@@ -173,9 +178,10 @@ async function processStatus(role: ProcessStatus["role"], name: string, socket: 
   }
 }
 
-/** One `up` at a time chooses slots and ports. */
-async function underMachineLock<T>(context: MachineContext, work: () => Promise<T>): Promise<T> {
-  const lock = await lockFile(join(context.dataRoot, "lock"));
+/** One `up` at a time chooses slots and ports. Root's are the machine's, whatever the data root. */
+async function underMachineLock<T>({ dataRoot, isRoot }: MachineContext, work: () => Promise<T>): Promise<T> {
+  mkdirSync(dataRoot, { recursive: true, mode: 0o711 });
+  const lock = await lockFile(join(isRoot ? claimsFolder : dataRoot, "lock"));
   try {
     return await work();
   } finally {

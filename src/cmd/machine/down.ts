@@ -10,6 +10,7 @@ import { type Cluster, contextName, inStage, type MachineContext, underClusterLo
 import { endProcesses, nodeNames } from "./end-processes.ts";
 import { controlPlaneSocket } from "./layout.ts";
 import { withdrawPermit } from "./run-permit.ts";
+import { releaseSlot } from "./slot-claim.ts";
 import { watchPeer } from "./supervision.ts";
 import { tearDownNode, tearDownCluster } from "./teardown.ts";
 
@@ -57,6 +58,7 @@ export async function removeCluster(context: MachineContext, cluster: Cluster, t
     await stopCluster(context, cluster, terminal);
     removeFromKubeconfig(record.kubeconfig, contextName(record.name));
     removeBootUnit(record.name);
+    releaseSlot(cluster);
     rmSync(layout.folder, { recursive: true, force: true });
     rmSync(join(context.dataRoot, "clusters", record.name), { recursive: true, force: true });
   });

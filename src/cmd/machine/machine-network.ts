@@ -3,9 +3,10 @@
  */
 import { existsSync, writeFileSync } from "node:fs";
 import { runIp } from "#linux/ip-program.ts";
-import { applyNft, deleteTable } from "#linux/nft.ts";
+import { applyNft } from "#linux/nft.ts";
 import { addressPlan, nodeAddresses } from "./address-plan.ts";
 import type { Cluster } from "./clusters.ts";
+import { deleteTables, machineTableName } from "./kernel-names.ts";
 
 /** Sets it up. May be called again. */
 export async function setUpMachineNetwork({ record }: Cluster): Promise<void> {
@@ -19,7 +20,7 @@ export async function setUpMachineNetwork({ record }: Cluster): Promise<void> {
       [`route replace ${loadBalancers(plan.loadBalancers.first)} via ${firstNode} dev nl${record.slot}n0 onlink`],
       { force: true },
     );
-    await applyNft(machineTable({ table: tableName(record.name), plan, firstNode }));
+    await applyNft(machineTable({ table: machineTableName(record), plan, firstNode }));
   }
   await acceptForwarding(plan.podRange);
 }
@@ -28,11 +29,7 @@ export async function setUpMachineNetwork({ record }: Cluster): Promise<void> {
 export async function tearDownMachineNetwork({ record }: Cluster): Promise<void> {
   const plan = addressPlan(record.slot);
   await runIp([`address delete ${plan.controlPlane}/32 dev lo`], { force: true });
-  await deleteTable("ip", tableName(record.name));
-}
-
-function tableName(cluster: string): string {
-  return `nodeless-${cluster}-machine`;
+  await deleteTables(record);
 }
 
 function loadBalancers(first: string): string {

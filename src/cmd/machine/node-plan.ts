@@ -6,6 +6,7 @@ import type { TableSettings } from "#network/service-proxy/table.ts";
 import type { NodeNamespaceOptions } from "#runtime/node-namespaces.ts";
 import { addressPlan, nodeAddresses, nodeName } from "./address-plan.ts";
 import type { Cluster } from "./clusters.ts";
+import { clusterCgroup, serviceTableName } from "./kernel-names.ts";
 import { nodeLayout, type NodeLayout } from "./layout.ts";
 
 /** Where the programs are that a node starts. */
@@ -45,7 +46,7 @@ export function nodePlan({ record, layout }: Cluster, index: number): NodePlan {
     layout: folders,
     linkPrefix: `nl${record.slot}p`,
     linkName,
-    cgroupParent: `/nodeless-${record.name}/${name}`,
+    cgroupParent: `${clusterCgroup(record)}/${name}`,
     namespaces: {
       runFolder: folders.run,
       searchPath,
@@ -55,7 +56,7 @@ export function nodePlan({ record, layout }: Cluster, index: number): NodePlan {
     },
     network: { addresses: [address], localRanges: [plan.serviceRange, loadBalancerRange(plan.loadBalancers.first)] },
     serviceTable: {
-      table: `nodeless-${record.name}`,
+      table: serviceTableName(record),
       nodeAddress: address,
       nodePortAddresses: record.isExposed ? [] : [address, loopback],
       podCidr,

@@ -1,44 +1,72 @@
 /**
- * Which cluster uses an address slot just now. Clusters of one data root have slots of their own, but another data root may have given out the same: a claim in /run keeps one from
- * taking the other's addresses, or taking them away.
+ * Which cluster has an address slot. Clusters of one data root have slots of their own, but other data roots give out slots too: a claim in /run, from the making of a cluster to its
+ * removal, keeps one from getting what another has, from taking the other's addresses, or taking them away. A reboot forgets claims; then whoever starts first has the slot.
  */
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { UserError } from "#cli/command.ts";
-import type { Cluster } from "./clusters.ts";
-import { controlPlaneSocket } from "./layout.ts";
-import { askPeer } from "./supervision.ts";
+import type { ClusterRecord } from "./cluster-record.ts";
+import { type ClusterLayout, controlPlaneSocket } from "./layout.ts";
+import { askPeer, PeerSilent } from "./supervision.ts";
 
-const folder = "/run/nodeless-slots";
+/** Where claims are, a file each. The same for all data roots. */
+export const claimsFolder = "/run/nodeless-slots";
+
+/** Of a cluster, what has to do with claims. */
+export type Claimant = { readonly record: Pick<ClusterRecord, "name" | "slot">; readonly layout: ClusterLayout };
 
 type Claim = { readonly cluster: string; readonly folder: string; readonly socket: string };
 
 /** Claims the cluster's slot. Throws UserError when another cluster that runs has it. */
-export async function claimSlot({ record, layout }: Cluster): Promise<void> {
-  const other = readClaim(record.slot);
-  if (other && other.folder !== layout.folder && (await askPeer(other.socket))) {
+export async function claimSlot({ record, layout }: Claimant, claims: string = claimsFolder): Promise<void> {
+  const other = readClaim(record.slot, claims);
+  if (other && other.folder !== layout.folder && (await isAlive(other))) {
     const message = `the addresses of cluster "${record.name}" are in use by cluster "${other.cluster}" with its data in ${other.folder}`;
     throw new UserError(`${message}: take that one down first, or delete this one and make it anew`);
   }
-  mkdirSync(folder, { recursive: true, mode: 0o755 });
+  mkdirSync(claims, { recursive: true, mode: 0o755 });
   const claim: Claim = { cluster: record.name, folder: layout.folder, socket: controlPlaneSocket(layout) };
-  writeFileSync(join(folder, String(record.slot)), JSON.stringify(claim));
+  writeFileSync(join(claims, String(record.slot)), JSON.stringify(claim));
+}
+
+/** Slots of clusters that exist, whatever their data root. */
+export function claimedSlots(claims: string = claimsFolder): number[] {
+  if (!existsSync(claims)) return [];
+  const slots = readdirSync(claims).map(Number).filter((slot) => slot > 0);
+  return slots.filter((slot) => {
+    const claim = readClaim(slot, claims);
+    return claim !== undefined && existsSync(join(claim.folder, "cluster.json"));
+  });
+}
+
+/** The slot that the cluster in this folder has claimed, for when its own record cannot be read. */
+export function findClaim(folder: string, claims: string = claimsFolder): number | undefined {
+  return claimedSlots(claims).find((slot) => readClaim(slot, claims)?.folder === folder);
 }
 
 /** True when no other cluster has claimed the slot since: what is set up in it is this cluster's. */
-export function ownsSlot({ record, layout }: Cluster): boolean {
-  const claim = readClaim(record.slot);
+export function ownsSlot({ record, layout }: Claimant, claims: string = claimsFolder): boolean {
+  const claim = readClaim(record.slot, claims);
   return claim === undefined || claim.folder === layout.folder;
 }
 
 /** Gives the slot back, if it is this cluster's. */
-export function releaseSlot(cluster: Cluster): void {
-  if (ownsSlot(cluster)) rmSync(join(folder, String(cluster.record.slot)), { force: true });
+export function releaseSlot(cluster: Claimant, claims: string = claimsFolder): void {
+  if (ownsSlot(cluster, claims)) rmSync(join(claims, String(cluster.record.slot)), { force: true });
 }
 
-function readClaim(slot: number): Claim | undefined {
+async function isAlive({ socket }: Claim): Promise<boolean> {
   try {
-    return JSON.parse(readFileSync(join(folder, String(slot)), "utf8")) as Claim;
+    return (await askPeer(socket)) !== undefined;
+  } catch (error) {
+    if (error instanceof PeerSilent) return true;
+    throw error;
+  }
+}
+
+function readClaim(slot: number, claims: string): Claim | undefined {
+  try {
+    return JSON.parse(readFileSync(join(claims, String(slot)), "utf8")) as Claim;
   } catch {
     return undefined; // nobody claimed it
   }

@@ -9,10 +9,11 @@ import { tearDownNodeNetwork } from "#network/node-network.ts";
 import { destroyRuntime } from "#runtime/destroy.ts";
 import { removeNodeNamespaces } from "#runtime/node-namespaces.ts";
 import type { Cluster, MachineContext } from "./clusters.ts";
+import { clusterCgroup, formerCgroup } from "./kernel-names.ts";
 import { isolateFolders } from "./layout.ts";
 import { tearDownMachineNetwork } from "./machine-network.ts";
 import { nodePlan } from "./node-plan.ts";
-import { ownsSlot, releaseSlot } from "./slot-claim.ts";
+import { ownsSlot } from "./slot-claim.ts";
 
 /** Node number `index`. Its process must have ended. */
 export async function tearDownNode(context: MachineContext, cluster: Cluster, index: number): Promise<void> {
@@ -23,8 +24,7 @@ export async function tearDownNode(context: MachineContext, cluster: Cluster, in
   await destroyRuntime({ ...isolateFolders(plan.layout), cgroupParent: plan.cgroupParent });
   releaseHeldSockets(plan.layout.run);
   // A network namespace of its own takes addresses, routes and tables with it.
-  if (plan.linkName === undefined && ownsSlot(cluster))
-    await tearDownNodeNetwork(plan.network, [plan.serviceTable.table]);
+  if (plan.linkName === undefined && ownsSlot(cluster)) await tearDownNodeNetwork(plan.network);
   await removeNodeNamespaces({
     runFolder: plan.layout.run,
     ...(plan.linkName === undefined ? {} : { linkName: plan.linkName }),
@@ -36,6 +36,5 @@ export async function tearDownNode(context: MachineContext, cluster: Cluster, in
 export async function tearDownCluster(context: MachineContext, cluster: Cluster): Promise<void> {
   if (!context.isRoot) return;
   if (ownsSlot(cluster)) await tearDownMachineNetwork(cluster);
-  releaseSlot(cluster);
-  openCgroups().remove(`/nodeless-${cluster.record.name}`);
+  for (const group of [clusterCgroup(cluster.record), formerCgroup(cluster.record)]) openCgroups().remove(group);
 }

@@ -15,6 +15,7 @@ import { controlPlaneSocket, isolateFolders } from "#cmd/machine/layout.ts";
 import type { RegistrySettings } from "#images/registry-client.ts";
 import { machineNamespaces } from "#cmd/machine/processes.ts";
 import { type NodePlan, searchPath } from "#cmd/machine/node-plan.ts";
+import { deleteFormerTables } from "#cmd/machine/kernel-names.ts";
 import type { RunPermit } from "#cmd/machine/run-permit.ts";
 import type { StopMode } from "#cmd/machine/supervision.ts";
 import { controlPlaneProcess } from "#cmd/machine/up.ts";
@@ -69,6 +70,7 @@ export class NodeAgent {
     const [containers] = await Promise.all([
       this.#startContainers(),
       setUpNodeNetwork(plan.network),
+      deleteFormerTables(this.#options.cluster.record),
       this.#awaitApiServer(),
     ]);
     const [asNode, asNetwork] = await Promise.all([this.#connect(plan.name), this.#connect(`${plan.name}-network`)]);

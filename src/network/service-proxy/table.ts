@@ -5,7 +5,7 @@ import { chainOf, type Dispatch, type Element, type Space } from "./elements.ts"
 
 /** What the table must know of the node. */
 export type TableSettings = {
-  /** "nodeless-NAME". */
+  /** Its name: one that nobody else in the network namespace uses. */
   readonly table: string;
   /** The node's own address: what packets are made to come from where their source must be rewritten. */
   readonly nodeAddress: string;
