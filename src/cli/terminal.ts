@@ -22,6 +22,8 @@ export type Stage = {
   readonly failed: (detail?: string) => void;
 };
 
+const slowMs = 1500;
+
 /** The terminal of this process. */
 export function processTerminal(process: NodeJS.Process): Terminal {
   const isTerminal = process.stdout.isTTY === true;
@@ -33,7 +35,10 @@ export function processTerminal(process: NodeJS.Process): Terminal {
       new Promise((resolve, reject) => process.stdout.write(chunk, (error) => (error ? reject(error) : resolve()))),
     stage(title) {
       if (isTerminal) process.stdout.write(` … ${title}`);
+      // Elsewhere a line a stage is enough, unless somebody might think that nothing happens.
+      const announce = isTerminal ? undefined : setTimeout(() => process.stdout.write(` … ${title}\n`), slowMs).unref();
       const end = (sign: string, detail: string | undefined) => {
+        clearTimeout(announce);
         process.stdout.write(
           `${isTerminal ? "\r\u001b[K" : ""} ${sign} ${title}${detail === undefined ? "" : `: ${detail}`}\n`,
         );

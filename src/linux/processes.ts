@@ -29,6 +29,26 @@ export function signalProcess(identity: ProcessIdentity, signal: NodeJS.Signals 
   }
 }
 
+/**
+ * Whether a signal would do anything to the process: end it, or be taken by it. The first process of a process namespace gets no signal from inside or outside that it has not asked for
+ * (SIGKILL from outside apart), so waiting for it to heed one is in vain. True where it cannot be known.
+ */
+export function heedsSignal({ pid }: ProcessIdentity, signal: number): boolean {
+  let status: string;
+  try {
+    status = readFileSync(`/proc/${pid}/status`, "latin1");
+  } catch {
+    return true;
+  }
+  const has = (field: string) => {
+    const mask = BigInt(`0x${new RegExp(`^${field}:\\s*([0-9a-f]+)`, "m").exec(status)?.[1] ?? "0"}`);
+    return ((mask >> BigInt(signal - 1)) & 1n) === 1n;
+  };
+  if (has("SigCgt") || has("SigBlk")) return true; // blocked: it may wait for it by signalfd
+  const isInit = /^NSpid:.*\t\d+\t1$/m.test(status);
+  return !isInit && !has("SigIgn");
+}
+
 /** Changes with each boot of the machine: what was recorded under another one is gone. */
 export function readBootId(): string {
   return readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();

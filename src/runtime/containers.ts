@@ -13,7 +13,7 @@ import type { ImageConfig } from "#images/oci.ts";
 import type { CgroupLimits, Cgroups, CgroupUsage } from "#linux/cgroups/cgroups.ts";
 import type { Libc } from "#linux/libc.ts";
 import { mountOverlay, unmount } from "#linux/mounts.ts";
-import { identifyProcess, isRunning, type ProcessIdentity, signalProcess } from "#linux/processes.ts";
+import { heedsSignal, identifyProcess, isRunning, type ProcessIdentity, signalProcess } from "#linux/processes.ts";
 import { createUnderConmon, reopenConmonLog, watchConmon } from "./conmon.ts";
 import type { MachineCapabilities } from "./machine.ts";
 import { buildSpec, chooseArguments } from "./oci-spec.ts";
@@ -231,6 +231,18 @@ export class Containers {
       else watched.killTimer = clock.setTimer(gracePeriodSeconds * 1000, () => this.#kill(id));
     }
     await watched.ended;
+  }
+
+  /** Kills those that would not notice their stop signal. */
+  async stopDeaf(): Promise<void> {
+    const running = [...this.#known.values()].filter(({ phase }) => phase !== "exited");
+    await Promise.all(
+      running.map(async ({ id, container, settings }) => {
+        const image = await this.#parts.images.find(settings.imageId);
+        const signal = signalNumber(settings.stopSignal ?? image?.config.config?.StopSignal);
+        if (container !== undefined && !heedsSignal(container, signal)) await this.stop(id, 0);
+      }),
+    );
   }
 
   /** Removes all of an ended container but its log; a running one is killed first. Unknown is success. */

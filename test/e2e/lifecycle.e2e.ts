@@ -2,12 +2,19 @@
  * The life of a cluster on its machine: up, down, reset and delete, with processes that die or hang at the wrong moment.
  */
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { text } from "node:stream/consumers";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { ClusterStatus } from "#cli/machine.ts";
-import { canRunContainers, startCluster, type TestCluster } from "../support/cluster.ts";
+import { ensureLayout } from "../../tools/image-builder/build.ts";
+import { canRunContainers, eventually, repository, run, startCluster, type TestCluster } from "../support/cluster.ts";
 
+const program = join(repository, "bin/nodeless");
 const skip = canRunContainers() ? false : "needs root, conmon and crun or runc";
 
 describe("the life of a cluster", { skip }, () => {
@@ -27,6 +34,27 @@ describe("the life of a cluster", { skip }, () => {
   after(async () => {
     await cluster?.remove();
   });
+
+  /** One that ignores the stop signal, and one that takes 4 s to end. */
+  const startPods = async () => {
+    await cluster.nodeless(["image", "load", await ensureLayout("busybox")]);
+    const scripts = {
+      deaf: ": deaf-e2e; trap '' TERM; while true; do sleep 1; done",
+      slow: ": slow-e2e; trap 'sleep 4; exit' TERM; while true; do sleep 0.1; done",
+    };
+    for (const [name, script] of Object.entries(scripts)) {
+      const pod = {
+        apiVersion: "v1",
+        kind: "Pod",
+        metadata: { name },
+        spec: {
+          containers: [{ name, image: "busybox", imagePullPolicy: "IfNotPresent", command: ["sh", "-c", script] }],
+        },
+      };
+      await cluster.kubectl(["apply", "-f", "-"], { input: JSON.stringify(pod) });
+    }
+    await cluster.kubectl(["wait", "pod", "--all", "--for=condition=Ready", "--timeout=30s"]);
+  };
 
   const deaths = {
     "the control plane": ["control-plane"],
@@ -62,7 +90,63 @@ describe("the life of a cluster", { skip }, () => {
     assert.deepEqual([down.code, processesOfCluster()], [0, []]);
   });
 
+  test("down does not wait for a container that cannot notice it, and one that takes its time may", async () => {
+    await nodeless("up");
+    await startPods();
+    const startedMs = performance.now();
+
+    const interrupted = spawn(program, ["down", "--name", "life-e2e"], { env: cluster.environment });
+    const said = text(interrupted.stderr);
+    await eventually("the deaf container's end", async () => processesIn("deaf").length === 0);
+    const tookMs = performance.now() - startedMs;
+    interrupted.kill("SIGTERM");
+    const [code] = await once(interrupted, "exit");
+
+    assert.ok(tookMs < 5000, `killed at once, not after its grace: ${tookMs} ms`);
+    assert.equal(code, 143);
+    assert.match(await said, /^Interrupted: what runs of cluster "life-e2e" goes on ending/);
+    assert.equal(processesIn("slow").length, 1);
+    const again = await nodeless("down");
+    assert.equal(again.code, 0);
+    assert.deepEqual([...processesOfCluster(), ...processesIn("slow")], []);
+  });
+
+  test("a cluster of the same name in another data root has tables of its own, and goes alone", async () => {
+    await nodeless("up");
+    const folder = mkdtempSync(join(tmpdir(), "life-e2e-"));
+    const environment = {
+      ...cluster.environment,
+      NODELESS_DATA_ROOT: folder,
+      NODELESS_RUN_ROOT: join(folder, "run"),
+      KUBECONFIG: join(folder, "kubeconfig"),
+    };
+    const other = (command: string) => run(program, [command, "--name", "life-e2e"], { environment, mayFail: true });
+    const tableOf = (dataFolder: string) => {
+      const { slot } = JSON.parse(readFileSync(join(dataFolder, "cluster.json"), "utf8"));
+      return `nodeless_${slot}`;
+    };
+    const hasTable = (table: string) => spawnSync("nft", ["list", "table", "ip", table]).status === 0;
+
+    const up = await other("up");
+    const tables = [(await status()).dataFolder, join(folder, "clusters/life-e2e")].map(tableOf);
+    const there = tables.map(hasTable);
+    const deleted = await other("delete");
+    rmSync(folder, { recursive: true, force: true });
+
+    assert.deepEqual([up.code, deleted.code], [0, 0], up.stderr + deleted.stderr);
+    assert.equal(new Set(tables).size, 2);
+    assert.deepEqual(
+      [there, tables.map(hasTable)],
+      [
+        [true, true],
+        [true, false],
+      ],
+    );
+    assert.equal((await status()).isReady, true);
+  });
+
   test("commands on one cluster wait for each other", async () => {
+    await nodeless("down");
     const [one, two] = await Promise.all([nodeless("up"), nodeless("up")]);
 
     assert.deepEqual([one.code, two.code], [0, 0]);
@@ -72,6 +156,12 @@ describe("the life of a cluster", { skip }, () => {
     assert.equal(processesOfCluster().length, 2);
   });
 });
+
+/** Pids of shells that run a script with this word. */
+function processesIn(word: string): string[] {
+  const { stdout } = spawnSync("pgrep", ["-f", `^sh -c : ${word}-e2e`], { encoding: "utf8" });
+  return stdout.split("\n").filter(Boolean);
+}
 
 function processesOfCluster(): string[] {
   const { stdout } = spawnSync("ps", ["-eo", "args"], { encoding: "utf8" });

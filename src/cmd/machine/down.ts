@@ -8,6 +8,7 @@ import type { Terminal } from "#cli/terminal.ts";
 import { removeBootUnit } from "./boot.ts";
 import { type Cluster, contextName, inStage, type MachineContext, underClusterLock } from "./clusters.ts";
 import { endProcesses, nodeNames } from "./end-processes.ts";
+import { sayingWhenInterrupted } from "./interrupts.ts";
 import { controlPlaneSocket } from "./layout.ts";
 import { withdrawPermit } from "./run-permit.ts";
 import { releaseSlot } from "./slot-claim.ts";
@@ -72,5 +73,9 @@ export async function alone<T>(
   work: () => Promise<T>,
 ): Promise<T> {
   withdrawPermit(layout);
-  return await underClusterLock(context, { name: record.name, terminal }, work);
+  const say = () =>
+    terminal.warn(
+      `Interrupted: what runs of cluster "${record.name}" goes on ending. 'nodeless status --name ${record.name}' shows it; the same command again completes it.`,
+    );
+  return await sayingWhenInterrupted(say, () => underClusterLock(context, { name: record.name, terminal }, work));
 }

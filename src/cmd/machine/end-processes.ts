@@ -20,22 +20,36 @@ export type EndSteps = {
 const stopMs = 30_000;
 /** How long a process that has said goodbye, or has not yet seen that it may not start, is left alone. */
 const exitMs = 3000;
-const lookAgainMs = 20;
 
-/** From the first call on nobody starts any more. With "containers" these end too; with "process" they run on. */
+/**
+ * From now on nobody starts any more, and all are told to end, so that they do even if nobody waits for it. With "containers" these end too; with "process" they run on.
+ */
 export function endProcesses({ record, layout }: Cluster, mode: StopMode): EndSteps {
   withdrawPermit(layout);
-  const holders = new Set(listPermitHolders(layout));
-  const sockets = nodeNames({ record }).map((node) => nodeLayout(layout, node).socket);
+  const seen = new Set(listPermitHolders(layout));
+  const endHolders = async (spared?: number) => {
+    const killAtMs = performance.now() + exitMs;
+    for (let lookAgainMs = 20; ; lookAgainMs = Math.min(200, 2 * lookAgainMs)) {
+      const holders = listPermitHolders(layout);
+      for (const pid of holders) seen.add(pid);
+      const others = holders.filter((pid) => pid !== spared);
+      if (others.length === 0) return;
+      if (performance.now() >= killAtMs) for (const pid of others) kill(pid);
+      await sleep(lookAgainMs);
+    }
+  };
+  const nodes = Promise.all(nodeNames({ record }).map((node) => stopProcess(nodeLayout(layout, node).socket, mode)));
+  // It waits for its nodes, which report what became of their pods.
+  const controlPlane = stopProcess(controlPlaneSocket(layout), mode);
   return {
     async nodes() {
-      await Promise.all(sockets.map((socket) => stopProcess(socket, mode)));
+      for (const { ended } of await nodes) await ended;
+      await endHolders((await controlPlane).pid);
     },
     async all() {
-      // The control plane goes last: nodes report what became of their pods. It has nothing to do with those that hang.
-      await stopProcess(controlPlaneSocket(layout), "process");
-      for (const pid of await endHolders(() => listPermitHolders(layout))) holders.add(pid);
-      return holders.size;
+      await (await controlPlane).ended;
+      await endHolders();
+      return seen.size;
     },
   };
 }
@@ -45,25 +59,17 @@ export function nodeNames({ record }: Pick<Cluster, "record">): string[] {
   return Array.from({ length: record.nodes }, (_, index) => nodeName(record.name, record.nodes, index));
 }
 
-async function stopProcess(socket: string, mode: StopMode): Promise<void> {
+type Stopping = { readonly pid: number | undefined; readonly ended: Promise<unknown> };
+
+/** Tells a process to end. `ended` resolves when it has, or had time enough. */
+async function stopProcess(socket: string, mode: StopMode): Promise<Stopping> {
   try {
     const peer = await watchPeer(socket);
-    await Promise.race([peer?.stop(mode), sleep(stopMs, undefined, { ref: false })]);
-    peer?.leave();
+    const patience = sleep(stopMs, undefined, { ref: false }).then(() => peer?.leave());
+    return { pid: peer?.status().pid, ended: Promise.race([peer?.stop(mode), patience]) };
   } catch (error) {
-    if (!(error instanceof PeerSilent)) throw error; // it hangs: its turn comes
-  }
-}
-
-/** Waits until no process holds a permit, and kills those that take too long. Gives who there was. */
-async function endHolders(list: () => readonly number[]): Promise<ReadonlySet<number>> {
-  const seen = new Set<number>();
-  for (let waitedMs = 0; ; waitedMs += lookAgainMs) {
-    const holders = list();
-    for (const pid of holders) seen.add(pid);
-    if (holders.length === 0) return seen;
-    if (waitedMs >= exitMs) for (const pid of holders) kill(pid);
-    await sleep(lookAgainMs);
+    if (!(error instanceof PeerSilent)) throw error;
+    return { pid: undefined, ended: Promise.resolve() }; // it hangs: its turn comes
   }
 }
 

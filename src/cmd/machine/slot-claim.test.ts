@@ -44,7 +44,11 @@ test("of two clusters with one slot, the second is refused while the first one r
   const claims = join(folder, "three");
   const [first, second] = [clusterIn("c", 3), clusterIn("d", 3)];
   await claimSlot(first, claims);
-  const running = new SupervisionServer(controlPlaneSocket(first.layout), { role: "control-plane", name: "x" }, () => {});
+  const running = new SupervisionServer(
+    controlPlaneSocket(first.layout),
+    { role: "control-plane", name: "x" },
+    () => {},
+  );
   await running.listen();
   await assert.rejects(claimSlot(second, claims), /in use by cluster "same-name" with its data in .*c\/clusters/);
   await running.close();

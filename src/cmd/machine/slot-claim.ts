@@ -32,7 +32,9 @@ export async function claimSlot({ record, layout }: Claimant, claims: string = c
 /** Slots of clusters that exist, whatever their data root. */
 export function claimedSlots(claims: string = claimsFolder): number[] {
   if (!existsSync(claims)) return [];
-  const slots = readdirSync(claims).map(Number).filter((slot) => slot > 0);
+  const slots = readdirSync(claims)
+    .map(Number)
+    .filter((slot) => slot > 0);
   return slots.filter((slot) => {
     const claim = readClaim(slot, claims);
     return claim !== undefined && existsSync(join(claim.folder, "cluster.json"));

@@ -20,10 +20,11 @@ import {
 } from "./clusters.ts";
 import { stopCluster } from "./down.ts";
 import { endProcesses } from "./end-processes.ts";
+import { sayingWhenInterrupted } from "./interrupts.ts";
 import { controlPlaneSocket } from "./layout.ts";
 import { type ProcessSpec, startAndFollow } from "./processes.ts";
 import { issuePermit, isPermitted, listPermitHolders, type RunPermit } from "./run-permit.ts";
-import { askPeer, type StageMessage, watchPeer } from "./supervision.ts";
+import { askPeer, type PeerStatus, type StageMessage, watchPeer } from "./supervision.ts";
 
 /** What `up` came to. */
 export type UpResult = {
@@ -38,21 +39,26 @@ export async function bringUp(context: MachineContext, options: UpOptions, termi
   return await underClusterLock(context, { name: options.name, terminal }, async () => {
     const notes: string[] = [];
     const running = findCluster(context, options.name);
-    if (running && (await isThere(running))) {
-      if (isPermitted(running.layout)) return await joinRunning(running, options, terminal);
+    const peer = running && (await findControlPlane(running));
+    if (running && peer) {
+      if (isPermitted(running.layout)) return await joinRunning(running, peer, options, terminal);
       await stopCluster(context, running, terminal); // a `down` was begun and not finished
     }
     const cluster = await ensureCluster(context, options, notes);
-    await startCluster(context, cluster, terminal);
+    const say = () =>
+      terminal.warn(
+        `Interrupted: cluster "${options.name}" goes on starting. 'nodeless up --name ${options.name}' waits for it, 'nodeless down --name ${options.name}' ends it.`,
+      );
+    await sayingWhenInterrupted(say, () => startCluster(context, cluster, terminal));
     notes.push(...writeContext(cluster));
     if (options.boot) notes.push(installBootUnit(cluster.record.name));
     return { status: await describeCluster(cluster), alreadyRunning: false, notes };
   });
 }
 
-async function isThere({ record, layout }: Cluster): Promise<boolean> {
+async function findControlPlane({ record, layout }: Cluster): Promise<PeerStatus | undefined> {
   try {
-    return (await askPeer(controlPlaneSocket(layout))) !== undefined;
+    return await askPeer(controlPlaneSocket(layout));
   } catch (cause) {
     throw new UserError(
       `cluster "${record.name}" hangs: ${(cause as Error).message}. End it with 'nodeless down --name ${record.name}'`,
@@ -62,9 +68,14 @@ async function isThere({ record, layout }: Cluster): Promise<boolean> {
 }
 
 /** Waits until a cluster that somebody else brings up is ready. What cannot be changed while it runs is refused. */
-async function joinRunning(cluster: Cluster, options: UpOptions, terminal: Terminal): Promise<UpResult> {
+async function joinRunning(
+  cluster: Cluster,
+  peer: PeerStatus,
+  options: UpOptions,
+  terminal: Terminal,
+): Promise<UpResult> {
   refuseChanges(cluster, options);
-  await untilReady(cluster, stagesOn(terminal));
+  if (!peer.isReady) await untilReady(cluster, stagesOn(terminal));
   const notes = writeContext(cluster);
   if (options.boot) notes.push(installBootUnit(cluster.record.name));
   return { status: await describeCluster(cluster), alreadyRunning: true, notes };

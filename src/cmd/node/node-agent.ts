@@ -58,6 +58,7 @@ export class NodeAgent {
   readonly #abort = new AbortController();
   readonly #parts: Pick<Service, "stop">[] = [];
   #runtime: RuntimeClasses | undefined;
+  #containers: ContainersProvider | undefined;
   #guardian: Guardian | undefined;
 
   constructor(options: NodeAgentOptions) {
@@ -104,6 +105,7 @@ export class NodeAgent {
     });
     const runtime = new RuntimeClasses(containers.runtime, [this.#isolates(containers)]);
     await runtime.start(this.#abort.signal);
+    this.#containers = containers;
     this.#runtime = runtime; // a stop during the rest of the start ends what was adopted
     return containers;
   }
@@ -251,7 +253,10 @@ export class NodeAgent {
     const runtime = this.#runtime;
     if (!runtime) return;
     const running = (await runtime.listContainers()).filter(({ phase }) => phase !== "exited");
-    await Promise.all(running.map(({ id }) => runtime.stopContainer(id, downGraceSeconds)));
+    await Promise.all([
+      this.#containers?.runtime.stopDeaf(),
+      ...running.map(({ id }) => runtime.stopContainer(id, downGraceSeconds)),
+    ]);
   }
 }
 

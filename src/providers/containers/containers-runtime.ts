@@ -113,6 +113,11 @@ export class ContainersRuntime implements ContainerRuntime, Service {
     return this.#running().containers.stop(id, gracePeriodSeconds);
   }
 
+  /** Kills the containers that would not notice a stop signal: waiting for those is in vain when the node is taken down. */
+  stopDeaf(): Promise<void> {
+    return this.#running().containers.stopDeaf();
+  }
+
   removeContainer(id: string): Promise<void> {
     return this.#running().containers.remove(id);
   }

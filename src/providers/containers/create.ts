@@ -41,7 +41,8 @@ export type ContainersProviderOptions = {
 
 /** A runtime and its images. Start the runtime before either is used. */
 export type ContainersProvider = {
-  readonly runtime: ContainerRuntime & Service & { readonly machine: MachineCapabilities };
+  readonly runtime: ContainerRuntime &
+    Service & { readonly machine: MachineCapabilities } & Pick<ContainersRuntime, "stopDeaf">;
   readonly images: ImageService;
   readonly imageVolumes: ImageVolumes;
   /** For loading images from files and for collecting garbage. */
