@@ -13,10 +13,16 @@ import type {
   CustomResourceDefinitionVersion,
 } from "#api/generated/types/apiextensions-v1.ts";
 import type { ResourceFacts, SubresourceFacts } from "#api/kind-facts.ts";
+import { readObject } from "#apimachinery/codecs/object-reader.ts";
 import { customTablePrinter } from "#api/printers/custom.ts";
 import type { Draft, KindStrategy, TablePrinter } from "#api/strategy.ts";
-import { createServedResource, type ServedResource } from "#apiserver/registry/served-resource.ts";
+import {
+  createServedResource,
+  type ServedResource,
+  type VersionConversion,
+} from "#apiserver/registry/served-resource.ts";
 import { createStoredResource, type StoredResource } from "#apiserver/storage/stored-resource.ts";
+import type { ConversionWebhook } from "./conversion-webhook.ts";
 import { isEnding } from "./names.ts";
 import { valueAt } from "./simple-path.ts";
 
@@ -25,28 +31,50 @@ const allVerbs = ["delete", "deletecollection", "get", "list", "patch", "create"
 const endingVerbs = ["delete", "deletecollection", "get", "list", "patch", "update", "watch"];
 const subresourceVerbs = ["get", "patch", "update"];
 
-/** What a definition serves. `before` is what it was served as, when it was: objects that are stored and read as before stay in the cache. */
-export function servedVersions(
-  definition: CustomResourceDefinition,
-  objectMeta: StructSchema,
-  before: { readonly definition: CustomResourceDefinition; readonly stored: StoredResource } | undefined,
-): readonly ServedResource[] {
-  const stored = storedResource(definition, objectMeta, before);
+/** What a definition was served as. */
+export type ServedBefore = { readonly definition: CustomResourceDefinition; readonly stored: StoredResource };
+
+/** What all versions of a definition are made with. */
+export type VersionParts = {
+  readonly objectMeta: StructSchema;
+  /** Objects that are stored and read as before stay in the cache. */
+  readonly before: ServedBefore | undefined;
+  /** Asked where the definition wants it. */
+  readonly webhook: ConversionWebhook;
+};
+
+/** What a definition serves. */
+export function servedVersions(definition: CustomResourceDefinition, parts: VersionParts): readonly ServedResource[] {
+  const schemas = new Map(
+    definition.spec.versions.map((version) => [version.name, schemaOf(definition, version, parts.objectMeta)]),
+  );
+  const stored = storedResource(definition, schemas, parts.before);
   return definition.spec.versions
     .filter(({ served }) => served)
-    .map((version) => servedVersion(definition, version, { objectMeta, stored }));
+    .map((version) => servedVersion(definition, version, { schemas, stored, webhook: parts.webhook }));
 }
+
+/** True when a webhook converts between the definition's versions. */
+function isByWebhook({ spec }: CustomResourceDefinition): boolean {
+  return spec.conversion?.strategy === "Webhook";
+}
+
+type Schemas = ReadonlyMap<string, CustomResourceSchema>;
 
 function storedResource(
   definition: CustomResourceDefinition,
-  objectMeta: StructSchema,
-  before: { readonly definition: CustomResourceDefinition; readonly stored: StoredResource } | undefined,
+  schemas: Schemas,
+  before: ServedBefore | undefined,
 ): StoredResource {
   if (before !== undefined && jsonEqual(storedForm(definition), storedForm(before.definition))) return before.stored;
   const { group, names, scope, versions } = definition.spec;
   const storage = versions.find((version) => version.storage);
   const fields = [...new Set(versions.flatMap((version) => selectablePaths(version)))];
-  const schema = schemaOf(definition, storage, objectMeta);
+  const keepsVersions = isByWebhook(definition);
+  // What a webhook converts is read with the defaults of the version that it was stored in.
+  const schemaFor = (object: KubeObject): CustomResourceSchema | undefined =>
+    (keepsVersions ? schemas.get((object.apiVersion ?? "").split("/").at(-1) ?? "") : undefined) ??
+    schemas.get(storage?.name ?? "");
   return createStoredResource({
     groupResource: `${names.plural}.${group}`,
     isNamespaced: scope === "Namespaced",
@@ -54,14 +82,18 @@ function storedResource(
     apiVersion: formatApiVersion({ group, version: storage?.name ?? "" }),
     selectableFields: (object) =>
       Object.fromEntries(fields.map((path) => [path, textOf(valueAt(object as JsonObject, `.${path}`))])),
-    normalize: (object) => schema.withDefaults(object as JsonObject) as KubeObject,
+    normalize: (object) => (schemaFor(object)?.withDefaults(object as JsonObject) ?? object) as KubeObject,
+    ...(keepsVersions ? { keepsVersions } : {}),
   });
 }
 
 /** All that decides how objects are stored and read. */
-function storedForm({ spec }: CustomResourceDefinition): Json {
+function storedForm(definition: CustomResourceDefinition): Json {
+  const { spec } = definition;
   const storage = spec.versions.find((version) => version.storage);
-  const form = [spec.names, spec.scope, storage?.name, storage?.schema, spec.versions.map(selectablePaths)];
+  const form: unknown[] = [spec.names, spec.scope, storage?.name, storage?.schema, spec.versions.map(selectablePaths)];
+  // Objects of all versions may be stored.
+  if (isByWebhook(definition)) form.push(spec.versions.map(({ name, schema }) => ({ name, schema })));
   return form as unknown as Json;
 }
 
@@ -77,17 +109,20 @@ function schemaOf(
 function servedVersion(
   definition: CustomResourceDefinition,
   version: CustomResourceDefinitionVersion,
-  { objectMeta, stored }: { readonly objectMeta: StructSchema; readonly stored: StoredResource },
+  parts: { readonly schemas: Schemas; readonly stored: StoredResource; readonly webhook: ConversionWebhook },
 ): ServedResource {
   const props = version.schema?.openAPIV3Schema;
   const keepsAll = definition.spec.preserveUnknownFields === true;
-  const schema = schemaOf(definition, version, objectMeta);
+  const { stored } = parts;
+  const schema = parts.schemas.get(version.name) as CustomResourceSchema;
+  const conversion = conversionOf(definition, version, parts);
   return createServedResource({
     facts: factsOf(definition, version),
     stored,
     strategy: strategyOf(definition, version, schema),
     schema: schema.schema,
     isCustom: true,
+    ...(conversion === undefined ? {} : { conversion }),
     selectableFieldNames: selectablePaths(version),
     ...(version.subresources?.scale === undefined ? {} : { scale: version.subresources.scale }),
     openApi: {
@@ -97,6 +132,50 @@ function servedVersion(
       ...(version.selectableFields === undefined ? {} : { selectableFields: selectablePaths(version) }),
     },
   });
+}
+
+/** Absent where all objects are stored in this version, or differ from it in apiVersion only. */
+function conversionOf(
+  definition: CustomResourceDefinition,
+  version: CustomResourceDefinitionVersion,
+  {
+    schemas,
+    stored,
+    webhook,
+  }: { readonly schemas: Schemas; readonly stored: StoredResource; readonly webhook: ConversionWebhook },
+): VersionConversion | undefined {
+  const isElsewhere = definition.status?.storedVersions?.some((name) => name !== version.name) ?? true;
+  if (!isByWebhook(definition) || (version.storage && !isElsewhere)) return undefined;
+  const apiVersion = formatApiVersion({ group: definition.spec.group, version: version.name });
+  const own = schemas.get(version.name);
+  const storage = schemas.get(definition.spec.versions.find((each) => each.storage)?.name ?? "");
+  return {
+    async toStored(object) {
+      const converted = await webhook.convertOne(object, stored.apiVersion);
+      if (converted === object) return object;
+      const known = pruned(storage, converted);
+      return (storage?.withDefaults(known as JsonObject) ?? known) as KubeObject;
+    },
+    async fromStored(objects) {
+      const [only] = objects;
+      const converted =
+        objects.length === 1 && only !== undefined
+          ? [await webhook.convertOne(only, apiVersion)]
+          : await webhook.convertList(objects, apiVersion);
+      return converted.map((object, index) => (object === objects[index] ? object : pruned(own, object)));
+    },
+    converted: createStoredResource({ ...stored, apiVersion }),
+  };
+}
+
+/** Without the fields that the schema does not know. What a webhook makes of an object is not validated: a wrong type stays. */
+function pruned(schema: CustomResourceSchema | undefined, object: KubeObject): KubeObject {
+  if (schema === undefined) return object;
+  try {
+    return readObject(schema.schema, object).object as KubeObject;
+  } catch {
+    return object;
+  }
 }
 
 function factsOf(definition: CustomResourceDefinition, version: CustomResourceDefinitionVersion): ResourceFacts {

@@ -20,6 +20,7 @@ import type { Service } from "#component-base/life-cycle.ts";
 import type { Logger } from "#component-base/logger.ts";
 import type { ServedResource } from "#apiserver/registry/served-resource.ts";
 import type { Registry } from "#apiserver/registry/registry.ts";
+import type { ConversionWebhook } from "./conversion-webhook.ts";
 import { Instances } from "./instances.ts";
 import { decideNames, isEnding, isTrue, withCondition } from "./names.ts";
 
@@ -33,6 +34,7 @@ type Served = {
   readonly of: unknown;
   readonly definition: CustomResourceDefinition;
   readonly versions: readonly ServedResource[];
+  readonly webhook: ConversionWebhook;
 };
 
 /** The service behind all custom resources. */
@@ -133,7 +135,9 @@ export class CustomResources implements Service {
   async #end(definition: CustomResourceDefinition, signal: AbortSignal): Promise<void> {
     const name = nameOf(definition);
     if (!definition.metadata?.finalizers?.includes(finalizer)) return;
-    const [served] = this.#served.get(name)?.versions ?? [];
+    const versions = this.#served.get(name)?.versions ?? [];
+    // In the version that they are stored in if it is served: a webhook may be gone already.
+    const served = versions.find(({ apiVersion, stored }) => apiVersion === stored.apiVersion) ?? versions[0];
     if (served !== undefined) {
       await this.#setTerminating(definition);
       const { group, version, resource } = served.facts;
@@ -183,27 +187,34 @@ export class CustomResources implements Service {
 
   async #serve(definition: CustomResourceDefinition): Promise<void> {
     // Schemas, patterns and rules are loaded with the first definition, not at start.
-    const { servedVersions } = await import("./custom-resource.ts");
+    const [{ servedVersions }, { ConversionWebhook }] = await Promise.all([
+      import("./custom-resource.ts"),
+      import("./conversion-webhook.ts"),
+    ]);
     const name = nameOf(definition);
     if (this.#informer.lister.find("", name) === undefined) return;
-    const of = { spec: definition.spec, names: definition.status?.acceptedNames, isEnding: isEnding(definition) };
+    const { acceptedNames: names, storedVersions } = definition.status ?? {};
+    const of = { spec: definition.spec, names, storedVersions, isEnding: isEnding(definition) };
     const before = this.#served.get(name);
     if (before !== undefined && jsonEqual(before.of, of)) return;
     const { table, cache } = this.#registry.parts;
     const stored = before?.versions[0]?.stored;
     const known = before === undefined || stored === undefined ? undefined : { definition: before.definition, stored };
-    const versions = servedVersions(definition, this.#objectMeta, known);
+    const webhook = before?.webhook ?? new ConversionWebhook(this.#client);
+    webhook.follow(definition);
+    const versions = servedVersions(definition, { objectMeta: this.#objectMeta, before: known, webhook });
     for (const resource of versions) table.set(resource);
     for (const { facts } of before?.versions ?? []) {
       if (versions.some((each) => each.facts.version === facts.version)) continue;
       table.remove(facts.group, facts.version, facts.resource);
     }
     if (stored !== undefined && versions[0]?.stored !== stored) cache.forget(stored);
-    this.#served.set(name, { of, definition, versions });
+    this.#served.set(name, { of, definition, versions, webhook });
   }
 
   #withdraw(name: string): void {
     const before = this.#served.get(name);
+    before?.webhook.close();
     this.#served.delete(name);
     this.#accepted.delete(name);
     const { table, cache } = this.#registry.parts;

@@ -20,7 +20,7 @@ import { subjectOf } from "#apiserver/registry/errors.ts";
 import { managerOf } from "#apiserver/registry/field-ownership.ts";
 import type { Registry } from "#apiserver/registry/registry.ts";
 import type { ScalePaths, ServedResource } from "#apiserver/registry/served-resource.ts";
-import { updateObject } from "#apiserver/registry/update.ts";
+import { served, updateObject } from "#apiserver/registry/update.ts";
 import { namesOf, valueAt, withValueAt } from "./simple-path.ts";
 
 /** autoscaling/v1 Scale. */
@@ -39,7 +39,7 @@ export async function handleCustomScale(
   if (verb === "update" || verb === "patch") return write(parts, resource, context);
   const stored = await parts.registry.storageOf(resource).find(namespace, name);
   if (stored === undefined) throw notFound(subjectOf(resource, name));
-  return { type: "object", status: 200, object: scaleOf(resource, stored.object) };
+  return { type: "object", status: 200, object: scaleOf(resource, await served(resource, stored)) };
 }
 
 async function write(parts: HandlerParts, resource: ServedResource, context: RequestContext): Promise<ApiResult> {
@@ -70,7 +70,7 @@ async function write(parts: HandlerParts, resource: ServedResource, context: Req
       validate: (object, old) => resource.strategy.validateUpdate?.(object, old) ?? [],
     },
   });
-  return { type: "object", status: 200, object: scaleOf(resource, output.object.object) };
+  return { type: "object", status: 200, object: scaleOf(resource, await served(resource, output.object)) };
 }
 
 function countChange(draft: Draft, old: KubeObject): void {

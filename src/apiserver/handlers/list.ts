@@ -2,6 +2,7 @@
  * GET of a collection.
  */
 import type { ApiResult, RequestContext } from "#apiserver/api-request.ts";
+import { inOneVersion } from "#apiserver/registry/converted-objects.ts";
 import { readList } from "#apiserver/registry/read.ts";
 import type { ServedResource } from "#apiserver/registry/served-resource.ts";
 import type { HandlerParts } from "./handler-parts.ts";
@@ -14,5 +15,5 @@ export async function handleList(
 ): Promise<ApiResult> {
   const { namespace, name } = context.info;
   const options = parseListOptions(context.request.query, { resource, namespace, name, isWatch: false });
-  return { type: "list", page: await readList(parts.registry, resource, options) };
+  return { type: "list", page: await inOneVersion(await readList(parts.registry, resource, options)) };
 }

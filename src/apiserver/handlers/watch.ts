@@ -2,6 +2,7 @@
  * GET of a collection with watch=1.
  */
 import type { ApiResult, RequestContext } from "#apiserver/api-request.ts";
+import { convertTogether } from "#apiserver/registry/converted-objects.ts";
 import { openWatch } from "#apiserver/registry/read.ts";
 import type { ServedResource } from "#apiserver/registry/served-resource.ts";
 import type { HandlerParts } from "./handler-parts.ts";
@@ -14,5 +15,11 @@ export async function handleWatch(
 ): Promise<ApiResult> {
   const { namespace, name } = context.info;
   const options = parseListOptions(context.request.query, { resource, namespace, name, isWatch: true });
-  return { type: "watch", stream: await openWatch(parts.registry, resource, options) };
+  const stream = await openWatch(parts.registry, resource, options);
+  try {
+    return { type: "watch", stream: { ...stream, initial: await convertTogether(resource, stream.initial) } };
+  } catch (error) {
+    stream.stop();
+    throw error;
+  }
 }

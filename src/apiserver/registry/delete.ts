@@ -14,6 +14,7 @@ import { subjectOf } from "./errors.ts";
 import { formatTime } from "./object-meta.ts";
 import type { Registry } from "./registry.ts";
 import type { ServedResource } from "./served-resource.ts";
+import { served } from "./update.ts";
 
 const ORPHAN = "orphan";
 const FOREGROUND = "foregroundDeletion";
@@ -39,8 +40,9 @@ export async function deleteObject(registry: Registry, input: DeleteInput): Prom
     if (existing === undefined) throw notFound(subjectOf(resource, name));
     checkPreconditions(input, existing);
     const write: AdmissionWrite = { context, resource, operation: "DELETE", dryRun: options.dryRun, options };
-    await mutate(registry.parts.admission, write, { object: undefined, oldObject: existing.object });
-    await validate(registry.parts.admission, write, { object: undefined, oldObject: existing.object });
+    const oldObject = await served(resource, existing);
+    await mutate(registry.parts.admission, write, { object: undefined, oldObject });
+    await validate(registry.parts.admission, write, { object: undefined, oldObject });
     try {
       return await deleteOnce(registry, input, existing);
     } catch (error) {

@@ -14,6 +14,8 @@ export interface VersionConversion {
   toStored(object: KubeObject): KubeObject | Promise<KubeObject>;
   /** From the stored version to the served one. `objects` are frozen. */
   fromStored(objects: readonly KubeObject[]): readonly KubeObject[] | Promise<readonly KubeObject[]>;
+  /** Absent where converting is cheap. Else who has many objects at hand converts them together, with these as what they become. */
+  readonly converted?: StoredResource;
 }
 
 /** Paths such as `.spec.replicas`. */

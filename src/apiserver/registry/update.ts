@@ -223,7 +223,7 @@ async function store(
   }
   const bytes = toStoredBytes(resource.stored, object);
   // Nothing changed: no write, no new resourceVersion.
-  if (bytes.equals(existing.bytes) || isSame(object, existing.object))
+  if (bytes.equals(existing.bytes) || isSame(resource, object, existing.object))
     return { object: existing, isCreated: false, isDeleted: false };
   if (options.dryRun) {
     return { object: unstored(resource, object, existing.key, existing.revision), isCreated: false, isDeleted: false };
@@ -236,7 +236,9 @@ async function store(
 }
 
 /** Fields may stand in another order than they were stored in. */
-function isSame(object: KubeObject, existing: KubeObject): boolean {
+function isSame(resource: ServedResource, object: KubeObject, existing: KubeObject): boolean {
+  // A write that changes nothing brings an object into today's storage version: so all of them are migrated.
+  if (existing.apiVersion !== resource.stored.apiVersion) return false;
   return jsonEqual({ ...object, apiVersion: existing.apiVersion }, existing);
 }
 
@@ -252,6 +254,8 @@ function isFinished(object: KubeObject, existing: KubeObject): boolean {
 /** An object in the version that a request asks for. */
 export async function served(resource: ServedResource, stored: StoredObject): Promise<KubeObject> {
   const { object } = stored;
+  // Some are in this version already: stored in it, or converted together with others.
+  if (resource.apiVersion === object.apiVersion && resource.isCustom) return object;
   if (resource.conversion !== undefined) return (await resource.conversion.fromStored([object]))[0] as KubeObject;
   return resource.apiVersion === object.apiVersion ? object : { ...object, apiVersion: resource.apiVersion };
 }

@@ -2,7 +2,7 @@
  * Writes watches out: the initial state in slices, then events. While it is quiet an event goes out at once; under load events are gathered for up to 25 ms, and the watches are served in
  * slices, so that a thousand of them do not hold up everything else.
  */
-import { StatusError } from "#apimachinery/status-error.ts";
+import { internalError, StatusError } from "#apimachinery/status-error.ts";
 import type { Clock, Timer } from "#component-base/clock.ts";
 import type { WatchStream } from "#apiserver/api-request.ts";
 import { Slices } from "#apiserver/negotiation/slices.ts";
@@ -138,11 +138,14 @@ export class WatchWriters {
     const frames = stream.watcher.take().map((event) => encoder.event(event));
     if (frames.every((frame) => !(frame instanceof Promise))) return this.#write(running, frames as Buffer[]);
     running.isBusy = true;
-    void Promise.all(frames.map(async (frame) => frame)).then((bytes) => {
-      running.isBusy = false;
-      this.#write(running, bytes);
-      if (stream.watcher.hasEvents || stream.watcher.isEnded) this.#mark(running);
-    });
+    void Promise.all(frames.map(async (frame) => frame)).then(
+      (bytes) => {
+        running.isBusy = false;
+        this.#write(running, bytes);
+        if (stream.watcher.hasEvents || stream.watcher.isEnded) this.#mark(running);
+      },
+      (error: unknown) => void this.#endByError(running, error instanceof StatusError ? error : internalError(error)),
+    );
   }
 
   #write(running: Running, frames: readonly Buffer[]): void {
@@ -168,8 +171,11 @@ export class WatchWriters {
 
   async #endByLoss(running: Running): Promise<void> {
     const message = "The watch was too slow, or its history was lost: start again.";
-    const status = new StatusError({ reason: "Expired", code: 410, message }).toStatus();
-    running.body.write(await running.encoder.error(status));
+    await this.#endByError(running, new StatusError({ reason: "Expired", code: 410, message }));
+  }
+
+  async #endByError(running: Running, error: StatusError): Promise<void> {
+    running.body.write(await running.encoder.error(error.toStatus()));
     running.body.end();
     running.finish();
   }

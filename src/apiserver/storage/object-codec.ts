@@ -68,5 +68,6 @@ function inForm(resource: StoredResource, bytes: Buffer): Buffer {
   if (hasHead && resource.normalize === undefined) return bytes;
   const object = JSON.parse(bytes.toString()) as KubeObject;
   const normal = resource.normalize?.(object) ?? object;
-  return hasHead && normal === object ? bytes : toStoredBytes(resource, normal);
+  const isFine = hasHead || resource.keepsVersions === true;
+  return isFine && normal === object ? bytes : toStoredBytes(resource, normal);
 }

@@ -13,6 +13,8 @@ type CachedRow = { readonly printer: object; readonly text: string };
 
 /** `"resourceVersion":"…",` with the longest number there is. */
 const MAX_VERSION_LENGTH = 40;
+/** What each head ends with. */
+const METADATA = '"metadata":{';
 
 /** An object as the store holds it. Never changes. */
 export class StoredObject {
@@ -100,7 +102,7 @@ export class StoredObject {
 
   /** Room that {@link writeJson} needs, at most. */
   maxJsonLength(head: Buffer): number {
-    return head.length + this.bytes.length - this.resource.head.length + MAX_VERSION_LENGTH;
+    return head.length + this.bytes.length - this.#headLength + MAX_VERSION_LENGTH;
   }
 
   /** Writes the object's JSON into `target` and gives the offset behind it. */
@@ -109,23 +111,29 @@ export class StoredObject {
     let at = offset + head.length;
     // A dry run's object has no revision.
     if (this.revision > 0) at += target.write(`"resourceVersion":"${this.revision}",`, at, "latin1");
-    return at + this.bytes.copy(target, at, this.resource.head.length);
+    return at + this.bytes.copy(target, at, this.#headLength);
   }
 
   /** Writes what stands in `"metadata":{…}` with the resourceVersion, without the braces, and gives the offset behind it. Needs as much room as {@link metadataLength} says. */
   writeMetadata(target: Buffer, offset: number): number {
     let at = offset;
     if (this.revision > 0) at += target.write(`"resourceVersion":"${this.revision}",`, at, "latin1");
-    return at + this.bytes.copy(target, at, this.resource.head.length, this.#endOfMetadata());
+    return at + this.bytes.copy(target, at, this.#headLength, this.#endOfMetadata());
   }
 
   /** Room that {@link writeMetadata} needs, at most. */
   get metadataLength(): number {
-    return this.#endOfMetadata() - this.resource.head.length + MAX_VERSION_LENGTH;
+    return this.#endOfMetadata() - this.#headLength + MAX_VERSION_LENGTH;
+  }
+
+  // What was stored in another version begins with that one's name.
+  get #headLength(): number {
+    const { head, keepsVersions } = this.resource;
+    return keepsVersions === true ? this.bytes.indexOf(METADATA) + METADATA.length : head.length;
   }
 
   #endOfMetadata(): number {
-    if (this.#metadataEnd === 0) this.#metadataEnd = closingBrace(this.bytes, this.resource.head.length);
+    if (this.#metadataEnd === 0) this.#metadataEnd = closingBrace(this.bytes, this.#headLength);
     return this.#metadataEnd;
   }
 
@@ -158,9 +166,10 @@ export class StoredObject {
 
 /** An object as it is stored: kind, apiVersion and metadata first, no resourceVersion. */
 export function toStoredBytes(resource: StoredResource, object: KubeObject): Buffer {
-  const { kind: _kind, apiVersion: _apiVersion, metadata = {}, ...rest } = object;
+  const { kind: _kind, apiVersion: own, metadata = {}, ...rest } = object;
   const { resourceVersion: _resourceVersion, ...meta } = metadata;
-  return Buffer.from(JSON.stringify({ kind: resource.kind, apiVersion: resource.apiVersion, metadata: meta, ...rest }));
+  const apiVersion = resource.keepsVersions === true ? (own ?? resource.apiVersion) : resource.apiVersion;
+  return Buffer.from(JSON.stringify({ kind: resource.kind, apiVersion, metadata: meta, ...rest }));
 }
 
 /** Where the brace stands that closes the object whose inside begins at `start`. */

@@ -22,6 +22,8 @@ export type StoredResource = {
   readonly selectableFields: (object: KubeObject) => Readonly<Record<string, string>>;
   /** Brings an object that is read from the store into today's form: defaults that came after it was written. Gives the same object when it is fine. */
   readonly normalize?: (object: KubeObject) => KubeObject;
+  /** True where a webhook converts: objects stay in the version they were stored in until they are written again. Elsewhere they differ in apiVersion only, and are read as of today's. */
+  readonly keepsVersions?: boolean;
 };
 
 /** What a {@link StoredResource} is made of. */
@@ -32,6 +34,7 @@ export type StoredResourceInit = {
   readonly apiVersion: string;
   readonly selectableFields?: (object: KubeObject) => Readonly<Record<string, string>>;
   readonly normalize?: (object: KubeObject) => KubeObject;
+  readonly keepsVersions?: boolean;
 };
 
 /** Completes the description of a resource. */
