@@ -28,13 +28,18 @@ import {
 /** Pulls into a store. */
 export class ImagePuller {
   readonly #store: ImageStore;
-  readonly #settings: RegistrySettings;
+  readonly #settings: () => Promise<RegistrySettings>;
   /** By reference and credentials: pulls that are under way. */
   readonly #running = new Map<string, SharedPull>();
 
-  constructor(options: { readonly store: ImageStore; readonly settings: RegistrySettings }) {
+  /** `settings` may be a function, which is asked before each pull. */
+  constructor(options: {
+    readonly store: ImageStore;
+    readonly settings: RegistrySettings | (() => Promise<RegistrySettings>);
+  }) {
     this.#store = options.store;
-    this.#settings = options.settings;
+    const { settings } = options;
+    this.#settings = typeof settings === "function" ? settings : async () => settings;
   }
 
   /** Throws {@link RegistryError}, {@link InvalidImage} or InvalidReference. Callers that want the same at the same time share one pull, which ends when none of them is left. */
@@ -61,11 +66,15 @@ export class ImagePuller {
     credentials: readonly Credential[],
     signal: AbortSignal,
   ): Promise<StoredImage> {
+    const settings = await this.#settings();
     let failure: unknown;
-    for (const base of registryAddresses(reference.registry, this.#settings)) {
-      for (const credential of credentials.length > 0 ? credentials : [undefined]) {
+    for (const base of registryAddresses(reference.registry, settings)) {
+      const there = { ...reference, registry: new URL(base).host };
+      const own = [reference, there].flatMap((it) => matchCredentials(it, settings.credentials ?? []));
+      const all = [...new Set([...credentials, ...own])];
+      for (const credential of all.length > 0 ? all : [undefined]) {
         try {
-          return await this.#pullFrom(base, reference, credential, signal);
+          return await this.#pullFrom(base, reference, { credential, settings, signal });
         } catch (error) {
           if (signal.aborted || !(error instanceof RegistryError)) throw error;
           failure = error;
@@ -78,10 +87,17 @@ export class ImagePuller {
   async #pullFrom(
     base: string,
     reference: ImageReference,
-    credential: Credential | undefined,
-    signal: AbortSignal,
+    {
+      credential,
+      settings,
+      signal,
+    }: {
+      readonly credential: Credential | undefined;
+      readonly settings: RegistrySettings;
+      readonly signal: AbortSignal;
+    },
   ): Promise<StoredImage> {
-    const agent = await makeAgent(base, this.#settings);
+    const agent = await makeAgent(base, settings);
     const client = new RegistryClient({ base, repository: reference.repository, credential, agent });
     try {
       const { top, digest, manifest } = await this.#resolve(client, reference, signal);

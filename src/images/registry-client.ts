@@ -6,7 +6,7 @@ import { X509Certificate } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
-import { getCACertificates, rootCertificates } from "node:tls";
+import { getCACertificates, rootCertificates, type SecureContextOptions } from "node:tls";
 import type { Dispatcher } from "undici";
 import type { Credential } from "./credentials.ts";
 import { describeConnectionError, statusLine } from "./connection-errors.ts";
@@ -14,14 +14,27 @@ import { mediaTypes } from "./oci.ts";
 
 /** How registries are reached. */
 export type RegistrySettings = {
-  /** By registry: base addresses that are asked first, "https://mirror.example.com". */
+  /** By registry, or "*" for all that are not named: base addresses that are asked first, "https://mirror.example.com". */
   readonly mirrors?: Readonly<Record<string, readonly string[]>>;
   /** Hosts with ports that speak plain HTTP. This machine's own always may. */
   readonly plainHttp?: readonly string[];
+  /** By host with port. */
+  readonly hosts?: Readonly<Record<string, HostTls>>;
+  /** The machine's own, for everybody who pulls; by registry or mirror. */
+  readonly credentials?: readonly Credential[];
   /** Folders with HOST[:PORT]/*.crt, as /etc/containers/certs.d. */
   readonly certificateFolders?: readonly string[];
   /** Proxies for plain and for encrypted registries, and hosts that are reached without, as in HTTP_PROXY, HTTPS_PROXY and NO_PROXY. This machine's own never need one. */
   readonly proxy?: { readonly http?: string; readonly https?: string; readonly no?: string };
+};
+
+/** Files (PEM) for connections to one host. */
+export type HostTls = {
+  readonly caFile?: string;
+  readonly certificateFile?: string;
+  readonly keyFile?: string;
+  /** Whoever answers is believed. */
+  readonly skipsVerification?: boolean;
 };
 
 /** A registry did not give what was asked for. */
@@ -221,7 +234,7 @@ export class RegistryClient {
 export function registryAddresses(registry: string, settings: RegistrySettings): string[] {
   const host = registry === "docker.io" ? "registry-1.docker.io" : registry;
   const scheme = mayBePlain(registry, settings) ? "http" : "https";
-  const mirrors = settings.mirrors?.[registry] ?? [];
+  const mirrors = settings.mirrors?.[registry] ?? settings.mirrors?.["*"] ?? [];
   return [...mirrors.map((mirror) => mirror.replace(/\/+$/, "")), `${scheme}://${host}`];
 }
 
@@ -230,8 +243,7 @@ export async function makeAgent(base: string, settings: RegistrySettings): Promi
   const { Agent, EnvHttpProxyAgent } = await import("undici");
   const { protocol, host } = new URL(base);
   // Hundreds of certificates take a while to read: not for plain HTTP.
-  const authorities = () => [...rootCertificates, ...getCACertificates("system"), ...certificatesFor(host, settings)];
-  const tls = protocol === "https:" ? { ca: [...new Set(authorities())] } : {};
+  const tls = protocol === "https:" ? tlsOptions(host, settings) : {};
   const common = {
     connect: { timeout: connectPatienceMs, ...tls },
     headersTimeout: readPatienceMs,
@@ -247,6 +259,25 @@ export async function makeAgent(base: string, settings: RegistrySettings): Promi
     noProxy: ["localhost", "127.0.0.1", no].filter(Boolean).join(","),
     requestTls: tls,
   });
+}
+
+function tlsOptions(host: string, settings: RegistrySettings): SecureContextOptions & { rejectUnauthorized?: boolean } {
+  const { caFile, certificateFile, keyFile, skipsVerification } = settings.hosts?.[host] ?? {};
+  const own = [...certificatesFor(host, settings), ...(caFile === undefined ? [] : [readPem(caFile)])];
+  return {
+    ca: [...new Set([...rootCertificates, ...getCACertificates("system"), ...own])],
+    ...(certificateFile === undefined ? {} : { cert: readPem(certificateFile) }),
+    ...(keyFile === undefined ? {} : { key: readPem(keyFile) }),
+    ...(skipsVerification ? { rejectUnauthorized: false } : {}),
+  };
+}
+
+function readPem(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (error) {
+    throw new RegistryError("protocol", `cannot read ${path}: ${(error as Error).message}`, { cause: error });
+  }
 }
 
 function mayBePlain(registry: string, settings: RegistrySettings): boolean {

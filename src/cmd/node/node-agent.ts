@@ -12,6 +12,7 @@ import { addressPlan } from "#cmd/machine/address-plan.ts";
 import type { Cluster, MachineContext } from "#cmd/machine/clusters.ts";
 import { Guardian } from "#cmd/machine/guardian.ts";
 import { controlPlaneSocket, isolateFolders } from "#cmd/machine/layout.ts";
+import { readRegistriesFile } from "#images/registries-file.ts";
 import type { RegistrySettings } from "#images/registry-client.ts";
 import { machineNamespaces } from "#cmd/machine/processes.ts";
 import { type NodePlan, searchPath } from "#cmd/machine/node-plan.ts";
@@ -99,7 +100,7 @@ export class NodeAgent {
       cgroupParent: plan.cgroupParent,
       linkPrefix: plan.linkPrefix,
       searchPath,
-      registries: registrySettings(this.#options.context.environment),
+      registries: () => registrySettings(this.#options.context.environment),
       clock,
       logger,
     });
@@ -264,12 +265,13 @@ function isFilled(folder: string): boolean {
   return existsSync(folder) && readdirSync(folder).length > 0;
 }
 
-// As containerd and Docker find them: certificates of private registries in their folders, proxies in the environment.
-function registrySettings(environment: NodeJS.ProcessEnv): RegistrySettings {
+// As containerd, Docker and K3s find them: certificates of private registries in their folders, mirrors in a file, proxies in the environment.
+async function registrySettings(environment: NodeJS.ProcessEnv): Promise<RegistrySettings> {
   const [http, https, no] = ["HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"].map(
     (name) => environment[name] ?? environment[name.toLowerCase()],
   );
   return {
+    ...(await readRegistriesFile(environment["NODELESS_REGISTRIES"] ?? "/etc/nodeless/registries.yaml")),
     certificateFolders: ["/etc/containers/certs.d", "/etc/docker/certs.d"],
     proxy: { ...(http && { http }), ...(https && { https }), ...(no && { no }) },
   };

@@ -24,7 +24,7 @@ export type ContainersProviderOptions = {
   /** Shared by all nodes and clusters of the machine: "/var/lib/nodeless/images". */
   readonly imagesFolder: string;
   /** How registries are reached. Default: HTTPS with the system's authorities and /etc/containers/certs.d. */
-  readonly registries?: RegistrySettings;
+  readonly registries?: RegistrySettings | (() => Promise<RegistrySettings>);
   readonly podCidr: string;
   readonly nodeAddress?: string | undefined;
   /** Control group of all of this node's pods: "/nodeless-NAME-NODE". */
