@@ -3,8 +3,17 @@
  * started npm, so plain JavaScript and no packages.
  */
 import { spawnSync } from "node:child_process";
-import { accessSync, constants, existsSync, readFileSync, writeFileSync } from "node:fs";
-import { delimiter, join, resolve } from "node:path";
+import {
+  accessSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { basename, delimiter, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 
 export const root = resolve(fileURLToPath(new URL("..", import.meta.url)));
@@ -22,6 +31,11 @@ export const systemTools = [
   { command: "catatonit", debian: "catatonit", why: "first process of shared process namespaces" },
   { command: "nsenter", debian: "util-linux", why: "enters namespaces" },
   { command: "mount", debian: "mount", why: "mounts root file systems" },
+];
+
+/** Programs that only tests need, by their paths in Debian packages. They are unpacked into .cache: nothing is installed, no service of theirs is started. */
+export const testPrograms = [
+  { path: "usr/bin/docker-registry", debian: "docker-registry", why: "is a registry to pull from" },
 ];
 
 /** @param {string} command */
@@ -85,6 +99,33 @@ export function ensureSystemTools(tools = systemTools) {
     return false;
   }
   return true;
+}
+
+/** Unpacks missing test programs where root and apt allow it; says what is missing elsewhere: the tests that need it are skipped. */
+export function ensureTestPrograms() {
+  const folder = join(root, ".cache/debian");
+  for (const { path, debian, why } of testPrograms) {
+    if (existsSync(join(folder, path)) || findCommand(basename(path)) !== undefined) continue;
+    if (process.getuid?.() !== 0 || findCommand("apt-get") === undefined) {
+      console.log(
+        `Missing: ${basename(path)} (${why}); its tests are skipped. Run once: sudo apt-get install -y ${debian}`,
+      );
+      continue;
+    }
+    say(`${debian} for tests: ${why}`);
+    mkdirSync(folder, { recursive: true });
+    const download = () => spawnSync("apt-get", ["download", "-qq", debian], { cwd: folder, encoding: "utf8" });
+    let result = download();
+    if (result.status !== 0) {
+      spawnSync("apt-get", ["update", "-qq"], { stdio: "ignore" });
+      result = download();
+    }
+    const archive = readdirSync(folder).find((name) => name.startsWith(`${debian}_`) && name.endsWith(".deb"));
+    const isUnpacked =
+      archive !== undefined && spawnSync("dpkg-deb", ["-x", join(folder, archive), folder]).status === 0;
+    if (!isUnpacked) console.log(`Getting ${debian} with apt-get failed; its tests are skipped:\n${result.stderr}`);
+    if (archive !== undefined) rmSync(join(folder, archive));
+  }
 }
 
 /** Bundles when the sources changed since the last bundle. */
