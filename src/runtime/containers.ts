@@ -3,9 +3,19 @@
  * only the processes know (that one ended, say) is asked of them.
  */
 import { randomBytes } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmdirSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { readFile } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import type { Clock, Timer } from "#component-base/clock.ts";
 import type { Logger } from "#component-base/logger.ts";
 import type { ImageStore, StoredImage } from "#images/image-store.ts";
@@ -186,17 +196,13 @@ export class Containers {
   }
 
   /**
-   * Gives a running process that was started ahead to who needs it: its log, with all that it wrote until now, moves to the path given. It counts as started now.
+   * Gives a running process that was started ahead to who needs it: its log, with all that it wrote until now, moves to the path given, whose last part must be the same
+   * as before. It counts as started now.
    */
   assign(id: string, assignment: ContainerAssignment): ContainerRecord {
     const record = this.#known.get(id);
     if (record?.startedMs === undefined) throw new RuntimeFailure("start", `container ${id} was not started`);
-    const { logPath } = record.settings;
-    if (logPath !== assignment.logPath) {
-      renameSync(logPath, assignment.logPath);
-      // conmon opens its log by the first name when it is rotated.
-      symlinkSync(assignment.logPath, logPath);
-    }
+    moveLog(record.settings.logPath, assignment.logPath);
     // It may have ended while it was being given away.
     const nowMs = record.finishedMs ?? this.#parts.clock.now();
     const settings = { ...record.settings, ...assignment };
@@ -476,6 +482,15 @@ export class Containers {
     }
     this.#parts.logger.warn("Could not remove a control group", { path });
   }
+}
+
+// conmon opens its log by the first name when it is rotated, and puts the new file there by a rename: so it is the folder that becomes a link.
+function moveLog(from: string, to: string): void {
+  if (from === to) return;
+  if (basename(from) !== basename(to)) throw new RuntimeFailure("start", `the log ${from} cannot become ${to}`);
+  renameSync(from, to);
+  rmdirSync(dirname(from));
+  symlinkSync(dirname(to), dirname(from));
 }
 
 // Nobody writes there but the agent, from outside.

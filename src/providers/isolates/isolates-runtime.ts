@@ -3,7 +3,8 @@
  * (control groups, logs, ends, adoption) is as for containers, done by the same `runtime/`.
  */
 import { randomBytes } from "node:crypto";
-import { closeSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { closeSync, mkdirSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { basename, join } from "node:path";
 import type { Duplex } from "node:stream";
 import type { ImageStore } from "#images/image-store.ts";
 import {
@@ -43,6 +44,8 @@ export type IsolatesRuntimeOptions = RuntimeOptions & {
 };
 
 const defaultPort = 8080;
+/** Name of the log of a container's first attempt, for which processes are started ahead. */
+const firstLog = "0.log";
 const defaultFlags = ["nodejs_compat"];
 /** As of a program that ends because it throws. */
 const faultExitCode = 1;
@@ -71,7 +74,7 @@ export class IsolatesRuntime implements RuntimeOfClass {
     this.#pool = new ReadyPool({
       size: options.poolSize,
       make: () => this.#makeReady(),
-      isAlive: (cage) => this.#running().containers.find(cage.containerId)?.phase === "running",
+      isAlive: (cage) => this.#isWaiting(cage),
       discard: (cage) => {
         letGo(cage);
         return this.#removeAll(cage.sandboxId);
@@ -267,7 +270,9 @@ export class IsolatesRuntime implements RuntimeOfClass {
       attachment: undefined,
     });
     try {
-      return await makeCage(parts, id, "ready", `${sandboxes.folder(id)}/ready.log`);
+      const logs = join(sandboxes.folder(id), "logs");
+      mkdirSync(logs, { mode: 0o700 });
+      return await makeCage(parts, id, "ready", join(logs, firstLog));
     } catch (error) {
       await this.#removeAll(id);
       throw error;
@@ -280,8 +285,11 @@ export class IsolatesRuntime implements RuntimeOfClass {
     if (sandboxId === undefined) throw new RuntimeFailure("create", `the pod ${spec.pod.name} has no sandbox`);
     const fresh = this.#fresh.get(sandboxId);
     this.#fresh.delete(sandboxId);
-    if (fresh && this.#running().containers.find(fresh.containerId)?.phase === "running") return fresh;
-    if (fresh) letGo(fresh);
+    if (fresh && basename(spec.logPath) === firstLog && this.#isWaiting(fresh)) return fresh;
+    if (fresh) {
+      letGo(fresh);
+      await this.#running().containers.remove(fresh.containerId);
+    }
     return makeCage(await this.#cageParts(), sandboxId, `${spec.name}-${spec.attempt}`, spec.logPath);
   }
 
@@ -375,6 +383,10 @@ export class IsolatesRuntime implements RuntimeOfClass {
     for (const oldest of this.#bundles.keys()) if (this.#bundles.size >= mostBundles) this.#bundles.delete(oldest);
     this.#bundles.set(id, files);
     return files;
+  }
+
+  #isWaiting(cage: Cage): boolean {
+    return this.#running().containers.find(cage.containerId)?.phase === "running";
   }
 
   async #removeAll(sandboxId: string): Promise<void> {

@@ -53,8 +53,7 @@ const loaderSource = `
       modules["${entry}"] = { js: \`
         import * as main from \${JSON.stringify("./" + mainModule)};
         import { WorkerEntrypoint } from "cloudflare:workers";
-        export * from \${JSON.stringify("./" + mainModule)};
-        export default main.default;
+        export default main.default ?? { fetch() {} };
         export class NodelessCheck extends WorkerEntrypoint {
           check() {
             const handler = main.default;
