@@ -16,7 +16,7 @@ import type { Query } from "#apiserver/api-request.ts";
 import { isTrue } from "#apiserver/filters/request-info.ts";
 import type { ServedResource } from "#apiserver/registry/served-resource.ts";
 import { prefixOf } from "#apiserver/storage/stored-resource.ts";
-import type { Selection } from "#apiserver/watch-cache/watcher.ts";
+import type { Selection } from "#apiserver/watch-cache/selection.ts";
 
 /** Checked options. */
 export type ListOptions = {
@@ -63,15 +63,16 @@ export function parseListOptions(
   return options;
 }
 
-const everything: Pick<Selection, "filter" | "pinned"> = {};
+type Filter = Pick<Selection, "filter" | "pinned" | "key">;
 
-function parseFilter(
-  query: Query,
-  target: { readonly resource: ServedResource; readonly name: string },
-): Pick<Selection, "filter" | "pinned"> {
-  const labels = parseOrRefuse(() => parseLabelSelector(query.get("labelSelector") ?? ""));
+const everything: Filter = { key: "" };
+
+function parseFilter(query: Query, target: { readonly resource: ServedResource; readonly name: string }): Filter {
+  const labelSelector = query.get("labelSelector") ?? "";
+  const fieldSelector = query.get("fieldSelector") ?? "";
+  const labels = parseOrRefuse(() => parseLabelSelector(labelSelector));
   const fields = nameChecked(
-    parseOrRefuse(() => parseFieldSelector(query.get("fieldSelector") ?? "")),
+    parseOrRefuse(() => parseFieldSelector(fieldSelector)),
     target,
   );
   for (const { field } of fields) checkField(target.resource, field);
@@ -86,6 +87,7 @@ function parseFilter(
     filter: (object) =>
       (!hasLabels || matchesSelector(labels, object.labels)) &&
       (fields.length === 0 || matchesFields(fields, object.fields)),
+    key: JSON.stringify([labelSelector, fieldSelector, target.name, target.resource.apiVersion]),
     ...(pinned === undefined ? {} : { pinned: { field: pinned.field, value: pinned.value } }),
   };
 }

@@ -8,6 +8,8 @@ import type { ServedResource } from "#apiserver/registry/served-resource.ts";
 import { served } from "#apiserver/registry/update.ts";
 import type { StoredObject } from "#apiserver/storage/stored-object.ts";
 import type { OutgoingEvent } from "#apiserver/watch-cache/cache-event.ts";
+import type { Watcher } from "#apiserver/watch-cache/watcher.ts";
+import type { Batch } from "#apiserver/watch-cache/watcher-group.ts";
 import type { MediaForm } from "./accept.ts";
 import { type EncoderParts, encodePlain, encodeStored, metadataOnly } from "./object-forms.ts";
 import { tableOf, type TableOptions } from "./table.ts";
@@ -19,6 +21,7 @@ export class WatchEncoder {
   readonly #form: MediaForm;
   readonly #includeObject: TableOptions["includeObject"];
   readonly #formKey: string;
+  readonly #batchForm: { readonly key: string; readonly encode: (events: readonly OutgoingEvent[]) => Batch };
   #hasSentColumns = false;
 
   constructor(
@@ -36,6 +39,7 @@ export class WatchEncoder {
     this.#includeObject = watch.includeObject;
     const { as, encoding } = this.#form;
     this.#formKey = `${encoding} ${as?.kind ?? ""} ${as?.version ?? ""} ${watch.resource.apiVersion} ${watch.includeObject}`;
+    this.#batchForm = { key: this.#formKey, encode: (events) => this.#joined(events) };
   }
 
   get contentType(): string {
@@ -56,6 +60,25 @@ export class WatchEncoder {
       event.encodings.set(key, bytes);
       return bytes;
     });
+  }
+
+  /** All that waits for a watch, put together once for all watches that stand at the same place; undefined for nothing. */
+  take(watcher: Watcher): Buffer | Promise<Buffer> | undefined {
+    // What a Table's event looks like depends on those before it.
+    const shared = this.#form.as?.kind === "Table" ? undefined : watcher.takeBatch(this.#batchForm);
+    if (shared !== undefined) return shared;
+    const events = watcher.take();
+    return events.length === 0 ? undefined : this.#joined(events);
+  }
+
+  #joined(events: readonly OutgoingEvent[]): Buffer | Promise<Buffer> {
+    const frames = events.map((event) => this.event(event));
+    if (frames.length === 1) return frames[0] as Buffer | Promise<Buffer>;
+    const isReady = (all: readonly (Buffer | Promise<Buffer>)[]): all is readonly Buffer[] =>
+      all.every((frame) => !(frame instanceof Promise));
+    return isReady(frames)
+      ? Buffer.concat(frames)
+      : Promise.all(frames.map(async (frame) => frame)).then((all) => Buffer.concat(all));
   }
 
   /** A stored object as an event: the initial state. */

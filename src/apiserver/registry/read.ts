@@ -10,7 +10,7 @@ import type { ListOptions } from "#apiserver/handlers/list-options.ts";
 import { SortedMap, type SortedSnapshot } from "#apiserver/storage/sorted-map.ts";
 import type { StoredObject } from "#apiserver/storage/stored-object.ts";
 import { HistoryLost, type ResourceCache } from "#apiserver/watch-cache/resource-cache.ts";
-import { isSelected, type Selection } from "#apiserver/watch-cache/watcher.ts";
+import { isSelected, type Selection } from "#apiserver/watch-cache/selection.ts";
 import { decodeContinue, encodeContinue, expiredContinue } from "./continue-token.ts";
 import { expired, tooLargeResourceVersion } from "./errors.ts";
 import type { Registry } from "./registry.ts";

@@ -20,6 +20,8 @@ export interface BodyStream {
   readonly isClosed: boolean;
   /** Ends the body in good order. May be called twice. */
   end(): void;
+  /** Cuts the client off: what it has not read is dropped. May be called twice. */
+  abort(): void;
   /** Called once when the client is gone or the body has ended. */
   onClose(callback: () => void): void;
 }

@@ -98,6 +98,7 @@ function bodyStream(response: ServerResponse): BodyStream {
       return response.destroyed || response.closed;
     },
     end: () => void (response.destroyed || response.end()),
+    abort: () => void response.destroy(),
     onClose: (callback) => void (response.destroyed ? callback() : response.once("close", callback)),
   };
 }

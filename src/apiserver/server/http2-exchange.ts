@@ -104,6 +104,11 @@ function bodyStream(stream: ServerHttp2Stream): BodyStream {
       return stream.destroyed || stream.closed;
     },
     end: () => void (stream.destroyed || stream.end()),
+    abort: () => {
+      // A stream that waits for its client's window closes only when it is destroyed.
+      stream.close(constants.NGHTTP2_CANCEL);
+      stream.destroy();
+    },
     onClose: (callback) => void (stream.destroyed ? callback() : stream.once("close", callback)),
   };
 }

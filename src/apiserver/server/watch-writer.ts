@@ -15,14 +15,22 @@ const GATHER_MS = 25;
 const LOAD_MS = 4;
 const BOOKMARK_PERIOD_MS = 60_000;
 /** With this much unsent, events wait in the watch's queue, where all watches share them, until the client has caught up. */
-const ENOUGH_BUFFERED_BYTES = 256 * 1024;
+const ENOUGH_BUFFERED_BYTES = 64 * 1024;
+/** How long a client has to read the rest of a watch that has ended. */
+const LAST_READ_MS = 30_000;
 const INITIAL_CHUNK_BYTES = 64 * 1024;
 const INITIAL_EVENTS_END = { "k8s.io/initial-events-end": "true" };
 
 /** One watch that is written to a client. */
 export type WatchOutput = { readonly stream: WatchStream; readonly encoder: WatchEncoder; readonly body: BodyStream };
 
-type Running = WatchOutput & { isDirty: boolean; isBusy: boolean; bookmarked: number; finish: () => void };
+type Running = WatchOutput & {
+  isDirty: boolean;
+  isBusy: boolean;
+  isFinished: boolean;
+  bookmarked: number;
+  finish: () => void;
+};
 
 /** All watches of the server. */
 export class WatchWriters {
@@ -51,9 +59,11 @@ export class WatchWriters {
         ...output,
         isDirty: false,
         isBusy: false,
+        isFinished: false,
         bookmarked: stream.initialRevision,
         finish: () => {
           timer.clear();
+          running.isFinished = true;
           this.#running.delete(running);
           resolve();
         },
@@ -78,6 +88,8 @@ export class WatchWriters {
 
   async #writeInitial({ stream, encoder, body }: WatchOutput): Promise<void> {
     const slices = new Slices();
+    // Whoever does not even read how things stood when it began is not waited for.
+    stream.watcher.onReady(() => stream.watcher.isEnded && body.abort());
     let gathered: Buffer[] = [];
     let size = 0;
     for (const object of stream.initial) {
@@ -133,25 +145,21 @@ export class WatchWriters {
 
   #flush(running: Running): void {
     const { stream, encoder, body } = running;
-    if (body.isClosed) return running.finish();
-    if (body.bufferedBytes > ENOUGH_BUFFERED_BYTES && !stream.watcher.isEnded) return this.#waitForClient(running);
-    const frames = stream.watcher.take().map((event) => encoder.event(event));
-    if (frames.every((frame) => !(frame instanceof Promise))) return this.#write(running, frames as Buffer[]);
+    if (running.isFinished) return;
+    if (stream.watcher.isEnded) return this.#end(running);
+    if (body.bufferedBytes > ENOUGH_BUFFERED_BYTES) return this.#waitForClient(running);
+    const bytes = encoder.take(stream.watcher);
+    if (bytes === undefined) return;
+    if (!(bytes instanceof Promise)) return void body.write(bytes);
     running.isBusy = true;
-    void Promise.all(frames.map(async (frame) => frame)).then(
-      (bytes) => {
+    void bytes.then(
+      (ready) => {
         running.isBusy = false;
-        this.#write(running, bytes);
+        body.write(ready);
         if (stream.watcher.hasEvents || stream.watcher.isEnded) this.#mark(running);
       },
       (error: unknown) => void this.#endByError(running, error instanceof StatusError ? error : internalError(error)),
     );
-  }
-
-  #write(running: Running, frames: readonly Buffer[]): void {
-    const { stream, body } = running;
-    if (frames.length > 0) body.write(frames.length === 1 ? (frames[0] as Buffer) : Buffer.concat(frames));
-    if (stream.watcher.isEnded) void this.#endByLoss(running);
   }
 
   #waitForClient(running: Running): void {
@@ -165,19 +173,21 @@ export class WatchWriters {
   async #endByTime(running: Running): Promise<void> {
     const { stream, encoder, body } = running;
     if (stream.sendsBookmarks && !body.isClosed) body.write(await encoder.bookmark(stream.watcher.progress));
-    body.end();
-    running.finish();
-  }
-
-  async #endByLoss(running: Running): Promise<void> {
-    const message = "The watch was too slow, or its history was lost: start again.";
-    await this.#endByError(running, new StatusError({ reason: "Expired", code: 410, message }));
+    this.#end(running);
   }
 
   async #endByError(running: Running, error: StatusError): Promise<void> {
     running.body.write(await running.encoder.error(error.toStatus()));
-    running.body.end();
+    this.#end(running);
+  }
+
+  // Also of one that was too slow: as upstream it just ends, and its client goes on from where it was. One that reads nothing is cut off.
+  #end(running: Running): void {
+    const { body } = running;
+    body.end();
     running.finish();
+    const timer = this.#clock.setTimer(LAST_READ_MS, () => body.abort());
+    body.onClose(() => timer.clear());
   }
 
   // One timer for all: bookmarks tell clients how far they are, so that they need not begin anew.

@@ -5,7 +5,8 @@ import type { StoredObject } from "#apiserver/storage/stored-object.ts";
 import { SortedMap, type SortedSnapshot } from "#apiserver/storage/sorted-map.ts";
 import type { StoredResource } from "#apiserver/storage/stored-resource.ts";
 import { CacheEvent } from "./cache-event.ts";
-import { type Selection, Watcher } from "./watcher.ts";
+import type { Selection } from "./selection.ts";
+import { Watcher } from "./watcher.ts";
 import { WatcherIndex } from "./watcher-index.ts";
 
 /** Bounds of the history that watches can start in. */
@@ -94,9 +95,9 @@ export class ResourceCache {
   /** Starts a watch after `afterRevision`; what happened since is queued at once. Throws {@link HistoryLost}. */
   watch(selection: Selection, afterRevision: number): Watcher {
     if (afterRevision < this.#historyRevision) throw new HistoryLost(this.#historyRevision);
-    const watcher = new Watcher(selection, afterRevision);
+    const watcher = new Watcher(this.#watchers.groupOf(selection), afterRevision);
     for (let i = this.#firstAfter(afterRevision); i < this.#history.length; i++) {
-      watcher.offer(this.#history[i] as CacheEvent);
+      watcher.prepend(this.#history[i] as CacheEvent);
     }
     this.#watchers.add(watcher);
     return watcher;

@@ -1,52 +1,55 @@
 /**
- * One watch on a resource: a bounded queue between the cache, which must never wait, and whoever writes the events out. A watch that falls too far behind is ended; its client starts
+ * One watch on a resource: a place in its group's queue, between the cache, which must never wait, and whoever writes the events out. A watch that falls too far behind is ended; its client starts
  * again where it was.
  */
-import type { StoredObject } from "#apiserver/storage/stored-object.ts";
-import type { ObjectFilter, OutgoingEvent } from "./cache-event.ts";
-import type { CacheEvent } from "./cache-event.ts";
-
-/** Most events that may wait for one slow client. */
-const MAX_QUEUED = 20_000;
-
-/** Which objects a watch is about. */
-export type Selection = {
-  /** What keys begin with: a resource's or a namespace's prefix. */
-  readonly prefix: string;
-  /** Absent: all of them. */
-  readonly filter?: ObjectFilter | undefined;
-  /** The one value that a field must have, where the selector pins one: watches are found by it instead of being asked one by one. */
-  readonly pinned?: { readonly field: string; readonly value: string } | undefined;
-};
+import type { CacheEvent, OutgoingEvent } from "./cache-event.ts";
+import type { Selection } from "./selection.ts";
+import type { Batch, GroupMember, WatcherGroup } from "./watcher-group.ts";
 
 /** A watch as the cache sees it. */
-export class Watcher {
-  readonly selection: Selection;
+export class Watcher implements GroupMember {
   /** Only events after this revision. */
   readonly afterRevision: number;
-  #queue: OutgoingEvent[] = [];
+  readonly #group: WatcherGroup<Watcher>;
+  /** True until an event after its revision was seen: it may have begun at a revision that had not happened. */
+  #isAhead = true;
+  /** What happened between its revision and its beginning. */
+  #backlog: OutgoingEvent[] = [];
+  #next: number;
   #onReady: () => void = () => {};
   #isEnded = false;
-  #progress: number;
 
-  constructor(selection: Selection, afterRevision: number) {
-    this.selection = selection;
+  constructor(group: WatcherGroup<Watcher>, afterRevision: number) {
+    this.#group = group;
     this.afterRevision = afterRevision;
-    this.#progress = afterRevision;
+    this.#next = group.end;
   }
 
-  /** True when no more events come: the consumer was too slow or the cache was closed. What is queued may still be taken. */
+  get selection(): Selection {
+    return this.#group.selection;
+  }
+
+  get group(): WatcherGroup<Watcher> {
+    return this.#group;
+  }
+
+  /** True when no more events come: the consumer was too slow or the cache was closed. */
   get isEnded(): boolean {
     return this.#isEnded;
   }
 
   /** The revision up to which everything was given to the queue. */
   get progress(): number {
-    return this.#progress;
+    return Math.max(this.afterRevision, this.#group.progress);
   }
 
   get hasEvents(): boolean {
-    return this.#queue.length > 0;
+    return this.#backlog.length > 0 || (!this.#isEnded && this.#next < this.#group.end);
+  }
+
+  /** The number of the next event that it takes. */
+  get next(): number {
+    return this.#next;
   }
 
   /** Registers what is called (once or more) after events were queued or the watch ended. */
@@ -56,25 +59,51 @@ export class Watcher {
 
   /** All queued events; the queue is empty afterwards. */
   take(): OutgoingEvent[] {
-    const events = this.#queue;
-    this.#queue = [];
+    if (this.#isEnded) return [];
+    this.#skipPast();
+    const { end } = this.#group;
+    const events = this.#group.take(this, this.#next);
+    this.#next = end;
+    if (this.#backlog.length > 0) {
+      const backlog = this.#backlog;
+      this.#backlog = [];
+      return [...backlog, ...events];
+    }
     return events;
   }
 
-  /** Called by the cache. */
-  offer(event: CacheEvent): void {
-    this.#progress = event.revision;
-    if (this.#isEnded || event.revision <= this.afterRevision || !event.key.startsWith(this.selection.prefix)) return;
-    const outgoing = event.seenThrough(this.selection.filter);
-    if (outgoing === undefined) return;
-    if (this.#queue.length >= MAX_QUEUED) return this.end();
-    this.#queue.push(outgoing);
-    this.#onReady();
+  /** The same in one form, shared with all that take the same events. Undefined when this one has to {@link take} its own. */
+  takeBatch(form: {
+    readonly key: string;
+    readonly encode: (events: readonly OutgoingEvent[]) => Batch;
+  }): Batch | undefined {
+    this.#skipPast();
+    if (this.#backlog.length > 0 || !this.hasEvents) return undefined;
+    const { end } = this.#group;
+    const batch = this.#group.takeBatch(this, this.#next, form);
+    this.#next = end;
+    return batch;
   }
 
-  /** Called by the cache as other objects change. */
-  advance(revision: number): void {
-    if (revision > this.#progress) this.#progress = revision;
+  #skipPast(): void {
+    while (this.#isAhead) {
+      const event = this.#group.at(this.#next);
+      if (event === undefined) return;
+      if (event.object.revision > this.afterRevision) this.#isAhead = false;
+      else this.#next++;
+    }
+  }
+
+  /** What happened before it began; called by the cache, in order. */
+  prepend(event: CacheEvent): void {
+    if (!event.key.startsWith(this.selection.prefix)) return;
+    const outgoing = event.seenThrough(this.selection.filter);
+    if (outgoing !== undefined) this.#backlog.push(outgoing);
+  }
+
+  /** Called by the group when there are events. */
+  wake(): void {
+    this.#onReady();
   }
 
   end(): void {
@@ -82,9 +111,4 @@ export class Watcher {
     this.#isEnded = true;
     this.#onReady();
   }
-}
-
-/** True when an object belongs to a selection. */
-export function isSelected(selection: Selection, object: StoredObject): boolean {
-  return object.key.startsWith(selection.prefix) && (selection.filter === undefined || selection.filter(object));
 }
