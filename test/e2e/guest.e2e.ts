@@ -84,7 +84,7 @@ describe("a machine with control groups v2 and systemd", { skip }, () => {
   test("containers and what watches them live in groups of the cluster, not of the session that started it", async () => {
     const groups = await output("cat /proc/$(pgrep -o conmon)/cgroup; cat /proc/$(pgrep -f 'nodeless node')/cgroup");
 
-    assert.match(groups, /^0::\/nodeless-default\/_processes\n0::\/nodeless-default\/_processes$/);
+    assert.match(groups, /^0::\/nodeless_1\/_processes\n0::\/nodeless_1\/_processes$/);
   });
 
   test("a container is held to its CPU limit, and killed when it takes more memory than its own", async () => {
@@ -98,7 +98,7 @@ describe("a machine with control groups v2 and systemd", { skip }, () => {
     const id = await output(
       `kubectl get pod limited -o jsonpath="{.status.containerStatuses[?(@.name=='spin')].containerID}" | cut -d/ -f3`,
     );
-    const group = await output(`find /sys/fs/cgroup/nodeless-default -type d -name '*${id}*'`);
+    const group = await output(`find /sys/fs/cgroup/nodeless_1 -type d -name '*${id}*'`);
     const usage = `grep usage_usec ${group}/cpu.stat | cut -d' ' -f2`;
     const spent = await output(
       `a=$(${usage}); s=$(date +%s%N); sleep 5; b=$(${usage}); e=$(date +%s%N); echo $(( (b-a)*100000 / ((e-s)/1000) ))`,

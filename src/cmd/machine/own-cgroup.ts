@@ -5,12 +5,13 @@
 import { openCgroups } from "#linux/cgroups/open-cgroups.ts";
 import type { Logger } from "#component-base/logger.ts";
 import type { Cluster, MachineContext } from "./clusters.ts";
+import { clusterCgroup } from "./kernel-names.ts";
 
 /** Moves this process, and so all that it starts, into the cluster's group. A machine that forbids it is no error: everything works as long as the session lives. */
 export function enterClusterCgroup(context: MachineContext, cluster: Cluster, logger: Logger): void {
   if (!context.isRoot) return;
   // No name of a node has an underscore, so this is never the group of one.
-  const path = `/nodeless-${cluster.record.name}/_processes`;
+  const path = `${clusterCgroup(cluster.record)}/_processes`;
   try {
     const cgroups = openCgroups();
     cgroups.create(path);
