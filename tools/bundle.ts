@@ -14,7 +14,10 @@ const entryPoints = readdirSync(join(root, "src/cmd"))
   .filter((name) => /^(nodeless|control-plane|node)\.ts$/.test(name))
   .map((name) => ({ in: join(root, "src/cmd", name), out: name.replace(/\.ts$/, "") }));
 /** Programs that parts start by themselves. */
-const helpers = [{ in: join(root, "src/store/lmdb/check-main.ts"), out: "store-check" }];
+const helpers = [
+  { in: join(root, "src/store/lmdb/check-main.ts"), out: "store-check" },
+  { in: join(root, "src/apimachinery/codecs/yaml-main.ts"), out: "yaml-main" },
+];
 
 rmSync(dist, { recursive: true, force: true });
 mkdirSync(dist, { recursive: true });

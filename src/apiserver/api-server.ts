@@ -3,6 +3,7 @@
  */
 import { randomUUID } from "node:crypto";
 import { ProtobufCodec } from "#apimachinery/codecs/protobuf-codec.ts";
+import { YamlThread } from "#apimachinery/codecs/yaml-thread.ts";
 import type { KindFacts } from "#api/kind-facts.ts";
 import type { KubeObject } from "#apimachinery/meta.ts";
 import type { Client } from "#client/client.ts";
@@ -129,6 +130,7 @@ export class ApiServer implements Service {
   readonly #watches: WatchWriters;
   readonly #access: Access;
   readonly #kubernetesService: KubernetesService | undefined;
+  readonly #yaml: YamlThread;
   readonly #stopping = new AbortController();
   #port = 0;
   #isReady = false;
@@ -136,6 +138,7 @@ export class ApiServer implements Service {
   constructor(options: ApiServerOptions) {
     const { store, kindFacts, clock, logger } = options;
     const protobuf = new ProtobufCodec();
+    this.#yaml = new YamlThread(clock);
     const codec = new ObjectCodec(options.encryption);
     this.#options = options;
     this.table = createBuiltInTable(kindFacts, options.findStrategy);
@@ -155,7 +158,7 @@ export class ApiServer implements Service {
     });
     const handlerParts: HandlerParts = {
       registry: this.registry,
-      decoder: { kindFacts, protobuf },
+      decoder: { kindFacts, protobuf, parseYaml: (bytes) => this.#yaml.parse(bytes) },
       subresources: access.subresources,
     };
     const limits = options.maxInFlight ?? { reads: 400, writes: 200 };
@@ -224,6 +227,7 @@ export class ApiServer implements Service {
     await this.#customResources.stop();
     await this.#access.service?.stop();
     this.#watches.stop();
+    this.#yaml.stop();
     await this.#https.close();
     this.registry.parts.cache.stop();
   }

@@ -9,7 +9,7 @@ import { listMembers, parseJson } from "./json-text.ts";
 import { type ReadObject, readObject } from "./object-reader.ts";
 import type { ProtobufCodec } from "./protobuf-codec.ts";
 import { readEnvelope } from "./protobuf-envelope.ts";
-import { parseYaml } from "./yaml-text.ts";
+import { parseYaml, type YamlText } from "./yaml-text.ts";
 
 /** What to do about fields that are unknown or stand twice. Upstream's default is Warn. */
 export type FieldValidation = "Ignore" | "Warn" | "Strict";
@@ -24,6 +24,8 @@ export type BodyOptions = {
   readonly findSchema: (group: string, version: string, kind: string) => StructSchema | undefined;
   readonly fieldValidation: FieldValidation;
   readonly protobuf: ProtobufCodec;
+  /** Reads YAML; absent: at once, in this thread. */
+  readonly parseYaml?: (bytes: Uint8Array) => Promise<YamlText>;
 };
 
 /** What was read. `object` has apiVersion and kind, as named by the body or else as expected. `warnings` go into Warning headers. */
@@ -41,7 +43,7 @@ const maxStrictErrors = 100;
 /** Reads a body. Throws 400 with upstream's words, and 415 for other media types. */
 export async function decodeBody(bytes: Uint8Array, options: BodyOptions): Promise<DecodedBody> {
   if (options.mediaType === "application/vnd.kubernetes.protobuf") return decodeProtobuf(bytes, options);
-  const parsed = await unrecognizedUnless(() => parseBody(bytes, options.mediaType), bytes, options);
+  const parsed = await unrecognizedUnless(() => parseBody(bytes, options), bytes, options);
   const typed = await unrecognizedUnless(() => withTypeMeta(parsed.value, options.expected), bytes, options);
   const schema = schemaFor(typed, options);
   const read = handledAs(typed, options, () => readObject(schema, typed.value));
@@ -59,7 +61,8 @@ type TypedValue = {
   readonly kind: string;
 };
 
-async function parseBody(bytes: Uint8Array, mediaType: string): Promise<ParsedBody> {
+async function parseBody(bytes: Uint8Array, options: BodyOptions): Promise<ParsedBody> {
+  const { mediaType } = options;
   if (mediaType === "application/json") {
     const { value, memberCount } = parseJson(bytes);
     const complaints: ParsedBody["complaints"] = (read, isCustom) => {
@@ -69,7 +72,7 @@ async function parseBody(bytes: Uint8Array, mediaType: string): Promise<ParsedBo
     return { value, complaints };
   }
   if (mediaType !== "application/yaml") throw unsupportedMediaType(mediaType);
-  const { value, duplicates } = await parseYaml(bytes);
+  const { value, duplicates } = await (options.parseYaml ?? parseYaml)(bytes);
   const complaints: ParsedBody["complaints"] = (read) => {
     const repeated = duplicates === undefined ? [] : [duplicates];
     if (read.unknownFields.length === 0) return repeated;

@@ -41,6 +41,15 @@ function countMembers(bytes: Uint8Array): number {
   return members;
 }
 
+/** How many `key: value` pairs a parsed value has. */
+export function countMembersOf(value: unknown): number {
+  if (typeof value !== "object" || value === null) return 0;
+  let count = 0;
+  if (Array.isArray(value)) for (const item of value) count += countMembersOf(item);
+  else for (const item of Object.values(value)) count += 1 + countMembersOf(item);
+  return count;
+}
+
 /** One pair of key and value. `isRepeated`: the same object has had the key before. */
 export type JsonMember = { readonly path: string; readonly isRepeated: boolean };
 

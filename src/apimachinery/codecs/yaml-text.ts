@@ -19,24 +19,24 @@ export async function parseYaml(bytes: Uint8Array): Promise<YamlText> {
   if (nestsTooDeeply(bytes)) throw tooDeep();
   const lines = new yaml.LineCounter();
   const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("utf8");
-  const documents = withoutOverflow(() =>
-    yaml.parseAllDocuments(text, {
-      version: "1.1",
-      uniqueKeys: false,
-      stringKeys: true,
-      lineCounter: lines,
-      customTags: (tags) => [...tags.filter((tag) => !isForeign(tag)), newOctal],
-    }),
-  );
+  const composer = new yaml.Composer({
+    version: "1.1",
+    uniqueKeys: false,
+    stringKeys: true,
+    prettyErrors: false,
+    customTags: (tags) => [...tags.filter((tag) => !isForeign(tag)), newOctal],
+  });
   // Go reads the first document and leaves the rest.
-  const [document] = documents;
+  const document = withoutOverflow(() => {
+    for (const each of composer.compose(new yaml.Parser(lines.addNewLine).parse(text))) return each;
+  });
   if (document === undefined) return { value: {}, duplicates: undefined };
   const [error] = document.errors;
   if (error !== undefined) {
-    const message = (error.message.split("\n")[0] ?? "").replace(/ at line \d+, column \d+:?$/, "");
-    const line = error.linePos?.[0].line;
+    const { line } = lines.linePos(error.pos[0]);
+    const [message = ""] = error.message.split("\n");
     throw badRequest(
-      `yaml: ${line === undefined ? "" : `line ${line}: `}${message.charAt(0).toLowerCase()}${message.slice(1)}`,
+      `yaml: ${line === 0 ? "" : `line ${line}: `}${message.charAt(0).toLowerCase()}${message.slice(1)}`,
     );
   }
   const repeated: string[] = [];

@@ -49,6 +49,7 @@ export async function readKind(
         : parts.decoder.kindFacts.schemaOf(group, version, kind),
     fieldValidation,
     protobuf: parts.decoder.protobuf,
+    parseYaml: parts.decoder.parseYaml,
   });
   context.warnings.push(...warnings);
   return object;

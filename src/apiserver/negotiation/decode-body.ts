@@ -4,14 +4,18 @@
 import { parseJson } from "#apimachinery/codecs/json-text.ts";
 import type { ProtobufCodec } from "#apimachinery/codecs/protobuf-codec.ts";
 import { readEnvelope } from "#apimachinery/codecs/protobuf-envelope.ts";
-import { parseYaml } from "#apimachinery/codecs/yaml-text.ts";
+import type { YamlText } from "#apimachinery/codecs/yaml-text.ts";
 import { parseApiVersion } from "#apimachinery/meta.ts";
 import { badRequest, StatusError } from "#apimachinery/status-error.ts";
 import type { KindFacts } from "#api/kind-facts.ts";
 import type { RequestBody } from "#apiserver/api-request.ts";
 
 /** What bodies are decoded with. */
-export type BodyDecoder = { readonly kindFacts: KindFacts; readonly protobuf: ProtobufCodec };
+export type BodyDecoder = {
+  readonly kindFacts: KindFacts;
+  readonly protobuf: ProtobufCodec;
+  readonly parseYaml: (bytes: Uint8Array) => Promise<YamlText>;
+};
 
 /** Decodes a body by its media type, unchecked. An empty one is undefined. Throws BadRequest, UnsupportedMediaType. */
 export async function decodeValue(decoder: BodyDecoder, body: RequestBody): Promise<unknown> {
@@ -23,7 +27,7 @@ export async function decodeValue(decoder: BodyDecoder, body: RequestBody): Prom
       return decodeProtobuf(decoder, body.bytes);
     case "application/yaml":
     case "application/apply-patch+yaml":
-      return (await parseYaml(body.bytes)).value;
+      return (await decoder.parseYaml(body.bytes)).value;
     case "":
     case "application/json":
     case "application/merge-patch+json":
