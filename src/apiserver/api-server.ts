@@ -201,6 +201,12 @@ export class ApiServer implements Service {
     return this.#port;
   }
 
+  /** Shows another certificate from now on; connections that are there stay. */
+  renewServing(serving: ServingCertificate): void {
+    const { https } = this.#options;
+    if (https) this.#https.renew(serving, https.clientCa);
+  }
+
   /** Resolves when requests are served and the bootstrap objects are there. */
   async start(signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();

@@ -62,6 +62,13 @@ export function removeFromKubeconfig(path: string, name: string): void {
   });
 }
 
+/** Whether the file has this context. */
+export function hasContext(path: string, name: string): boolean {
+  if (!existsSync(path)) return false;
+  const contexts = parse(path, readFileSync(path, "utf8")).get("contexts");
+  return isSeq(contexts) && contexts.items.some((item) => isMap(item) && item.get("name") === name);
+}
+
 function edit<T>(path: string, change: (document: Document) => T): T {
   mkdirSync(dirname(path), { recursive: true });
   const unlock = lock(`${path}.lock`);

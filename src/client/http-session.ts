@@ -12,6 +12,8 @@ const maxStreamsPerSession = 90;
 const readIdleMs = 30_000;
 const pingTimeoutMs = 15_000;
 const connectTimeoutMs = 10_000;
+/** An older connection takes no new streams: the server knows it by a certificate that has been renewed since. */
+const maxAgeMs = 24 * 3_600_000;
 
 /** TLS material of a connection, PEM. */
 export type SessionCredentials = { readonly ca?: string; readonly certificate?: string; readonly key?: string };
@@ -26,7 +28,12 @@ export type SessionPoolOptions = {
   readonly clock: Clock;
 };
 
-type Pooled = { readonly session: ClientHttp2Session; streams: number; ping: Timer | undefined };
+type Pooled = {
+  readonly session: ClientHttp2Session;
+  readonly connectedMs: number;
+  streams: number;
+  ping: Timer | undefined;
+};
 
 /** One connection with a stream's worth of room. Call `release` when the stream has ended. */
 export type Lease = { readonly session: ClientHttp2Session; readonly release: () => void };
@@ -58,9 +65,13 @@ export class SessionPool {
 
   #withRoom(): Pooled | undefined {
     for (const pooled of this.#sessions) {
-      if (pooled.streams < maxStreamsPerSession && isUsable(pooled.session)) return pooled;
+      if (pooled.streams < maxStreamsPerSession && isUsable(pooled.session) && !this.#isOld(pooled)) return pooled;
     }
     return undefined;
+  }
+
+  #isOld({ connectedMs }: Pooled): boolean {
+    return this.#options.clock.now() - connectedMs > maxAgeMs;
   }
 
   #take(pooled: Pooled): Lease {
@@ -84,7 +95,7 @@ export class SessionPool {
     pooled.ping?.clear();
     if (!isUsable(pooled.session)) return;
     pooled.session.unref();
-    if (this.#sessions.size > 1) pooled.session.close();
+    if (this.#sessions.size > 1 || this.#isOld(pooled)) pooled.session.close();
   }
 
   #connectOnce(): Promise<Pooled> {
@@ -100,7 +111,7 @@ export class SessionPool {
     session.setLocalWindowSize(16 * 1024 * 1024);
     // Only a connection with streams on it keeps the process alive.
     session.unref();
-    const pooled: Pooled = { session, streams: 0, ping: undefined };
+    const pooled: Pooled = { session, connectedMs: this.#options.clock.now(), streams: 0, ping: undefined };
     this.#sessions.add(pooled);
     session.once("close", () => {
       pooled.ping?.clear();

@@ -188,6 +188,27 @@ test("a quiet watch stays open while the server answers pings", async (context) 
   await watching;
 });
 
+test("after a day a new connection is made, with the certificate of then", async (context) => {
+  const clock = new FakeClock();
+  const handler: Handler = (stream) => {
+    stream.respond(json);
+    stream.end("{}");
+  };
+  const asked: number[] = [];
+  const clientCertificate = async () => (asked.push(clock.now()), { certificate: "", key: "" });
+  const { client, sessions } = await setUp(context, handler, { clock, clientCertificate });
+  await client.get({ ...pods, name: "a" });
+  await clock.advance(23 * 3_600_000);
+  await client.get({ ...pods, name: "a" });
+  assert.equal(sessions.size, 1);
+
+  await clock.advance(2 * 3_600_000);
+  await client.get({ ...pods, name: "a" });
+
+  assert.equal(sessions.size, 2);
+  assert.equal(asked.length, 2);
+});
+
 test("a server that says nothing any more is noticed", async (context) => {
   const clock = new FakeClock();
   const silent = createTcpServer();

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { connect, createServer, type TLSSocket } from "node:tls";
-import { ensurePki, issueClientCertificate, PkiUnusable } from "./certificates.ts";
+import { ensureClientCertificate, ensurePki, issueClientCertificate, type Pki, PkiUnusable } from "./certificates.ts";
 import { FakeClock, systemClock } from "./clock.ts";
 import {
   derBitString,
@@ -117,6 +117,58 @@ test("a CA without its key is not replaced", async (context) => {
   await unlink(join(folder, "ca.key"));
 
   await assert.rejects(ensurePki(folder, { serverAddresses: addresses, clock: systemClock }), PkiUnusable);
+});
+
+test("a CA whose certificate was lost gets one of the same key, so that old and new certificates fit each other", async (context) => {
+  const folder = await folderFor(context);
+  const options = { serverAddresses: addresses, isInUse: true, clock: systemClock };
+  const before = await ensurePki(folder, { ...options, isInUse: false });
+
+  await unlink(join(folder, "ca.crt"));
+  const after = await ensurePki(folder, options);
+
+  const isSignedBy = (certificate: string, ca: string) =>
+    new X509Certificate(certificate).checkIssued(new X509Certificate(ca));
+  assert.notEqual(after.ca.certificate, before.ca.certificate);
+  assert.equal(after.server.certificate, before.server.certificate);
+  assert.ok(isSignedBy(before.server.certificate, after.ca.certificate));
+  assert.ok(
+    isSignedBy(
+      issueClientCertificate(after.ca, { commonName: "x", clock: systemClock }).certificate,
+      before.ca.certificate,
+    ),
+  );
+});
+
+test("a cluster in use gets no second CA when its own was lost", async (context) => {
+  const folder = await folderFor(context);
+  await ensurePki(folder, { serverAddresses: addresses, clock: systemClock });
+
+  await Promise.all(["ca.crt", "ca.key"].map((name) => unlink(join(folder, name))));
+
+  const options = { serverAddresses: addresses, isInUse: true, clock: systemClock };
+  await assert.rejects(ensurePki(folder, options), (error: Error) =>
+    /ca.crt and .*ca.key are missing/.test(error.message),
+  );
+  assert.deepEqual(
+    (await readdir(folder)).filter((name) => name.startsWith("ca.")),
+    [],
+  );
+});
+
+test("a client certificate of another CA is replaced", async (context) => {
+  const [folder, other] = [await folderFor(context), await folderFor(context)];
+  const [pki, foreign] = (await Promise.all(
+    [folder, other].map((place) => ensurePki(place, { serverAddresses: addresses, clock: systemClock })),
+  )) as [Pki, Pki];
+  const options = { commonName: "admin", clock: systemClock };
+  const stale = await ensureClientCertificate(folder, "admin", foreign.ca, options);
+
+  const made = await ensureClientCertificate(folder, "admin", pki.ca, options);
+  const again = await ensureClientCertificate(folder, "admin", pki.ca, options);
+
+  assert.notEqual(made.certificate, stale.certificate);
+  assert.equal(again.certificate, made.certificate);
 });
 
 test("a certificate request is read and signed", async (context) => {

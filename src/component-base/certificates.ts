@@ -38,6 +38,8 @@ export type Pki = {
 export type PkiOptions = {
   /** Host names and IP addresses under which the API server is reached. A certificate that lacks one is replaced. */
   readonly serverAddresses: readonly string[];
+  /** The cluster has been used: others trust its CA by now, so that a lost one is not replaced. Default false. */
+  readonly isInUse?: boolean;
   readonly clock: Clock;
 };
 
@@ -57,8 +59,9 @@ export async function ensurePki(folder: string, options: PkiOptions): Promise<Pk
   await mkdir(folder, { recursive: true, mode: 0o700 });
   const { clock } = options;
   const [ca, frontProxyCa, serviceAccountKey] = await Promise.all([
-    ensureCa(folder, "ca", "nodeless", clock),
-    ensureCa(folder, "front-proxy-ca", "front-proxy-ca", clock),
+    ensureCa(folder, "ca", { commonName: "nodeless", mayBegin: options.isInUse !== true, clock }),
+    // Trusted by nobody but those who read it out of the cluster at their start.
+    ensureCa(folder, "front-proxy-ca", { commonName: "front-proxy-ca", mayBegin: true, clock }),
     ensureSigningKey(folder),
   ]);
   const leaf = (authority: KeyPair, name: string, content: Omit<CertificateContent, "notBeforeMs" | "notAfterMs">) =>
@@ -86,11 +89,7 @@ export type IssueOptions = CertificateSubject & { readonly clock: Clock; readonl
 
 /** A certificate with which a client is `commonName` in the groups `organizations`. Valid for a year unless said otherwise. */
 export function issueClientCertificate(ca: KeyPair, options: IssueOptions): KeyPair {
-  return issueCertificate(ca, {
-    subject: options,
-    usages: ["digital signature", "client auth"],
-    ...validity(options.clock, options.validDays ?? leafDays),
-  });
+  return issueCertificate(ca, contentOf(options, "client auth"));
 }
 
 /** A certificate for a server that is reached under `addresses`, for instance a node's API. */
@@ -98,12 +97,36 @@ export function issueServerCertificate(
   ca: KeyPair,
   options: IssueOptions & { readonly addresses: readonly string[] },
 ): KeyPair {
-  return issueCertificate(ca, {
+  return issueCertificate(ca, { ...contentOf(options, "server auth"), addresses: options.addresses });
+}
+
+/** Reads the client certificate NAME of `folder`; makes one where it is missing, expiring, or of another CA. */
+export function ensureClientCertificate(
+  folder: string,
+  name: string,
+  ca: KeyPair,
+  options: IssueOptions,
+): Promise<KeyPair> {
+  return ensureLeaf(folder, name, ca, contentOf(options, "client auth"), options.clock);
+}
+
+/** As {@link ensureClientCertificate} for a server; one that does not name all addresses is replaced too. */
+export function ensureServerCertificate(
+  folder: string,
+  name: string,
+  ca: KeyPair,
+  options: IssueOptions & { readonly addresses: readonly string[] },
+): Promise<KeyPair> {
+  const content = { ...contentOf(options, "server auth"), addresses: options.addresses };
+  return ensureLeaf(folder, name, ca, content, options.clock);
+}
+
+function contentOf(options: IssueOptions, usage: "client auth" | "server auth"): CertificateContent {
+  return {
     subject: options,
-    addresses: options.addresses,
-    usages: ["digital signature", "server auth"],
+    usages: ["digital signature", usage],
     ...validity(options.clock, options.validDays ?? leafDays),
-  });
+  };
 }
 
 /** When a certificate (PEM) should be replaced, in ms since 1970: 60 days before its end, but not before two thirds of its life. */
@@ -142,22 +165,32 @@ export async function writePrivateFile(path: string, text: string): Promise<void
   await rename(temporary, path);
 }
 
-async function ensureCa(folder: string, name: string, commonName: string, clock: Clock): Promise<KeyPair> {
+type CaOptions = { readonly commonName: string; readonly mayBegin: boolean; readonly clock: Clock };
+
+async function ensureCa(folder: string, name: string, { commonName, mayBegin, clock }: CaOptions): Promise<KeyPair> {
   const found = await findKeyPair(folder, name);
   if (found && clock.now() < renewalDueMs(found.certificate)) return found;
-  if (!found && (await findFile(join(folder, `${name}.crt`))) !== undefined) {
-    throw new PkiUnusable(`${join(folder, `${name}.crt`)} has no private key that fits`);
-  }
-  const pair = createCa(
-    {
-      subject: { commonName },
-      usages: ["digital signature", "key encipherment", "cert sign"],
-      ...validity(clock, caDays),
-    },
-    found?.privateKey,
-  );
+  const [crt, key] = [join(folder, `${name}.crt`), join(folder, `${name}.key`)];
+  const [certificate, privateKey] = await Promise.all([findFile(crt), findFile(key)]);
+  if (!found && certificate !== undefined) throw new PkiUnusable(`${crt} has no private key that fits in ${key}`);
+  if (privateKey === undefined && !mayBegin) throw new PkiUnusable(`${crt} and ${key} are missing`);
+  const content: CertificateContent = {
+    subject: { commonName },
+    usages: ["digital signature", "key encipherment", "cert sign"],
+    ...validity(clock, caDays),
+  };
+  // With the old key, what was signed stays valid, and who trusts the old certificate trusts this one.
+  const pair = createCaWith(content, privateKey, key);
   await writeKeyPair(folder, name, pair);
   return pair;
+}
+
+function createCaWith(content: CertificateContent, privateKey: string | undefined, path: string): KeyPair {
+  try {
+    return createCa(content, privateKey);
+  } catch (cause) {
+    throw new PkiUnusable(`${path} is no private key: ${(cause as Error).message}`, { cause });
+  }
 }
 
 async function ensureLeaf(

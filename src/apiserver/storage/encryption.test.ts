@@ -4,7 +4,7 @@ import { mkdtemp, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { aesGcmTransformer, DecryptionFailed, loadEncryptionKeys } from "./encryption.ts";
+import { aesGcmTransformer, DecryptionFailed, EncryptionKeysLost, loadEncryptionKeys } from "./encryption.ts";
 
 const key1 = { name: "key1", secret: randomBytes(32) };
 const key2 = { name: "key2", secret: randomBytes(32) };
@@ -70,6 +70,7 @@ test("a key file is made once, for its owner only, and read after that; a bad on
   assert.deepEqual(read, made);
   assert.equal((await stat(path)).mode & 0o777, 0o600);
   await writeFile(path, JSON.stringify({ keys: [{ name: "a", secret: "c2hvcnQ=" }] }));
+  await assert.rejects(loadEncryptionKeys(`${path}.lost`, { isInUse: true }), EncryptionKeysLost);
   await assert.rejects(loadEncryptionKeys(path), /the key a has 5 bytes, not 32/);
 
   await rm(folder, { recursive: true });

@@ -40,13 +40,25 @@ export function aesGcmTransformer(keys: readonly EncryptionKey[]): ValueTransfor
   };
 }
 
-/** The keys in a file, which is made with one new key if there is none. Text: JSON with upstream's names, `{"keys":[{"name","secret"}]}`. */
-export async function loadEncryptionKeys(path: string): Promise<readonly EncryptionKey[]> {
+/** The file of keys is not there although something may be sealed with them. */
+export class EncryptionKeysLost extends Error {
+  readonly kind = "EncryptionKeysLost";
+}
+
+/**
+ * The keys in a file. Text: JSON with upstream's names, `{"keys":[{"name","secret"}]}`. Where there is none it is made with one new key, unless `isInUse`: then this throws
+ * {@link EncryptionKeysLost}, since what is sealed could not be opened any more.
+ */
+export async function loadEncryptionKeys(
+  path: string,
+  { isInUse = false }: { readonly isInUse?: boolean } = {},
+): Promise<readonly EncryptionKey[]> {
   let text: string;
   try {
     text = await readFile(path, "utf8");
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+    if (isInUse) throw new EncryptionKeysLost(`${path} is missing, and Secrets are encrypted with what was in it`);
     text = `${JSON.stringify({ keys: [{ name: "key1", secret: randomBytes(KEY_BYTES).toString("base64") }] })}\n`;
     await writePrivateFile(path, text);
   }

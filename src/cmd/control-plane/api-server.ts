@@ -1,23 +1,22 @@
 /**
  * Opens the cluster's store and starts its API server.
  */
-import { join } from "node:path";
 import { loadKindFacts } from "#api/kind-facts-table.ts";
 import { strategyOf } from "#api/strategies.ts";
 import { type ApiServer, createApiServer, loopbackUser } from "#apiserver/api-server.ts";
 import { createClusterAccess } from "#apiserver/cluster-access.ts";
-import { aesGcmTransformer, loadEncryptionKeys } from "#apiserver/storage/encryption.ts";
+import { aesGcmTransformer } from "#apiserver/storage/encryption.ts";
 import { createConnecters } from "#apiserver/connect/connecters.ts";
 import type { ConnectParts } from "#apiserver/connect/node-access.ts";
 import { nodeReader } from "#apiserver/connect/node-request.ts";
 import { createMetricsResources } from "#apiserver/node-metrics/metrics-resources.ts";
 import { addressPlan } from "#cmd/machine/address-plan.ts";
 import type { Cluster } from "#cmd/machine/clusters.ts";
-import type { Pki } from "#component-base/certificates.ts";
 import type { Clock } from "#component-base/clock.ts";
 import type { Logger } from "#component-base/logger.ts";
 import { openLmdbStore } from "#store/lmdb/lmdb-store.ts";
 import type { Store } from "#store/store.ts";
+import type { ClusterKeys } from "./cluster-keys.ts";
 
 type Common = { readonly clock: Clock; readonly logger: Logger };
 
@@ -29,7 +28,8 @@ export async function openClusterStore({ layout }: Cluster, { clock, logger }: C
 /** What the API server of a cluster is made of. */
 export type ApiServerSetup = Common & {
   readonly cluster: Cluster;
-  readonly pki: Pki;
+  /** The keys of the moment: certificates are renewed. */
+  readonly keys: () => ClusterKeys;
   readonly store: Store;
   /** False where only the control plane can run: the cluster's own addresses are not there. */
   readonly hasNodes: boolean;
@@ -38,22 +38,21 @@ export type ApiServerSetup = Common & {
 
 /** Makes and starts it. */
 export async function startApiServer(setup: ApiServerSetup): Promise<ApiServer> {
-  const { cluster, pki, store, hasNodes, clock, logger, signal } = setup;
+  const { cluster, keys, store, hasNodes, clock, logger, signal } = setup;
+  const { pki, encryption } = keys();
   const { record } = cluster;
   const plan = addressPlan(record.slot);
   const addresses = record.isExposed ? ["0.0.0.0"] : ["127.0.0.1", ...(hasNodes ? [plan.controlPlane] : [])];
-  const encryptionKeys = await loadEncryptionKeys(join(cluster.layout.pki, "encryption.json"));
   const nodeAccess: ConnectParts = {
     client: () => server.client(loopbackUser),
-    nodeCredentials: {
-      certificate: pki.kubeletClient.certificate,
-      key: pki.kubeletClient.privateKey,
-      ca: pki.ca.certificate,
+    get nodeCredentials() {
+      const { kubeletClient, ca } = keys().pki;
+      return { certificate: kubeletClient.certificate, key: kubeletClient.privateKey, ca: ca.certificate };
     },
   };
   const server: ApiServer = createApiServer({
     store,
-    encryption: new Map([["secrets", aesGcmTransformer(encryptionKeys)]]),
+    encryption: new Map([["secrets", aesGcmTransformer(encryption)]]),
     kindFacts: loadKindFacts(),
     findStrategy: (group, _version, kind) => strategyOf(group, kind),
     access: createClusterAccess({

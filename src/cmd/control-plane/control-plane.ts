@@ -1,22 +1,11 @@
 /**
  * The parts of a control plane, in the order in which they start and the reverse in which they stop.
  */
-import { mkdirSync } from "node:fs";
-import { join } from "node:path";
+import type { Pki } from "#component-base/certificates.ts";
 import type { Clock } from "#component-base/clock.ts";
-import {
-  ensurePki,
-  findKeyPair,
-  issueClientCertificate,
-  issueServerCertificate,
-  type Pki,
-  renewalDueMs,
-  writeKeyPair,
-} from "#component-base/certificates.ts";
 import type { Service } from "#component-base/life-cycle.ts";
 import type { Logger } from "#component-base/logger.ts";
 import { type ApiServer, loopbackUser } from "#apiserver/api-server.ts";
-import { addressPlan } from "#cmd/machine/address-plan.ts";
 import type { Cluster, MachineContext } from "#cmd/machine/clusters.ts";
 import { missingTools } from "#cmd/machine/doctor.ts";
 import { Guardian } from "#cmd/machine/guardian.ts";
@@ -26,7 +15,10 @@ import { claimSlot } from "#cmd/machine/slot-claim.ts";
 import { nodeProcess } from "#cmd/machine/node-process.ts";
 import type { RunPermit } from "#cmd/machine/run-permit.ts";
 import type { StopMode, SupervisionServer } from "#cmd/machine/supervision.ts";
-import { ensureClusterObjects, networkGroup } from "./cluster-objects.ts";
+import { renewContext } from "#cmd/machine/context.ts";
+import { CertificateRenewal } from "./certificate-renewal.ts";
+import { ensureClusterKeys } from "./cluster-keys.ts";
+import { ensureClusterObjects } from "./cluster-objects.ts";
 import { openClusterStore, startApiServer } from "./api-server.ts";
 import { startManagers } from "./managers.ts";
 
@@ -58,18 +50,21 @@ export class ControlPlane {
     if (hasNodes) refuseWithoutTools();
     if (hasNodes) await claimSlot(cluster);
     supervision.stage({ stage: "API server", state: "begin" });
-    const { pki, nodes } = await this.#prepareKeys(hasNodes);
+    const nodes = hasNodes ? nodePlans(cluster) : [];
+    const renewal = await this.#prepareKeys(nodes);
     if (hasNodes) await setUpMachineNetwork(cluster);
     // Nodes load their code while the API server starts.
     const nodesReady = hasNodes ? nodes.map((node) => this.#startNode(node)) : [];
     for (const ready of nodesReady) ready.catch(() => {}); // awaited below
     const store = await openClusterStore(cluster, { clock, logger });
     this.#parts.push({ stop: () => store.close() });
-    const server = await startApiServer({ cluster, pki, store, hasNodes, clock, logger, signal: this.#abort.signal });
-    this.#parts.push(server);
+    const keys = () => renewal.keys;
+    const server = await startApiServer({ cluster, keys, store, hasNodes, clock, logger, signal: this.#abort.signal });
+    this.#parts.push(server, renewal);
+    renewal.start((serving) => server.renewServing(serving));
     await ensureClusterObjects(server.client(loopbackUser), cluster);
     supervision.stage({ stage: "API server", state: "done", detail: `https://127.0.0.1:${cluster.record.apiPort}` });
-    await this.#startManagers(server, pki);
+    await this.#startManagers(server, keys().pki);
     const title = nodes.length === 1 ? `Node ${nodes[0]?.name}` : `${nodes.length} nodes`;
     if (hasNodes) supervision.stage({ stage: title, state: "begin" });
     await Promise.all(nodesReady);
@@ -89,45 +84,12 @@ export class ControlPlane {
     this.#parts.push(await startManagers({ server, cluster, ca: pki.ca, clock, logger, signal: this.#abort.signal }));
   }
 
-  /** Keys of the cluster, of its administrator and its nodes; what is missing or expiring is made. */
-  async #prepareKeys(hasNodes: boolean): Promise<{ readonly pki: Pki; readonly nodes: readonly NodePlan[] }> {
-    const { cluster, clock } = this.#options;
-    const { layout, record } = cluster;
-    const plan = addressPlan(record.slot);
-    const names = [
-      "kubernetes",
-      "kubernetes.default",
-      "kubernetes.default.svc",
-      "kubernetes.default.svc.cluster.local",
-      "localhost",
-    ];
-    const serverAddresses = ["127.0.0.1", plan.kubernetesService, plan.controlPlane, plan.nodePortLoopback, ...names];
-    const pki = await ensurePki(layout.pki, { serverAddresses: [...new Set(serverAddresses)], clock });
-    await ensureClient(layout.pki, "admin", {
-      pki,
-      commonName: "kubernetes-admin",
-      organizations: ["system:masters"],
-      clock,
-    });
-    const nodes = hasNodes ? nodePlans(cluster) : [];
-    mkdirSync(join(layout.pki, "nodes"), { recursive: true, mode: 0o700 });
-    for (const node of nodes) {
-      const folder = join(layout.pki, "nodes");
-      await ensureClient(folder, node.name, {
-        pki,
-        commonName: `system:node:${node.name}`,
-        organizations: ["system:nodes"],
-        clock,
-      });
-      await ensureClient(folder, `${node.name}-network`, {
-        pki,
-        commonName: "system:kube-proxy",
-        organizations: [networkGroup],
-        clock,
-      });
-      await ensureServer(folder, `${node.name}-server`, { pki, node, clock });
-    }
-    return { pki, nodes };
+  /** All keys; what is missing is made, and what is expiring too, now and while the cluster runs. */
+  async #prepareKeys(nodes: readonly NodePlan[]): Promise<CertificateRenewal> {
+    const { cluster, clock, logger } = this.#options;
+    const ensure = () => ensureClusterKeys({ cluster, nodes, clock });
+    const onAdmin = () => renewContext(cluster);
+    return new CertificateRenewal({ keys: await ensure(), ensure, onAdmin, clock, logger });
   }
 
   async #startNode(node: NodePlan): Promise<void> {
@@ -147,30 +109,4 @@ export class ControlPlane {
 function refuseWithoutTools(): void {
   const missing = missingTools();
   if (missing !== undefined) throw new Error(missing);
-}
-
-type ClientOptions = {
-  readonly pki: Pki;
-  readonly commonName: string;
-  readonly organizations: readonly string[];
-  readonly clock: Clock;
-};
-
-async function ensureClient(folder: string, name: string, { pki, clock, ...subject }: ClientOptions): Promise<void> {
-  const known = await findKeyPair(folder, name);
-  if (known && renewalDueMs(known.certificate) > clock.now()) return;
-  await writeKeyPair(folder, name, issueClientCertificate(pki.ca, { ...subject, clock }));
-}
-
-type ServerOptions = { readonly pki: Pki; readonly node: NodePlan; readonly clock: Clock };
-
-async function ensureServer(folder: string, name: string, { pki, node, clock }: ServerOptions): Promise<void> {
-  const known = await findKeyPair(folder, name);
-  if (known && renewalDueMs(known.certificate) > clock.now()) return;
-  const subject = {
-    commonName: `system:node:${node.name}`,
-    organizations: ["system:nodes"],
-    addresses: [node.address, node.name, "127.0.0.1"],
-  };
-  await writeKeyPair(folder, name, issueServerCertificate(pki.ca, { ...subject, clock }));
 }

@@ -130,7 +130,7 @@ async function freeApiPort(context: MachineContext, record: ClusterRecord, notes
   const taken = new Set(
     others.map(([, folder]) => readClusterRecord(folder)?.apiPort).filter((port) => port !== undefined),
   );
-  const port = await findFreePort(record.apiPort, taken);
+  const port = await findFreePort(record.apiPort, { avoid: taken, host: record.isExposed ? "0.0.0.0" : "127.0.0.1" });
   if (port !== record.apiPort) notes.push(`Port ${record.apiPort} is taken; the API server is at port ${port}.`);
   return port;
 }

@@ -1,20 +1,29 @@
 /**
- * Finds a free port of 127.0.0.1.
+ * Finds a free port.
  */
 import { createServer } from "node:net";
 
+/** Where to look. */
+export type PortOptions = {
+  /** Ports that somebody else will take. */
+  readonly avoid?: ReadonlySet<number>;
+  /** Default 127.0.0.1; with 0.0.0.0 the port must be free at all addresses. */
+  readonly host?: string;
+};
+
 /** `wanted`, or the first free port above it. */
-export async function findFreePort(wanted: number, avoid: ReadonlySet<number> = new Set()): Promise<number> {
+export async function findFreePort(wanted: number, options: PortOptions = {}): Promise<number> {
+  const { avoid = new Set(), host = "127.0.0.1" } = options;
   for (let port = wanted; port < Math.min(wanted + 1000, 65_536); port++) {
-    if (!avoid.has(port) && (await isFree(port))) return port;
+    if (!avoid.has(port) && (await isFree(port, host))) return port;
   }
   throw new Error(`no free port from ${wanted} on`);
 }
 
-function isFree(port: number): Promise<boolean> {
+function isFree(port: number, host: string): Promise<boolean> {
   return new Promise((resolve) => {
     const server = createServer();
     server.once("error", () => resolve(false));
-    server.listen({ port, host: "127.0.0.1", exclusive: true }, () => server.close(() => resolve(true)));
+    server.listen({ port, host, exclusive: true }, () => server.close(() => resolve(true)));
   });
 }

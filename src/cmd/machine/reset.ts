@@ -5,6 +5,7 @@ import { existsSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { Terminal } from "#cli/terminal.ts";
 import { type Cluster, inStage, type MachineContext } from "./clusters.ts";
+import { writeContext } from "./context.ts";
 import { alone, stopCluster } from "./down.ts";
 import type { ClusterLayout } from "./layout.ts";
 import { listPermitHolders } from "./run-permit.ts";
@@ -16,7 +17,9 @@ export async function resetCluster(context: MachineContext, cluster: Cluster, te
   await alone(context, cluster, terminal, async () => {
     await stopCluster(context, cluster, terminal);
     await inStage(terminal, "Removing all objects", async () => emptyCluster(cluster.layout));
-    if (wasRunning) await startCluster(context, cluster, terminal);
+    if (!wasRunning) return;
+    await startCluster(context, cluster, terminal);
+    writeContext(cluster);
   });
 }
 

@@ -1,23 +1,22 @@
 /**
  * `nodeless up`: makes the cluster's record, starts the control plane (which starts the nodes), and puts the context into the kubeconfig when all is ready.
  */
-import { closeSync, readFileSync } from "node:fs";
+import { closeSync } from "node:fs";
 import { join } from "node:path";
 import { UserError } from "#cli/command.ts";
-import { mergeKubeconfig } from "#cli/kubeconfig.ts";
 import type { ClusterStatus, UpOptions } from "#cli/machine.ts";
 import type { Stage, Terminal } from "#cli/terminal.ts";
 import { installBootUnit } from "./boot.ts";
 import {
   type Cluster,
   checkClusterName,
-  contextName,
   describeCluster,
   ensureCluster,
   findCluster,
   type MachineContext,
   underClusterLock,
 } from "./clusters.ts";
+import { writeContext } from "./context.ts";
 import { stopCluster } from "./down.ts";
 import { endProcesses } from "./end-processes.ts";
 import { sayingWhenInterrupted } from "./interrupts.ts";
@@ -96,9 +95,16 @@ function refuseChanges({ record, layout }: Cluster, options: UpOptions): void {
   );
 }
 
+/** A start that takes longer leaves the user wondering. */
+const slowStartMs = 30_000;
+
 /** Starts the control plane of a cluster that is not running, and waits until it and its nodes are ready. */
 export async function startCluster(context: MachineContext, cluster: Cluster, terminal: Terminal): Promise<void> {
   const show = stagesOn(terminal);
+  const hint = setTimeout(
+    () => terminal.warn(`Not ready after ${slowStartMs / 1000} s; the logs are in ${cluster.layout.logs}`),
+    slowStartMs,
+  );
   const wasAlone = listPermitHolders(cluster.layout).length === 0;
   const permit = issuePermit(cluster.layout);
   try {
@@ -110,6 +116,7 @@ export async function startCluster(context: MachineContext, cluster: Cluster, te
     if (wasAlone) await endProcesses(cluster, "process").all();
     throw new UserError(`cluster "${cluster.record.name}" did not start: ${outcome.why}`);
   } finally {
+    clearTimeout(hint);
     closeSync(permit.descriptor);
   }
 }
@@ -147,17 +154,4 @@ export function controlPlaneProcess(
 ): ProcessSpec {
   const args = ["--name", record.name, "--data-root", context.dataRoot, "--run-root", context.runRoot];
   return { entry: "control-plane", args, logFile: join(layout.logs, "control-plane.log"), permit };
-}
-
-/** Puts the context into the kubeconfig; gives what the user should know about it. */
-function writeContext({ record, layout }: Cluster): string[] {
-  const read = (file: string) => readFileSync(join(layout.pki, file), "utf8");
-  const { isCurrent } = mergeKubeconfig(record.kubeconfig, {
-    name: contextName(record.name),
-    server: `https://127.0.0.1:${record.apiPort}`,
-    certificateAuthority: read("ca.crt"),
-    clientCertificate: read("admin.crt"),
-    clientKey: read("admin.key"),
-  });
-  return isCurrent ? [] : [`The current kubectl context was left as it is; use --context ${contextName(record.name)}.`];
 }

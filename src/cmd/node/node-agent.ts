@@ -34,6 +34,7 @@ import { createClusterDns } from "#network/dns/cluster-dns.ts";
 import { setUpNodeNetwork } from "#network/node-network.ts";
 import { forgetFlows } from "#network/service-proxy/conntrack.ts";
 import { ServiceProxy } from "#network/service-proxy/service-proxy.ts";
+import { watchKeyPair } from "./renewed-pair.ts";
 import { type ContainersProvider, createContainersProvider } from "#providers/containers/create.ts";
 import { withInlineImage } from "#providers/isolates/inline-image.ts";
 import { RuntimeClasses, type RuntimeClassHandler } from "#providers/runtime-classes.ts";
@@ -247,7 +248,16 @@ export class NodeAgent {
       read(`nodes/${plan.name}-server.key`),
       read("ca.crt"),
     ]);
-    return { host: plan.address, port: 10_250, certificate, key, clientCa, onStream: createStreamHandler(logger) };
+    return {
+      host: plan.address,
+      port: 10_250,
+      certificate,
+      key,
+      clientCa,
+      onRenewal: (onRenewed, signal) =>
+        watchKeyPair({ folder: join(pki, "nodes"), name: `${plan.name}-server`, onRenewed, logger }, signal),
+      onStream: createStreamHandler(logger),
+    };
   }
 
   async #stopContainers(): Promise<void> {

@@ -33,6 +33,11 @@ export type KubeletServerSettings = {
   readonly certificate: string;
   readonly key: string;
   readonly clientCa: string;
+  /** Calls back when certificate and key were renewed; the signal ends that. */
+  readonly onRenewal?: (
+    renew: (pair: { readonly certificate: string; readonly key: string }) => void,
+    signal: AbortSignal,
+  ) => void;
   /** exec, attach and port-forward; without it they are answered with 501. */
   readonly onStream?: StreamHandler;
 };
@@ -61,6 +66,7 @@ class Refusal extends Error {
 export class KubeletServer implements Service {
   readonly #options: KubeletServerOptions;
   readonly #callers: CallerCheck;
+  readonly #stopped = new AbortController();
   #server: Server | undefined;
 
   constructor(options: KubeletServerOptions) {
@@ -69,7 +75,7 @@ export class KubeletServer implements Service {
   }
 
   async start(_signal: AbortSignal): Promise<void> {
-    const { certificate, key, clientCa, host, port } = this.#options;
+    const { certificate, key, clientCa, host, port, onRenewal } = this.#options;
     // Certificates that do not fit are not refused here: the caller may have a token.
     const tls = { cert: certificate, key, ca: clientCa, requestCert: true, rejectUnauthorized: false };
     const server = createServer(
@@ -82,9 +88,15 @@ export class KubeletServer implements Service {
     server.once("error", reject);
     server.listen(port, host, resolve);
     await promise;
+    // Connections that are there stay.
+    onRenewal?.(
+      (pair) => server.setSecureContext({ cert: pair.certificate, key: pair.key, ca: clientCa }),
+      this.#stopped.signal,
+    );
   }
 
   async stop(): Promise<void> {
+    this.#stopped.abort();
     const server = this.#server;
     this.#server = undefined;
     if (!server) return;
