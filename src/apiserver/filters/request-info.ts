@@ -40,7 +40,7 @@ export function parseRequestInfo(method: string, path: string, query: Query): Re
 /** What follows the resource's name and subresource in the path, with its leading slash: the path to proxy to. Raw, as sent. */
 export function pathBehindSubresource(info: RequestInfo): string {
   const depth =
-    3 + (info.apiGroup === "" ? 0 : 1) + (info.namespace === "" || info.resource === "namespaces" ? 0 : 2) + 2;
+    3 + (info.apiGroup === "" ? 0 : 1) + (info.namespace === "" || info.resource === "namespaces" ? 0 : 2) + 3;
   const parts = info.path.split("/");
   return parts.length > depth ? `/${parts.slice(depth).join("/")}` : "";
 }
