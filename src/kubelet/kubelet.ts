@@ -15,6 +15,7 @@ import type { KubeletEvents } from "./events.ts";
 import { Eviction } from "./eviction.ts";
 import { NodeController } from "#kubelet/node/node-controller.ts";
 import { readMachineInfo } from "#kubelet/node/node-info.ts";
+import type { MachineInfo } from "#kubelet/node/node-info.ts";
 import { NodeLease } from "#kubelet/node/node-lease.ts";
 import type { NodeHealth, NodeSettings } from "#kubelet/node/node-object.ts";
 import { defaultBounds, readNodeHealth } from "#kubelet/node/node-health.ts";
@@ -120,7 +121,7 @@ class NodeAgent implements Kubelet {
     await Promise.all([this.#recorder, this.#pods, this.#services].map((part) => part.start(signal)));
     const machine = await readMachineInfo(this.#options.folders.root);
     this.#place = await this.#openPlace(machine.memoryBytes, signal);
-    this.#server = await this.#startServer(this.#place, signal);
+    this.#server = await this.#startServer(this.#place, machine, signal);
     this.#node = this.#nodeController(machine, this.#place);
     await this.#node.start(signal);
     this.#lease = new NodeLease({ client, nodeName, node: () => this.#node?.node(), clock, logger });
@@ -182,7 +183,7 @@ class NodeAgent implements Kubelet {
     );
   }
 
-  #nodeController(machine: Awaited<ReturnType<typeof readMachineInfo>>, place: OpenPlace): NodeController {
+  #nodeController(machine: MachineInfo, place: OpenPlace): NodeController {
     const { client, clock, logger, kubeletVersion, folders } = this.#options;
     return new NodeController({
       client,
@@ -216,7 +217,7 @@ class NodeAgent implements Kubelet {
     });
   }
 
-  async #startServer(place: OpenPlace, signal: AbortSignal): Promise<KubeletServer | undefined> {
+  async #startServer(place: OpenPlace, machine: MachineInfo, signal: AbortSignal): Promise<KubeletServer | undefined> {
     const { server: settings, client, clock, logger, nodeName } = this.#options;
     if (!settings) return undefined;
     const { KubeletServer } = await import("#kubelet/server/kubelet-server.ts");
@@ -232,6 +233,8 @@ class NodeAgent implements Kubelet {
       pods,
       streams: provider,
       statistics,
+      probeMetrics: () => place.probeMetrics(),
+      machine,
       clock,
       logger,
     });

@@ -46,6 +46,8 @@ export type OpenPlace = {
   readonly version: string;
   /** For node.status.images. */
   readonly images: () => Promise<NodeStatus["images"]>;
+  /** For /metrics/probes; "" where the provider probes by itself. */
+  readonly probeMetrics: () => string;
   /** Makes room on the disk if it fills up. Cheap while there is room. */
   readonly freeDisk: () => Promise<void>;
   readonly stop: () => Promise<void>;
@@ -55,7 +57,14 @@ export type OpenPlace = {
 export async function openPlace(place: PodPlace, parts: PlaceParts, signal: AbortSignal): Promise<OpenPlace> {
   if ("provider" in place) {
     const { provider, version } = place;
-    return { provider, version, images: async () => undefined, freeDisk: async () => {}, stop: async () => {} };
+    return {
+      provider,
+      version,
+      images: async () => undefined,
+      probeMetrics: () => "",
+      freeDisk: async () => {},
+      stop: async () => {},
+    };
   }
   const { runtime, images, imageVolumes } = place;
   // Providers of whole pods need none of this.
@@ -85,6 +94,7 @@ export async function openPlace(place: PodPlace, parts: PlaceParts, signal: Abor
     provider: engine,
     version: `${name}://${version}`,
     images: () => nodeImages(images),
+    probeMetrics: () => engine.probeMetrics.text(),
     freeDisk: () => gc.run(),
     async stop() {
       await engine.stop();

@@ -14,6 +14,7 @@ import type { EvictedStatus } from "./eviction.ts";
 import type { PodAdmission } from "./pod-admission.ts";
 import { gracePeriodOf, isTerminalPhase, kubeletConditionTypes, podKey, refOf, sameJson } from "./pod-object.ts";
 import type { PodStatusWriter } from "./pod-status-writer.ts";
+import { resizeMessage } from "./resize-events.ts";
 import { pendingResize, resourcesDiffer, withResourcesOf } from "./pod-resize-admission.ts";
 import { rejectedStatus, terminatedStatus } from "./pod-status-synthesis.ts";
 import type { PodProvider, PodRef, ProviderPod } from "./provider.ts";
@@ -44,6 +45,8 @@ type Line = {
   /** The pod as the provider has it: with the resources that it had before, while a resize has to wait. */
   allocated: Pod | undefined;
   resizeWaits: boolean;
+  /** What was last said of a resize that was refused. */
+  resizeRefusal: string | undefined;
   /** Grace of the delete under way, in seconds. */
   deletingWithin: number | undefined;
   gone: boolean;
@@ -129,6 +132,7 @@ export class PodController implements Service {
         busy: false,
         allocated: undefined,
         resizeWaits: false,
+        resizeRefusal: undefined,
         deletingWithin: undefined,
         gone: false,
       };
@@ -208,6 +212,7 @@ export class PodController implements Service {
     const { wanted, allocated } = line;
     if (!allocated || !resourcesDiffer(allocated, wanted)) {
       line.resizeWaits = false;
+      line.resizeRefusal = undefined;
       statuses.setExtra(line.ref, undefined);
       return wanted;
     }
@@ -215,8 +220,15 @@ export class PodController implements Service {
     const refusal = admission.judgeResize(wanted, others);
     line.resizeWaits = refusal?.reason === "Deferred";
     statuses.setExtra(line.ref, refusal && pendingResize(wanted, refusal));
-    if (!refusal) return wanted;
-    events.pod(wanted, "Warning", `Resize${refusal.reason}`, `Pod resize ${refusal.reason}: ${refusal.message}`);
+    const told = line.resizeRefusal;
+    line.resizeRefusal = refusal && `${refusal.reason} ${refusal.message} ${wanted.metadata?.generation}`;
+    if (!refusal) {
+      events.pod(wanted, "Normal", "ResizeStarted", resizeMessage(wanted, "started"));
+      return wanted;
+    }
+    const step = refusal.reason === "Deferred" ? "Deferred" : "Infeasible";
+    if (told !== line.resizeRefusal)
+      events.pod(wanted, "Warning", `Resize${step}`, resizeMessage(wanted, step, refusal.message));
     return withResourcesOf(wanted, allocated);
   }
 

@@ -7,6 +7,7 @@ import type { Logger } from "#component-base/logger.ts";
 import type { ContainerRuntime } from "#kubelet/container-runtime.ts";
 import type { KubeletEvents } from "#kubelet/events.ts";
 import type { PodObjects } from "#kubelet/pod-objects.ts";
+import type { ProbeMetrics } from "#kubelet/probes/probe-metrics.ts";
 import type { PodRef } from "#kubelet/provider.ts";
 import type { PodVolumes } from "#kubelet/volumes/pod-volumes.ts";
 import type { Backoff } from "./backoff.ts";
@@ -38,6 +39,7 @@ export type EngineParts = {
   readonly events: KubeletEvents;
   readonly folders: KubeletFolders;
   readonly node: EngineNode;
+  readonly probeMetrics: ProbeMetrics;
   readonly crashBackoff: Backoff;
   readonly clock: Clock;
   readonly logger: Logger;

@@ -114,6 +114,16 @@ describe("the pod engine", () => {
     });
   });
 
+  it("does not run a pod in the node's user namespace that asked for one of its own", async () => {
+    await withHouse(async (house) => {
+      await house.run(podOf("web", [{}], { hostUsers: false }));
+      await house.untilTrue(() => house.events.length > 0);
+
+      const why = "can't set `spec.hostUsers: false`, runtime does not support user namespaces";
+      assert.deepEqual(house.events, [`Warning FailedCreatePodSandBox Failed to create pod sandbox: ${why}`]);
+    });
+  });
+
   it("starts sidecars in the order of the list, each once, and each when the one before has started", async () => {
     await withHouse(async (house) => {
       const startupProbe = { exec: { command: ["started"] }, periodSeconds: 1 };

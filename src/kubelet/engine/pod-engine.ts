@@ -12,6 +12,7 @@ import type { KubeletEvents } from "#kubelet/events.ts";
 import type { PodObjects } from "#kubelet/pod-objects.ts";
 import { podKey, refOf } from "#kubelet/pod-object.ts";
 import { LogRotator } from "#kubelet/logs/log-rotator.ts";
+import { ProbeMetrics } from "#kubelet/probes/probe-metrics.ts";
 import type {
   LogOptions,
   PodProvider,
@@ -46,6 +47,7 @@ export type PodEngineOptions = {
 
 /** Pods out of containers. `start` adopts what runs already; `stop` leaves it running. */
 export class PodEngine implements PodProvider, PodStreams, PodStats, Service {
+  readonly probeMetrics: ProbeMetrics = new ProbeMetrics();
   readonly #options: PodEngineOptions;
   readonly #streams: EngineStreams;
   readonly #rotator: LogRotator;
@@ -69,6 +71,7 @@ export class PodEngine implements PodProvider, PodStreams, PodStats, Service {
       ...this.#options,
       runtimeName: name,
       images: new ImagePuller({ images, events: this.#options.events, backoff: new Backoff(clock), clock }),
+      probeMetrics: this.probeMetrics,
       crashBackoff: new Backoff(clock),
       imageIDs: new Map(known.map((image) => [image.id, image.digests[0] ?? image.id])),
       onStatus: (ref, status) => this.#listener(ref, status),

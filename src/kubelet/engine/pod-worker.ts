@@ -11,6 +11,7 @@ import { findContainerStatus, formatPod, podKey, refOf, sameJson } from "#kubele
 import { ContainerProbes } from "#kubelet/probes/container-probes.ts";
 import type { ProbeTarget } from "#kubelet/probes/probe-target.ts";
 import type { PodRef } from "#kubelet/provider.ts";
+import { resizeMessage } from "#kubelet/resize-events.ts";
 import { StartFailure, startContainer } from "./container-start.ts";
 import { StopDeadline, graceFor, stopAll, stopContainer } from "./container-stop.ts";
 import type { StopContext } from "./container-stop.ts";
@@ -383,8 +384,15 @@ export class PodWorker {
     const inPlace = resizes.filter((it) => !it.needsRestart);
     if (inPlace.length === 0) return;
     void this.#run(async () => {
-      await this.#resizer.apply(this.#pod, inPlace);
-      this.#parts.events.pod(this.#pod, "Normal", "ResizeCompleted", resizeMessage(this.#pod));
+      const { events } = this.#parts;
+      try {
+        await this.#resizer.apply(this.#pod, inPlace);
+        events.pod(this.#pod, "Normal", "ResizeCompleted", resizeMessage(this.#pod, "completed"));
+      } catch (error) {
+        const why = error instanceof Error ? error.message : String(error);
+        events.pod(this.#pod, "Warning", "ResizeError", resizeMessage(this.#pod, "error", why));
+        throw error;
+      }
     });
   }
 
@@ -470,6 +478,7 @@ export class PodWorker {
       await this.#nextChange();
     }
     await Promise.allSettled(this.#tasks);
+    this.#parts.probeMetrics.forget(this.ref.uid);
     this.#parts.images.forget(this.#pod, allContainers(this.#pod));
     for (const { name, image = "" } of allContainers(this.#pod))
       this.#parts.crashBackoff.forget(crashKey(this.ref, name, image));
@@ -545,7 +554,7 @@ export class PodWorker {
   #watch(state: ContainerState, before: ContainerStatus | undefined): void {
     const container = findContainer(this.#pod, state.name);
     if (!container || this.#probes.has(state.id)) return;
-    const { clock, events } = this.#parts;
+    const { clock, events, probeMetrics: metrics } = this.#parts;
     const known = before?.containerID?.endsWith(state.id)
       ? { started: before.started ?? false, ready: before.ready }
       : undefined;
@@ -556,6 +565,7 @@ export class PodWorker {
       startedMs: state.startedMs ?? state.createdMs,
       before: known,
       events,
+      metrics,
       clock,
       onChange: () => this.look(),
     });
@@ -634,11 +644,6 @@ export class PodWorker {
 /** Backoff of a container that crashes; another image is another chance. */
 function crashKey(ref: PodRef, name: string, image: string): string {
   return `${ref.uid}_${name}_${image}`;
-}
-
-function resizeMessage(pod: Pod): string {
-  const containers = allContainers(pod).map(({ name, resources }) => ({ name, resources }));
-  return `Pod resize completed: ${JSON.stringify({ containers, generation: pod.metadata?.generation })}`;
 }
 
 /** Containers that start first once the ground is there. */

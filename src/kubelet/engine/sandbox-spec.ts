@@ -2,6 +2,7 @@
  * What the containers of a pod share, from its spec: names, namespaces, ports, kernel settings, and the cgroup above them.
  */
 import type { Pod } from "#api/generated/types/core-v1.ts";
+import { ContainerError } from "#kubelet/container-runtime.ts";
 import type { SandboxSpec } from "#kubelet/container-runtime.ts";
 import { isRestartableInit, refOf } from "#kubelet/pod-object.ts";
 import { podCgroupResources } from "#kubelet/resources/linux-resources.ts";
@@ -18,9 +19,15 @@ export type SandboxFacts = {
   readonly runtimeHandler: string;
 };
 
-/** The sandbox of a pod. */
+/** The sandbox of a pod. Throws {@link ContainerError} for what no runtime here can give. */
 export function sandboxSpec(pod: Pod, { clusterDomain, pidsLimit, runtimeHandler }: SandboxFacts): SandboxSpec {
   const spec = pod.spec;
+  if (spec?.hostUsers === false) {
+    // Running it in the node's user namespace would give it more rights than was asked for.
+    const runtime = runtimeHandler === "" ? "runtime" : `RuntimeClass handler ${JSON.stringify(runtimeHandler)}`;
+    const message = `can't set \`spec.hostUsers: false\`, ${runtime} does not support user namespaces`;
+    throw new ContainerError("CreatePodSandboxError", message);
+  }
   const { hostname, domain } = podHostname(pod, clusterDomain);
   const isHostNetwork = spec?.hostNetwork ?? false;
   return {

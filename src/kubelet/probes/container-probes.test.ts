@@ -4,6 +4,7 @@ import type { Container } from "#api/generated/types/core-v1.ts";
 import { FakeClock } from "#component-base/clock.ts";
 import { podOf } from "#kubelet/testing/engine-house.ts";
 import { ContainerProbes } from "./container-probes.ts";
+import { ProbeMetrics } from "./probe-metrics.ts";
 
 type House = {
   readonly clock: FakeClock;
@@ -15,6 +16,7 @@ type House = {
   readonly codes: Map<string, number>;
   /** Exit codes that are not known yet. */
   readonly hanging: Map<string, Promise<number>>;
+  readonly metrics: ProbeMetrics;
 };
 
 const command = (name: string) => ({ exec: { command: [name] } });
@@ -31,6 +33,7 @@ async function withProbes(
   // What is called slow fails until a test says otherwise.
   const codes = new Map([["slow", 1]]);
   const hanging = new Map<string, Promise<number>>();
+  const metrics = new ProbeMetrics();
   const full = { name: "main", image: "app", ...container };
   const probes = new ContainerProbes({
     pod: podOf("web", [full]),
@@ -46,13 +49,14 @@ async function withProbes(
     startedMs: startMs,
     before,
     events: { pod: (_pod, type, reason, message) => events.push(`${type} ${reason} ${message}`), node() {} },
+    metrics,
     clock,
     onChange: () => {},
   });
   probes.start();
   await clock.advance(0);
   try {
-    await body({ clock, probes, events, ran, codes, hanging });
+    await body({ clock, probes, events, ran, codes, hanging, metrics });
   } finally {
     probes.stop();
   }
@@ -194,6 +198,25 @@ describe("a container's probes", () => {
       },
       { started: true, ready: true },
     );
+  });
+
+  it("counts regular looks and good ones, until the pod is gone", async () => {
+    const readinessProbe = { ...command("slow"), periodSeconds: 10, failureThreshold: 1 };
+    await withProbes({ readinessProbe }, async ({ clock, codes, metrics }) => {
+      await clock.advance(10_000);
+      codes.set("slow", 0);
+      await clock.advance(20_000);
+
+      const names = 'container="main",namespace="default",pod="web"';
+      const lines = metrics.text().split("\n");
+      const count = (result: string) =>
+        `prober_probe_total{${names},pod_uid="uid-web",probe_type="Readiness",result="${result}"}`;
+      assert.ok(lines.includes(`${count("failed")} 1`));
+      assert.ok(lines.includes(`${count("successful")} 2`));
+      assert.ok(lines.includes(`prober_probe_duration_seconds_count{${names},probe_type="Readiness"} 2`));
+      metrics.forget("uid-web");
+      assert.equal(metrics.text(), "");
+    });
   });
 
   it("does not restart what is being deleted", async () => {

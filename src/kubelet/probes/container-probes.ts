@@ -6,7 +6,9 @@ import type { Container, Pod, Probe } from "#api/generated/types/core-v1.ts";
 import type { Clock } from "#component-base/clock.ts";
 import { containerFieldPath } from "#kubelet/events.ts";
 import type { KubeletEvents } from "#kubelet/events.ts";
+import { refOf } from "#kubelet/pod-object.ts";
 import type { ProbeOutcome, ProbeTarget } from "./probe-target.ts";
+import type { ProbeMetrics, ProbeResult } from "./probe-metrics.ts";
 import { scheduleOf } from "./probe-schedule.ts";
 import { ProbeWatch } from "./probe-watch.ts";
 import type { ProbeKind } from "./probe-watch.ts";
@@ -21,6 +23,7 @@ export type ContainerProbesOptions = {
   /** What was known before the agent started; a container that was ready stays so until a probe says otherwise. */
   readonly before: { readonly started: boolean; readonly ready: boolean } | undefined;
   readonly events: KubeletEvents;
+  readonly metrics: ProbeMetrics;
   readonly clock: Clock;
   /** A result changed. */
   readonly onChange: () => void;
@@ -118,16 +121,28 @@ export class ContainerProbes {
 
   /** undefined: the probe could not be carried out, which says nothing about the container. */
   async #look(kind: ProbeKind, probe: Probe, isLoud: boolean, signal: AbortSignal): Promise<boolean | undefined> {
+    const startedMs = this.#options.clock.now();
     try {
       const outcome = await runProbe(probe, this.#options.target, signal);
-      if (isLoud && !signal.aborted) this.#tell(kind, outcome);
-      return outcome.result !== "failure";
+      const isGood = outcome.result !== "failure";
+      if (signal.aborted) return undefined;
+      if (isLoud || isGood) this.#count(kind, isGood ? "successful" : "failed", startedMs);
+      if (isLoud) this.#tell(kind, outcome);
+      return isGood;
     } catch (error) {
+      if (isLoud && !signal.aborted) this.#count(kind, "unknown", startedMs);
       const why = error instanceof Error ? error.message : String(error);
       if (isLoud && !signal.aborted)
         this.#say("Unhealthy", `${kind} probe errored and resulted in unknown state: ${why}`);
       return undefined;
     }
+  }
+
+  #count(kind: ProbeKind, result: ProbeResult, startedMs: number): void {
+    const { pod, container, metrics, clock } = this.#options;
+    const { namespace, name, uid } = refOf(pod);
+    const tookMs = clock.now() - startedMs;
+    metrics.count({ namespace, pod: name, uid, container: container.name, kind, result, tookMs });
   }
 
   #tell(kind: ProbeKind, { result, output }: ProbeOutcome): void {

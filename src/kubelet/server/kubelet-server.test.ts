@@ -71,6 +71,8 @@ async function withServer(body: (house: House) => Promise<void>): Promise<void> 
         },
       ],
     }),
+    probeMetrics: () => "prober_probe_total 1\n",
+    machine: { cpus: 2, memoryBytes: 100 },
     onStream: ({ target, socket }) => {
       targets.push(target);
       socket.end("HTTP/1.1 101 Switching Protocols\r\nUpgrade: test\r\nConnection: Upgrade\r\n\r\n");
@@ -178,6 +180,15 @@ describe("the node's API", () => {
       );
       assert.match(metrics, /^pod_memory_working_set_bytes\{namespace="default",pod="web"\} 4 \d+$/m);
       assert.match((await ask("/metrics", master)).body, /^kubelet_running_pods 0$/m);
+      assert.match((await ask("/metrics/probes", master)).body, /^prober_probe_total 1$/m);
+      const cadvisor = (await ask("/metrics/cadvisor", master)).body;
+      assert.match(
+        cadvisor,
+        /^container_memory_working_set_bytes\{container="main",id="\/poduid-web\/",image="",name="",namespace="default",pod="web"\} 4 \d+$/m,
+      );
+      assert.match(cadvisor, /^container_cpu_usage_seconds_total\{container="",cpu="total",id="\/",.*\} 5 \d+$/m);
+      assert.match(cadvisor, /^machine_cpu_cores 2$/m);
+      assert.equal((await ask("/metrics/nothing", master)).code, 404);
       assert.equal((await ask("/healthz", master)).body, "ok");
     });
   });

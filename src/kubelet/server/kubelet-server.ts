@@ -17,6 +17,7 @@ import type { Logger } from "#component-base/logger.ts";
 import { findContainer } from "#kubelet/engine/pod-view.ts";
 import { refOf } from "#kubelet/pod-object.ts";
 import type { PodStreams } from "#kubelet/provider.ts";
+import { cadvisorMetrics } from "./cadvisor-metrics.ts";
 import { CallerCheck } from "./caller.ts";
 import { BadLogQuery, parseLogQuery } from "./log-request.ts";
 import type { NodeStatistics } from "./node-statistics.ts";
@@ -48,6 +49,9 @@ export type KubeletServerOptions = KubeletServerSettings & {
   readonly pods: () => readonly Pod[];
   readonly streams: Partial<PodStreams>;
   readonly statistics: () => Promise<NodeStatistics>;
+  /** The text of /metrics/probes. */
+  readonly probeMetrics: () => string;
+  readonly machine: { readonly cpus: number; readonly memoryBytes: number };
   readonly clock: Clock;
   readonly logger: Logger;
 };
@@ -131,10 +135,7 @@ export class KubeletServer implements Service {
     if (first === "healthz") return send(response, "text/plain; charset=utf-8", "ok");
     if (first === "pods") return send(response, "application/json", JSON.stringify(podList(this.#options.pods())));
     if (first === "stats" && rest[0] === "summary") return this.#summary(response);
-    if (first === "metrics" && rest[0] === "resource") return this.#resourceMetrics(response);
-    if (first === "metrics" && rest.length === 0) {
-      return send(response, "text/plain; version=0.0.4; charset=utf-8", processMetrics(this.#options.pods()));
-    }
+    if (first === "metrics") return this.#metrics(rest.join("/"), response);
     throw new Refusal(404, "404 page not found");
   }
 
@@ -164,9 +165,17 @@ export class KubeletServer implements Service {
     send(response, "application/json", JSON.stringify(statsSummary(nodeName, await statistics(), clock.now())));
   }
 
-  async #resourceMetrics(response: ServerResponse): Promise<void> {
-    const text = resourceMetrics(await this.#options.statistics(), this.#options.clock.now());
-    send(response, "text/plain; version=0.0.4; charset=utf-8", text);
+  async #metrics(which: string, response: ServerResponse): Promise<void> {
+    const { nodeName, pods, statistics, probeMetrics, machine, clock } = this.#options;
+    const texts: Readonly<Record<string, () => string | Promise<string>>> = {
+      "": () => processMetrics(nodeName, pods()),
+      resource: async () => resourceMetrics(await statistics(), clock.now()),
+      cadvisor: async () => cadvisorMetrics(await statistics(), pods(), { ...machine, nowMs: clock.now() }),
+      probes: probeMetrics,
+    };
+    const make = Object.hasOwn(texts, which) ? texts[which] : undefined;
+    if (!make) throw new Refusal(404, "404 page not found");
+    send(response, "text/plain; version=0.0.4; charset=utf-8", await make());
   }
 
   async #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {

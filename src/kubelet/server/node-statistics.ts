@@ -3,6 +3,7 @@
  */
 import { readFile } from "node:fs/promises";
 import type { ContainerUsage, PodRef } from "#kubelet/provider.ts";
+import { family } from "./metric-text.ts";
 
 /** Usage of one pod's running containers. */
 export type PodUsage = { readonly ref: PodRef; readonly containers: readonly ContainerUsage[] };
@@ -151,12 +152,6 @@ export function resourceMetrics(statistics: NodeStatistics, nowMs: number): stri
       " 0",
     ]),
   ].join("");
-}
-
-/** One metric in Prometheus' text format; nothing without samples. */
-export function family(name: string, type: string, help: string, samples: readonly string[]): string {
-  if (samples.length === 0) return "";
-  return `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n${samples.map((sample) => `${name}${sample}\n`).join("")}`;
 }
 
 function cpuByName(node: number, pods: readonly PodUsage[]): ReadonlyMap<string, number> {

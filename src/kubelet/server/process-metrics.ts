@@ -2,10 +2,10 @@
  * /metrics of the kubelet: this process, and how many pods and containers run.
  */
 import type { Pod } from "#api/generated/types/core-v1.ts";
-import { family } from "./node-statistics.ts";
+import { family, labels } from "./metric-text.ts";
 
 /** The text in Prometheus' format. */
-export function processMetrics(pods: readonly Pod[]): string {
+export function processMetrics(nodeName: string, pods: readonly Pod[]): string {
   const { rss } = process.memoryUsage();
   const { user, system } = process.cpuUsage();
   const started = Date.now() / 1000 - process.uptime();
@@ -14,6 +14,9 @@ export function processMetrics(pods: readonly Pod[]): string {
   const exited = containers.filter((it) => it.state?.terminated).length;
   const desired = pods.filter((pod) => pod.status?.phase !== "Succeeded" && pod.status?.phase !== "Failed").length;
   return [
+    family("kubelet_node_name", "gauge", "[ALPHA] The node's name. The count is always 1.", [
+      `${labels({ node: nodeName })} 1`,
+    ]),
     family("kubelet_running_pods", "gauge", "Number of pods that have a running pod sandbox", [
       ` ${pods.filter((pod) => pod.status?.phase === "Running").length}`,
     ]),
