@@ -7,6 +7,7 @@ import type { Status } from "#apimachinery/status-error.ts";
 import type { StoredObject } from "./storage/stored-object.ts";
 import type { Credentials, RequestInfo, User } from "./request.ts";
 import type { ServedResource } from "./registry/served-resource.ts";
+import type { WatchEvent } from "#client/transport.ts";
 import type { Watcher } from "./watch-cache/watcher.ts";
 
 /** Query parameters, decoded. */
@@ -95,6 +96,8 @@ export type ApiResult =
   | { readonly type: "status"; readonly status: Status | SuccessStatus }
   | { readonly type: "list"; readonly page: ListPage }
   | { readonly type: "watch"; readonly stream: WatchStream }
+  /** A watch that another server serves; only for parts in this process. */
+  | { readonly type: "events"; readonly events: AsyncIterable<WatchEvent> }
   /** Ready bytes: health, metrics, discovery, OpenAPI. */
   | {
       readonly type: "bytes";

@@ -18,6 +18,8 @@ import { createAddressBook } from "./allocators/address-book.ts";
 import { addressAt, parseIpv4Range } from "./allocators/ipv4-range.ts";
 import { ServiceHooks } from "./allocators/service-hooks.ts";
 import type { ApiRequest } from "./api-request.ts";
+import { Aggregation } from "./aggregation/aggregation.ts";
+import type { FindEndpoint, FrontProxy } from "./aggregation/remote-api.ts";
 import { ensureBootstrapObjects } from "./bootstrap/bootstrap-objects.ts";
 import { KubernetesService } from "./bootstrap/kubernetes-service.ts";
 import { formatTime } from "./registry/object-meta.ts";
@@ -106,6 +108,8 @@ export type ApiServerOptions = {
     /** Where pods reach the API server. */
     readonly apiAddress: string;
   };
+  /** What the server shows to aggregated API servers. Absent: APIServices are only stored. */
+  readonly aggregation?: FrontProxy & { readonly findEndpoint?: FindEndpoint };
   /** Discovery, OpenAPI, metrics and others. */
   readonly nonResourceHandlers?: readonly NonResourceHandler[];
   readonly healthChecks?: readonly HealthCheck[];
@@ -127,6 +131,7 @@ export class ApiServer implements Service {
   readonly #options: ApiServerOptions;
   readonly #https: HttpsServer;
   readonly #customResources: CustomResources;
+  readonly #aggregation: Aggregation | undefined;
   readonly #watches: WatchWriters;
   readonly #access: Access;
   readonly #kubernetesService: KubernetesService | undefined;
@@ -170,15 +175,21 @@ export class ApiServer implements Service {
       logger,
       metrics: this.metrics,
       turns: new Turns(),
-      handleResource: (context) => dispatch(handlerParts, context),
-      handleOther: (context) => handleNonResource(access.nonResourceHandlers, context),
+      handleResource: (context) => this.#aggregation?.handle(context) ?? dispatch(handlerParts, context),
+      handleOther: (context) =>
+        this.#aggregation?.handle(context) ?? handleNonResource(access.nonResourceHandlers, context),
     };
+    this.#aggregation = this.#createAggregation();
     access.others.push(
       createHealthHandler([...this.#healthChecks(), ...(options.healthChecks ?? [])]),
       createVersionHandler(),
       createMetricsHandler(this.metrics),
-      createDiscoveryHandler(this.table, () => `${options.https?.addresses[0] ?? "127.0.0.1"}:${this.#port}`),
-      createOpenApiHandler(this.table, kindFacts),
+      createDiscoveryHandler(
+        this.table,
+        () => `${options.https?.addresses[0] ?? "127.0.0.1"}:${this.#port}`,
+        this.#aggregation,
+      ),
+      createOpenApiHandler(this.table, kindFacts, this.#aggregation),
       ...(options.nonResourceHandlers ?? []),
     );
     const { access: given } = options;
@@ -192,7 +203,7 @@ export class ApiServer implements Service {
     this.#https = new HttpsServer({
       chain: this.chain,
       writer: { encoder: { kindFacts, protobuf, clock, chunks: new Chunks() }, watches: this.#watches },
-      connecters: new Connecters(options.connecters ?? new Map()),
+      connecters: new Connecters(options.connecters ?? new Map(), (path) => this.#aggregation?.find(path)),
     });
   }
 
@@ -220,6 +231,7 @@ export class ApiServer implements Service {
     await this.#access.service?.start(signal);
     await this.#kubernetesService?.start();
     await this.#customResources.start(signal);
+    await this.#aggregation?.start(signal);
     this.#isReady = true;
     void this.#compactForever(this.#stopping.signal);
     void expireEvents(this.registry, this.#stopping.signal);
@@ -230,6 +242,7 @@ export class ApiServer implements Service {
     this.#isReady = false;
     this.#stopping.abort();
     await this.#kubernetesService?.stop();
+    await this.#aggregation?.stop();
     await this.#customResources.stop();
     await this.#access.service?.stop();
     this.#watches.stop();
@@ -269,6 +282,20 @@ export class ApiServer implements Service {
     const made = { nowText: () => formatTime(clock.now()), newUid: randomUUID };
     const book = createAddressBook(() => this.registry, made);
     return [["services", new ServiceHooks({ clusterIps, nodePorts }, book)]];
+  }
+
+  #createAggregation(): Aggregation | undefined {
+    const { aggregation, clock, logger } = this.#options;
+    if (aggregation === undefined) return undefined;
+    const { findEndpoint, ...frontProxy } = aggregation;
+    return new Aggregation({
+      client: this.client(loopbackUser, "kube-apiserver"),
+      table: this.table,
+      frontProxy,
+      clock,
+      logger,
+      ...(findEndpoint === undefined ? {} : { findEndpoint }),
+    });
   }
 
   #createKubernetesService(client: Client): KubernetesService | undefined {

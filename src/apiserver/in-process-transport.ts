@@ -37,6 +37,7 @@ export function createInProcessTransport(chain: ChainParts, user: User, userAgen
         chain,
         toApiRequest({ ...request, query }, { user, userAgent, ended: ended.signal }),
       );
+      if (result.type === "events") return result.events;
       if (result.type !== "watch") throw new StatusError({ reason: "BadRequest", code: 400, message: "not a watch" });
       const signals = request.signal === undefined ? [ended.signal] : [ended.signal, request.signal];
       return watchEvents(chain, result.stream, { form: formOf(request), signal: AbortSignal.any(signals) });
@@ -88,6 +89,8 @@ async function toResponse(result: ApiResult, form: MediaForm): Promise<Transport
       const isJson = result.contentType.startsWith("application/json");
       return { status: result.status, body: isJson ? deepFreeze(JSON.parse(text) as KubeObject) : text };
     }
+    case "events":
+      throw new StatusError({ reason: "BadRequest", code: 400, message: "a watch was asked for by request()" });
     case "watch":
       result.stream.stop();
       throw new StatusError({ reason: "BadRequest", code: 400, message: "a watch was asked for by request()" });

@@ -7,6 +7,7 @@ import type { Draft, KindStrategy } from "#api/strategy.ts";
 import { type FieldError, forbiddenField, invalid, required } from "#apimachinery/field-error.ts";
 
 export const apiServiceStrategy: KindStrategy<APIService> = {
+  nameRule: "path-segment",
   hasNoGeneration: true,
   applyDefaults(draft) {
     const service = draft["spec"]?.service as Draft | undefined;

@@ -7,14 +7,14 @@ import { request as httpsRequest } from "node:https";
 import { pathBehindSubresource } from "#apiserver/filters/request-info.ts";
 import type { RequestContext } from "#apiserver/api-request.ts";
 import type { Connecter } from "#apiserver/server/connecter.ts";
-import type { Exchange, ResponseHeaders } from "#apiserver/server/exchange.ts";
+import type { Exchange } from "#apiserver/server/exchange.ts";
 import type { ConnectParts } from "./node-access.ts";
 import { findProxyTarget, type ProxyTarget } from "./proxy-target.ts";
-import { forwardedHeaders, tunnel, unreachable } from "./tunnel.ts";
+import { passBack } from "./pass-back.ts";
+import { forwardedHeaders, hopHeaders, tunnel, unreachable } from "./tunnel.ts";
 
 /** Largest body that is passed on, in bytes. */
 const maxBodyBytes = 64 << 20;
-const connectionHeaders = new Set(["connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"]);
 
 /** Makes the connecter of "pods", "services" or "nodes". */
 export function createProxyConnecter(parts: ConnectParts, resource: "pods" | "services" | "nodes"): Connecter {
@@ -62,7 +62,7 @@ async function pass(
   const read = hasBody ? await request.readBody(maxBodyBytes) : undefined;
   const body = read?.form === "bytes" ? read.bytes : undefined;
   const headers = Object.fromEntries(
-    Object.entries(forwardedHeaders(request.headers)).filter(([name]) => !connectionHeaders.has(name)),
+    Object.entries(forwardedHeaders(request.headers)).filter(([name]) => !hopHeaders.has(name)),
   );
   const query = request.query.text;
   const options = {
@@ -91,26 +91,7 @@ async function pass(
     outgoing.on("error", (cause) => reject(unreachable(target, cause)));
     outgoing.end(body);
   });
-  await passBack(exchange, response, context);
-}
-
-async function passBack(exchange: Exchange, response: IncomingMessage, context: RequestContext): Promise<void> {
-  const headers: ResponseHeaders = {};
-  for (const [name, value] of Object.entries(response.headers))
-    if (value !== undefined && !connectionHeaders.has(name)) headers[name] = value;
-  const { location } = response.headers;
-  if (location?.startsWith("/") === true) headers["location"] = `${ownPath(context)}${location}`;
-  const body = exchange.respondStream(response.statusCode ?? 502, headers);
-  body.onClose(() => response.destroy());
-  try {
-    for await (const chunk of response) {
-      if (!body.write(chunk as Buffer)) await body.drained();
-      if (body.isClosed) return;
-    }
-    body.end();
-  } catch {
-    exchange.abort(); // the server broke off in the middle: so must we, or the client takes it for the whole
-  }
+  await passBack(exchange, response, ownPath(context));
 }
 
 /** The path up to and with /proxy. */

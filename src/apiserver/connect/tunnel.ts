@@ -18,20 +18,26 @@ export type TunnelTarget = {
     readonly key?: string;
     readonly ca?: string;
     readonly insecure?: boolean;
+    /** Name that the server's certificate must have, when it is not reached under it. */
+    readonly serverName?: string;
   };
+  /** Sent beside the client's own. */
+  readonly headers?: Readonly<Record<string, string | readonly string[]>>;
 };
 
 /** The client's side. */
 export type TunnelClient = { readonly message: IncomingMessage; readonly socket: Duplex; readonly head: Buffer };
 
 /** Headers that are between the client and us. */
-const ownHeaders = new Set([
-  "authorization",
-  "host",
-  "content-length",
+const ownHeaders = new Set(["authorization", "host", "content-length", "transfer-encoding"]);
+
+/** Headers that are about one connection. */
+export const hopHeaders: ReadonlySet<string> = new Set([
+  "connection",
+  "keep-alive",
+  "proxy-connection",
   "transfer-encoding",
-  "x-remote-user",
-  "x-remote-group",
+  "upgrade",
 ]);
 
 /** Joins the two sides until one ends. Throws StatusError while the client has not been answered. */
@@ -52,7 +58,10 @@ function openUpgrade(message: IncomingMessage, target: TunnelTarget): Promise<Up
     port,
     path,
     method: message.method ?? "GET",
-    headers: forwardedHeaders(message.headers),
+    headers: {
+      ...forwardedHeaders(message.headers),
+      ...(target.headers as Record<string, string | string[]> | undefined),
+    },
     agent: false,
   } as const;
   return new Promise((resolve, reject) => {
@@ -64,6 +73,7 @@ function openUpgrade(message: IncomingMessage, target: TunnelTarget): Promise<Up
             ...(tls.certificate === undefined ? {} : { cert: tls.certificate }),
             ...(tls.key === undefined ? {} : { key: tls.key }),
             ...(tls.ca === undefined ? {} : { ca: tls.ca }),
+            ...(tls.serverName === undefined ? {} : { servername: tls.serverName }),
             rejectUnauthorized: tls.insecure !== true,
           });
     outgoing.on("error", (cause) => reject(unreachable(target, cause)));
@@ -85,7 +95,7 @@ export function forwardedHeaders(
 ): Record<string, string | string[]> {
   const kept: Record<string, string | string[]> = {};
   for (const [name, value] of Object.entries(headers)) {
-    if (value !== undefined && !ownHeaders.has(name) && !name.startsWith(":") && !name.startsWith("impersonate-"))
+    if (value !== undefined && !ownHeaders.has(name) && !/^(:|impersonate-|x-remote-)/.test(name))
       kept[name] = value as string | string[];
   }
   return kept;

@@ -2,19 +2,27 @@
  * /api, /apis and what is below them without naming a resource: discovery, in the older form and the aggregated one.
  */
 import type { ApiResult, RequestContext } from "#apiserver/api-request.ts";
-import { Discovery, groupByVersion } from "#apiserver/discovery/discovery.ts";
+import { Discovery, type DiscoveryVersion, groupByVersion } from "#apiserver/discovery/discovery.ts";
 import type { ResourceTable } from "#apiserver/registry/served-resource.ts";
 import type { NonResourceHandler } from "./non-resource.ts";
 
 const AGGREGATED = /application\/json\s*;[^,]*\bas=APIGroupDiscoveryList/;
 
-/** Serves discovery of what the table holds at the moment. */
-export function createDiscoveryHandler(table: ResourceTable, serverAddress: () => string): NonResourceHandler {
-  let made: { readonly generation: number; readonly discovery: Discovery } | undefined;
+/** Groups and versions that other servers serve. `generation` is raised with every change. */
+export type RemoteVersions = { readonly generation: number; versions(): readonly DiscoveryVersion[] };
+
+/** Serves discovery of what the table holds at the moment, and other servers. */
+export function createDiscoveryHandler(
+  table: ResourceTable,
+  serverAddress: () => string,
+  remote?: RemoteVersions,
+): NonResourceHandler {
+  let made: { readonly generation: string; readonly discovery: Discovery } | undefined;
   const current = (): Discovery => {
-    if (made?.generation !== table.generation) {
-      const facts = [...table.all()].map((resource) => resource.facts);
-      made = { generation: table.generation, discovery: new Discovery(groupByVersion(facts)) };
+    const generation = `${table.generation} ${remote?.generation}`;
+    if (made?.generation !== generation) {
+      const own = groupByVersion([...table.all()].map((resource) => resource.facts));
+      made = { generation, discovery: new Discovery(joined(own, remote?.versions() ?? [])) };
     }
     return made.discovery;
   };
@@ -26,6 +34,12 @@ export function createDiscoveryHandler(table: ResourceTable, serverAddress: () =
       return below(current(), path);
     },
   };
+}
+
+// Another server's version stands in the place of our own.
+function joined(own: readonly DiscoveryVersion[], remote: readonly DiscoveryVersion[]): readonly DiscoveryVersion[] {
+  const isSame = (a: DiscoveryVersion, b: DiscoveryVersion): boolean => a.group === b.group && a.version === b.version;
+  return [...own.filter((version) => !remote.some((other) => isSame(version, other))), ...remote];
 }
 
 function root(discovery: Discovery, path: "/api" | "/apis", context: RequestContext, address: string): ApiResult {

@@ -14,19 +14,28 @@ const V2_PROTOBUF = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
 const V2_PROTOBUF_ANSWER = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
 const YEAR_SECONDS = 31_536_000;
 
+/** Documents that other servers have: hash by path. `generation` is raised with every change. */
+export type RemoteOpenApi = { readonly generation: number; openApiHashes(): ReadonlyMap<string, string> };
+
 /** Serves OpenAPI of what the table holds at the moment. */
-export function createOpenApiHandler(table: ResourceTable, facts: KindFacts): NonResourceHandler {
-  let made: { readonly generation: number; readonly openApi: OpenApi } | undefined;
+export function createOpenApiHandler(
+  table: ResourceTable,
+  facts: KindFacts,
+  remote?: RemoteOpenApi,
+): NonResourceHandler {
+  let made: { readonly generation: string; readonly openApi: OpenApi } | undefined;
   const current = async (): Promise<OpenApi> => {
     const { OpenApi } = await import("#apiserver/openapi/openapi.ts");
-    if (made?.generation !== table.generation) {
+    const generation = `${table.generation} ${remote?.generation}`;
+    if (made?.generation !== generation) {
+      const remoteHashes = remote?.openApiHashes() ?? new Map<string, string>();
       const resources = [...table.all()].map((resource) => ({
         facts: resource.facts,
         ...(resource.openApi === undefined ? {} : { custom: resource.openApi }),
       }));
       const version = KUBERNETES_VERSION.gitVersion;
       const previous = made === undefined ? {} : { previous: made.openApi };
-      made = { generation: table.generation, openApi: new OpenApi({ facts, resources, version, ...previous }) };
+      made = { generation, openApi: new OpenApi({ facts, resources, version, remoteHashes, ...previous }) };
     }
     return made.openApi;
   };

@@ -85,6 +85,7 @@ export function createServedResource(init: ServedResourceInit): ServedResource {
 /** All that is served, by group, version and resource. Custom resources come and go. */
 export class ResourceTable {
   readonly #entries = new Map<string, ServedResource>();
+  readonly #listeners: (() => void)[] = [];
   #generation = 0;
 
   /** Raised with every change: documents made of the table are made anew then. */
@@ -95,11 +96,21 @@ export class ResourceTable {
   /** Adds an entry or replaces the one of the same group, version and resource. */
   set(resource: ServedResource): void {
     this.#entries.set(keyOf(resource.facts), resource);
-    this.#generation++;
+    this.#changed();
   }
 
   remove(group: string, version: string, resource: string): void {
-    if (this.#entries.delete(keyOf({ group, version, resource }))) this.#generation++;
+    if (this.#entries.delete(keyOf({ group, version, resource }))) this.#changed();
+  }
+
+  /** Calls back after each change, for as long as the table lives. */
+  onChange(callback: () => void): void {
+    this.#listeners.push(callback);
+  }
+
+  #changed(): void {
+    this.#generation++;
+    for (const listener of this.#listeners) listener();
   }
 
   find(group: string, version: string, resource: string): ServedResource | undefined {

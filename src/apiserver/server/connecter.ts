@@ -29,14 +29,22 @@ export interface Connecter {
 export class Connecters {
   readonly #table: ReadonlyMap<string, Connecter>;
   readonly #subresources: readonly string[];
+  readonly #findRemote: (path: string) => Connecter | undefined;
 
-  constructor(table: ReadonlyMap<string, Connecter>) {
+  /** `findRemote` knows the paths that another server serves. */
+  constructor(
+    table: ReadonlyMap<string, Connecter>,
+    findRemote: (path: string) => Connecter | undefined = () => undefined,
+  ) {
     this.#table = table;
+    this.#findRemote = findRemote;
     this.#subresources = [...new Set([...table.keys()].map((key) => `/${key.slice(key.indexOf("/") + 1)}`))];
   }
 
   /** The connecter for a request, or undefined for ordinary ones. */
   find(request: ApiRequest): Connecter | undefined {
+    const remote = this.#findRemote(request.path);
+    if (remote !== undefined) return remote;
     // Most requests are ordinary: a look at the path spares parsing it twice.
     if (!this.#subresources.some((subresource) => request.path.includes(subresource))) return undefined;
     const { resource, subresource, isResourceRequest } = parseRequestInfo(request.method, request.path, request.query);

@@ -36,6 +36,8 @@ export async function writeAnswer(
       return await writeObject(parts, exchange, { result, headers });
     case "list":
       return await writeList(parts, exchange, { result, headers });
+    case "events":
+      throw new Error("watches of other servers are passed on as they are");
     case "watch":
       return await writeWatch(parts, exchange, { result, headers });
   }

@@ -65,6 +65,7 @@ export async function startApiServer(setup: ApiServerSetup): Promise<ApiServer> 
       logger,
     }),
     services: { cidr: plan.serviceRange, apiAddress: hasNodes ? plan.controlPlane : "127.0.0.1" },
+    aggregation: { certificate: pki.frontProxyClient.certificate, key: pki.frontProxyClient.privateKey },
     connecters: createConnecters(nodeAccess),
     computedResources: createMetricsResources({
       client: nodeAccess.client,
