@@ -2,7 +2,17 @@
  * Every fault there is, in the order in which they run.
  */
 import type { Fault } from "./fault.ts";
+import { monitorDeaths, runtimeDeaths } from "./monitor-deaths.ts";
 import { phaseDeaths } from "./phases.ts";
 import { bothDeaths, controlPlaneDeath, nodeDeath } from "./process-deaths.ts";
+import { rollingKills } from "./rolling.ts";
 
-export const allFaults: readonly Fault[] = [controlPlaneDeath, nodeDeath, bothDeaths, phaseDeaths];
+export const allFaults: readonly Fault[] = [
+  controlPlaneDeath,
+  nodeDeath,
+  bothDeaths,
+  phaseDeaths,
+  monitorDeaths,
+  runtimeDeaths,
+  rollingKills,
+];

@@ -1,5 +1,5 @@
 /**
- * `npm run faults [-- NAME …] [--seed N] [--short] [--list]`: kills, cuts and fills until something breaks. All, or those named. The last line is the verdict; a run can be
+ * `npm run faults [-- NAME …] [--seed N] [--short] [--list] [--name CLUSTER]`: kills, cuts and fills until something breaks. All, or those named. The last line is the verdict; a run can be
  * made again by its seed.
  */
 import { parseArgs } from "node:util";
@@ -10,7 +10,12 @@ import { seeded } from "./random.ts";
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { seed: { type: "string" }, short: { type: "boolean", default: false }, list: { type: "boolean" } },
+  options: {
+    seed: { type: "string" },
+    short: { type: "boolean", default: false },
+    list: { type: "boolean" },
+    name: { type: "string", default: "faults" },
+  },
 });
 const unknown = positionals.filter((name) => !allFaults.some((fault) => fault.name === name));
 if (values.list === true || unknown.length > 0) {
@@ -23,7 +28,7 @@ const startMs = Date.now();
 const log = (line: string) => console.log(`${((Date.now() - startMs) / 1000).toFixed(1).padStart(7)}  ${line}`);
 console.log(`node ${process.version}, seed ${seed}, ${size}`);
 
-const shared = await startFaultCluster("faults");
+const shared = await startFaultCluster(values.name);
 const failed: string[] = [];
 try {
   for (const fault of allFaults.filter(({ name }) => positionals.length === 0 || positionals.includes(name))) {

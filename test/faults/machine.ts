@@ -50,6 +50,11 @@ export class ClusterMachine {
     return join(this.runFolder, "nodes", this.#node);
   }
 
+  /** Above the control groups of all pods. */
+  get cgroupParent(): string {
+    return `nodeless-${this.#cluster.name}/${this.#node}`;
+  }
+
   /** "10.43.0.10" of the first cluster. */
   get dnsAddress(): string {
     return `10.${41 + 2 * this.#slot}.0.10`;
