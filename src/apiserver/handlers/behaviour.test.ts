@@ -218,3 +218,31 @@ function post(url: string, ca: string, body: string, type = "application/json"):
     request.end(body);
   });
 }
+
+test("a watch goes on through a server that was just started, from whatever the store still knows", async () => {
+  const { server: first, client } = await seeded(["a", "b"]);
+  const start = (await client.get({ ...configMaps, name: "a" })).metadata?.resourceVersion ?? "";
+  await client.patch({ ...configMaps, name: "a" }, { type: "merge", body: { metadata: { labels: { n: "changed" } } } });
+  await client.delete({ ...configMaps, name: "b" });
+  const second = await startTestApiServer({ store: first.store });
+
+  const from = async (labelSelector: string): Promise<readonly string[]> => {
+    const stop = new AbortController();
+    const options = { resourceVersion: start, labelSelector, signal: stop.signal };
+    const events: string[] = [];
+    for await (const { type, object } of await second.client.watch<KubeObject>(configMaps, options)) {
+      events.push(`${type} ${object.metadata?.name} ${object.metadata?.labels?.["n"]}`);
+      if (type === "DELETED" && object.metadata?.name === "b") break;
+    }
+    stop.abort();
+    return events;
+  };
+
+  assert.deepEqual(await from(""), ["ADDED b b", "MODIFIED a changed", "DELETED b b"]);
+  assert.deepEqual(await from("n!=changed"), ["ADDED b b", "DELETED a a", "DELETED b b"]);
+  await first.store.compact(first.store.currentRevision());
+  const third = await startTestApiServer({ store: first.store });
+  await assert.rejects(third.client.watch(configMaps, { resourceVersion: start }), { code: 410, reason: "Expired" });
+  for (const { server } of [third, second]) await server.stop();
+  await first.stop();
+});

@@ -50,6 +50,7 @@ export async function openWatch(
   const { sendInitialEvents } = options;
   const isFromStart = sendInitialEvents ?? asked === 0;
   if (asked > caches.revision && sendInitialEvents !== undefined) await waitForRevision(registry, asked);
+  if (!isFromStart && asked > 0 && asked < cache.historyRevision) await caches.reachBack(cache, asked);
   const revision = caches.revision;
   const watcher = startWatcher(cache, options.selection, isFromStart || asked === 0 ? revision : asked);
   const initial = isFromStart ? cache.snapshot() : undefined;

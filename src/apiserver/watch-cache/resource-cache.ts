@@ -10,7 +10,7 @@ import { Watcher } from "./watcher.ts";
 import { WatcherIndex } from "./watcher-index.ts";
 
 /** Bounds of the history that watches can start in. */
-const MAX_HISTORY = 4096;
+export const MAX_HISTORY = 4096;
 const MAX_HISTORY_BYTES = 16 << 20;
 /** Most snapshots kept for the later pages of lists. */
 const MAX_SNAPSHOTS = 16;
@@ -90,6 +90,25 @@ export class ResourceCache {
     this.#watchers.offer(event);
     // The watches have the forms that they share; the history needs none.
     event.dropForms();
+  }
+
+  /** All changes after this revision are known. */
+  get historyRevision(): number {
+    return this.#historyRevision;
+  }
+
+  /**
+   * Puts older changes before the history: all of those after `afterRevision` up to `upTo`, in order. Does nothing when the history has moved on from `upTo` meanwhile, or when
+   * they would be too many.
+   */
+  extendHistory(afterRevision: number, upTo: number, older: readonly CacheEvent[]): void {
+    const kept = this.#history.slice(this.#historyStart);
+    const bytes = older.reduce((sum, event) => sum + sizeOf(event), this.#historyBytes);
+    if (upTo !== this.#historyRevision || older.length + kept.length > MAX_HISTORY || bytes > MAX_HISTORY_BYTES) return;
+    this.#history = [...older, ...kept];
+    this.#historyStart = 0;
+    this.#historyBytes = bytes;
+    this.#historyRevision = afterRevision;
   }
 
   /** Starts a watch after `afterRevision`; what happened since is queued at once. Throws {@link HistoryLost}. */

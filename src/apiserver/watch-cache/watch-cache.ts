@@ -3,11 +3,12 @@
  * first asked for. Reads wait until the cache has seen the store's newest revision: they are never older than any write that was acknowledged before.
  */
 import type { Logger } from "#component-base/logger.ts";
-import type { Store, StoreEvent, StoreWatcher } from "#store/store.ts";
+import { RevisionCompacted, RevisionInFuture, type Store, type StoreEvent, type StoreWatcher } from "#store/store.ts";
 import type { ObjectCodec } from "#apiserver/storage/object-codec.ts";
 import { REGISTRY_PREFIX, type StoredResource } from "#apiserver/storage/stored-resource.ts";
 import type { StoredObject } from "#apiserver/storage/stored-object.ts";
-import { ResourceCache } from "./resource-cache.ts";
+import { CacheEvent } from "./cache-event.ts";
+import { MAX_HISTORY, ResourceCache } from "./resource-cache.ts";
 
 /** How long the parsed form of a new state is kept for those who follow it. */
 const PARSED_MS = 100;
@@ -22,6 +23,8 @@ export class WatchCache {
   readonly #logger: Logger;
   readonly #caches = new Map<string, ResourceCache>();
   readonly #loading = new Map<string, Loading>();
+  /** The last of the reads of each resource's log. */
+  readonly #reaching = new Map<string, Promise<void>>();
   #waiters: Waiter[] = [];
   #recent: StoredObject[] = [];
   #revision = 0;
@@ -74,6 +77,21 @@ export class WatchCache {
     return this.#codec.decode(resource, { key: entry.key, revision: entry.modRevision, value: entry.value });
   }
 
+  /**
+   * Reads from the store's log what happened after `afterRevision` and before the cache's own history began, so that a watch can begin there: a server that was
+   * just started goes on where the last one ended, and nobody lists anew. What was compacted or is too much stays unknown.
+   */
+  async reachBack(cache: ResourceCache, afterRevision: number): Promise<void> {
+    const { prefix } = cache.resource;
+    // One after another: who waited may find that all is there.
+    const turn = (this.#reaching.get(prefix) ?? Promise.resolve()).then(async () => {
+      if (afterRevision < cache.historyRevision) await this.#readBack(cache, afterRevision);
+    });
+    this.#reaching.set(prefix, turn);
+    await turn;
+    if (this.#reaching.get(prefix) === turn) this.#reaching.delete(prefix);
+  }
+
   /** Forgets a resource that is no longer served; its watches end. */
   forget(resource: StoredResource): void {
     this.#caches.get(resource.prefix)?.endWatches();
@@ -83,6 +101,36 @@ export class WatchCache {
   /** Drops what only compacted revisions need. */
   dropBefore(revision: number): void {
     for (const cache of this.#caches.values()) cache.dropSnapshotsBefore(revision);
+  }
+
+  async #readBack(cache: ResourceCache, afterRevision: number): Promise<void> {
+    const upTo = cache.historyRevision;
+    const older: StoreEvent[] = [];
+    const { promise: done, resolve } = Promise.withResolvers<boolean>();
+    const watcher: StoreWatcher = {
+      onEvents(events, revision) {
+        older.push(...events.filter((event) => event.revision <= upTo));
+        if (revision >= upTo || older.length > MAX_HISTORY) resolve(revision >= upTo);
+      },
+      onEnd: () => resolve(false),
+    };
+    try {
+      const stop = await this.#store.watch({ prefix: cache.resource.prefix, afterRevision }, watcher);
+      const isWhole = await done;
+      stop();
+      if (isWhole) cache.extendHistory(afterRevision, upTo, this.#changesOf(cache.resource, older));
+    } catch (error) {
+      if (!(error instanceof RevisionCompacted) && !(error instanceof RevisionInFuture)) throw error;
+    }
+  }
+
+  #changesOf(resource: StoredResource, events: readonly StoreEvent[]): CacheEvent[] {
+    return events.map(({ type, key, revision, value, previousValue }) => {
+      const decode = (bytes: Uint8Array) => this.#codec.decode(resource, { key, revision, value: bytes });
+      if (type === "delete") return new CacheEvent({ revision, key, current: undefined, previous: decode(value) });
+      const previous = previousValue && decode(previousValue);
+      return new CacheEvent({ revision, key, current: decode(value), previous });
+    });
   }
 
   async #freshLater(resource: StoredResource, revision: number): Promise<ResourceCache> {
