@@ -469,8 +469,9 @@ export class Containers {
     unmount(libc, join(this.folder(id), "rootfs"));
     rmSync(join(runtimeRoot, id), { recursive: true, force: true });
     rmSync(join(exitFolder, id), { force: true });
-    await records.remove(id);
+    // The record last: as long as it is there, whoever comes after a crash does all of this again.
     if (record?.settings.imageId) await images.release(record.settings.imageId, id);
+    await records.remove(id);
     this.#known.delete(id);
   }
 

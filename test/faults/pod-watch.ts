@@ -66,8 +66,8 @@ export class PodWatch {
     for (let waitedMs = 0; waitedMs < 5000 && String(seen()) !== String(wanted); waitedMs += 50) await sleep(50);
     this.#abort.abort(new Error("enough"));
     await this.#loop;
-    assert.deepEqual(seen(), wanted, "the watch has told all that a list shows");
     assert.deepEqual(this.problems, []);
+    assert.deepEqual(seen(), wanted, "the watch has told all that a list shows");
     return { events: this.#events, resumes: this.#resumes };
   }
 

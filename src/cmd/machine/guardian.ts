@@ -22,6 +22,8 @@ export type GuardianOptions = {
 };
 
 const longestWaitMs = 10_000;
+/** Of deaths that came after the peer was ready, no more than this many in a row slow the next start: such a peer does its work in between. */
+const mostReadyFailures = 3;
 /** A peer that lived this long is not one that keeps dying. */
 const healthyMs = 60_000;
 
@@ -86,6 +88,7 @@ export class Guardian {
       onStage: (message) => this.#options.onStage?.(message),
       onReady: () => onReady?.(true),
       onEnd: (wasGoodbye) => {
+        if (this.#peer?.status().isReady === true) this.#failures = Math.min(this.#failures, mostReadyFailures);
         this.#peer = undefined;
         onReady?.(false);
         if (this.#options.clock.now() - startedMs > healthyMs) this.#failures = 0;
