@@ -1,7 +1,7 @@
 /**
  * Sandboxes: what the containers of a group share. Each has a record on disk before anything of it exists, so that a restarted agent finds all that there is.
  */
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Clock } from "#component-base/clock.ts";
 import type { Logger } from "#component-base/logger.ts";
@@ -145,11 +145,12 @@ export class Sandboxes {
   async remove(id: string): Promise<void> {
     const record = this.#known.get(id);
     if (!record) return;
-    const { libc, networks, addresses, cgroups, records, bootId } = this.#parts;
+    const { libc, networks, addresses, records, bootId } = this.#parts;
     if (record.bootId === bootId) {
-      if (record.pause) await this.#removePause(id, record.pause);
+      // Also one that no record names: a crash may have come while it was made.
+      if (hasPause(record.settings)) await this.#removePause(id, record);
       networks.remove(record.namespaces.key);
-      cgroups.remove(record.settings.cgroupPath);
+      await this.#removeCgroup(record.settings.cgroupPath);
     }
     unmount(libc, this.shmFolder(id));
     await records.remove(id);
@@ -181,7 +182,7 @@ export class Sandboxes {
       mkdirSync(this.shmFolder(settings.id), { mode: 0o1777 });
       mountTmpfs(libc, this.shmFolder(settings.id));
     }
-    const pause = settings.sharedPid && !settings.hostPid ? await this.#startPause(intent) : undefined;
+    const pause = hasPause(settings) ? await this.#startPause(intent) : undefined;
     const record = { ...intent, ...(pause && { pause }), isReady: true };
     this.#write(record);
     return record;
@@ -222,15 +223,42 @@ export class Sandboxes {
     return identity;
   }
 
-  async #removePause(id: string, pause: ProcessIdentity): Promise<void> {
-    const { machine, runtimeRoot, logger } = this.#parts;
-    signalProcess(pause, "SIGKILL");
-    if (!machine.runtime) return;
-    const arguments_ = ["--root", runtimeRoot, "delete", "--force", pauseName(id)];
-    await runProgram(machine.runtime.path, arguments_).catch((error: unknown) => {
-      logger.warn("Could not delete the pause container", { sandbox: id, error });
-    });
+  async #removePause(id: string, record: SandboxRecord): Promise<void> {
+    const { machine, runtimeRoot, cgroups, logger } = this.#parts;
+    if (record.pause) signalProcess(record.pause, "SIGKILL");
+    if (machine.runtime && existsSync(join(runtimeRoot, pauseName(id)))) {
+      const arguments_ = ["--root", runtimeRoot, "delete", "--force", pauseName(id)];
+      await runProgram(machine.runtime.path, arguments_).catch((error: unknown) => {
+        logger.warn("Could not delete the pause container", { sandbox: id, error });
+      });
+    }
+    // What the OCI runtime does not know, because it was killed itself.
+    for (const pid of cgroups.listProcesses(pauseCgroup(record.settings))) {
+      const identity = identifyProcess(pid);
+      if (identity) signalProcess(identity, "SIGKILL");
+    }
+    rmSync(join(runtimeRoot, pauseName(id)), { recursive: true, force: true });
+    await this.#removeCgroup(pauseCgroup(record.settings));
   }
+
+  async #removeCgroup(path: string): Promise<void> {
+    const { cgroups, clock, logger } = this.#parts;
+    // Killed processes leave their group a moment later.
+    for (let waitMs = 1; waitMs < 1000; waitMs *= 2) {
+      if (cgroups.remove(path)) return;
+      await clock.sleep(waitMs);
+    }
+    logger.warn("Could not remove a control group", { path });
+  }
+}
+
+/** Whether a process of ours stands first in the process namespace that its containers share. */
+function hasPause({ sharedPid, hostPid }: SandboxSettings): boolean {
+  return sharedPid && !hostPid;
+}
+
+function pauseCgroup({ cgroupPath }: SandboxSettings): string {
+  return `${cgroupPath}/pause`;
 }
 
 function isPauseAlive(record: SandboxRecord): boolean {
@@ -273,7 +301,7 @@ function pauseSpec(
     ],
     linux: {
       namespaces: [{ type: "pid" }, { type: "mount" }, ...joined],
-      cgroupsPath: `${record.settings.cgroupPath}/pause`,
+      cgroupsPath: pauseCgroup(record.settings),
       resources: { devices: [{ allow: false, access: "rwm" }] },
     },
   };
