@@ -35,6 +35,8 @@ export type EventRecorderOptions = {
   readonly component: string;
   /** Which instance: the node's name, or empty. */
   readonly host?: string;
+  /** How long an event waits before it is written: what it tells of is usually not done yet, and its write would be on the way. Default 0. */
+  readonly delayMs?: number;
   readonly clock: Clock;
   readonly logger: Logger;
 };
@@ -72,6 +74,7 @@ class Recorder implements EventRecorder, Service {
   /** Events of one object are written in order; those of different ones need not wait for each other. */
   readonly #lanes: readonly Lane[] = Array.from({ length: laneCount }, () => ({ queue: [], writing: undefined }));
   readonly #abort = new AbortController();
+  readonly #hurry = new AbortController();
   #sequence = 0;
 
   constructor(options: EventRecorderOptions) {
@@ -81,6 +84,7 @@ class Recorder implements EventRecorder, Service {
   async start(_signal: AbortSignal): Promise<void> {}
 
   async stop(): Promise<void> {
+    this.#hurry.abort(new Error("the recorder is being stopped"));
     const tooLong = this.#options.clock.setTimer(1000, () => this.#abort.abort(new Error("the recorder was stopped")));
     await Promise.all(this.#lanes.map(async (lane) => await lane.writing));
     tooLong.clear();
@@ -107,8 +111,9 @@ class Recorder implements EventRecorder, Service {
   }
 
   async #writeAll(lane: Lane): Promise<void> {
+    const { delayMs = 0, clock } = this.#options;
     // Lets a part finish what it is doing: events are never on the way of a start.
-    await Promise.resolve();
+    await (delayMs === 0 ? Promise.resolve() : clock.sleep(delayMs, this.#hurry.signal).catch(() => {}));
     for (let next = lane.queue.shift(); next !== undefined; next = lane.queue.shift()) {
       try {
         await this.#write(next);

@@ -215,6 +215,8 @@ export interface ContainerRuntime {
   usage(): Promise<readonly { readonly pod: PodRef; readonly containers: readonly ContainerUsage[] }[]>;
   /** Asks conmon (or its like) to reopen the log after it was renamed away. */
   reopenLog(id: string): Promise<void>;
+  /** Whether containers of this handler cannot see what every pod is given at this path, and do not miss it: such volumes are not made. Default: all is seen. */
+  hidesMount?(runtimeClass: string, containerPath: string): boolean;
 }
 
 /** Images on this machine; an extra of the runtime so that several runtimes can share one store. */

@@ -56,6 +56,8 @@ export type KubeletOptions = {
   readonly pidsLimit?: number;
   /** Resolver configuration that pods inherit. Default /etc/resolv.conf. */
   readonly resolvConf?: string;
+  /** Events, and statuses of pods that are still starting, wait this long for what comes next, so that they are not on the way of a start. Default 0. */
+  readonly settleMs?: number;
   /** Asked every ten seconds. Default: memory, disk and processes of this machine. */
   readonly health?: () => Promise<NodeHealth>;
   readonly clock: Clock;
@@ -103,11 +105,13 @@ class NodeAgent implements Kubelet {
       fieldSelector: `metadata.name=${nodeName}`,
     });
     this.#services = createInformer<KubeService>({ ...common, resource: core("services") });
-    this.#recorder = createEventRecorder({ ...common, component: "kubelet", host: nodeName });
+    const { settleMs = 0 } = options;
+    this.#recorder = createEventRecorder({ ...common, component: "kubelet", host: nodeName, delayMs: settleMs });
     this.#events = eventsThrough(this.#recorder);
     this.#statuses = new PodStatusWriter({
       ...common,
       hostIPs: options.addresses,
+      settleMs,
       findPod: (ref) => {
         const found = this.#pods.lister.find(ref.namespace, ref.name);
         return found?.metadata?.uid === ref.uid ? found : undefined;

@@ -45,6 +45,7 @@ export class ObjectCache implements PodObjects, Service {
   readonly #watched = new Map<string, Watched>();
   readonly #listeners = new Map<string, () => void>();
   readonly #stop = new AbortController();
+  #classes: OwnedInformer<RuntimeClass> | undefined;
 
   constructor(options: ObjectCacheOptions) {
     this.#options = options;
@@ -57,6 +58,7 @@ export class ObjectCache implements PodObjects, Service {
     this.#stop.abort(new Error("the kubelet stops"));
     for (const watched of this.#watched.values()) watched.linger?.clear();
     await Promise.all([...this.#watched.values()].map((watched) => watched.informer.stop()));
+    await this.#classes?.stop();
     this.#watched.clear();
   }
 
@@ -93,10 +95,20 @@ export class ObjectCache implements PodObjects, Service {
   }
 
   async runtimeHandler(name: string): Promise<string> {
-    const resource = { group: "node.k8s.io", version: "v1", resource: "runtimeclasses" };
-    const found = await orUndefined(this.#options.client.get<RuntimeClass>({ resource, name }));
+    const found = this.#classes?.lister.find("", name) ?? (await this.#readRuntimeClass(name));
     if (!found) throw new Error(`failed to get sandbox runtime: RuntimeClass ${JSON.stringify(name)} not found`);
     return found.handler;
+  }
+
+  /** The first pod with a class begins to follow them all: there are few, and every pod with one asks. */
+  async #readRuntimeClass(name: string): Promise<RuntimeClass | undefined> {
+    const resource = { group: "node.k8s.io", version: "v1", resource: "runtimeclasses" };
+    const { client, clock, logger } = this.#options;
+    if (!this.#classes) {
+      this.#classes = createInformer<RuntimeClass>({ client, clock, logger, resource });
+      void this.#classes.start(this.#stop.signal); // resolves at once
+    }
+    return orUndefined(client.get<RuntimeClass>({ resource, name }));
   }
 
   async clusterTrustBundles(

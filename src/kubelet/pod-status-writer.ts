@@ -19,6 +19,11 @@ export type PodStatusWriterOptions = {
   readonly client: Client;
   readonly findPod: (ref: PodRef) => Pod | undefined;
   readonly hostIPs: readonly string[];
+  /**
+   * A status that says that the pod is still starting waits this long for a better one: where pods start within milliseconds, the write of the first would hold up the one
+   * that matters. Default 0, at once.
+   */
+  readonly settleMs?: number;
   readonly clock: Clock;
   readonly logger: Logger;
 };
@@ -61,7 +66,9 @@ export class PodStatusWriter {
     if (pod && goesBack(pod, entry.status ?? pod.status ?? {}, status)) return;
     if (isTerminalPhase(entry.status?.phase) && !isTerminalPhase(status.phase)) return;
     entry.status = status;
-    this.#kick(entry);
+    const { settleMs = 0, clock } = this.#options;
+    if (settleMs === 0 || status.phase !== "Pending") this.#kick(entry);
+    else if (!entry.busy) entry.timer ??= clock.setTimer(settleMs, () => this.#kick(entry));
   }
 
   /** Adds a condition to the pod's status, or takes it away again. */

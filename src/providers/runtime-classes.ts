@@ -30,6 +30,8 @@ export type RuntimeClassHandler = {
   readonly load: () => Promise<RuntimeOfClass>;
   /** Whether it has left something from before this start. */
   readonly isInUse: () => boolean;
+  /** As {@link ContainerRuntime.hidesMount}, known before it is loaded. */
+  readonly hidesMount: (containerPath: string) => boolean;
 };
 
 /** The default runtime, and others by handler. */
@@ -122,6 +124,11 @@ export class RuntimeClasses implements ContainerRuntime, Service {
 
   reopenLog(id: string): Promise<void> {
     return this.#ofContainer(id).reopenLog(id);
+  }
+
+  hidesMount(runtimeClass: string, containerPath: string): boolean {
+    const handler = this.#handlers.find((candidate) => candidate.handler === runtimeClass);
+    return handler?.hidesMount(containerPath) ?? false;
   }
 
   #all(): readonly (ContainerRuntime & Service)[] {

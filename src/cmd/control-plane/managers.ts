@@ -25,6 +25,9 @@ export type ManagersOptions = {
   readonly signal: AbortSignal;
 };
 
+/** Events tell of what is going on; they are not to be in its way. */
+const eventDelayMs = 30;
+
 /** Starts them all; stopping gives the reverse. */
 export async function startManagers(options: ManagersOptions): Promise<Pick<Service, "stop">> {
   const { server, cluster, ca, clock, logger, signal } = options;
@@ -32,7 +35,8 @@ export async function startManagers(options: ManagersOptions): Promise<Pick<Serv
   const informers = createInformerFactory({ client, clock, logger, transform: withoutManagedFields });
   const recorders = new Map<string, ReturnType<typeof createEventRecorder>>();
   const recorderFor = (component: string) => {
-    const known = recorders.get(component) ?? createEventRecorder({ client, component, clock, logger });
+    const known =
+      recorders.get(component) ?? createEventRecorder({ client, component, delayMs: eventDelayMs, clock, logger });
     recorders.set(component, known);
     return known;
   };

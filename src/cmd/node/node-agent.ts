@@ -51,6 +51,8 @@ export type NodeAgentOptions = {
 
 /** How long containers get to end on `nodeless down`, in seconds. */
 const downGraceSeconds = 10;
+/** An isolate is ready sooner than this after it was seen, a container later. */
+const settleMs = 30;
 /** How long a start waits for the control plane before it goes on without it. */
 const controlPlaneWaitMs = 10_000;
 
@@ -118,6 +120,8 @@ export class NodeAgent {
     const { stateFolder, runFolder } = isolateFolders(plan.layout);
     return {
       handler: "isolate",
+      // An isolate has no files; what it is to know comes as its environment.
+      hidesMount: (path) => path === "/var/run/secrets/kubernetes.io/serviceaccount",
       isInUse: () => isFilled(join(stateFolder, "sandboxes")),
       load: async () => {
         const { createIsolatesProvider } = await import("#providers/isolates/create.ts");
@@ -231,6 +235,7 @@ export class NodeAgent {
       podCidr: plan.podCidr,
       clusterDns: [addressPlan(cluster.record.slot).dnsService],
       server: await this.#serverSettings(),
+      settleMs,
       clock,
       logger,
     });

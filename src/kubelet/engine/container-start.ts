@@ -12,6 +12,7 @@ import { formatPod, refOf } from "#kubelet/pod-object.ts";
 import { containerSpec } from "./container-spec.ts";
 import { etcMounts } from "./etc-files.ts";
 import type { EngineParts } from "./engine-parts.ts";
+import { type IsHidden, withoutHiddenMounts } from "./hidden-mounts.ts";
 import { ImageNotReady } from "./image-puller.ts";
 import { containerLogPath, terminationMessagePath } from "./pod-folders.ts";
 import { pullCredentials } from "./pull-credentials.ts";
@@ -39,6 +40,8 @@ export type StartContext = {
   readonly attempt: number;
   /** The newest container of another name, for ephemeral containers that join its processes. */
   readonly latest: (name: string) => ContainerState | undefined;
+  /** What is mounted at this path would not be seen. */
+  readonly isHidden: IsHidden;
   readonly signal: AbortSignal;
 };
 
@@ -79,7 +82,8 @@ async function resolveSpec(container: Container, image: ImageInfo, context: Star
   const readVolumeFile = (volume: string, path: string) => parts.volumes.readFile(pod, volume, path);
   const environment = await environmentOf(pod, container, { objects: parts.objects, facts, readVolumeFile });
   const logPath = containerLogPath(parts.folders, refOf(pod), container.name, attempt);
-  const mounts = await parts.volumes.containerMounts(pod, container, (name) => environment.get(name));
+  const seeing = withoutHiddenMounts(container, context.isHidden);
+  const mounts = await parts.volumes.containerMounts(pod, seeing, (name) => environment.get(name));
   const message = terminationMessageMount(container, context);
   mkdirSync(dirname(logPath), { recursive: true });
   checkTarget(container, context);

@@ -9,6 +9,7 @@ import { podKey, refOf } from "#kubelet/pod-object.ts";
 import { VolumeError } from "#kubelet/volumes/pod-volumes.ts";
 import type { EngineParts } from "./engine-parts.ts";
 import { writeEtcFiles } from "./etc-files.ts";
+import { withoutHiddenVolumes } from "./hidden-mounts.ts";
 import { podFolder, podLogFolder } from "./pod-folders.ts";
 import { sandboxSpec } from "./sandbox-spec.ts";
 
@@ -32,6 +33,8 @@ export class PodGround {
   #retry: Timer | undefined;
   #retryMs = firstRetryMs;
   #lastError = "";
+  /** "" is the default. */
+  #runtimeHandler = "";
 
   constructor(parts: EngineParts, pod: () => Pod, onChange: () => void, adopted: Sandbox | undefined) {
     this.#parts = parts;
@@ -116,8 +119,15 @@ export class PodGround {
     ]);
   }
 
+  /** Whether the pod's containers cannot see what is mounted at a path. Known once the ground is being made. */
+  isHidden(containerPath: string): boolean {
+    return this.#parts.runtime.hidesMount?.(this.#runtimeHandler, containerPath) ?? false;
+  }
+
   async #make(): Promise<void> {
     const pod = this.#pod();
+    const className = pod.spec?.runtimeClassName;
+    if (className) this.#runtimeHandler = await this.#parts.objects.runtimeHandler(className);
     const results = await Promise.allSettled([this.#makeSandbox(pod), this.#mount(pod)]);
     const failed = results.find((result) => result.status === "rejected");
     if (failed) throw failed.reason;
@@ -128,9 +138,7 @@ export class PodGround {
     if (this.#sandbox) return;
     if (this.#isStale) await runtime.removeSandbox(refOf(pod));
     this.#isStale = false;
-    const className = pod.spec?.runtimeClassName;
-    const runtimeHandler = className ? await this.#parts.objects.runtimeHandler(className) : "";
-    const spec = sandboxSpec(pod, { ...node, runtimeHandler });
+    const spec = sandboxSpec(pod, { ...node, runtimeHandler: this.#runtimeHandler });
     const sandbox = await runtime.ensureSandbox(spec, this.#abort.signal);
     this.#podIPs = sandbox.ips;
     writeEtcFiles(folders, pod, sandbox.ips, node);
@@ -139,7 +147,8 @@ export class PodGround {
   }
 
   async #mount(pod: Pod): Promise<void> {
-    await this.#parts.volumes.mount(pod, this.#abort.signal);
+    const visible = withoutHiddenVolumes(pod, (path) => this.isHidden(path));
+    await this.#parts.volumes.mount(visible, this.#abort.signal);
     this.#isMounted = true;
   }
 

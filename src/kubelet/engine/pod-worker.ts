@@ -295,6 +295,7 @@ export class PodWorker {
       podIPs: this.#ground.podIPs,
       attempt: this.#nextAttempt(name),
       latest: (other) => this.#containers.latest(other),
+      isHidden: (path) => this.#ground.isHidden(path),
       signal: this.#starts.signal,
     });
     this.onContainer(state);

@@ -308,13 +308,16 @@ export class IsolatesRuntime implements RuntimeOfClass {
       containers.updateLimits(id, spec.resources);
       setOutOfMemoryScore(containers.runningProcess(id).pid, spec.oomScoreAdj, engine.machine.sysResource);
       writeNames(engine, id, spec.mounts);
-      const loading = loadCode(cage.controlPath, code, AbortSignal.any([signal, AbortSignal.timeout(loadPatienceMs)]));
-      const outcome = await loading.then(
-        () => undefined,
-        (error: unknown) => error,
-      );
+      const patience = AbortSignal.any([signal, AbortSignal.timeout(loadPatienceMs)]);
+      const [outcome] = await Promise.all([
+        loadCode(cage.controlPath, code, patience).then(
+          () => undefined,
+          (error: unknown) => error,
+        ),
+        this.#hold(spec.imageId, id),
+      ]);
       if (outcome === undefined) this.#listenAt(listeners, cage, portOf(spec));
-      return await this.#assign(id, spec, outcome);
+      return this.#assign(id, spec, outcome);
     } catch (error) {
       await containers.remove(id);
       throw error;
@@ -323,8 +326,13 @@ export class IsolatesRuntime implements RuntimeOfClass {
     }
   }
 
+  async #hold(imageId: string, id: string): Promise<void> {
+    if (imageId === inlineImage.id) return;
+    await this.#options.images.hold(imageId, id, this.#running().containers.folder(id));
+  }
+
   /** The process is the pod's from now on. One whose code did not load ends at once, as a program does that throws; one that died of it has ended already. */
-  async #assign(id: string, spec: ContainerSpec, fault: unknown): Promise<ContainerRecord> {
+  #assign(id: string, spec: ContainerSpec, fault: unknown): ContainerRecord {
     const { containers } = this.#running();
     const { name, imageId, logPath, resources: limits, stopSignal } = spec;
     const pidsLimit = containers.find(id)?.settings.limits.pidsLimit;
@@ -337,7 +345,6 @@ export class IsolatesRuntime implements RuntimeOfClass {
       attachment: spec,
     };
     const record = containers.assign(id, assignment);
-    if (imageId !== inlineImage.id) await this.#options.images.hold(imageId, id, containers.folder(id));
     if (fault === undefined) return record;
     const file = terminationFile(spec.mounts);
     if (file !== undefined) writeFileSync(file, (fault as Error).message);
