@@ -60,3 +60,23 @@ test("many similar events are combined, and a flood is dropped", async () => {
   const combined = all.find((event) => event.message?.startsWith("(combined from similar events): "));
   assert.equal(combined?.count, 16);
 });
+
+test("an event waits for its delay, and for no longer once the recorder stops", async () => {
+  const clock = new FakeClock();
+  const client = createClient(new FakeTransport({ clock }));
+  const recorder = createEventRecorder({ client, component: "kubelet", delayMs: 30, clock, logger: silentLogger });
+  const count = async () =>
+    (await client.list<Event>({ resource: { group: "", version: "v1", resource: "events" }, namespace: "default" }))
+      .items.length;
+
+  recorder.record(pod, { type: "Normal", reason: "Pulled", message: "Image is there" });
+  await settle();
+  assert.equal(await count(), 0);
+  await clock.advance(30);
+  await settle();
+  assert.equal(await count(), 1);
+  recorder.record(pod, { type: "Normal", reason: "Started", message: "Container started" });
+  await recorder.stop();
+
+  assert.equal(await count(), 2);
+});

@@ -51,6 +51,21 @@ describe("the pod engine", () => {
     });
   });
 
+  it("says Running and Ready in one status where no probe has to decide first", async () => {
+    await withHouse(async (house) => {
+      const seen: boolean[] = [];
+      house.engine.onStatus((ref, status) => {
+        house.statuses.set(ref.uid, status);
+        if (status.phase === "Running") seen.push(isReady(status));
+      });
+
+      await house.run(podOf("web", [{}]));
+      await house.until("web", isReady);
+
+      assert.deepEqual(seen, [true]);
+    });
+  });
+
   it("tells what it does in upstream's events", async () => {
     await withHouse(async (house) => {
       await house.run(podOf("web", [{}]));

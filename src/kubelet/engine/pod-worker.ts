@@ -300,8 +300,10 @@ export class PodWorker {
     });
     this.onContainer(state);
     for (const old of this.#containers.prune()) void this.#run(() => this.#parts.runtime.removeContainer(old.id));
-    await this.#postStart(container, state);
+    // Without a hook not even a microtask lies between the start and its probes: one status says both, instead of Running first and Ready after it.
+    if (container.lifecycle?.postStart) await this.#postStart(container, state);
     if (this.#containers.find(state.id)?.phase === "running") this.#watch(state, undefined);
+    this.#starting.delete(name);
   }
 
   async #postStart(container: Container, state: ContainerState): Promise<void> {

@@ -1,0 +1,68 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import type { Pod, PodStatus } from "#api/generated/types/core-v1.ts";
+import { createClient } from "#client/rest-client.ts";
+import { FakeTransport } from "#client/testing/fake-transport.ts";
+import { settle } from "#client/testing/settle.ts";
+import { FakeClock } from "#component-base/clock.ts";
+import { silentLogger } from "#component-base/logger.ts";
+import { PodStatusWriter } from "./pod-status-writer.ts";
+
+const pods = { resource: { group: "", version: "v1", resource: "pods" }, namespace: "default" };
+const ref = { namespace: "default", name: "web", uid: "u1" };
+
+describe("the status writer", () => {
+  it("lets a pod that is still starting wait for a better status, and writes only that", async () => {
+    const { writer, clock, phases } = await setUp(30);
+
+    writer.set(ref, { phase: "Pending" });
+    await settle();
+    writer.set(ref, { phase: "Running" });
+    await settle();
+    await clock.advance(100);
+
+    assert.deepEqual(await phases(), ["Running"]);
+    writer.stop();
+  });
+
+  it("says that a pod is still starting when nothing better comes", async () => {
+    const { writer, clock, phases } = await setUp(30);
+
+    writer.set(ref, { phase: "Pending", reason: "One" });
+    writer.set(ref, { phase: "Pending", reason: "Two" });
+    await clock.advance(30);
+    await settle();
+
+    assert.deepEqual(await phases(), ["Pending"]);
+    writer.stop();
+  });
+});
+
+async function setUp(settleMs: number): Promise<{
+  readonly writer: PodStatusWriter;
+  readonly clock: FakeClock;
+  readonly phases: () => Promise<readonly string[]>;
+}> {
+  const clock = new FakeClock();
+  const client = createClient(new FakeTransport({ clock }));
+  const pod = await client.create<Pod>(pods, {
+    apiVersion: "v1",
+    kind: "Pod",
+    metadata: { name: ref.name, namespace: ref.namespace, uid: ref.uid },
+    spec: { containers: [] },
+  });
+  const written: PodStatus[] = [];
+  const counting = new Proxy(client, {
+    get: (target, name) =>
+      name === "patch"
+        ? async (...args: Parameters<typeof client.patch>) => {
+            const answer = await target.patch<Pod>(...args);
+            written.push(answer.status ?? {});
+            return answer;
+          }
+        : Reflect.get(target, name),
+  });
+  const findPod = () => ({ ...pod, metadata: { ...pod.metadata, uid: ref.uid } });
+  const writer = new PodStatusWriter({ client: counting, findPod, hostIPs: [], settleMs, clock, logger: silentLogger });
+  return { writer, clock, phases: async () => written.map(({ phase = "" }) => phase) };
+}
