@@ -197,7 +197,7 @@ export class Containers {
 
   /**
    * Gives a running process that was started ahead to who needs it: its log, with all that it wrote until now, moves to the path given, whose last part must be the same
-   * as before. It counts as started now.
+   * as before. Its bounds hold from now on, and it counts as started now.
    */
   assign(id: string, assignment: ContainerAssignment): ContainerRecord {
     const record = this.#known.get(id);
@@ -206,6 +206,7 @@ export class Containers {
     // It may have ended while it was being given away.
     const nowMs = record.finishedMs ?? this.#parts.clock.now();
     const settings = { ...record.settings, ...assignment };
+    if (record.phase === "running") this.#parts.cgroups.setLimits(record.cgroupPath, assignment.limits);
     return this.#write({ ...record, settings, createdMs: nowMs, startedMs: nowMs });
   }
 

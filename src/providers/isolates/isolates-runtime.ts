@@ -245,7 +245,8 @@ export class IsolatesRuntime implements RuntimeOfClass {
     const present = known === undefined ? undefined : sandboxes.find(known);
     if (present) return sandboxes.ensure(present.settings);
     const cage = this.#pool.take() ?? (await this.#makeReady());
-    const { hostname, domainname, sysctls, resources: limits } = spec;
+    const { hostname, domainname, sysctls } = spec;
+    const limits = memoryOf(spec.resources);
     const record = sandboxes.assign(cage.sandboxId, { hostname, domainname, sysctls, limits, attachment: spec });
     this.#fresh.set(cage.sandboxId, cage);
     this.#sandboxIds.set(spec.pod.uid, cage.sandboxId);
@@ -305,7 +306,8 @@ export class IsolatesRuntime implements RuntimeOfClass {
     try {
       // What it said while it waited is nobody's.
       truncateSync(containers.find(id)?.settings.logPath ?? "");
-      containers.updateLimits(id, spec.resources);
+      const memory = memoryOf(spec.resources);
+      if (Object.keys(memory).length > 0) containers.updateLimits(id, memory);
       setOutOfMemoryScore(containers.runningProcess(id).pid, spec.oomScoreAdj, engine.machine.sysResource);
       writeNames(engine, id, spec.mounts);
       const patience = AbortSignal.any([signal, AbortSignal.timeout(loadPatienceMs)]);
@@ -333,7 +335,7 @@ export class IsolatesRuntime implements RuntimeOfClass {
 
   /** The process is the pod's from now on. One whose code did not load ends at once, as a program does that throws; one that died of it has ended already. */
   #assign(id: string, spec: ContainerSpec, fault: unknown): ContainerRecord {
-    const { containers } = this.#running();
+    const { containers, sandboxes } = this.#running();
     const { name, imageId, logPath, resources: limits, stopSignal } = spec;
     const pidsLimit = containers.find(id)?.settings.limits.pidsLimit;
     const assignment = {
@@ -345,6 +347,8 @@ export class IsolatesRuntime implements RuntimeOfClass {
       attachment: spec,
     };
     const record = containers.assign(id, assignment);
+    const sandbox = sandboxes.find(record.settings.sandboxId);
+    if (sandbox) sandboxes.updateLimits(sandbox.settings.id, (sandbox.settings.attachment as SandboxSpec).resources);
     if (fault === undefined) return record;
     const file = terminationFile(spec.mounts);
     if (file !== undefined) writeFileSync(file, (fault as Error).message);
@@ -432,6 +436,14 @@ function portOf(spec: ContainerSpec): number {
 function letGo(cage: Cage): void {
   closeSync(cage.listener);
   rmSync(cage.controlPath, { force: true });
+}
+
+// Bounds on the processor hold once the code is loaded: on a busy machine a pod with the least weight would otherwise wait for its turn to start.
+function memoryOf({ memoryLimitBytes, pidsLimit }: LinuxResources): LinuxResources {
+  return {
+    ...(memoryLimitBytes !== undefined && { memoryLimitBytes }),
+    ...(pidsLimit !== undefined && { pidsLimit }),
+  };
 }
 
 // As for containers: without CAP_SYS_RESOURCE nobody may go below what he has.
