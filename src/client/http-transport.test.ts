@@ -67,6 +67,30 @@ test("a request carries method, path, query, media types, token and body, and gi
   assert.ok(Object.isFrozen(answer.metadata));
 });
 
+test("no answer is lost when many short ones come at once", async (context) => {
+  const handler: Handler = (stream, headers) => {
+    // Many answers in one piece, and their streams over with it.
+    setTimeout(() => {
+      if (String(headers[":path"]).includes("watch=1")) {
+        stream.respond({ ...json, ":status": 410 });
+        stream.end('{"kind":"Status","reason":"Expired","code":410}');
+      } else {
+        stream.respond(json);
+        stream.end(JSON.stringify({ items: [], filling: "x".repeat(3000) }));
+      }
+    }, 2);
+  };
+  const { client } = await setUp(context, handler);
+
+  const ask = async (index: number): Promise<void> => {
+    for (let round = 0; round < 12; round++) {
+      if (index % 8 === 0) await assert.rejects(client.watch(pods), { reason: "Expired" });
+      else assert.deepEqual((await client.list(pods)).items, []);
+    }
+  };
+  await Promise.all(Array.from({ length: 64 }, (_, index) => ask(index)));
+});
+
 test("a Status that says failure is thrown as the StatusError that it is", async (context) => {
   const status = { kind: "Status", status: "Failure", reason: "NotFound", code: 404, message: 'pods "x" not found' };
   const { client } = await setUp(context, (stream) => {

@@ -4,6 +4,7 @@
  */
 import { readFile, stat } from "node:fs/promises";
 import { constants } from "node:http2";
+import { PassThrough, pipeline } from "node:stream";
 import type { ClientHttp2Stream, OutgoingHttpHeaders } from "node:http2";
 import type { Clock } from "#component-base/clock.ts";
 import { systemClock } from "#component-base/clock.ts";
@@ -96,11 +97,9 @@ async function sendOnce(exchange: Exchange, request: TransportRequest, clock: Cl
     opened.cancel(new Error(`no answer within ${requestTimeoutMs} ms`)),
   );
   try {
-    const headers = await opened.headers;
-    const chunks: Buffer[] = [];
-    for await (const chunk of opened.stream) chunks.push(chunk as Buffer);
+    const [headers, body] = await Promise.all([opened.headers, readBody(opened.stream)]);
     opened.throwIfBroken();
-    return { status: Number(headers[":status"]), headers, body: Buffer.concat(chunks) };
+    return { status: Number(headers[":status"]), headers, body };
   } catch (error) {
     throw opened.explain(error);
   } finally {
@@ -109,14 +108,28 @@ async function sendOnce(exchange: Exchange, request: TransportRequest, clock: Cl
   }
 }
 
+/** Listens from the first moment on: a short answer may be whole, and its stream gone, before a reader who waits for the headers first begins. */
+function readBody(stream: ClientHttp2Stream): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  return new Promise((resolve, reject) => {
+    stream.on("data", (chunk: Buffer) => chunks.push(chunk));
+    stream.once("end", () => resolve(Buffer.concat(chunks)));
+    stream.once("error", reject);
+    stream.once("close", () => reject(new Error("the connection was closed")));
+  });
+}
+
 async function startWatch(exchange: Exchange, request: TransportRequest): Promise<AsyncIterable<WatchEvent>> {
   const opened = await exchange.open({ ...request, query: { ...request.query, watch: "1" } });
+  // As in readBody: an answer of one packet would be lost.
+  const body = new PassThrough();
+  pipeline(opened.stream, body, () => {}); // its failure is body's too
   try {
     const headers = await opened.headers;
     const status = Number(headers[":status"]);
-    if (status < 400) return watchEvents(opened, request.signal);
+    if (status < 400) return watchEvents(opened, body, request.signal);
     const chunks: Buffer[] = [];
-    for await (const chunk of opened.stream) chunks.push(chunk as Buffer);
+    for await (const chunk of body) chunks.push(chunk as Buffer);
     throw errorOf(status, Buffer.concat(chunks));
   } catch (error) {
     opened.end();
@@ -126,10 +139,11 @@ async function startWatch(exchange: Exchange, request: TransportRequest): Promis
 
 async function* watchEvents(
   opened: OpenedStream,
+  body: PassThrough,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<WatchEvent, void, void> {
   try {
-    for await (const event of parseJsonLines(opened.stream)) yield deepFreeze(event) as WatchEvent;
+    for await (const event of parseJsonLines(body)) yield deepFreeze(event) as WatchEvent;
     opened.throwIfBroken();
   } catch (error) {
     if (!signal?.aborted) throw opened.explain(error);
