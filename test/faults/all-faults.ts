@@ -2,6 +2,7 @@
  * Every fault there is, in the order in which they run.
  */
 import type { Fault } from "./fault.ts";
+import { durability } from "./durability.ts";
 import { monitorDeaths, runtimeDeaths } from "./monitor-deaths.ts";
 import { phaseDeaths } from "./phases.ts";
 import { bothDeaths, controlPlaneDeath, nodeDeath } from "./process-deaths.ts";
@@ -15,4 +16,5 @@ export const allFaults: readonly Fault[] = [
   monitorDeaths,
   runtimeDeaths,
   rollingKills,
+  durability,
 ];

@@ -6,7 +6,7 @@ import { parse } from "yaml";
 import { createHttpTransport } from "#client/http-transport.ts";
 import { createClient } from "#client/rest-client.ts";
 import { ensureLayout } from "../../tools/image-builder/build.ts";
-import { startCluster } from "../support/cluster.ts";
+import { eventually, startCluster } from "../support/cluster.ts";
 import type { FaultContext } from "./fault.ts";
 import { ClusterMachine } from "./machine.ts";
 
@@ -19,11 +19,14 @@ export type FaultCluster = Pick<FaultContext, "cluster" | "client" | "machine"> 
 export async function startFaultCluster(name: string): Promise<FaultCluster> {
   const cluster = await startCluster(name);
   await cluster.nodeless(["image", "load", await ensureLayout("busybox")]);
+  const machine = await ClusterMachine.of(cluster);
+  // The kernel takes links of a cluster that was here before away a moment after it.
+  await eventually("no links", async () => machine.census().get("links")?.length === 0);
   const transport = createHttpTransport(administrator(cluster.kubeconfig));
   return {
     cluster,
     client: createClient(transport),
-    machine: await ClusterMachine.of(cluster),
+    machine,
     async remove() {
       await transport.close();
       await cluster.remove();
