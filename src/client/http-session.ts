@@ -8,9 +8,12 @@ import type { Clock, Timer } from "#component-base/clock.ts";
 
 /** Streams on one connection, at most; servers allow 100 or more, and a few stay free for short requests. */
 const maxStreamsPerSession = 90;
-/** As client-go: ask whether the server is alive after this long without a sign of it, and give up after `pingTimeoutMs`. */
-const readIdleMs = 30_000;
-const pingTimeoutMs = 15_000;
+/**
+ * Ask whether the server is alive after this long without a sign of it, and give up after `pingTimeoutMs`. Sooner than client-go (30 and 15 s): when a server is killed while much is
+ * being sent to it, Node now and then does not tell that the connection is gone.
+ */
+const readIdleMs = 5000;
+const pingTimeoutMs = 10_000;
 const connectTimeoutMs = 10_000;
 /** An older connection takes no new streams: the server knows it by a certificate that has been renewed since. */
 const maxAgeMs = 24 * 3_600_000;
@@ -60,6 +63,11 @@ export class SessionPool {
   /** Ends all connections; streams on them fail. */
   close(): void {
     this.#isClosed = true;
+    this.reconnect();
+  }
+
+  /** Ends the connections that there are; the next stream opens another. */
+  reconnect(): void {
     for (const { session } of this.#sessions) session.destroy();
   }
 

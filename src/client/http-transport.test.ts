@@ -201,8 +201,8 @@ test("a quiet watch stays open while the server answers pings", async (context) 
   })();
   await until(() => names.length === 1);
 
-  for (let i = 0; i < 5; i++) {
-    await clock.advance(30_000);
+  for (let i = 0; i < 30; i++) {
+    await clock.advance(5000);
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
   write('{"type":"ADDED","object":{"metadata":{"name":"second"}}}\n');
@@ -210,6 +210,24 @@ test("a quiet watch stays open while the server answers pings", async (context) 
   await until(() => names.length === 2);
   abort.abort();
   await watching;
+});
+
+test("told that its server has died, a transport fails what is under way and connects anew", async (context) => {
+  const handler: Handler = (stream, headers) => {
+    stream.respond(json);
+    if (!String(headers[":path"]).includes("watch")) stream.end("{}");
+  };
+  const { transport, client, sessions } = await setUp(context, handler);
+  const watching = (async () => {
+    for await (const event of await client.watch(pods)) void event;
+  })();
+  await client.get({ ...pods, name: "a" });
+
+  transport.reconnect();
+  await assert.rejects(watching, { code: 503 });
+  await client.get({ ...pods, name: "a" });
+
+  assert.equal(sessions.size, 2);
 });
 
 test("after a day a new connection is made, with the certificate of then", async (context) => {

@@ -47,8 +47,13 @@ const tokenFreshMs = 10_000;
 /** How often a request is sent again because the server asked for it (429 with Retry-After). As client-go. */
 const maxRetries = 10;
 
+/** A transport that can be told that the server it is connected to has died: all that is under way fails at once, and what comes next connects anew. */
+export interface HttpTransport extends Transport {
+  reconnect(): void;
+}
+
 /** A transport to `options.server`. Connects when first used. */
-export function createHttpTransport(options: HttpTransportOptions): Transport {
+export function createHttpTransport(options: HttpTransportOptions): HttpTransport {
   const clock = options.clock ?? systemClock;
   const pool = new SessionPool({
     server: options.server,
@@ -70,6 +75,7 @@ export function createHttpTransport(options: HttpTransportOptions): Transport {
     request: (request) => requestWithRetry(exchange, request, clock),
     watch: (request) => startWatch(exchange, request),
     close: async () => pool.close(),
+    reconnect: () => pool.reconnect(),
   };
 }
 

@@ -15,6 +15,8 @@ export type GuardianOptions = {
   /** Wait before the first restart, in ms: larger for those who should only act when nobody else did. Default 0. */
   readonly patienceMs?: number;
   readonly onStage?: (message: StageMessage) => void;
+  /** The peer ended, on purpose or not. */
+  readonly onEnd?: () => void;
   /** Under which the peer runs, and is started again as long as it is valid. */
   readonly permit: RunPermit | undefined;
   readonly clock: Clock;
@@ -91,6 +93,7 @@ export class Guardian {
         if (this.#peer?.status().isReady === true) this.#failures = Math.min(this.#failures, mostReadyFailures);
         this.#peer = undefined;
         onReady?.(false);
+        this.#options.onEnd?.();
         if (this.#options.clock.now() - startedMs > healthyMs) this.#failures = 0;
         // A start that is under way sees for itself that it came to nothing.
         if (!wasGoodbye && !this.#isStopped && !this.#isEnsuring) void this.#restart(); // never rejects

@@ -4,7 +4,7 @@
 import { existsSync, readdirSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { createHttpTransport } from "#client/http-transport.ts";
+import { createHttpTransport, type HttpTransport } from "#client/http-transport.ts";
 import { createInformerFactory, withoutManagedFields } from "#client/informer-factory.ts";
 import { createClient } from "#client/rest-client.ts";
 import type { Transport } from "#client/transport.ts";
@@ -61,6 +61,7 @@ export class NodeAgent {
   readonly #options: NodeAgentOptions;
   readonly #abort = new AbortController();
   readonly #parts: Pick<Service, "stop">[] = [];
+  readonly #transports: HttpTransport[] = [];
   #runtime: RuntimeClasses | undefined;
   #containers: ContainersProvider | undefined;
   #guardian: Guardian | undefined;
@@ -80,6 +81,7 @@ export class NodeAgent {
     ]);
     const [asNode, asNetwork] = await Promise.all([this.#connect(plan.name), this.#connect(`${plan.name}-network`)]);
     this.#parts.push({ stop: () => asNode.close() }, { stop: () => asNetwork.close() });
+    this.#transports.push(asNode, asNetwork);
     await Promise.all([this.#startNetwork(asNetwork), this.#startKubelet(asNode, containers)]);
   }
 
@@ -162,6 +164,9 @@ export class NodeAgent {
         onStage: ({ stage, state }) => {
           if (stage === "API server" && state === "done") done();
         },
+        onEnd: () => {
+          for (const transport of this.#transports) transport.reconnect();
+        },
         clock,
         logger,
       });
@@ -173,7 +178,7 @@ export class NodeAgent {
   }
 
   /** A connection as the owner of this key pair: the node itself may see little more than its own pods. */
-  async #connect(keyPair: string): Promise<Transport> {
+  async #connect(keyPair: string): Promise<HttpTransport> {
     const { cluster } = this.#options;
     const { layout, record } = cluster;
     const folder = join(layout.pki, "nodes");
