@@ -30,6 +30,8 @@ console.log(`node ${process.version}, seed ${seed}, ${size}`);
 
 const shared = await startFaultCluster(values.name);
 const failed: string[] = [];
+// The client's connections and timers do not keep a process alive.
+const alive = setInterval(() => {}, 1000);
 try {
   for (const fault of allFaults.filter(({ name }) => positionals.length === 0 || positionals.includes(name))) {
     log(`— ${fault.name}: ${fault.claim}`);
@@ -50,5 +52,6 @@ try {
 } finally {
   if (failed.length === 0 || process.env["FAULTS_KEEP"] === undefined) await shared.remove();
 }
+clearInterval(alive);
 console.log(failed.length === 0 ? "all hold" : `${failed.join(", ")} FAILED; again with --seed ${seed}`);
 process.exit(failed.length === 0 ? 0 : 1);
