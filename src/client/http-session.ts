@@ -63,12 +63,12 @@ export class SessionPool {
   /** Ends all connections; streams on them fail. */
   close(): void {
     this.#isClosed = true;
-    this.reconnect();
+    for (const { session } of this.#sessions) session.destroy();
   }
 
   /** Ends the connections that there are; the next stream opens another. */
   reconnect(): void {
-    for (const { session } of this.#sessions) session.destroy();
+    for (const { session } of this.#sessions) session.destroy(new Error("the server has ended"));
   }
 
   #withRoom(): Pooled | undefined {

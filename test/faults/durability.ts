@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { KubeObject } from "#apimachinery/meta.ts";
+import { eventually } from "../support/cluster.ts";
 import { createNamespace, deleteNamespace } from "./apps.ts";
 import { killProcess, revived } from "./deaths.ts";
 import type { Fault, FaultContext } from "./fault.ts";
@@ -52,7 +53,8 @@ export const durability: Fault = {
 
 /** Every key holds what was last acknowledged of it, or something that was written later. */
 async function checkAcknowledged({ client }: FaultContext, acknowledged: readonly Acknowledged[]): Promise<void> {
-  const { items, metadata } = await client.list<Note>({ resource: configMaps, namespace });
+  // A connection to the server that died may still have to find that out.
+  const { items, metadata } = await eventually("a list", () => client.list<Note>({ resource: configMaps, namespace }));
   const found = new Map(items.map((note) => [note.metadata?.name, note]));
   const newest = new Map(acknowledged.map((write) => [write.name, write]));
   for (const { name, number, version } of newest.values()) {
