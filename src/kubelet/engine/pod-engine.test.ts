@@ -66,6 +66,21 @@ describe("the pod engine", () => {
     });
   });
 
+  it("stops while a pod is being started, and lets go of it", async () => {
+    await withHouse(async (house) => {
+      for (let turns = 0; turns < 12; turns++) {
+        await house.run(podOf(`web-${turns}`, [{}]));
+        for (let turn = 0; turn < turns; turn++) await new Promise((resolve) => setImmediate(resolve));
+        await house.restart();
+      }
+      await house.engine.stop();
+      const asked = house.runtime.log.length;
+      for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve));
+
+      assert.equal(house.runtime.log.length, asked);
+    });
+  });
+
   it("tells what it does in upstream's events", async () => {
     await withHouse(async (house) => {
       await house.run(podOf("web", [{}]));

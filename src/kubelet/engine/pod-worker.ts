@@ -68,6 +68,8 @@ export class PodWorker {
   #pod: Pod;
   #before: readonly ContainerStatus[];
   #starts = new AbortController();
+  // Nothing is started any more, so looking again would find the same to do, for ever.
+  #isReleased = false;
   #deadline: StopDeadline | undefined;
   #deadlineTimer: Timer | undefined;
   #verdict: { readonly reason: string; readonly message: string } | undefined;
@@ -171,6 +173,7 @@ export class PodWorker {
     this.#held.clear();
     this.#ground.stop();
     for (const probes of this.#probes.values()) probes.stop();
+    this.#isReleased = true;
     this.#starts.abort(new Error("the kubelet stops"));
     this.#parts.objects.unregister(this.ref.uid);
     await Promise.allSettled(this.#tasks);
@@ -209,11 +212,11 @@ export class PodWorker {
 
   /** Compares what is with what should be, soon. */
   look(): void {
-    if (this.#looks || this.#finalStatus || (this.#isGuess && !this.#deadline)) return;
+    if (this.#looks || this.#finalStatus || this.#isReleased || (this.#isGuess && !this.#deadline)) return;
     this.#looks = true;
     queueMicrotask(() => {
       this.#looks = false;
-      if (!this.#finalStatus) this.#step();
+      if (!this.#finalStatus && !this.#isReleased) this.#step();
     });
   }
 
