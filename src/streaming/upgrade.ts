@@ -38,7 +38,13 @@ export function acceptSpdy(upgrade: UpgradeRequest, protocols: readonly string[]
   return chosen;
 }
 
-/** Accepts a WebSocket with the first of our protocols that the client offers too; a client that offers none gets none. Undefined, and the request answered, when they share none. */
+/** What RFC 6455 lets a sub-protocol be. */
+const token = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
+
+/**
+ * Accepts a WebSocket with the first of our protocols that the client offers too; a client that offers none gets none. Undefined, and the request answered, when they share none.
+ * The WebSocket's `protocol` stays empty for one that is no token.
+ */
 export function acceptWebSocket(upgrade: UpgradeRequest, protocols: readonly string[]): Promise<WebSocket | undefined> {
   const offered = listOf(upgrade.request.headers["sec-websocket-protocol"]);
   const chosen = protocols.find((protocol) => offered.includes(protocol));
@@ -58,6 +64,11 @@ export function acceptWebSocket(upgrade: UpgradeRequest, protocols: readonly str
     maxPayload: 1 << 24,
     handleProtocols: () => chosen ?? false,
   });
+  if (chosen !== undefined && !token.test(chosen)) {
+    // ws refuses offers that are no tokens, and SPDY/3.1+portforward.k8s.io is none.
+    delete upgrade.request.headers["sec-websocket-protocol"];
+    server.on("headers", (headers) => headers.push(`Sec-WebSocket-Protocol: ${chosen}`));
+  }
   return new Promise((resolve) => {
     upgrade.socket.once("close", () => resolve(undefined));
     server.handleUpgrade(upgrade.request, upgrade.socket, upgrade.head, (webSocket) => resolve(webSocket));
