@@ -1,25 +1,29 @@
 /**
  * Port-forward: for each connection that the client takes it opens a pair of SPDY streams, "error" and "data", with the same requestID and the port. Newer clients tunnel the
- * same SPDY through a WebSocket (sub-protocol SPDY/3.1+portforward.k8s.io).
+ * same SPDY through a WebSocket (sub-protocol SPDY/3.1+portforward.k8s.io); those in other languages know the channels of port-forward-channels.ts.
  */
 import type { Duplex } from "node:stream";
+import { channelProtocols, type OpenPort, servePortChannels } from "./port-forward-channels.ts";
 import { SpdyConnection, type SpdyStream } from "./spdy/spdy-connection.ts";
 import { acceptSpdy, acceptWebSocket, refuse, type UpgradeRequest, wantedUpgrade } from "./upgrade.ts";
-
-/** Opens a connection to a port of the pod's own 127.0.0.1. */
-export type OpenPort = (port: number, signal: AbortSignal) => Promise<Duplex>;
 
 const spdyProtocol = "portforward.k8s.io";
 const tunnelProtocol = "SPDY/3.1+portforward.k8s.io";
 
 /** Serves one client to its end; never rejects. */
-export async function servePortForward(upgrade: UpgradeRequest, open: OpenPort): Promise<void> {
+export async function servePortForward(
+  upgrade: UpgradeRequest,
+  ports: readonly number[],
+  open: OpenPort,
+): Promise<void> {
   const wanted = wantedUpgrade(upgrade.request);
   if (wanted === "spdy") {
     if (acceptSpdy(upgrade, [spdyProtocol]) !== undefined) await servePairs(upgrade.socket, open);
   } else if (wanted === "websocket") {
-    const webSocket = await acceptWebSocket(upgrade, [tunnelProtocol]);
+    const isTunnel = upgrade.request.headers["sec-websocket-protocol"]?.includes(tunnelProtocol) === true;
+    const webSocket = await acceptWebSocket(upgrade, isTunnel ? [tunnelProtocol] : channelProtocols);
     if (!webSocket) return;
+    if (!isTunnel) return await servePortChannels(webSocket, ports, open);
     const { createWebSocketStream } = await import("ws");
     await servePairs(createWebSocketStream(webSocket), open);
   } else refuse(upgrade.socket, 400, "port-forward needs an upgrade to SPDY/3.1 or a WebSocket");

@@ -14,7 +14,7 @@ export function createStreamHandler(logger: Logger): StreamHandler {
 
 async function serve({ target, streams, ...upgrade }: StreamRequest): Promise<void> {
   if (target.kind === "portForward") {
-    await servePortForward(upgrade, (port, signal) => streams.portForward(target.ref, port, signal));
+    await servePortForward(upgrade, target.ports, (port, signal) => streams.portForward(target.ref, port, signal));
     return;
   }
   const { kind, ref, container, command } = target;
