@@ -52,6 +52,8 @@ export type RequestContext = {
   readonly user: User;
   /** Sent as `Warning: 299` headers. */
   readonly warnings: string[];
+  /** Size of the body, once it was read. */
+  bodyBytes?: number;
 };
 
 /** A page of a list. `objects` may be walked once, in slices; they are all of `revision`. */

@@ -17,3 +17,12 @@ export class Turns {
     return new Promise((resolve) => setImmediate(resolve));
   }
 }
+
+/** Bodies above this are work enough to make room for others between its stages. */
+const LARGE_BODY_BYTES = 128 * 1024;
+
+/** Between two stages of a write: lets everything that waits have its turn when the body was large. Undefined when there is nothing to wait for. */
+export function betweenStages(context: { readonly bodyBytes?: number }): Promise<void> | undefined {
+  if ((context.bodyBytes ?? 0) < LARGE_BODY_BYTES) return undefined;
+  return new Promise((resolve) => setImmediate(resolve));
+}

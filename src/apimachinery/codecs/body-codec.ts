@@ -37,6 +37,9 @@ type ParsedBody = {
   readonly complaints: (read: ReadObject, isCustom: boolean) => readonly string[];
 };
 
+/** After parsing this much others have their turn before it is looked at. */
+const LARGE_BYTES = 128 * 1024;
+
 /** Most complaints that are told of one body. */
 const maxStrictErrors = 100;
 
@@ -44,6 +47,7 @@ const maxStrictErrors = 100;
 export async function decodeBody(bytes: Uint8Array, options: BodyOptions): Promise<DecodedBody> {
   if (options.mediaType === "application/vnd.kubernetes.protobuf") return decodeProtobuf(bytes, options);
   const parsed = await unrecognizedUnless(() => parseBody(bytes, options), bytes, options);
+  if (bytes.length > LARGE_BYTES) await new Promise((resolve) => setImmediate(resolve));
   const typed = await unrecognizedUnless(() => withTypeMeta(parsed.value, options.expected), bytes, options);
   const schema = schemaFor(typed, options);
   const read = handledAs(typed, options, () => readObject(schema, typed.value));

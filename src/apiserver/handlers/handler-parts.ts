@@ -1,13 +1,14 @@
 /**
  * What all handlers work with, and the seam for requests that are no get, list, watch, create, update, patch or delete of a stored object: bindings, evictions, scale, tokens, reviews.
  */
-import type { ApiResult, RequestContext } from "#apiserver/api-request.ts";
+import type { ApiResult, RequestBody, RequestContext } from "#apiserver/api-request.ts";
 import { type BodyDecoder, decodeValue } from "#apiserver/negotiation/decode-body.ts";
 import type { Registry } from "#apiserver/registry/registry.ts";
+import { betweenStages } from "#apiserver/turns.ts";
 import type { ServedResource } from "#apiserver/registry/served-resource.ts";
 
 /** Largest body accepted for one request, in bytes: 3 MiB, as kube-apiserver. Larger bodies get 413. */
-export const MAX_BODY_BYTES: number = 3 * 1024 * 1024;
+const MAX_BODY_BYTES: number = 3 * 1024 * 1024;
 
 /** The handlers' parts. */
 export type HandlerParts = {
@@ -32,5 +33,14 @@ export function subresourceKey(resource: ServedResource, subresource: string): s
 
 /** The request's body, decoded but not checked; undefined when there is none. */
 export async function readValue(parts: HandlerParts, context: RequestContext): Promise<unknown> {
-  return decodeValue(parts.decoder, await context.request.readBody(MAX_BODY_BYTES));
+  const value = await decodeValue(parts.decoder, await readBody(context));
+  await betweenStages(context);
+  return value;
+}
+
+/** The request's body; notes how large it was. */
+export async function readBody(context: RequestContext): Promise<RequestBody> {
+  const body = await context.request.readBody(MAX_BODY_BYTES);
+  if (body.form === "bytes") context.bodyBytes = body.bytes.length;
+  return body;
 }

@@ -10,7 +10,8 @@ import type { Draft } from "#api/strategy.ts";
 import type { RequestContext } from "#apiserver/api-request.ts";
 import { mediaTypeOf } from "#apiserver/negotiation/decode-body.ts";
 import type { ServedResource } from "#apiserver/registry/served-resource.ts";
-import { type HandlerParts, MAX_BODY_BYTES } from "./handler-parts.ts";
+import { betweenStages } from "#apiserver/turns.ts";
+import { type HandlerParts, readBody } from "./handler-parts.ts";
 import type { FieldValidation } from "./write-options.ts";
 
 type Check = { readonly context: RequestContext; readonly fieldValidation: FieldValidation };
@@ -35,7 +36,7 @@ export async function readKind(
 ): Promise<Draft> {
   const { expected, check } = wanted;
   const { fieldValidation, context } = check;
-  const body = await context.request.readBody(MAX_BODY_BYTES);
+  const body = await readBody(context);
   if (body.form === "value") {
     const value = named(body.value, expected);
     return wanted.schema === undefined ? (copyJson(value) as Draft) : conformed(wanted.schema, value, check);
@@ -52,6 +53,7 @@ export async function readKind(
     parseYaml: parts.decoder.parseYaml,
   });
   context.warnings.push(...warnings);
+  await betweenStages(context);
   return object;
 }
 

@@ -11,6 +11,7 @@ import type { RequestContext } from "#apiserver/api-request.ts";
 import type { WriteOptions } from "#apiserver/handlers/write-options.ts";
 import { WriteConflict } from "#apiserver/storage/object-storage.ts";
 import { StoredObject, toStoredBytes } from "#apiserver/storage/stored-object.ts";
+import { betweenStages } from "#apiserver/turns.ts";
 import { keyOf } from "#apiserver/storage/stored-resource.ts";
 import { type AdmissionWrite, mutate, validate } from "./admission-chain.ts";
 import { subjectOf } from "./errors.ts";
@@ -64,6 +65,7 @@ async function createOnce(registry: Registry, input: CreateInput): Promise<Store
   if (input.isOwned !== true) {
     const manager = managerOf(context, options.fieldManager);
     recordOwnership(input.draft, undefined, { resource, manager, subresource: "", nowMs: registry.parts.clock.now() });
+    await betweenStages(context);
   }
   const admitted = await mutate(admission, write, { object: input.draft as KubeObject, oldObject: undefined });
   const draft = admitted as Draft;
@@ -72,7 +74,9 @@ async function createOnce(registry: Registry, input: CreateInput): Promise<Store
   const reservation = await hooks.get(resource.stored.groupResource)?.beforeCreate?.(draft, options);
   try {
     await check(resource, draft as KubeObject, context);
+    await betweenStages(context);
     await validate(admission, write, { object: draft as KubeObject, oldObject: undefined });
+    await betweenStages(context);
     const stored = await store(registry, input, draft as KubeObject, reservation?.operations);
     reservation?.commit();
     return stored;

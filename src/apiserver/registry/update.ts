@@ -13,6 +13,7 @@ import type { RequestContext } from "#apiserver/api-request.ts";
 import type { WriteOptions } from "#apiserver/handlers/write-options.ts";
 import { WriteConflict } from "#apiserver/storage/object-storage.ts";
 import { type StoredObject, toStoredBytes } from "#apiserver/storage/stored-object.ts";
+import { betweenStages } from "#apiserver/turns.ts";
 import { type AdmissionWrite, mutate, validate } from "./admission-chain.ts";
 import { createObject, hasGeneration, unstored } from "./create.ts";
 import { subjectOf } from "./errors.ts";
@@ -89,6 +90,7 @@ async function updateOnce(registry: Registry, input: UpdateInput, existing: Stor
   const { admission, hooks } = registry.parts;
   const old = await served(resource, existing);
   const changed = await input.change(old);
+  await betweenStages(context);
   checkIdentity(input, changed, old);
   ensureNamespace(changed, resource, input.namespace);
   const write: AdmissionWrite = { context, resource, operation: "UPDATE", dryRun: options.dryRun, options };
@@ -97,6 +99,7 @@ async function updateOnce(registry: Registry, input: UpdateInput, existing: Stor
     const manager = managerOf(context, options.fieldManager);
     const nowMs = registry.parts.clock.now();
     recordOwnership(changed, old, { resource, manager, subresource: input.subresource, nowMs });
+    await betweenStages(context);
   }
   const draft = (await mutate(admission, write, { object: changed as KubeObject, oldObject: old })) as Draft;
   if (draft !== changed) prepare(input, draft, old);
@@ -104,7 +107,9 @@ async function updateOnce(registry: Registry, input: UpdateInput, existing: Stor
   const reservation = await hook?.beforeUpdate?.(draft, old, options);
   try {
     await check(input, draft as KubeObject, old);
+    await betweenStages(context);
     await validate(admission, write, { object: draft as KubeObject, oldObject: old });
+    await betweenStages(context);
     const output = await store(registry, input, { existing, draft, operations: reservation?.operations ?? [] });
     reservation?.commit();
     return output;
