@@ -3,6 +3,19 @@
  * costs as much as the server it would measure.
  */
 import { connect, type TLSSocket } from "node:tls";
+import {
+  ACK,
+  credit,
+  END_HEADERS,
+  END_STREAM,
+  FRAME,
+  type FrameHead,
+  frame,
+  frameReader,
+  headerBlock,
+  PREFACE,
+  setting,
+} from "#apiserver/testing/http2-frames.ts";
 
 /** Where the server is and as whom to come. PEM. */
 export type Access = { readonly port: number; readonly ca: string; readonly cert: string; readonly key: string };
@@ -12,17 +25,6 @@ export type Counted = { readonly bytes: number; readonly status: number };
 
 type Stream = { bytes: number; status: number; onData: ((chunk: Buffer) => void) | undefined; onEnd: () => void };
 
-const PREFACE = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-const DATA = 0x0;
-const HEADERS = 0x1;
-const RST_STREAM = 0x3;
-const SETTINGS = 0x4;
-const PING = 0x6;
-const GOAWAY = 0x7;
-const WINDOW_UPDATE = 0x8;
-const END_STREAM = 0x1;
-const END_HEADERS = 0x4;
-const ACK = 0x1;
 const MAX_WINDOW = 2 ** 31 - 1;
 const CREDIT_AT = 2 ** 29;
 
@@ -30,7 +32,6 @@ const CREDIT_AT = 2 ** 29;
 export class FrameClient {
   readonly #socket: TLSSocket;
   readonly #streams = new Map<number, Stream>();
-  #rest: Buffer | undefined;
   #nextId = 1;
   #uncredited = 0;
 
@@ -53,14 +54,14 @@ export class FrameClient {
     });
     socket.setNoDelay(true);
     const client = new FrameClient(socket);
-    socket.on("data", (chunk) => client.#read(chunk));
+    const read = frameReader((head, payload) => client.#frame(head, payload));
+    socket.on("data", (chunk) => {
+      read(chunk);
+      client.#giveCredit();
+    });
     socket.on("error", () => {});
-    const settings = Buffer.alloc(6);
-    settings.writeUInt16BE(0x4, 0); // SETTINGS_INITIAL_WINDOW_SIZE
-    settings.writeUInt32BE(MAX_WINDOW, 2);
-    socket.write(
-      Buffer.concat([Buffer.from(PREFACE), frame(SETTINGS, 0, 0, settings), credit(0, MAX_WINDOW - 65_535)]),
-    );
+    const initialWindow = setting(0x4, MAX_WINDOW);
+    socket.write(Buffer.concat([PREFACE, initialWindow, credit(0, MAX_WINDOW - 65_535)]));
     return client;
   }
 
@@ -73,7 +74,6 @@ export class FrameClient {
     const id = this.#nextId;
     this.#nextId += 2;
     const fields = { ":method": "GET", ":scheme": "https", ":authority": "localhost", ":path": path, ...headers };
-    const block = Buffer.concat(Object.entries(fields).map(([name, value]) => literal(name, value)));
     return new Promise((resolve) => {
       const stream: Stream = {
         bytes: 0,
@@ -85,7 +85,7 @@ export class FrameClient {
         },
       };
       this.#streams.set(id, stream);
-      this.#socket.write(frame(HEADERS, END_HEADERS | END_STREAM, id, block));
+      this.#socket.write(frame({ type: FRAME.headers, flags: END_HEADERS | END_STREAM, id }, headerBlock(fields)));
     });
   }
 
@@ -94,80 +94,38 @@ export class FrameClient {
     for (const stream of this.#streams.values()) stream.onEnd();
   }
 
-  #read(chunk: Buffer): void {
-    const data = this.#rest === undefined ? chunk : Buffer.concat([this.#rest, chunk]);
-    let at = 0;
-    while (data.length - at >= 9) {
-      const length = data.readUIntBE(at, 3);
-      if (data.length - at < 9 + length) break;
-      this.#frame(
-        { type: data[at + 3] as number, flags: data[at + 4] as number, id: data.readUInt32BE(at + 5) },
-        data.subarray(at + 9, at + 9 + length),
-      );
-      at += 9 + length;
-    }
-    this.#rest = at === data.length ? undefined : data.subarray(at);
-    if (this.#uncredited > CREDIT_AT) {
-      this.#socket.write(credit(0, this.#uncredited));
-      this.#uncredited = 0;
-    }
+  #giveCredit(): void {
+    if (this.#uncredited <= CREDIT_AT) return;
+    this.#socket.write(credit(0, this.#uncredited));
+    this.#uncredited = 0;
   }
 
-  #frame(head: { readonly type: number; readonly flags: number; readonly id: number }, payload: Buffer): void {
+  #frame(head: FrameHead, payload: Buffer): void {
     const stream = this.#streams.get(head.id);
     switch (head.type) {
-      case DATA:
+      case FRAME.data:
         this.#uncredited += payload.length;
         if (stream === undefined) return;
         stream.bytes += payload.length;
         stream.onData?.(payload);
         if ((head.flags & END_STREAM) !== 0) stream.onEnd();
         return;
-      case HEADERS:
+      case FRAME.headers:
         if (stream === undefined) return;
         // 0x88 is `:status 200` of HPACK's static table; anything else is not what a bench wants to see.
         stream.status = payload[0] === 0x88 || payload.subarray(0, 4).includes(0x88) ? 200 : -1;
         if ((head.flags & END_STREAM) !== 0) stream.onEnd();
         return;
-      case RST_STREAM:
+      case FRAME.rstStream:
         return stream?.onEnd();
-      case SETTINGS:
-        if ((head.flags & ACK) === 0) this.#socket.write(frame(SETTINGS, ACK, 0, Buffer.alloc(0)));
+      case FRAME.settings:
+        if ((head.flags & ACK) === 0) this.#socket.write(frame({ type: FRAME.settings, flags: ACK, id: 0 }));
         return;
-      case PING:
-        if ((head.flags & ACK) === 0) this.#socket.write(frame(PING, ACK, 0, payload));
+      case FRAME.ping:
+        if ((head.flags & ACK) === 0) this.#socket.write(frame({ type: FRAME.ping, flags: ACK, id: 0 }, payload));
         return;
-      case GOAWAY:
+      case FRAME.goAway:
         return this.close();
     }
   }
-}
-
-function frame(type: number, flags: number, id: number, payload: Buffer): Buffer {
-  const head = Buffer.alloc(9);
-  head.writeUIntBE(payload.length, 0, 3);
-  head[3] = type;
-  head[4] = flags;
-  head.writeUInt32BE(id, 5);
-  return Buffer.concat([head, payload]);
-}
-
-function credit(id: number, bytes: number): Buffer {
-  const payload = Buffer.alloc(4);
-  payload.writeUInt32BE(bytes);
-  return frame(WINDOW_UPDATE, 0, id, payload);
-}
-
-/** A header field that goes into no table. */
-function literal(name: string, value: string): Buffer {
-  return Buffer.concat([Buffer.from([0]), text(name), text(value)]);
-}
-
-function text(value: string): Buffer {
-  const bytes = Buffer.from(value, "latin1");
-  if (bytes.length < 127) return Buffer.concat([Buffer.from([bytes.length]), bytes]);
-  const length = [127];
-  let rest = bytes.length - 127;
-  for (; rest >= 128; rest = Math.floor(rest / 128)) length.push((rest % 128) + 128);
-  return Buffer.concat([Buffer.from([...length, rest]), bytes]);
 }

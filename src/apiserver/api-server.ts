@@ -46,7 +46,7 @@ import type { ResourceTable } from "./registry/served-resource.ts";
 import type { WriteHooks } from "./registry/write-hooks.ts";
 import type { Authenticator, Authorizer, Credentials, User } from "./request.ts";
 import { type Connecter, Connecters } from "./server/connecter.ts";
-import { HttpsServer, type ServingCertificate } from "./server/https-server.ts";
+import { HttpsServer, type Patience, type ServingCertificate } from "./server/https-server.ts";
 import { builtInSubresources } from "./subresources/built-in-subresources.ts";
 import { WatchWriters } from "./server/watch-writer.ts";
 import { ObjectCodec, type ValueTransformer } from "./storage/object-codec.ts";
@@ -88,6 +88,7 @@ export type ApiServerOptions = {
     readonly port: number;
     readonly serving: ServingCertificate;
     readonly clientCa: string;
+    readonly patience?: Patience;
   };
   /** By group-resource: "secrets". */
   readonly encryption?: ReadonlyMap<string, ValueTransformer>;

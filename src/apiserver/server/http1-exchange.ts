@@ -25,7 +25,7 @@ export function createHttp1Exchange(
       if (response.destroyed || response.headersSent) return;
       const length = typeof body === "string" ? Buffer.byteLength(body) : body.length;
       // A body that was not read to its end would be taken for the next request.
-      if (!message.complete && status === 413) headers["connection"] = "close";
+      if (!message.complete) headers["connection"] = "close";
       response.writeHead(status, { ...headers, "content-length": length });
       response.end(body);
     },

@@ -51,9 +51,10 @@ function withStatus(status: number, headers: ResponseHeaders): ResponseHeaders {
 function respond(stream: ServerHttp2Stream, headers: ResponseHeaders, body: Uint8Array | string): void {
   if (stream.destroyed || stream.headersSent) return;
   stream.respond(headers);
-  stream.end(body);
-  // What the client still sends (a body that was too large) is not waited for.
-  if (!stream.readableEnded && stream.readableFlowing === false) stream.resume();
+  if (stream.readableEnded || stream.endAfterHeaders) return void stream.end(body);
+  // What the client still sends (a body that was too large, or too slow) is not waited for.
+  stream.end(body, () => stream.close(constants.NGHTTP2_NO_ERROR));
+  if (stream.readableFlowing === false) stream.resume();
 }
 
 async function readBody(

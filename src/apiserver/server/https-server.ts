@@ -7,6 +7,7 @@ import { createSecureServer, type Http2SecureServer, type ServerHttp2Session } f
 import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
 import { StatusError } from "#apimachinery/status-error.ts";
+import type { Clock } from "#component-base/clock.ts";
 import type { ApiRequest, RequestContext } from "#apiserver/api-request.ts";
 import { type ChainParts, admit, asStatusError, runRequest } from "#apiserver/filters/chain.ts";
 import type { Connecters } from "./connecter.ts";
@@ -27,14 +28,24 @@ export type HttpsOptions = {
   readonly serving: ServingCertificate;
   /** PEM of the authorities whose client certificates are verified. */
   readonly clientCa: string;
+  /** How long a client may take for a request's head, or do nothing at all. Default 32 and 90 s, as kube-apiserver. */
+  readonly patience?: Patience;
 };
+
+/** Milliseconds. */
+export type Patience = { readonly headerMs: number; readonly idleMs: number };
 
 /** What the server hands requests to. */
 export type HttpsParts = { readonly chain: ChainParts; readonly writer: WriterParts; readonly connecters: Connecters };
 
-// One stream beyond each of these would let one client hold the server's memory.
-const MAX_STREAMS = 250;
+// As upstream's secure_serving.go; more of each would let one client hold the server's memory, or its connections for ever.
+const MAX_STREAMS = 100;
 const HEADER_BYTES = 1 << 20;
+const UPLOAD_WINDOW_BYTES = 256 * 1024;
+const HEADER_TIMEOUT_MS = 32_000;
+const IDLE_TIMEOUT_MS = 90_000;
+/** A request's body has a minute, as the request itself; what is longer is the handler's to end. */
+const REQUEST_TIMEOUT_MS = 60_000;
 // Node's default (10 MB) kills every stream of a connection when one list of 35 MB is read slowly.
 const SESSION_MEMORY_MB = 256;
 
@@ -52,6 +63,7 @@ export class HttpsServer {
 
   /** Begins to listen; may be called for several addresses. Gives the port. */
   async listen(options: HttpsOptions): Promise<number> {
+    const patience = options.patience ?? { headerMs: HEADER_TIMEOUT_MS, idleMs: IDLE_TIMEOUT_MS };
     const server = createSecureServer({
       allowHTTP1: true,
       cert: options.serving.certificate,
@@ -61,10 +73,19 @@ export class HttpsServer {
       rejectUnauthorized: false,
       minVersion: "TLSv1.2",
       maxSessionMemory: SESSION_MEMORY_MB,
-      settings: { maxConcurrentStreams: MAX_STREAMS, initialWindowSize: 1 << 20, maxHeaderListSize: HEADER_BYTES },
+      settings: {
+        maxConcurrentStreams: MAX_STREAMS,
+        initialWindowSize: UPLOAD_WINDOW_BYTES,
+        maxHeaderListSize: HEADER_BYTES,
+      },
       maxHeaderSize: HEADER_BYTES,
+      handshakeTimeout: patience.headerMs,
+      headersTimeout: patience.headerMs,
+      requestTimeout: REQUEST_TIMEOUT_MS,
+      keepAliveTimeout: patience.idleMs,
+      connectionsCheckingInterval: Math.min(patience.headerMs, 5000),
     } as Parameters<typeof createSecureServer>[0]);
-    this.#attach(server);
+    this.#attach(server, patience);
     await new Promise<void>((resolve, reject) => {
       server.once("error", reject);
       server.listen(options.port, options.host, () => resolve());
@@ -89,7 +110,7 @@ export class HttpsServer {
     this.#servers.length = 0;
   }
 
-  #attach(server: Http2SecureServer): void {
+  #attach(server: Http2SecureServer, patience: Patience): void {
     server.on("request", (message: unknown, response: unknown) =>
       this.#serve(createHttp1Exchange(message as IncomingMessage, response as ServerResponse, this.#certificates)),
     );
@@ -100,6 +121,8 @@ export class HttpsServer {
       this.#sessions.add(session);
       session.once("close", () => this.#sessions.delete(session));
       session.on("error", () => {});
+      session.setLocalWindowSize(UPLOAD_WINDOW_BYTES * MAX_STREAMS);
+      endWhenIdle(session, patience, this.#parts.chain.clock);
     });
     server.on("secureConnection", (socket) => {
       this.#sockets.add(socket);
@@ -154,6 +177,29 @@ export class HttpsServer {
       refuseUpgrade(socket, asStatusError(this.#parts.chain.logger, error, request));
     }
   }
+}
+
+// Ends a connection on which nothing was under way for long, whatever bytes trickle in. The timer is set anew only when it fires.
+function endWhenIdle(session: ServerHttp2Session, patience: Patience, clock: Clock): void {
+  let open = 0;
+  let idleSinceMs = clock.now();
+  let mayIdleMs = patience.headerMs;
+  const look = (): void => {
+    if (session.destroyed) return;
+    const leftMs = open > 0 ? mayIdleMs : idleSinceMs + mayIdleMs - clock.now();
+    if (leftMs <= 0) session.destroy();
+    else timer = clock.setTimer(leftMs, look);
+  };
+  let timer = clock.setTimer(mayIdleMs, look);
+  session.once("close", () => timer.clear());
+  session.on("stream", (stream) => {
+    open++;
+    mayIdleMs = patience.idleMs;
+    stream.once("close", () => {
+      open--;
+      idleSinceMs = clock.now();
+    });
+  });
 }
 
 // The client's own id is kept, when it is one that can be logged.

@@ -25,6 +25,7 @@ import {
   loopbackUser,
 } from "#apiserver/api-server.ts";
 import type { Authenticator, Authorizer, User } from "#apiserver/request.ts";
+import type { Patience } from "#apiserver/server/https-server.ts";
 
 /** A running server. */
 export type TestApiServer = {
@@ -44,7 +45,11 @@ export type TestApiServer = {
 };
 
 /** What a test may want otherwise. */
-export type TestApiServerOptions = Partial<Omit<ApiServerOptions, "https">> & { readonly https?: boolean };
+export type TestApiServerOptions = Partial<Omit<ApiServerOptions, "https">> & {
+  readonly https?: boolean;
+  /** With `https`. */
+  readonly patience?: Patience;
+};
 
 /** Allows everything. */
 export const allowAll: Authorizer = { authorize: async () => ({ allowed: true, reason: "" }) };
@@ -79,7 +84,7 @@ function refuseTerminating(findObject: Loopback["findObject"]): AdmissionPlugin 
 export async function startTestApiServer(options: TestApiServerOptions = {}): Promise<TestApiServer> {
   const clock: Clock = options.clock ?? systemClock;
   const store = options.store ?? createMemoryStore();
-  const { https: wantsHttps = false, ...rest } = options;
+  const { https: wantsHttps = false, patience, ...rest } = options;
   const pki = wantsHttps ? await temporaryPki(clock) : undefined;
   const server = createApiServer({
     store,
@@ -93,7 +98,7 @@ export async function startTestApiServer(options: TestApiServerOptions = {}): Pr
     clock,
     logger: silentLogger,
     ...rest,
-    ...(pki === undefined ? {} : { https: httpsOf(pki) }),
+    ...(pki === undefined ? {} : { https: { ...httpsOf(pki), ...(patience === undefined ? {} : { patience }) } }),
   });
   await server.start(new AbortController().signal);
   const clients: Client[] = [];

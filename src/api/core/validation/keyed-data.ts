@@ -14,7 +14,7 @@ export function validateConfigMap({ data = {}, binaryData = {} }: ConfigMap): Er
   const errors: FieldError[] = [];
   for (const key of Object.keys(data)) {
     errors.push(...check(`data[${key}]`, key, isConfigMapKey));
-    if (binaryData[key] !== undefined)
+    if (Object.hasOwn(binaryData, key))
       errors.push(invalid(`data[${key}]`, key, "duplicate of key present in binaryData"));
   }
   for (const key of Object.keys(binaryData)) errors.push(...check(`binaryData[${key}]`, key, isConfigMapKey));
