@@ -162,7 +162,8 @@ function isIdentifier(token: Token): boolean {
 function tokenize(text: string): readonly Token[] {
   const tokens: Token[] = [];
   for (const [match] of text.matchAll(/[=!(),<>]+|[^=!(),<>\s]+/g)) {
-    if (/^[=!(),<>]/.test(match)) tokens.push(...symbols(match));
+    // One by one: as arguments of push half a million of them would not fit on the stack.
+    if (/^[=!(),<>]/.test(match)) for (const symbol of symbols(match)) tokens.push(symbol);
     else tokens.push({ kind: match === "in" || match === "notin" ? "word" : "identifier", text: match });
   }
   return tokens;

@@ -24,7 +24,7 @@ export function parseRequestInfo(method: string, path: string, query: Query): Re
   const isApi = parts[0] === "api" && parts.length >= 3;
   const isApis = parts[0] === "apis" && parts.length >= 4;
   if (!isApi && !isApis) return nonResource(method, path);
-  const decoded = path.includes("%") ? parts.map(decodePart) : parts;
+  const decoded = path.includes("%") ? decodeParts(parts) : parts;
   const apiGroup = isApis ? (decoded[1] as string) : "";
   const apiVersion = decoded[isApis ? 2 : 1] as string;
   const rest = decoded.slice(isApis ? 3 : 2);
@@ -89,6 +89,11 @@ function nameOfSelector(query: Query): string {
 /** Booleans in queries: "" (the bare parameter) counts as true, "0" and "false" as false. */
 export function isTrue(value: string | undefined): boolean {
   return value !== undefined && value !== "0" && value.toLowerCase() !== "false";
+}
+
+// An encoded slash divides as any other: Go's server looks at the decoded path.
+function decodeParts(parts: readonly string[]): readonly string[] {
+  return parts.flatMap((part) => decodePart(part).split("/")).filter((part) => part !== "");
 }
 
 function decodePart(part: string): string {

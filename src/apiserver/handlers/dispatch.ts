@@ -1,7 +1,7 @@
 /**
  * From a parsed, authorized request to the handler of its verb. One file for each verb stands beside this one.
  */
-import { StatusError } from "#apimachinery/status-error.ts";
+import { badRequest, StatusError } from "#apimachinery/status-error.ts";
 import type { ApiResult, RequestContext } from "#apiserver/api-request.ts";
 import { methodNotSupported, pathNotFound } from "#apiserver/registry/errors.ts";
 import type { ServedResource } from "#apiserver/registry/served-resource.ts";
@@ -54,7 +54,17 @@ export function dispatch(parts: HandlerParts, context: RequestContext): Promise<
   }
   if (resource.facts.isNamespaced && info.namespace === "" && !isAcrossNamespaces(info.verb)) throw pathNotFound();
   if (!resource.facts.isNamespaced && info.namespace !== "" && resource.resource !== "namespaces") throw pathNotFound();
+  checkName(info.name);
   return handler(parts, resource, context);
+}
+
+// A name that could never be a segment of a path names nothing, and least of all something beside it.
+function checkName(name: string): void {
+  const faults =
+    name === "." || name === ".."
+      ? [`may not be '${name}'`]
+      : ["/", "%"].filter((part) => name.includes(part)).map((part) => `may not contain '${part}'`);
+  if (faults.length > 0) throw badRequest(`Name parameter invalid: ${JSON.stringify(name)}: ${faults.join(";")}`);
 }
 
 function isAcrossNamespaces(verb: string): boolean {
