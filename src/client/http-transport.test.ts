@@ -218,8 +218,9 @@ test("told that its server has died, a transport fails what is under way and con
     if (!String(headers[":path"]).includes("watch")) stream.end("{}");
   };
   const { transport, client, sessions } = await setUp(context, handler);
+  const events = await client.watch(pods);
   const watching = (async () => {
-    for await (const event of await client.watch(pods)) void event;
+    for await (const event of events) void event;
   })();
   await client.get({ ...pods, name: "a" });
 
