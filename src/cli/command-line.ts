@@ -31,15 +31,18 @@ export async function runCommandLine(
   try {
     return await command.run(parse(command, rest), context);
   } catch (error) {
-    if (!isForTheUser(error)) throw error;
-    terminal.warn(`nodeless ${command.name}: ${error.message}`);
+    terminal.warn(`nodeless ${command.name}: ${messageOf(error, context)}`);
     return error instanceof UserError ? error.exitCode : 1;
   }
 }
 
-/** A StatusError is an answer of the API server, so its message is for people too. */
-function isForTheUser(error: unknown): error is Error {
-  return error instanceof UserError || (error instanceof Error && "kind" in error && error.kind === "StatusError");
+/** What the user can put right or the machine refused is said as it is; all else is our fault, and somebody has to see where. */
+function messageOf(error: unknown, { isDebugging }: CommandContext): string {
+  if (!(error instanceof Error)) return `ended by ${String(error)}`;
+  if (isDebugging) return error.stack ?? error.message;
+  // A StatusError is an answer of the API server, so its message is for people too. `syscall` is what Node's errors of the system have.
+  const isClear = error instanceof UserError || ("kind" in error && error.kind === "StatusError") || "syscall" in error;
+  return isClear ? error.message : `${error.message}. That is a bug of nodeless; NODELESS_LOG=debug shows where it is`;
 }
 
 function wantsHelp(args: readonly string[]): boolean {
@@ -56,7 +59,7 @@ function parse(command: Command, argv: readonly string[]): Arguments {
   const options = Object.fromEntries(Object.entries(command.flags).map(([name, flag]) => [name, optionOf(flag)]));
   let parsed: ReturnType<typeof parseArgs>;
   try {
-    parsed = parseArgs({ args: [...argv], options, allowPositionals: true, strict: true });
+    parsed = parseArgs({ args: [...argv], options, allowPositionals: true, strict: true, allowNegative: true });
   } catch (error) {
     throw new UserError(
       `${(error as Error).message.replace(/\. To specify a positional.*$/, "")}. See 'nodeless ${command.name} --help'.`,

@@ -23,7 +23,12 @@ export type Arguments = {
 };
 
 /** What a command works with. */
-export type CommandContext = { readonly terminal: Terminal; readonly machine: Machine };
+export type CommandContext = {
+  readonly terminal: Terminal;
+  readonly machine: Machine;
+  /** Errors show where they come from. */
+  readonly isDebugging: boolean;
+};
 
 /** A command of the command line. */
 export type Command = {

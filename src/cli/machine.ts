@@ -15,7 +15,7 @@ export type UpOptions = {
   /** Also install a systemd unit that brings the cluster up at boot. */
   readonly boot: boolean;
   /** Listen on all of the machine's addresses, not only on loopback and the cluster's own. */
-  readonly expose: boolean;
+  readonly expose?: boolean;
 };
 
 /** One process of a cluster. */
@@ -47,6 +47,14 @@ export type ClusterStatus = {
     readonly serviceRange: string;
   };
   readonly processes: readonly ProcessStatus[];
+};
+
+/** A cluster of which only its folder is known. */
+export type BrokenCluster = {
+  readonly name: string;
+  readonly dataFolder: string;
+  /** Why, and what to do. */
+  readonly trouble: string;
 };
 
 /** One fact about this machine. */
@@ -85,7 +93,7 @@ export interface Machine {
   /** How the cluster is. */
   status(name: string): Promise<ClusterStatus>;
   /** All clusters of this machine. */
-  list(): Promise<readonly ClusterStatus[]>;
+  list(): Promise<readonly (ClusterStatus | BrokenCluster)[]>;
   /** Empties the cluster and keeps its settings; runs again afterwards if it ran before. */
   reset(name: string, terminal: Terminal): Promise<void>;
   /** Removes the cluster and everything of it. */

@@ -6,13 +6,13 @@ import { clusterCommands } from "#cli/commands/clusters.ts";
 import { machineCommands } from "#cli/commands/images.ts";
 import { objectCommands } from "#cli/commands/objects.ts";
 import { processTerminal } from "#cli/terminal.ts";
-import { defaultDataRoot } from "./machine/cluster-record.ts";
+import { defaultDataRoot, defaultRunRoot } from "./machine/cluster-record.ts";
 import { localMachine } from "./machine/local-machine.ts";
 
 const isRoot = process.getuid?.() === 0;
 const environment = process.env;
 const dataRoot = defaultDataRoot(environment, isRoot);
-const runRoot = environment["NODELESS_RUN_ROOT"] ?? (isRoot ? "/run/nodeless" : `${dataRoot}/run`);
+const runRoot = defaultRunRoot(environment, dataRoot, isRoot);
 
 // Whoever reads our output may stop reading: `nodeless list | head -1`.
 for (const stream of [process.stdout, process.stderr]) {
@@ -23,7 +23,8 @@ for (const stream of [process.stdout, process.stderr]) {
 }
 
 const machine = localMachine({ dataRoot, runRoot, isRoot, environment });
-const context = { terminal: processTerminal(process), machine };
+const isDebugging = environment["NODELESS_LOG"] === "debug";
+const context = { terminal: processTerminal(process), machine, isDebugging };
 process.exitCode = await runCommandLine(
   [...clusterCommands, ...objectCommands, ...machineCommands],
   process.argv.slice(2),

@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
@@ -143,6 +143,23 @@ describe("the life of a cluster", { skip }, () => {
       ],
     );
     assert.equal((await status()).isReady, true);
+  });
+
+  test("a running cluster whose record was damaged is refused by name and deleted whole", async () => {
+    await nodeless("up");
+    const { dataFolder } = await status();
+    writeFileSync(join(dataFolder, "cluster.json"), '{"formatVersion":1,');
+
+    const up = await nodeless("up");
+    const list = await cluster.nodeless(["list"], { mayFail: true });
+    const deleted = await nodeless("delete");
+
+    assert.deepEqual([up.code, list.code, deleted.code], [1, 1, 0]);
+    assert.match(up.stderr, /cluster.json is damaged .* 'nodeless delete --name life-e2e'/);
+    assert.match(list.stdout, /^life-e2e +broken/m);
+    assert.deepEqual(processesOfCluster(), []);
+    assert.equal(existsSync(dataFolder), false);
+    assert.doesNotMatch(readFileSync(cluster.kubeconfig, "utf8"), /life-e2e/);
   });
 
   test("commands on one cluster wait for each other", async () => {

@@ -32,7 +32,7 @@ const up: Command = {
     },
     foreground: { type: "boolean", help: "Stay until Ctrl-C, then stop the cluster" },
     boot: { type: "boolean", help: "Also bring the cluster up when the machine boots (systemd)" },
-    expose: { type: "boolean", help: "Listen on all addresses of this machine, not only on loopback" },
+    expose: { type: "boolean", help: "Listen on all addresses of this machine; --no-expose takes it back" },
   },
   async run(args, { terminal, machine }) {
     const startedMs = performance.now();
@@ -64,7 +64,7 @@ function upOptions(args: Arguments): UpOptions {
     ...(apiPort === undefined ? {} : { apiPort }),
     foreground: args.flags["foreground"] === true,
     boot: args.flags["boot"] === true,
-    expose: args.flags["expose"] === true,
+    ...(typeof args.flags["expose"] === "boolean" ? { expose: args.flags["expose"] } : {}),
   };
 }
 
@@ -154,15 +154,15 @@ const list: Command = {
       terminal.print("No clusters. 'nodeless up' makes one.");
       return 0;
     }
-    const rows = clusters.map((found) => [
-      found.name,
-      stateOf(found),
-      String(found.processes.length - 1),
-      found.apiServer,
-      found.context,
-    ]);
+    const rows = clusters.map((found) =>
+      "trouble" in found
+        ? [found.name, "broken", "", "", ""]
+        : [found.name, stateOf(found), String(found.processes.length - 1), found.apiServer, found.context],
+    );
     for (const line of columns([["NAME", "STATUS", "NODES", "API SERVER", "CONTEXT"], ...rows])) terminal.print(line);
-    return 0;
+    const broken = clusters.filter((found) => "trouble" in found);
+    for (const { trouble } of broken) terminal.warn(`nodeless list: ${trouble}`);
+    return broken.length === 0 ? 0 : 1;
   },
 };
 

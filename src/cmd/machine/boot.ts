@@ -2,14 +2,15 @@
  * The systemd unit that brings a cluster up at boot.
  */
 import { spawnSync } from "node:child_process";
-import { existsSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { UserError } from "#cli/command.ts";
+import type { MachineContext } from "./clusters.ts";
 
 const folder = "/etc/systemd/system";
 
 /** Installs and enables the unit; gives a line that says so. Throws UserError where there is no systemd. */
-export function installBootUnit(cluster: string): string {
+export function installBootUnit({ dataRoot, runRoot }: MachineContext, cluster: string): string {
   if (!existsSync(folder)) throw new UserError(`--boot needs systemd: ${folder} does not exist on this machine`);
   const program = resolve(dirname(process.argv[1] ?? ""), "../bin/nodeless");
   const name = unitName(cluster);
@@ -20,6 +21,7 @@ After=network-online.target
 Wants=network-online.target
 
 [Service]
+Environment="NODELESS_DATA_ROOT=${dataRoot}" "NODELESS_RUN_ROOT=${runRoot}"
 Type=oneshot
 RemainAfterExit=yes
 ExecStart=${program} up --name ${cluster}
@@ -39,10 +41,10 @@ WantedBy=multi-user.target
   return `${name} brings the cluster up at boot.`;
 }
 
-/** Removes the unit. None is success. */
-export function removeBootUnit(cluster: string): void {
+/** Removes the unit. None is success, and one of another data root's cluster of this name stays. */
+export function removeBootUnit({ dataRoot }: MachineContext, cluster: string): void {
   const path = join(folder, unitName(cluster));
-  if (!existsSync(path)) return;
+  if (!existsSync(path) || !readFileSync(path, "utf8").includes(`"NODELESS_DATA_ROOT=${dataRoot}"`)) return;
   spawnSync("systemctl", ["disable", unitName(cluster)]);
   rmSync(path, { force: true });
   if (existsSync("/run/systemd/system")) spawnSync("systemctl", ["daemon-reload"]);

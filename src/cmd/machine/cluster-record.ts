@@ -2,7 +2,8 @@
  * cluster.json: what a cluster is on this machine, from its first start on. Carries a format version; older ones are migrated step by step, newer ones refused.
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { createHash } from "node:crypto";
+import { dirname, join, resolve } from "node:path";
 import { UserError } from "#cli/command.ts";
 
 /** Settings that outlive restarts. */
@@ -23,47 +24,87 @@ export type ClusterRecord = {
 /** Format that this version writes. */
 export const currentFormat = 1;
 
+const machineDataRoot = "/var/lib/nodeless";
+
 /** How to make format N+1 of format N; key N. Empty until there is a second format. */
 const migrations: Readonly<Record<number, (old: Record<string, unknown>) => Record<string, unknown>>> = {};
 
 /** Where the clusters of this machine live unless told otherwise. Root's is the machine's; others have their own. */
 export function defaultDataRoot(environment: NodeJS.ProcessEnv, isRoot: boolean): string {
   const given = environment["NODELESS_DATA_ROOT"];
-  if (given !== undefined && given !== "") return given;
-  if (isRoot) return "/var/lib/nodeless";
+  if (given !== undefined && given !== "") return resolve(given);
+  if (isRoot) return machineDataRoot;
   return join(environment["XDG_DATA_HOME"] ?? join(environment["HOME"] ?? "/tmp", ".local/share"), "nodeless");
 }
 
-/** The record of the cluster in this folder, or undefined when there is none. Throws UserError for one that cannot be used; never starts a new one over it. */
-export function readClusterRecord(folder: string): ClusterRecord | undefined {
-  const path = join(folder, "cluster.json");
-  if (!existsSync(path)) return undefined;
-  let record: Record<string, unknown>;
-  try {
-    record = JSON.parse(readFileSync(path, "utf8")) as Record<string, unknown>;
-  } catch (cause) {
-    throw new UserError(
-      `${path} is damaged (${(cause as Error).message}). Restore it from a copy, or remove the cluster with its folder`,
+/** Where sockets and pins are. Another data root has another one, so that clusters of the same name do not meet. Short: a socket's path has 107 characters at most. */
+export function defaultRunRoot(environment: NodeJS.ProcessEnv, dataRoot: string, isRoot: boolean): string {
+  const given = environment["NODELESS_RUN_ROOT"];
+  if (given !== undefined && given !== "") return given;
+  if (!isRoot) return join(dataRoot, "run");
+  if (dataRoot === machineDataRoot) return "/run/nodeless";
+  return `/run/nodeless-${createHash("sha256").update(dataRoot).digest("hex").slice(0, 8)}`;
+}
+
+/** A record that says nothing any more. `delete` can do without it. */
+export class DamagedRecord extends UserError {
+  constructor(path: string, name: string, why: string, cause?: unknown) {
+    super(
+      `${path} is damaged (${why}). Restore it from a copy, or remove the cluster with 'nodeless delete --name ${name}'`,
       { cause },
     );
   }
-  return migrate(record, path);
 }
 
-function migrate(given: Record<string, unknown>, path: string): ClusterRecord {
-  let record = given;
-  const format = record["formatVersion"];
-  if (typeof format !== "number" || typeof record["name"] !== "string") {
-    throw new UserError(`${path} is damaged: it names no cluster or format version`);
+/**
+ * The record of the cluster `name` in this folder, or undefined when there is none. Throws {@link DamagedRecord}, and UserError for one of a newer version; never starts a new
+ * one over it.
+ */
+export function readClusterRecord(folder: string, name: string): ClusterRecord | undefined {
+  const path = join(folder, "cluster.json");
+  if (!existsSync(path)) {
+    if (!["pki", "store"].some((part) => existsSync(join(folder, part)))) return undefined;
+    throw new DamagedRecord(path, name, "it is missing, and data of a cluster is beside it");
   }
+  const given = parseRecord(path, name);
+  const format = given["formatVersion"];
+  if (typeof format !== "number") throw new DamagedRecord(path, name, "it has no format version");
   if (format > currentFormat) {
     throw new UserError(
       `${path} has format ${format}, written by a newer nodeless; this one knows up to ${currentFormat}. Use the newer version`,
     );
   }
+  let record = given;
   for (let version = format; version < currentFormat; version++) record = migrations[version]?.(record) ?? record;
+  const wrong = Object.entries(fieldChecks).find(([field, isRight]) => !isRight(record[field]));
+  if (wrong) throw new DamagedRecord(path, name, `${wrong[0]} is ${JSON.stringify(record[wrong[0]]) ?? "missing"}`);
+  if (record["name"] !== name) throw new DamagedRecord(path, name, `it is of a cluster "${String(record["name"])}"`);
   return record as unknown as ClusterRecord;
 }
+
+function parseRecord(path: string, name: string): Readonly<Record<string, unknown>> {
+  try {
+    const parsed = JSON.parse(readFileSync(path, "utf8")) as unknown;
+    if (typeof parsed === "object" && parsed !== null) return parsed as Record<string, unknown>;
+  } catch (cause) {
+    if (!(cause instanceof SyntaxError)) throw cause;
+    throw new DamagedRecord(path, name, cause.message, cause);
+  }
+  throw new DamagedRecord(path, name, "it holds no object");
+}
+
+const isText = (value: unknown): boolean => typeof value === "string" && value !== "";
+const isCount = (value: unknown): boolean => Number.isInteger(value) && (value as number) > 0;
+const fieldChecks: Readonly<Record<keyof Omit<ClusterRecord, "createdBy" | "createdAt">, (value: unknown) => boolean>> =
+  {
+    formatVersion: isCount,
+    name: isText,
+    slot: isCount,
+    nodes: isCount,
+    apiPort: isCount,
+    kubeconfig: isText,
+    isExposed: (value) => typeof value === "boolean",
+  };
 
 /** Writes the record atomically and durably enough: a crash leaves the old or the new one. */
 export function writeClusterRecord(folder: string, record: ClusterRecord): void {
@@ -89,7 +130,7 @@ export function findClusterFolders(dataRoot: string): ReadonlyMap<string, string
 export function clusterFolder(dataRoot: string, name: string, wanted: string | undefined): string {
   const known = findClusterFolders(dataRoot).get(name);
   if (known !== undefined && (wanted === undefined || wanted === known)) return known;
-  if (known !== undefined && readClusterRecord(known)) {
+  if (known !== undefined && readClusterRecord(known, name)) {
     throw new UserError(
       `cluster "${name}" has its data in ${known}, not in ${wanted}. Delete it first, or leave --data-dir out`,
     );

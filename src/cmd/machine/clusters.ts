@@ -2,12 +2,12 @@
  * The clusters of this machine as they are on disk: finding them, making a new one's record, saying how one is.
  */
 import { spawnSync } from "node:child_process";
-import { mkdirSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, mkdirSync } from "node:fs";
+import { join, resolve } from "node:path";
 import type { Terminal } from "#cli/terminal.ts";
 import { UserError } from "#cli/command.ts";
 import { defaultKubeconfigPath } from "#cli/kubeconfig.ts";
-import type { ClusterStatus, ProcessStatus, UpOptions } from "#cli/machine.ts";
+import type { BrokenCluster, ClusterStatus, ProcessStatus, UpOptions } from "#cli/machine.ts";
 import { addressPlan, chooseSlot, maxNodes, nodeName } from "./address-plan.ts";
 import {
   type ClusterRecord,
@@ -38,7 +38,7 @@ export type Cluster = { readonly record: ClusterRecord; readonly layout: Cluster
 /** The cluster, or undefined when there is none of this name. */
 export function findCluster(context: MachineContext, name: string): Cluster | undefined {
   const folder = findClusterFolders(context.dataRoot).get(name);
-  const record = folder === undefined ? undefined : readClusterRecord(folder);
+  const record = folder === undefined ? undefined : readClusterRecord(folder, name);
   if (folder === undefined || record === undefined) return undefined;
   return { record, layout: clusterLayout(name, folder, context.dataRoot, context.runRoot) };
 }
@@ -47,9 +47,28 @@ export function findCluster(context: MachineContext, name: string): Cluster | un
 export function getCluster(context: MachineContext, name: string): Cluster {
   const cluster = findCluster(context, name);
   if (cluster) return cluster;
-  const others = [...findClusterFolders(context.dataRoot).keys()];
+  const others = [...findClusterFolders(context.dataRoot)]
+    .filter(([, folder]) => existsSync(join(folder, "cluster.json")))
+    .map(([other]) => other);
   const hint = others.length === 0 ? "no cluster exists; 'nodeless up' makes one" : `there is ${others.join(", ")}`;
   throw new UserError(`no cluster "${name}": ${hint}`);
+}
+
+/** All clusters of the data root; those whose record cannot be read with the reason. */
+export async function listClusters(context: MachineContext): Promise<readonly (ClusterStatus | BrokenCluster)[]> {
+  const folders = [...findClusterFolders(context.dataRoot)];
+  const found = await Promise.all(
+    folders.map(async ([name, dataFolder]) => {
+      try {
+        const cluster = findCluster(context, name);
+        return cluster && (await describeCluster(cluster));
+      } catch (error) {
+        if (!(error instanceof UserError)) throw error;
+        return { name, dataFolder, trouble: error.message };
+      }
+    }),
+  );
+  return found.filter((one) => one !== undefined);
 }
 
 /** Name of the kubeconfig context: "nodeless" for the default cluster. */
@@ -63,9 +82,10 @@ export async function ensureCluster(context: MachineContext, options: UpOptions,
   return await underMachineLock(context, async () => {
     const folder = clusterFolder(context.dataRoot, options.name, options.dataFolder);
     const layout = clusterLayout(options.name, folder, context.dataRoot, context.runRoot);
-    const old = readClusterRecord(folder);
-    const record = old === undefined ? await newRecord(context, options) : changedRecord(old, options);
-    const apiPort = await freeApiPort(context, record, notes);
+    const old = readClusterRecord(folder, options.name);
+    const others = readOthers(context, options.name, notes);
+    const record = old === undefined ? newRecord(context, options, others) : changedRecord(old, options);
+    const apiPort = await freeApiPort(record, others, notes);
     const final = { ...record, apiPort };
     if (JSON.stringify(final) !== JSON.stringify(old)) writeClusterRecord(folder, final);
     const cluster = { record: final, layout };
@@ -87,11 +107,22 @@ function checkOptions({ nodes }: UpOptions): void {
     throw new UserError(`--nodes may be ${maxNodes} at most`, { exitCode: 2 });
 }
 
-async function newRecord(context: MachineContext, options: UpOptions): Promise<ClusterRecord> {
-  const records = [...findClusterFolders(context.dataRoot).values()]
-    .map((folder) => readClusterRecord(folder))
-    .filter((record) => record !== undefined);
-  const taken = new Set([...records.map((record) => record.slot), ...(context.isRoot ? claimedSlots() : [])]);
+/** Records of the other clusters, those that can be read. */
+function readOthers({ dataRoot }: MachineContext, name: string, notes: string[]): readonly ClusterRecord[] {
+  const others = [...findClusterFolders(dataRoot)].filter(([other]) => other !== name);
+  return others.flatMap(([other, folder]) => {
+    try {
+      return readClusterRecord(folder, other) ?? [];
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+      notes.push(`Cluster "${other}" was not looked at: ${error.message}.`);
+      return [];
+    }
+  });
+}
+
+function newRecord(context: MachineContext, options: UpOptions, others: readonly ClusterRecord[]): ClusterRecord {
+  const taken = new Set([...others.map(({ slot }) => slot), ...(context.isRoot ? claimedSlots() : [])]);
   const slot = chooseSlot(taken, context.isRoot ? routesOfMachine() : []);
   if (slot === undefined)
     throw new UserError(
@@ -103,8 +134,8 @@ async function newRecord(context: MachineContext, options: UpOptions): Promise<C
     slot,
     nodes: options.nodes ?? 1,
     apiPort: options.apiPort ?? 6443,
-    kubeconfig: options.kubeconfig ?? defaultKubeconfigPath(context.environment),
-    isExposed: options.expose,
+    kubeconfig: resolve(options.kubeconfig ?? defaultKubeconfigPath(context.environment)),
+    isExposed: options.expose ?? false,
     createdBy: nodelessVersion,
     createdAt: new Date().toISOString(),
   };
@@ -121,15 +152,12 @@ function changedRecord(old: ClusterRecord, options: UpOptions): ClusterRecord {
     ...(options.nodes === undefined ? {} : { nodes: options.nodes }),
     ...(options.apiPort === undefined ? {} : { apiPort: options.apiPort }),
     ...(options.kubeconfig === undefined ? {} : { kubeconfig: options.kubeconfig }),
-    isExposed: options.expose || old.isExposed,
+    ...(options.expose === undefined ? {} : { isExposed: options.expose }),
   };
 }
 
-async function freeApiPort(context: MachineContext, record: ClusterRecord, notes: string[]): Promise<number> {
-  const others = [...findClusterFolders(context.dataRoot)].filter(([name]) => name !== record.name);
-  const taken = new Set(
-    others.map(([, folder]) => readClusterRecord(folder)?.apiPort).filter((port) => port !== undefined),
-  );
+async function freeApiPort(record: ClusterRecord, others: readonly ClusterRecord[], notes: string[]): Promise<number> {
+  const taken = new Set(others.map(({ apiPort }) => apiPort));
   const port = await findFreePort(record.apiPort, { avoid: taken, host: record.isExposed ? "0.0.0.0" : "127.0.0.1" });
   if (port !== record.apiPort) notes.push(`Port ${record.apiPort} is taken; the API server is at port ${port}.`);
   return port;

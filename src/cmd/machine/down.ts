@@ -58,7 +58,7 @@ export async function removeCluster(context: MachineContext, cluster: Cluster, t
   await alone(context, cluster, terminal, async () => {
     await stopCluster(context, cluster, terminal);
     removeFromKubeconfig(record.kubeconfig, contextName(record.name));
-    removeBootUnit(record.name);
+    removeBootUnit(context, record.name);
     releaseSlot(cluster);
     rmSync(layout.folder, { recursive: true, force: true });
     rmSync(join(context.dataRoot, "clusters", record.name), { recursive: true, force: true });

@@ -3,8 +3,7 @@
  */
 import type { Finding, ImageSummary, Machine } from "#cli/machine.ts";
 import type { Transport } from "#client/transport.ts";
-import { findClusterFolders } from "./cluster-record.ts";
-import { describeCluster, findCluster, getCluster, type MachineContext } from "./clusters.ts";
+import { describeCluster, getCluster, listClusters, type MachineContext } from "./clusters.ts";
 
 /** The machine of `context`. */
 export function localMachine(context: MachineContext): Machine {
@@ -22,16 +21,14 @@ export function localMachine(context: MachineContext): Machine {
       await stayUntilStopped(context, getCluster(context, name), terminal);
     },
     status: async (name) => await describeCluster(getCluster(context, name)),
-    async list() {
-      const clusters = [...findClusterFolders(context.dataRoot).keys()].map((name) => findCluster(context, name));
-      return await Promise.all(clusters.filter((cluster) => cluster !== undefined).map(describeCluster));
-    },
+    list: async () => await listClusters(context),
     async reset(name, terminal) {
       await (await import("./reset.ts")).resetCluster(context, getCluster(context, name), terminal);
     },
     async delete(name, terminal) {
       const { removeCluster } = await import("./down.ts");
-      await removeCluster(context, getCluster(context, name), terminal);
+      const { getRemovable } = await import("./removable.ts");
+      await removeCluster(context, getRemovable(context, name), terminal);
     },
     loadImage: async (path, tag): Promise<readonly string[]> =>
       await (await import("./images.ts")).loadImage(context, path, tag),

@@ -2,7 +2,7 @@
  * `nodeless up`: makes the cluster's record, starts the control plane (which starts the nodes), and puts the context into the kubeconfig when all is ready.
  */
 import { closeSync } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { UserError } from "#cli/command.ts";
 import type { ClusterStatus, UpOptions } from "#cli/machine.ts";
 import type { Stage, Terminal } from "#cli/terminal.ts";
@@ -33,14 +33,15 @@ export type UpResult = {
 };
 
 /** Brings a cluster up; a cluster that runs is left alone. */
-export async function bringUp(context: MachineContext, options: UpOptions, terminal: Terminal): Promise<UpResult> {
-  checkClusterName(options.name);
+export async function bringUp(context: MachineContext, given: UpOptions, terminal: Terminal): Promise<UpResult> {
+  checkClusterName(given.name);
+  const options = withAbsolutePaths(given);
   return await underClusterLock(context, { name: options.name, terminal }, async () => {
     const notes: string[] = [];
     const running = findCluster(context, options.name);
     const peer = running && (await findControlPlane(running));
     if (running && peer) {
-      if (isPermitted(running.layout)) return await joinRunning(running, peer, options, terminal);
+      if (isPermitted(running.layout)) return await joinRunning(context, { cluster: running, peer, options, terminal });
       await stopCluster(context, running, terminal); // a `down` was begun and not finished
     }
     const cluster = await ensureCluster(context, options, notes);
@@ -50,9 +51,19 @@ export async function bringUp(context: MachineContext, options: UpOptions, termi
       );
     await sayingWhenInterrupted(say, () => startCluster(context, cluster, terminal));
     notes.push(...writeContext(cluster));
-    if (options.boot) notes.push(installBootUnit(cluster.record.name));
+    if (options.boot) notes.push(installBootUnit(context, cluster.record.name));
     return { status: await describeCluster(cluster), alreadyRunning: false, notes };
   });
+}
+
+/** Processes of the cluster have another working folder. */
+function withAbsolutePaths(options: UpOptions): UpOptions {
+  const { dataFolder, kubeconfig } = options;
+  return {
+    ...options,
+    ...(dataFolder === undefined ? {} : { dataFolder: resolve(dataFolder) }),
+    ...(kubeconfig === undefined ? {} : { kubeconfig: resolve(kubeconfig) }),
+  };
 }
 
 async function findControlPlane({ record, layout }: Cluster): Promise<PeerStatus | undefined> {
@@ -66,17 +77,22 @@ async function findControlPlane({ record, layout }: Cluster): Promise<PeerStatus
   }
 }
 
+type JoinOptions = {
+  readonly cluster: Cluster;
+  readonly peer: PeerStatus;
+  readonly options: UpOptions;
+  readonly terminal: Terminal;
+};
+
 /** Waits until a cluster that somebody else brings up is ready. What cannot be changed while it runs is refused. */
 async function joinRunning(
-  cluster: Cluster,
-  peer: PeerStatus,
-  options: UpOptions,
-  terminal: Terminal,
+  context: MachineContext,
+  { cluster, peer, options, terminal }: JoinOptions,
 ): Promise<UpResult> {
   refuseChanges(cluster, options);
   if (!peer.isReady) await untilReady(cluster, stagesOn(terminal));
   const notes = writeContext(cluster);
-  if (options.boot) notes.push(installBootUnit(cluster.record.name));
+  if (options.boot) notes.push(installBootUnit(context, cluster.record.name));
   return { status: await describeCluster(cluster), alreadyRunning: true, notes };
 }
 
@@ -86,7 +102,7 @@ function refuseChanges({ record, layout }: Cluster, options: UpOptions): void {
     "--api-port": options.apiPort !== undefined && options.apiPort !== record.apiPort,
     "--data-dir": options.dataFolder !== undefined && options.dataFolder !== layout.folder,
     "--kubeconfig": options.kubeconfig !== undefined && options.kubeconfig !== record.kubeconfig,
-    "--expose": options.expose && !record.isExposed,
+    "--expose": options.expose !== undefined && options.expose !== record.isExposed,
   };
   const changed = Object.keys(wanted).filter((flag) => wanted[flag]);
   if (changed.length === 0) return;

@@ -1,0 +1,60 @@
+/**
+ * What `delete` works on: a cluster, or what can be found out about one whose record is damaged, enough to remove all of it.
+ */
+import { X509Certificate } from "node:crypto";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { defaultKubeconfigPath } from "#cli/kubeconfig.ts";
+import { addressPlan, maxSlots } from "./address-plan.ts";
+import { type ClusterRecord, currentFormat, DamagedRecord, findClusterFolders } from "./cluster-record.ts";
+import { type Cluster, getCluster, type MachineContext } from "./clusters.ts";
+import { clusterLayout } from "./layout.ts";
+import { findClaim } from "./slot-claim.ts";
+
+/** The cluster. Throws UserError when there is none, or it is of a newer version. */
+export function getRemovable(context: MachineContext, name: string): Cluster {
+  try {
+    return getCluster(context, name);
+  } catch (error) {
+    const folder = findClusterFolders(context.dataRoot).get(name);
+    if (!(error instanceof DamagedRecord) || folder === undefined) throw error;
+    const layout = clusterLayout(name, folder, context.dataRoot, context.runRoot);
+    return { record: guessRecord(context, name, folder), layout };
+  }
+}
+
+function guessRecord({ environment }: MachineContext, name: string, folder: string): ClusterRecord {
+  return {
+    formatVersion: currentFormat,
+    name,
+    slot: findClaim(folder) ?? slotOfCertificate(join(folder, "pki", "apiserver.crt")) ?? noSlot,
+    nodes: Math.max(1, list(join(folder, "pki", "nodes")).filter((file) => file.endsWith("-server.crt")).length),
+    apiPort: 0,
+    kubeconfig: defaultKubeconfigPath(environment),
+    isExposed: false,
+    createdBy: "",
+    createdAt: "",
+  };
+}
+
+/** One that is never given out: nothing of it is on the machine. */
+const noSlot = 0;
+
+/** The API server's certificate names the control plane's address. */
+function slotOfCertificate(path: string): number | undefined {
+  try {
+    const certificate = new X509Certificate(readFileSync(path));
+    const slots = Array.from({ length: maxSlots }, (_, index) => index + 1);
+    return slots.find((slot) => certificate.checkIP(addressPlan(slot).controlPlane) !== undefined);
+  } catch {
+    return undefined; // that one is damaged too
+  }
+}
+
+function list(folder: string): string[] {
+  try {
+    return readdirSync(folder);
+  } catch {
+    return [];
+  }
+}
