@@ -18,20 +18,11 @@ import { fileURLToPath } from "node:url";
 
 export const root = resolve(fileURLToPath(new URL("..", import.meta.url)));
 
-/** Debian packages by the command that each is needed for, and why. */
-export const systemTools = [
-  { command: "crun", debian: "crun", why: "starts containers" },
-  { command: "runc", debian: "runc", why: "starts containers where crun cannot" },
-  { command: "conmon", debian: "conmon", why: "watches over each container" },
-  { command: "nft", debian: "nftables", why: "carries Services" },
-  { command: "ip", debian: "iproute2", why: "gives pods their addresses" },
-  { command: "conntrack", debian: "conntrack", why: "forgets connections to endpoints that are gone" },
-  { command: "socat", debian: "socat", why: "attach and port-forward" },
-  { command: "setfattr", debian: "attr", why: "unpacks images" },
-  { command: "catatonit", debian: "catatonit", why: "first process of shared process namespaces" },
-  { command: "nsenter", debian: "util-linux", why: "enters namespaces" },
-  { command: "mount", debian: "mount", why: "mounts root file systems" },
-];
+/**
+ * Debian packages by the command that each is needed for, and why: what `nodeless doctor` looks for.
+ * @type {readonly { command: string, debian: string, why: string }[]}
+ */
+export const systemTools = JSON.parse(readFileSync(join(root, "src/cmd/machine/system-tools.json"), "utf8"));
 
 /** Programs that only tests need, by their paths in Debian packages. They are unpacked into .cache: nothing is installed, no service of theirs is started. */
 export const testPrograms = [
@@ -76,7 +67,7 @@ export function ensureNpmPackages() {
 export function ensureSystemTools(tools = systemTools) {
   const missing = tools.filter(({ command }) => findCommand(command) === undefined);
   if (missing.length === 0) return true;
-  const packages = missing.map(({ debian }) => debian).join(" ");
+  const packages = [...new Set(missing.map(({ debian }) => debian))].join(" ");
   if (process.getuid?.() !== 0 || findCommand("apt-get") === undefined) {
     console.log(`Missing: ${missing.map(({ command, why }) => `${command} (${why})`).join(", ")}.`);
     console.log(`Run once: sudo apt-get install -y ${packages}`);

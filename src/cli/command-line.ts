@@ -4,6 +4,7 @@
  */
 import { parseArgs } from "node:util";
 import { type Arguments, type Command, type CommandContext, type Flag, UserError } from "./command.ts";
+import type { Terminal } from "./terminal.ts";
 
 /** Runs one command line (without node and script). Gives the exit code. */
 export async function runCommandLine(
@@ -16,14 +17,9 @@ export async function runCommandLine(
     terminal.print(overview(commands));
     return 0;
   }
-  const command = findCommand(commands, argv);
-  if (!command) {
-    terminal.warn(
-      `nodeless: unknown command "${argv[0]}"${suggestion(commands, argv[0] ?? "")}. See 'nodeless --help'.`,
-    );
-    return 2;
-  }
-  const rest = argv.slice(command.name.split(" ").length);
+  const found = findCommand(commands, argv);
+  if (!found) return withoutCommand(commands, argv, terminal);
+  const { command, rest } = found;
   if (wantsHelp(rest)) {
     terminal.print(helpOf(command));
     return 0;
@@ -40,8 +36,8 @@ export async function runCommandLine(
 function messageOf(error: unknown, { isDebugging }: CommandContext): string {
   if (!(error instanceof Error)) return `ended by ${String(error)}`;
   if (isDebugging) return error.stack ?? error.message;
-  // A StatusError is an answer of the API server, so its message is for people too. `syscall` is what Node's errors of the system have.
-  const isClear = error instanceof UserError || ("kind" in error && error.kind === "StatusError") || "syscall" in error;
+  // Our own errors have a kind and say what was being done; `syscall` is what Node's errors of the system have.
+  const isClear = "kind" in error || "syscall" in error;
   return isClear ? error.message : `${error.message}. That is a bug of nodeless; NODELESS_LOG=debug shows where it is`;
 }
 
@@ -50,9 +46,37 @@ function wantsHelp(args: readonly string[]): boolean {
   return (end < 0 ? args : args.slice(0, end)).some((arg) => arg === "--help" || arg === "-h");
 }
 
-function findCommand(commands: readonly Command[], argv: readonly string[]): Command | undefined {
-  const byTwo = commands.find(({ name }) => name === `${argv[0]} ${argv[1]}`);
-  return byTwo ?? commands.find(({ name }) => name === argv[0]);
+type Found = { readonly command: Command; readonly rest: readonly string[] };
+
+function findCommand(commands: readonly Command[], argv: readonly string[]): Found | undefined {
+  for (const words of [2, 1]) {
+    const asked = argv.slice(0, words).join(" ");
+    const command = commands.find(({ name, aliases = [] }) => [name, ...aliases].includes(asked));
+    if (command) return { command, rest: argv.slice(words) };
+  }
+  return undefined;
+}
+
+/** Help on a group of commands ("image"), or the refusal of a word that is none. */
+function withoutCommand(commands: readonly Command[], argv: readonly string[], terminal: Terminal): number {
+  const [word = "", second = ""] = argv;
+  const group = commands.filter(({ name }) => name.startsWith(`${word} `));
+  if (group.length > 0 && wantsHelp(argv)) {
+    terminal.print(helpOfGroup(word, group));
+    return 0;
+  }
+  if (group.length > 0 && second === "") {
+    terminal.warn(helpOfGroup(word, group));
+    return 2;
+  }
+  const isOfGroup = group.length > 0;
+  const asked = isOfGroup ? `${word} ${second}` : word;
+  const help = isOfGroup ? `nodeless ${word} --help` : "nodeless --help";
+  const near = nearest(isOfGroup ? group : commands, asked);
+  terminal.warn(
+    `nodeless: unknown command "${asked}"${near === undefined ? "." : `; did you mean "${near}"?`} See '${help}'.`,
+  );
+  return 2;
 }
 
 function parse(command: Command, argv: readonly string[]): Arguments {
@@ -91,33 +115,71 @@ function optionOf(
 }
 
 function overview(commands: readonly Command[]): string {
-  const width = Math.max(...commands.map(({ name }) => name.length)) + 2;
-  const lines = commands.map(({ name, summary }) => `  ${name.padEnd(width)}${summary}`);
   return [
     "nodeless: serverless Kubernetes in one command",
     "",
     "Usage: nodeless COMMAND [flags]",
     "",
-    ...lines,
+    ...summaries(commands),
     "",
     "See 'nodeless COMMAND --help' for a command's flags.",
   ].join("\n");
 }
 
+function helpOfGroup(word: string, group: readonly Command[]): string {
+  return [
+    `Usage: nodeless ${word} COMMAND`,
+    "",
+    ...summaries(group),
+    "",
+    `See 'nodeless ${word} COMMAND --help' for a command's flags.`,
+  ].join("\n");
+}
+
+function summaries(commands: readonly Command[]): string[] {
+  const width = Math.max(...commands.map(({ name }) => name.length)) + 2;
+  return commands.map(({ name, summary }) => `  ${name.padEnd(width)}${summary}`);
+}
+
 function helpOf(command: Command): string {
   const flags = Object.entries(command.flags).map(([name, flag]) => {
     const left = `${flag.short === undefined ? "    " : `-${flag.short}, `}--${name}${flag.value === undefined ? "" : ` ${flag.value}`}`;
-    return { left, right: `${flag.help}${flag.default === undefined ? "" : ` (default ${flag.default})`}` };
+    return { left, right: `${flag.help}${flag.default === undefined ? "" : ` (default "${flag.default}")`}` };
   });
   const width = Math.max(0, ...flags.map(({ left }) => left.length)) + 2;
   const lines = flags.map(({ left, right }) => `  ${left.padEnd(width)}${right}`);
-  const usage = ["Usage: nodeless", command.name, command.usage, flags.length > 0 ? "[flags]" : ""]
+  const usage = ["Usage: nodeless", command.name, flags.length > 0 ? "[flags]" : "", command.usage]
     .filter(Boolean)
     .join(" ");
-  return [`${command.summary}.`, "", usage, ...(lines.length > 0 ? ["", ...lines] : [])].join("\n");
+  const examples = (command.examples ?? []).map((example) => `  nodeless ${example}`);
+  return [
+    `${command.summary}.`,
+    ...(command.details === undefined ? [] : ["", ...command.details]),
+    "",
+    usage,
+    ...(lines.length > 0 ? ["", "Flags:", ...lines] : []),
+    ...(examples.length > 0 ? ["", "Examples:", ...examples] : []),
+  ].join("\n");
 }
 
-function suggestion(commands: readonly Command[], word: string): string {
-  const close = commands.find(({ name }) => name.startsWith(word.slice(0, 3)) && word.length >= 3);
-  return close === undefined ? "" : `; did you mean "${close.name}"?`;
+/** The command that is the fewest letters away, if that is few. */
+function nearest(commands: readonly Command[], word: string): string | undefined {
+  const [best] = commands
+    .map(({ name }) => ({ name, distance: distance(name, word) }))
+    .sort((a, b) => a.distance - b.distance);
+  return best && best.distance <= Math.max(1, Math.floor(word.length / 3)) ? best.name : undefined;
+}
+
+/** How many letters must be changed, put in or left out to make one word of the other (Levenshtein). */
+function distance(one: string, other: string): number {
+  let row = Array.from({ length: other.length + 1 }, (_, index) => index);
+  for (const [i, letter] of [...one].entries()) {
+    const next = [i + 1];
+    for (const [j, against] of [...other].entries()) {
+      const changed = (row[j] ?? 0) + (letter === against ? 0 : 1);
+      next.push(Math.min(changed, (row[j + 1] ?? 0) + 1, (next[j] ?? 0) + 1));
+    }
+    row = next;
+  }
+  return row[other.length] ?? 0;
 }

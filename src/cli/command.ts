@@ -36,7 +36,14 @@ export type Command = {
   readonly name: string;
   /** What stands behind the name: "NAME…", "FILE". */
   readonly usage: string;
+  /** One sentence, without a full stop. */
   readonly summary: string;
+  /** Other names for it. */
+  readonly aliases?: readonly string[];
+  /** What else a reader of the help should know, as lines. */
+  readonly details?: readonly string[];
+  /** Command lines, without the program's name. */
+  readonly examples?: readonly string[];
   readonly flags: Readonly<Record<string, Flag>>;
   readonly minPositionals?: number;
   readonly maxPositionals?: number;

@@ -8,9 +8,12 @@ import { objectCommands } from "#cli/commands/objects.ts";
 import { processTerminal } from "#cli/terminal.ts";
 import { defaultDataRoot, defaultRunRoot } from "./machine/cluster-record.ts";
 import { localMachine } from "./machine/local-machine.ts";
+import { searchPath } from "./machine/node-plan.ts";
 
 const isRoot = process.getuid?.() === 0;
 const environment = process.env;
+// `su` without a dash leaves out where nft and ip are. What is started from here has them too.
+environment["PATH"] = [environment["PATH"], searchPath].filter(Boolean).join(":");
 const dataRoot = defaultDataRoot(environment, isRoot);
 const runRoot = defaultRunRoot(environment, dataRoot, isRoot);
 

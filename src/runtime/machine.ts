@@ -35,15 +35,23 @@ export const capabilityNames: readonly string[] = (
   "SETFCAP MAC_OVERRIDE MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE"
 ).split(" ");
 
-/** Looks around. `wanted`: the one OCI runtime to use; default crun, else runc. Never throws for something missing; the caller decides what it cannot do without. */
+/** How to look. */
+export type DetectOptions = {
+  /** The one OCI runtime to use; default crun, else runc. */
+  readonly wanted?: OciRuntime["name"] | undefined;
+  /** Containers will be started where a version 2 control group mount beside version 1 is not seen: in a node's namespaces. Default false: as it is here. */
+  readonly hidesHybridMount?: boolean;
+};
+
+/** Looks around. Never throws for something missing; the caller decides what it cannot do without. */
 export async function detectCapabilities(
   searchPath: string,
-  wanted?: OciRuntime["name"],
+  options: DetectOptions = {},
 ): Promise<MachineCapabilities> {
   const notes: string[] = [];
   const capabilities = ownCapabilities();
   const sysResource = capabilities.includes("SYS_RESOURCE");
-  const runtime = await chooseRuntime(searchPath, wanted, sysResource, notes);
+  const runtime = await chooseRuntime(searchPath, { ...options, sysResource }, notes);
   const conmon = findProgram("conmon", searchPath);
   const pause = findProgram("catatonit", searchPath);
   if (!runtime) notes.push("No OCI runtime found: install crun or runc");
@@ -82,13 +90,12 @@ async function ensureOverlay(): Promise<boolean> {
 
 async function chooseRuntime(
   searchPath: string,
-  wanted: OciRuntime["name"] | undefined,
-  sysResource: boolean,
+  { wanted, hidesHybridMount = false, sysResource }: DetectOptions & { readonly sysResource: boolean },
   notes: string[],
 ): Promise<OciRuntime | undefined> {
   const crun = wanted === "runc" ? undefined : findProgram("crun", searchPath);
   const runc = wanted === "crun" ? undefined : findProgram("runc", searchPath);
-  const trouble = crun && troubleWithCrun(sysResource);
+  const trouble = crun && troubleWithCrun(sysResource, hidesHybridMount);
   if (trouble !== undefined) notes.push(`${trouble}: ${runc ? "runc is used" : "install runc"}`);
   const name = crun !== undefined && (trouble === undefined || runc === undefined) ? "crun" : "runc";
   const path = name === "crun" ? crun : runc;
@@ -96,8 +103,8 @@ async function chooseRuntime(
 }
 
 // Seen with crun 1.8 of Debian 12.
-function troubleWithCrun(sysResource: boolean): string | undefined {
-  if (findHybridMount() !== undefined)
+function troubleWithCrun(sysResource: boolean, hidesHybridMount: boolean): string | undefined {
+  if (!hidesHybridMount && findHybridMount() !== undefined)
     return "crun refuses a version 2 control group mount beside version 1, outside of a mount namespace of the node's own";
   if (readCgroupVersion() === 2 && !sysResource) return "crun needs CAP_SYS_RESOURCE with version 2 control groups";
   return undefined;

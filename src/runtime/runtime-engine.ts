@@ -110,7 +110,7 @@ export async function openRuntime(options: RuntimeOptions, images: ImageStore): 
 }
 
 async function lookAround({ searchPath, ociRuntime, logger }: RuntimeOptions): Promise<MachineCapabilities> {
-  const machine = await detectCapabilities(searchPath, ociRuntime);
+  const machine = await detectCapabilities(searchPath, { wanted: ociRuntime });
   for (const note of machine.notes) logger.warn("Found a limit of this machine", { note });
   return machine;
 }

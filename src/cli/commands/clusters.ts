@@ -13,25 +13,34 @@ import {
 import type { ClusterStatus, UpOptions } from "#cli/machine.ts";
 
 /** --name, which every command on a cluster has. */
-export const nameFlag: Flag = { type: "string", value: "NAME", default: "default", help: "Which cluster" };
+export const nameFlag: Flag = { type: "string", value: "NAME", default: "default", help: "Name of the cluster" };
 
 const up: Command = {
   name: "up",
   usage: "",
   summary: "Start a cluster, making it when it is new",
+  details: [
+    "It runs in the background until 'nodeless down', and its context is put into the kubeconfig. Settings are kept:",
+    "the next 'up' needs no flags. A cluster that runs already is left alone.",
+  ],
+  examples: ["up", "up --name test --nodes 3", "up --boot"],
   maxPositionals: 0,
   flags: {
     name: nameFlag,
-    nodes: { type: "string", value: "N", help: "How many nodes the cluster has; 1 for a new one" },
-    "data-dir": { type: "string", value: "FOLDER", help: "Where the cluster keeps its data" },
-    kubeconfig: { type: "string", value: "FILE", help: "Which kubeconfig gets the context; default as kubectl's" },
+    nodes: { type: "string", value: "N", help: "How many nodes it has; a new one has 1" },
+    "data-dir": { type: "string", value: "FOLDER", help: "Where a new one keeps its data" },
+    kubeconfig: {
+      type: "string",
+      value: "FILE",
+      help: "Which kubeconfig gets the context; by default the one that kubectl writes to",
+    },
     "api-port": {
       type: "string",
       value: "PORT",
-      help: "Port of the API server; 6443 or the next free one for a new cluster",
+      help: "Port of the API server; by default 6443. One that is taken is replaced by the next free one",
     },
     foreground: { type: "boolean", help: "Stay until Ctrl-C, then stop the cluster" },
-    boot: { type: "boolean", help: "Also bring the cluster up when the machine boots (systemd)" },
+    boot: { type: "boolean", help: "Also bring it up when the machine boots (systemd)" },
     expose: { type: "boolean", help: "Listen on all addresses of this machine; --no-expose takes it back" },
   },
   async run(args, { terminal, machine }) {
@@ -70,11 +79,13 @@ function upOptions(args: Arguments): UpOptions {
 
 function summaryOf(status: ClusterStatus): string[] {
   const nodes = status.processes.filter(({ role }) => role === "node").map(({ name }) => name);
-  const count = `${nodes.length} node${nodes.length === 1 ? "" : "s"}`;
+  const count =
+    nodes.length === 0 ? "no node" : `${nodes.length} node${nodes.length === 1 ? "" : "s"}: ${nodes.join(", ")}`;
+  const ports = nodes.length === 0 ? "" : `; node ports answer at ${status.addresses.nodePorts}`;
   return [
-    `  Kubernetes ${status.kubernetesVersion} at ${status.apiServer}, ${count}: ${nodes.join(", ")}`,
-    `  Context "${status.context}" is in ${status.kubeconfig}; node ports answer at ${status.addresses.nodePorts}`,
-    `Next: kubectl --context ${status.context} get nodes`,
+    `  Kubernetes ${status.kubernetesVersion} at ${status.apiServer}, ${count}`,
+    `  Context "${status.context}" is in ${status.kubeconfig}${ports}`,
+    `Next: kubectl --context ${status.context} get ${nodes.length === 0 ? "namespaces" : "nodes"}`,
   ];
 }
 
@@ -82,6 +93,7 @@ const down: Command = {
   name: "down",
   usage: "",
   summary: "Stop a cluster; its objects and data stay",
+  details: ["Containers get 10 s to end, those that do not listen to the signal none."],
   maxPositionals: 0,
   flags: { name: nameFlag },
   async run(args, { terminal, machine }) {
@@ -98,10 +110,11 @@ const status: Command = {
   name: "status",
   usage: "",
   summary: "Say how a cluster is",
+  details: ["Ends with 0 when it runs, 3 when it does not."],
   maxPositionals: 0,
   flags: {
     name: nameFlag,
-    output: { type: "string", short: "o", value: "FORMAT", help: "json for everything there is to say" },
+    output: { type: "string", short: "o", value: "FORMAT", help: "json: also ports, addresses and versions" },
   },
   async run(args, { terminal, machine }) {
     const found = await machine.status(textFlag(args, "name") ?? "default");
@@ -143,7 +156,7 @@ const list: Command = {
   usage: "",
   summary: "List the clusters of this machine",
   maxPositionals: 0,
-  flags: { output: { type: "string", short: "o", value: "FORMAT", help: "json for everything there is to say" } },
+  flags: { output: { type: "string", short: "o", value: "FORMAT", help: "json: also ports, addresses and versions" } },
   async run(args, { terminal, machine }) {
     const clusters = await machine.list();
     if (wantsJson(args)) {
@@ -170,6 +183,7 @@ const reset: Command = {
   name: "reset",
   usage: "",
   summary: "Empty a cluster: all objects and containers go, its settings stay",
+  details: ["It comes back with the same addresses, certificates and context, if it ran before."],
   maxPositionals: 0,
   flags: { name: nameFlag },
   async run(args, { terminal, machine }) {

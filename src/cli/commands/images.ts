@@ -21,6 +21,7 @@ const load: Command = {
 
 const ls: Command = {
   name: "image ls",
+  aliases: ["image list"],
   usage: "",
   summary: "List the images of this machine",
   maxPositionals: 0,
@@ -41,6 +42,7 @@ const ls: Command = {
 
 const rm: Command = {
   name: "image rm",
+  aliases: ["image remove"],
   usage: "IMAGE…",
   summary: "Remove images",
   minPositionals: 1,

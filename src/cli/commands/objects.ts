@@ -16,7 +16,7 @@ const namespaceFlag = {
   short: "n",
   value: "NAMESPACE",
   default: "default",
-  help: "Namespace of the object",
+  help: "Namespace of the objects",
 } as const;
 const fileFlag = {
   type: "string",
@@ -30,6 +30,7 @@ const get: Command = {
   name: "get",
   usage: "RESOURCE [NAME]",
   summary: "Show objects",
+  examples: ["get pods -A", "get deployment web -o yaml"],
   minPositionals: 1,
   maxPositionals: 2,
   flags: {
@@ -97,10 +98,12 @@ const apply: Command = {
   name: "apply",
   usage: "",
   summary: "Create or change objects so that they are as a file says (server-side apply)",
+  examples: ["apply -f app.yaml", "apply -f - < app.yaml"],
   maxPositionals: 0,
   flags: { name: nameFlag, namespace: namespaceFlag, filename: fileFlag },
-  run: (args, context) =>
-    withTransport(args, context, async (transport) => {
+  run: (args, context) => {
+    if (args.flags["filename"] === undefined) throw new UserError("wants -f FILE", { exitCode: 2 });
+    return withTransport(args, context, async (transport) => {
       const client = createClient(transport);
       for (const object of objectsOf(args)) {
         const { resource, ref } = await locate(transport, object, args);
@@ -117,13 +120,19 @@ const apply: Command = {
         context.terminal.print(`${titleOf(resource, object)} ${before === undefined ? "created" : outcome}`);
       }
       return 0;
-    }),
+    });
+  },
 };
 
 const deleteCommand: Command = {
   name: "delete",
   usage: "[RESOURCE NAME…]",
-  summary: "Delete the cluster with everything of it; with RESOURCE NAME or -f: delete objects",
+  summary: "Delete a whole cluster; with RESOURCE NAME or -f only objects",
+  details: [
+    "Without arguments the cluster goes with its objects, data, logs, certificates, context and boot unit.",
+    "Images stay: other clusters use them too.",
+  ],
+  examples: ["delete --name test", "delete pod web", "delete -f app.yaml"],
   flags: { name: nameFlag, namespace: namespaceFlag, filename: fileFlag },
   run: (args, context) => {
     const isWholeCluster = args.positionals.length === 0 && args.flags["filename"] === undefined;
@@ -192,6 +201,8 @@ const exec: Command = {
   name: "exec",
   usage: "POD -- COMMAND…",
   summary: "Run a command in a pod's container",
+  details: ["Ends with the command's own exit code."],
+  examples: ["exec -it web -- sh"],
   minPositionals: 2,
   flags: {
     name: nameFlag,

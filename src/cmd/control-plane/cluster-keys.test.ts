@@ -12,7 +12,8 @@ import { nodePlans } from "#cmd/machine/node-plan.ts";
 import { FakeClock } from "#component-base/clock.ts";
 import { silentLogger } from "#component-base/logger.ts";
 import { CertificateRenewal, lookAgainMs } from "./certificate-renewal.ts";
-import { ensureClusterKeys, machineAddresses } from "./cluster-keys.ts";
+import { machineAddresses } from "#cmd/machine/machine-addresses.ts";
+import { ensureClusterKeys } from "./cluster-keys.ts";
 
 const dayMs = 86_400_000;
 

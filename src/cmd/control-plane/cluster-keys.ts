@@ -3,11 +3,12 @@
  * by that.
  */
 import { existsSync, mkdirSync } from "node:fs";
-import { hostname, type NetworkInterfaceInfo, networkInterfaces } from "node:os";
+import { hostname } from "node:os";
 import { join } from "node:path";
 import { type EncryptionKey, EncryptionKeysLost, loadEncryptionKeys } from "#apiserver/storage/encryption.ts";
 import { addressPlan } from "#cmd/machine/address-plan.ts";
 import type { Cluster } from "#cmd/machine/clusters.ts";
+import { machineAddresses } from "#cmd/machine/machine-addresses.ts";
 import type { NodePlan } from "#cmd/machine/node-plan.ts";
 import {
   ensureClientCertificate,
@@ -91,15 +92,4 @@ function serverAddresses({ record }: Cluster): string[] {
   const own = ["127.0.0.1", "localhost", plan.kubernetesService, plan.controlPlane, plan.nodePortLoopback];
   const exposed = record.isExposed ? [hostname(), ...machineAddresses()] : [];
   return [...new Set([...own, ...inCluster, ...exposed])];
-}
-
-/** The addresses under which others reach this machine: not those of loopback, of links to pods, or that are good on one link only. */
-export function machineAddresses(
-  interfaces: NodeJS.Dict<readonly NetworkInterfaceInfo[]> = networkInterfaces(),
-): string[] {
-  return Object.entries(interfaces)
-    .filter(([name]) => !/^nl\d+[np]/.test(name))
-    .flatMap(([, addresses]) => addresses ?? [])
-    .filter(({ family, internal, address }) => family === "IPv4" && !internal && !address.startsWith("169.254."))
-    .map(({ address }) => address);
 }

@@ -61,7 +61,7 @@ export async function listClusters(context: MachineContext): Promise<readonly (C
     folders.map(async ([name, dataFolder]) => {
       try {
         const cluster = findCluster(context, name);
-        return cluster && (await describeCluster(cluster));
+        return cluster && (await describeCluster(context, cluster));
       } catch (error) {
         if (!(error instanceof UserError)) throw error;
         return { name, dataFolder, trouble: error.message };
@@ -163,15 +163,26 @@ async function freeApiPort(record: ClusterRecord, others: readonly ClusterRecord
   return port;
 }
 
+/** False when somebody took the port since it was chosen. */
+export async function isApiPortFree({ apiPort, isExposed }: ClusterRecord): Promise<boolean> {
+  return (await findFreePort(apiPort, { host: isExposed ? "0.0.0.0" : "127.0.0.1" })) === apiPort;
+}
+
 function routesOfMachine(): string[] {
   const { stdout } = spawnSync("ip", ["-4", "-o", "route", "show", "table", "all"], { encoding: "utf8" });
   return (stdout ?? "").split("\n").map((line) => line.replace(/^(local|broadcast|unicast) /, "").split(" ")[0] ?? "");
 }
 
+/** Names of the cluster's nodes. */
+export function nodeNames({ name, nodes }: Pick<ClusterRecord, "name" | "nodes">): string[] {
+  return Array.from({ length: nodes }, (_, index) => nodeName(name, nodes, index));
+}
+
 /** How the cluster is, asked from its processes. */
-export async function describeCluster({ record, layout }: Cluster): Promise<ClusterStatus> {
+export async function describeCluster({ isRoot }: MachineContext, { record, layout }: Cluster): Promise<ClusterStatus> {
   const controlPlane = await processStatus("control-plane", record.name, controlPlaneSocket(layout));
-  const names = Array.from({ length: record.nodes }, (_, index) => nodeName(record.name, record.nodes, index));
+  // Without root there are none.
+  const names = isRoot ? nodeNames(record) : [];
   const nodes = await Promise.all(names.map((name) => processStatus("node", name, nodeLayout(layout, name).socket)));
   const processes = [controlPlane, ...nodes];
   const plan = addressPlan(record.slot);

@@ -1,11 +1,14 @@
 /**
  * `nodeless doctor`: what this machine can do, what is missing, how to get it.
  */
-import { accessSync, constants, existsSync, readFileSync } from "node:fs";
 import { freemem, totalmem } from "node:os";
-import { delimiter, join } from "node:path";
 import type { Finding } from "#cli/machine.ts";
+import { findHybridMount } from "#linux/cgroups/open-cgroups.ts";
+import { detectCapabilities, findProgram, type MachineCapabilities } from "#runtime/machine.ts";
 import type { MachineContext } from "./clusters.ts";
+import { searchPath } from "./node-plan.ts";
+// Also read by tools/setup.mjs, which installs what is missing.
+import tools from "./system-tools.json" with { type: "json" };
 
 /** A program that nodeless starts, its Debian package, and what for. */
 export type Tool = {
@@ -15,76 +18,35 @@ export type Tool = {
   readonly isRequired: boolean;
 };
 
-/** All programs that a node starts. */
-export const tools: readonly Tool[] = [
-  { command: "crun", debian: "crun", why: "starts containers", isRequired: false },
-  { command: "runc", debian: "runc", why: "starts containers where crun cannot", isRequired: false },
-  { command: "conmon", debian: "conmon", why: "watches over each container", isRequired: true },
-  { command: "nft", debian: "nftables", why: "carries Services", isRequired: true },
-  { command: "ip", debian: "iproute2", why: "gives pods their addresses", isRequired: true },
-  { command: "nsenter", debian: "util-linux", why: "enters namespaces", isRequired: true },
-  { command: "mount", debian: "mount", why: "mounts root file systems", isRequired: true },
-  { command: "socat", debian: "socat", why: "attach and port-forward", isRequired: false },
-  {
-    command: "conntrack",
-    debian: "conntrack",
-    why: "forgets connections to endpoints that are gone",
-    isRequired: false,
-  },
-  { command: "setfattr", debian: "attr", why: "unpacks images", isRequired: false },
-  { command: "catatonit", debian: "catatonit", why: "first process of shared process namespaces", isRequired: false },
-];
-
 /** Examines the machine. */
 export async function examineMachine(context: MachineContext): Promise<readonly Finding[]> {
+  const machine = await detectCapabilities(searchPath, { hidesHybridMount: true });
   return [
-    nodeVersion(),
+    { topic: "node", state: "ok", detail: process.version },
     privileges(context),
     ...tools.map(toolFinding),
-    ociRuntime(),
-    cgroups(),
-    overlayfs(),
+    ociRuntime(machine),
+    cgroups(machine),
+    overlayfs(machine),
+    ...machine.notes.map((detail): Finding => ({ topic: "containers", state: "limited", detail })),
     memory(),
   ];
 }
 
-/** The file of a program on the PATH or where Debian keeps such, or undefined. */
-export function findProgram(command: string): string | undefined {
-  const folders = [
-    ...(process.env["PATH"] ?? "").split(delimiter),
-    "/usr/sbin",
-    "/sbin",
-    "/usr/bin",
-    "/bin",
-    "/usr/libexec/podman",
-  ];
-  return folders.map((folder) => join(folder, command)).find(isExecutable);
-}
-
-/** One sentence that says which required programs are missing and how to get them; undefined when none is. */
-export function missingTools(): string | undefined {
-  const missing = tools.filter(({ command, isRequired }) => isRequired && findProgram(command) === undefined);
-  const packages = missing.map(({ debian }) => debian);
-  const names = missing.map(({ command }) => command);
-  if (findProgram("crun") === undefined && findProgram("runc") === undefined) {
-    packages.push("crun");
-    names.push("crun or runc");
+/** One sentence that says which required programs are missing and how to get them; undefined when none is. `find` gives a program's path. */
+export function missingTools(
+  find: (command: string) => string | undefined = (command) => findProgram(command, searchPath),
+): string | undefined {
+  const missing: Pick<Tool, "command" | "debian">[] = tools.filter(
+    ({ command, isRequired }) => isRequired && find(command) === undefined,
+  );
+  if (find("crun") === undefined && find("runc") === undefined) {
+    missing.push({ command: "crun or runc", debian: "crun" });
   }
-  if (packages.length === 0) return undefined;
-  return `${names.join(", ")} ${names.length === 1 ? "is" : "are"} missing on this machine: install with 'apt-get install -y ${packages.join(" ")}'`;
-}
-
-function isExecutable(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-function nodeVersion(): Finding {
-  return { topic: "node", state: "ok", detail: process.version };
+  if (missing.length === 0) return undefined;
+  const names = missing.map(({ command }) => command).join(", ");
+  const packages = [...new Set(missing.map(({ debian }) => debian))].join(" ");
+  return `${names} ${missing.length === 1 ? "is" : "are"} missing on this machine: install with 'apt-get install -y ${packages}'`;
 }
 
 function privileges({ isRoot }: MachineContext): Finding {
@@ -98,7 +60,7 @@ function privileges({ isRoot }: MachineContext): Finding {
 }
 
 function toolFinding({ command, debian, why, isRequired }: Tool): Finding {
-  const path = findProgram(command);
+  const path = findProgram(command, searchPath);
   if (path !== undefined) return { topic: command, state: "ok", detail: path };
   return {
     topic: command,
@@ -108,39 +70,26 @@ function toolFinding({ command, debian, why, isRequired }: Tool): Finding {
   };
 }
 
-function ociRuntime(): Finding {
-  const found = ["crun", "runc"].filter((command) => findProgram(command) !== undefined);
-  if (found.length > 0) return { topic: "OCI runtime", state: "ok", detail: `${found[0]} is used` };
-  return {
-    topic: "OCI runtime",
-    state: "missing",
-    detail: "neither crun nor runc is installed",
-    advice: "apt-get install -y crun",
-  };
+function ociRuntime({ runtime }: MachineCapabilities): Finding {
+  const topic = "OCI runtime";
+  if (runtime) return { topic, state: "ok", detail: `${runtime.name} ${runtime.version} is used` };
+  const detail = "neither crun nor runc is installed";
+  return { topic, state: "missing", detail, advice: "apt-get install -y crun" };
 }
 
-function cgroups(): Finding {
-  if (existsSync("/sys/fs/cgroup/cgroup.controllers")) return { topic: "cgroups", state: "ok", detail: "version 2" };
-  if (!existsSync("/sys/fs/cgroup/memory"))
-    return { topic: "cgroups", state: "missing", detail: "no memory controller is mounted under /sys/fs/cgroup" };
-  const isHybrid = existsSync("/sys/fs/cgroup/unified");
-  return {
-    topic: "cgroups",
-    state: "ok",
-    detail: `version 1${isHybrid ? ", hybrid: nodes run in a mount namespace that hides the v2 part" : ""}`,
-  };
+function cgroups({ cgroupVersion }: MachineCapabilities): Finding {
+  const topic = "cgroups";
+  if (cgroupVersion === undefined)
+    return { topic, state: "missing", detail: "no memory controller is mounted under /sys/fs/cgroup" };
+  const isHybrid = findHybridMount() !== undefined;
+  const hybrid = isHybrid ? ", hybrid: nodes run in a mount namespace that hides the v2 part" : "";
+  return { topic, state: "ok", detail: `version ${cgroupVersion}${hybrid}` };
 }
 
-function overlayfs(): Finding {
-  const isKnown =
-    readFileSync("/proc/filesystems", "utf8").includes("\toverlay\n") || existsSync("/sys/module/overlay");
-  if (isKnown) return { topic: "overlayfs", state: "ok", detail: "root file systems share their layers" };
-  return {
-    topic: "overlayfs",
-    state: "limited",
-    detail: "the kernel module is not loaded",
-    advice: "modprobe overlay",
-  };
+function overlayfs({ overlay }: MachineCapabilities): Finding {
+  const topic = "overlayfs";
+  if (overlay) return { topic, state: "ok", detail: "root file systems share their layers" };
+  return { topic, state: "missing", detail: "the kernel module is not loaded", advice: "modprobe overlay" };
 }
 
 function memory(): Finding {

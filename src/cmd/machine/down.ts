@@ -6,8 +6,8 @@ import { join } from "node:path";
 import { removeFromKubeconfig } from "#cli/kubeconfig.ts";
 import type { Terminal } from "#cli/terminal.ts";
 import { removeBootUnit } from "./boot.ts";
-import { type Cluster, contextName, inStage, type MachineContext, underClusterLock } from "./clusters.ts";
-import { endProcesses, nodeNames } from "./end-processes.ts";
+import { type Cluster, contextName, inStage, type MachineContext, nodeNames, underClusterLock } from "./clusters.ts";
+import { endProcesses } from "./end-processes.ts";
 import { sayingWhenInterrupted } from "./interrupts.ts";
 import { controlPlaneSocket } from "./layout.ts";
 import { withdrawPermit } from "./run-permit.ts";
@@ -26,7 +26,7 @@ export async function stopCluster(context: MachineContext, cluster: Cluster, ter
   await inStage(terminal, "Stopping containers and nodes", end.nodes);
   const ended = await inStage(terminal, "Stopping the control plane", async () => {
     const count = await end.all();
-    for (const index of nodeNames(cluster).keys()) await tearDownNode(context, cluster, index);
+    for (const index of nodeNames(cluster.record).keys()) await tearDownNode(context, cluster, index);
     await tearDownCluster(context, cluster);
     rmSync(cluster.layout.run, { recursive: true, force: true });
     return count;

@@ -2,8 +2,7 @@
  * Ends the processes of a cluster, all of them: those that answer by being told, those that hang or are just being started by force.
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import { nodeName } from "./address-plan.ts";
-import type { Cluster } from "./clusters.ts";
+import { type Cluster, nodeNames } from "./clusters.ts";
 import { controlPlaneSocket, nodeLayout } from "./layout.ts";
 import { listPermitHolders, withdrawPermit } from "./run-permit.ts";
 import { PeerSilent, type StopMode, watchPeer } from "./supervision.ts";
@@ -38,7 +37,7 @@ export function endProcesses({ record, layout }: Cluster, mode: StopMode): EndSt
       await sleep(lookAgainMs);
     }
   };
-  const nodes = Promise.all(nodeNames({ record }).map((node) => stopProcess(nodeLayout(layout, node).socket, mode)));
+  const nodes = Promise.all(nodeNames(record).map((node) => stopProcess(nodeLayout(layout, node).socket, mode)));
   // It waits for its nodes, which report what became of their pods.
   const controlPlane = stopProcess(controlPlaneSocket(layout), mode);
   return {
@@ -52,11 +51,6 @@ export function endProcesses({ record, layout }: Cluster, mode: StopMode): EndSt
       return seen.size;
     },
   };
-}
-
-/** Names of the cluster's nodes. */
-export function nodeNames({ record }: Pick<Cluster, "record">): string[] {
-  return Array.from({ length: record.nodes }, (_, index) => nodeName(record.name, record.nodes, index));
 }
 
 type Stopping = { readonly pid: number | undefined; readonly ended: Promise<unknown> };

@@ -20,7 +20,7 @@ export function localMachine(context: MachineContext): Machine {
       const { stayUntilStopped } = await import("./down.ts");
       await stayUntilStopped(context, getCluster(context, name), terminal);
     },
-    status: async (name) => await describeCluster(getCluster(context, name)),
+    status: async (name) => await describeCluster(context, getCluster(context, name)),
     list: async () => await listClusters(context),
     async reset(name, terminal) {
       await (await import("./reset.ts")).resetCluster(context, getCluster(context, name), terminal);

@@ -13,14 +13,17 @@ import {
   describeCluster,
   ensureCluster,
   findCluster,
+  isApiPortFree,
   type MachineContext,
   underClusterLock,
 } from "./clusters.ts";
 import { writeContext } from "./context.ts";
+import { missingTools } from "./doctor.ts";
 import { stopCluster } from "./down.ts";
 import { endProcesses } from "./end-processes.ts";
 import { sayingWhenInterrupted } from "./interrupts.ts";
 import { controlPlaneSocket } from "./layout.ts";
+import { machineAddresses } from "./machine-addresses.ts";
 import { type ProcessSpec, startAndFollow } from "./processes.ts";
 import { issuePermit, isPermitted, listPermitHolders, type RunPermit } from "./run-permit.ts";
 import { askPeer, type PeerStatus, type StageMessage, watchPeer } from "./supervision.ts";
@@ -44,16 +47,53 @@ export async function bringUp(context: MachineContext, given: UpOptions, termina
       if (isPermitted(running.layout)) return await joinRunning(context, { cluster: running, peer, options, terminal });
       await stopCluster(context, running, terminal); // a `down` was begun and not finished
     }
-    const cluster = await ensureCluster(context, options, notes);
-    const say = () =>
-      terminal.warn(
-        `Interrupted: cluster "${options.name}" goes on starting. 'nodeless up --name ${options.name}' waits for it, 'nodeless down --name ${options.name}' ends it.`,
-      );
-    await sayingWhenInterrupted(say, () => startCluster(context, cluster, terminal));
-    notes.push(...writeContext(cluster));
+    refuseWithoutTools(context);
+    const cluster = await ensureAndStart(context, { options, notes, terminal });
+    notes.push(...writeContext(cluster), ...limitsOf(context, cluster));
     if (options.boot) notes.push(installBootUnit(context, cluster.record.name));
-    return { status: await describeCluster(cluster), alreadyRunning: false, notes };
+    return { status: await describeCluster(context, cluster), alreadyRunning: false, notes };
   });
+}
+
+type StartOptions = { readonly options: UpOptions; readonly notes: string[]; readonly terminal: Terminal };
+
+/** Makes or reads the record and starts the cluster; once more with another port when somebody took the first one meanwhile. */
+async function ensureAndStart(context: MachineContext, start: StartOptions): Promise<Cluster> {
+  const { options, notes, terminal } = start;
+  const say = () =>
+    terminal.warn(
+      `Interrupted: cluster "${options.name}" goes on starting. 'nodeless up --name ${options.name}' waits for it, 'nodeless down --name ${options.name}' ends it.`,
+    );
+  for (let attempt = 1; ; attempt++) {
+    const cluster = await ensureCluster(context, options, notes);
+    try {
+      await sayingWhenInterrupted(say, () => startCluster(context, cluster, terminal));
+      return cluster;
+    } catch (error) {
+      if (attempt === 3 || (await isApiPortFree(cluster.record))) throw error;
+    }
+  }
+}
+
+/** A machine that lacks something gets no half of a cluster. */
+function refuseWithoutTools({ isRoot }: MachineContext): void {
+  const missing = isRoot ? missingTools() : undefined;
+  if (missing !== undefined) throw new UserError(missing);
+}
+
+/** What a cluster cannot do here, or does beyond this machine. */
+function limitsOf({ isRoot }: MachineContext, { record }: Cluster): string[] {
+  const port = record.apiPort;
+  return [
+    ...(isRoot ? [] : ["Without root it has no node: objects are kept, and pods stay Pending. With sudo they run."]),
+    ...(record.isExposed
+      ? [
+          `Exposed: also at ${machineAddresses()
+            .map((address) => `https://${address}:${port}`)
+            .join(", ")}`,
+        ]
+      : []),
+  ];
 }
 
 /** Processes of the cluster have another working folder. */
@@ -93,7 +133,7 @@ async function joinRunning(
   if (!peer.isReady) await untilReady(cluster, stagesOn(terminal));
   const notes = writeContext(cluster);
   if (options.boot) notes.push(installBootUnit(context, cluster.record.name));
-  return { status: await describeCluster(cluster), alreadyRunning: true, notes };
+  return { status: await describeCluster(context, cluster), alreadyRunning: true, notes };
 }
 
 function refuseChanges({ record, layout }: Cluster, options: UpOptions): void {
