@@ -173,9 +173,9 @@ function nearest(commands: readonly Command[], word: string): string | undefined
 /** How many letters must be changed, put in or left out to make one word of the other (Levenshtein). */
 function distance(one: string, other: string): number {
   let row = Array.from({ length: other.length + 1 }, (_, index) => index);
-  for (const [i, letter] of [...one].entries()) {
+  for (const [i, letter] of one.split("").entries()) {
     const next = [i + 1];
-    for (const [j, against] of [...other].entries()) {
+    for (const [j, against] of other.split("").entries()) {
       const changed = (row[j] ?? 0) + (letter === against ? 0 : 1);
       next.push(Math.min(changed, (row[j + 1] ?? 0) + 1, (next[j] ?? 0) + 1));
     }

@@ -54,7 +54,10 @@ const up: Command = {
         : `Cluster "${status.name}" is ready after ${seconds} s.`,
     );
     for (const line of [...notes, ...summaryOf(status)]) terminal.print(line);
-    if (options.foreground) await machine.stayUntilStopped(options.name, terminal);
+    if (!options.foreground) return 0;
+    terminal.print("Ctrl-C stops it.");
+    await machine.stayUntilStopped(options.name, terminal);
+    terminal.print(`Cluster "${status.name}" is down.`);
     return 0;
   },
 };

@@ -15,15 +15,27 @@ import type { Cluster } from "#cmd/machine/clusters.ts";
 import type { Clock } from "#component-base/clock.ts";
 import type { Logger } from "#component-base/logger.ts";
 import { openLmdbStore } from "#store/lmdb/lmdb-store.ts";
-import type { Store } from "#store/store.ts";
+import { type Store, StoreUnusable } from "#store/store.ts";
 import type { ClusterKeys } from "./cluster-keys.ts";
 
 type Common = { readonly clock: Clock; readonly logger: Logger };
 
 /** Opens the store in the cluster's folder. Throws StoreUnusable. */
-export async function openClusterStore({ layout }: Cluster, { clock, logger }: Common): Promise<Store> {
-  return await openLmdbStore({ folder: layout.store, clock, logger });
+export async function openClusterStore({ layout, record }: Cluster, { clock, logger }: Common): Promise<Store> {
+  try {
+    return await openLmdbStore({ folder: layout.store, clock, logger });
+  } catch (cause) {
+    if (!(cause instanceof StoreUnusable)) throw cause;
+    throw new StoreUnusable(cause.why, `${cause.message}. ${whatToDo[cause.why](record.name)}`, { cause });
+  }
 }
+
+const whatToDo: Readonly<Record<StoreUnusable["why"], (name: string) => string>> = {
+  locked: () => "End that process first",
+  "newer-format": () => "Use the newer version of nodeless",
+  damaged: (name) => `Restore the folder from a copy, or empty the cluster with 'nodeless reset --name ${name}'`,
+  unwritable: () => "Make room, or see to its permissions",
+};
 
 /** What the API server of a cluster is made of. */
 export type ApiServerSetup = Common & {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { createPrivateKey, X509Certificate } from "node:crypto";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, unlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, unlinkSync } from "node:fs";
 import type { NetworkInterfaceInfo } from "node:os";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -37,7 +37,6 @@ function clusterFor(context: TestContext, settings: Partial<Cluster["record"]> =
 
 function markAsUsed({ layout }: Cluster): void {
   mkdirSync(layout.store, { recursive: true });
-  writeFileSync(join(layout.store, "data.mdb"), "");
 }
 
 test("a used cluster whose CA or encryption key was lost says what to do, and makes no other", async (context) => {

@@ -40,7 +40,7 @@ export async function ensureClusterKeys(options: ClusterKeysOptions): Promise<Cl
   const { cluster, nodes, clock } = options;
   const { layout, record } = cluster;
   // Before the first start there is nothing that a new key could lock out.
-  const isInUse = existsSync(join(layout.store, "data.mdb"));
+  const isInUse = existsSync(layout.store);
   try {
     const pki = await ensurePki(layout.pki, { serverAddresses: serverAddresses(cluster), isInUse, clock });
     const encryption = await loadEncryptionKeys(join(layout.pki, "encryption.json"), { isInUse });

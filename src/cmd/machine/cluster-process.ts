@@ -59,11 +59,18 @@ export async function runClusterProcess(
     supervision.stage({
       stage: title,
       state: "failed",
-      detail: error instanceof Error ? error.message : String(error),
+      detail: describe(error),
     });
     await supervision.close();
     process.exit(1);
   }
+}
+
+function describe(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  if (!("code" in error) || error.code !== "EADDRINUSE") return error.message;
+  const advice = "another program of this machine listens there, perhaps at all addresses: 'ss -lntup' shows which";
+  return `${error.message}; ${advice}`;
 }
 
 function processLogger(): Logger {

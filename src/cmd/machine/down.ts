@@ -8,7 +8,7 @@ import type { Terminal } from "#cli/terminal.ts";
 import { removeBootUnit } from "./boot.ts";
 import { type Cluster, contextName, inStage, type MachineContext, nodeNames, underClusterLock } from "./clusters.ts";
 import { endProcesses } from "./end-processes.ts";
-import { sayingWhenInterrupted } from "./interrupts.ts";
+import { whenInterrupted } from "./interrupts.ts";
 import { controlPlaneSocket } from "./layout.ts";
 import { withdrawPermit } from "./run-permit.ts";
 import { releaseSlot } from "./slot-claim.ts";
@@ -77,5 +77,5 @@ export async function alone<T>(
     terminal.warn(
       `Interrupted: what runs of cluster "${record.name}" goes on ending. 'nodeless status --name ${record.name}' shows it; the same command again completes it.`,
     );
-  return await sayingWhenInterrupted(say, () => underClusterLock(context, { name: record.name, terminal }, work));
+  return await whenInterrupted(say, () => underClusterLock(context, { name: record.name, terminal }, work));
 }

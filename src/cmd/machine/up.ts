@@ -21,7 +21,7 @@ import { writeContext } from "./context.ts";
 import { missingTools } from "./doctor.ts";
 import { stopCluster } from "./down.ts";
 import { endProcesses } from "./end-processes.ts";
-import { sayingWhenInterrupted } from "./interrupts.ts";
+import { whenInterrupted } from "./interrupts.ts";
 import { controlPlaneSocket } from "./layout.ts";
 import { machineAddresses } from "./machine-addresses.ts";
 import { type ProcessSpec, startAndFollow } from "./processes.ts";
@@ -60,14 +60,16 @@ type StartOptions = { readonly options: UpOptions; readonly notes: string[]; rea
 /** Makes or reads the record and starts the cluster; once more with another port when somebody took the first one meanwhile. */
 async function ensureAndStart(context: MachineContext, start: StartOptions): Promise<Cluster> {
   const { options, notes, terminal } = start;
-  const say = () =>
-    terminal.warn(
-      `Interrupted: cluster "${options.name}" goes on starting. 'nodeless up --name ${options.name}' waits for it, 'nodeless down --name ${options.name}' ends it.`,
-    );
   for (let attempt = 1; ; attempt++) {
     const cluster = await ensureCluster(context, options, notes);
     try {
-      await sayingWhenInterrupted(say, () => startCluster(context, cluster, terminal));
+      const onInterrupt = async () => {
+        if (options.foreground) return void (await stopCluster(context, cluster, terminal));
+        terminal.warn(
+          `Interrupted: cluster "${options.name}" goes on starting. 'nodeless up --name ${options.name}' waits for it, 'nodeless down --name ${options.name}' ends it.`,
+        );
+      };
+      await whenInterrupted(onInterrupt, () => startCluster(context, cluster, terminal));
       return cluster;
     } catch (error) {
       if (attempt === 3 || (await isApiPortFree(cluster.record))) throw error;

@@ -83,7 +83,7 @@ class FileCheck {
     const { main, free } = this.#meta;
     const trees: Tree[] = [];
     this.#walkTree(main, Buffer.compare, (node) => {
-      if (node.flags & SUB_TREE) trees.push(readTree(`table ${node.key.toString()}`, node.data, 0));
+      if (node.flags & SUB_TREE) trees.push(readTree(`table ${node.key.toString().replace("\0", "")}`, node.data, 0));
     });
     for (const tree of trees) this.#walkTree(tree, Buffer.compare, () => {});
     const freeLists: Node[] = [];
