@@ -33,10 +33,15 @@ export const silentLogger: Logger = {
   with: () => silentLogger,
 };
 
+/** How many characters wait while the log cannot be written. */
+const longestBacklog = 1 << 20;
+
 /** A logger that writes JSON lines to `fileDescriptor` (default 2, standard error). */
 export function createLogger(options: { readonly level: LogLevel; readonly fileDescriptor?: number }): Logger {
   const { pino } = createRequire(import.meta.url)("pino") as typeof import("pino");
-  const destination = pino.destination({ dest: options.fileDescriptor ?? 2, sync: true });
+  const destination = pino.destination({ dest: options.fileDescriptor ?? 2, sync: true, maxLength: longestBacklog });
+  // A full disk must not end who only wanted to say so. Lines wait, and when they are too many they are lost.
+  destination.on("error", () => {});
   const format = { base: null, timestamp: pino.stdTimeFunctions.isoTime, messageKey: "message" };
   return wrap(pino({ ...format, level: options.level, formatters: { level: (level) => ({ level }) } }, destination));
 }

@@ -3,6 +3,7 @@
  */
 import type { Fault } from "./fault.ts";
 import { durability } from "./durability.ts";
+import { fullDisk } from "./full-disk.ts";
 import { monitorDeaths, runtimeDeaths } from "./monitor-deaths.ts";
 import { phaseDeaths } from "./phases.ts";
 import { bothDeaths, controlPlaneDeath, nodeDeath } from "./process-deaths.ts";
@@ -17,4 +18,5 @@ export const allFaults: readonly Fault[] = [
   runtimeDeaths,
   rollingKills,
   durability,
+  fullDisk,
 ];

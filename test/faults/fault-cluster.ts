@@ -16,8 +16,11 @@ export type FaultCluster = Pick<FaultContext, "cluster" | "client" | "machine"> 
 };
 
 /** Brings it up. */
-export async function startFaultCluster(name: string): Promise<FaultCluster> {
-  const cluster = await startCluster(name);
+export async function startFaultCluster(
+  name: string,
+  options: Parameters<typeof startCluster>[1] = {},
+): Promise<FaultCluster> {
+  const cluster = await startCluster(name, options);
   await cluster.nodeless(["image", "load", await ensureLayout("busybox")]);
   const machine = await ClusterMachine.of(cluster);
   // The kernel takes links of a cluster that was here before away a moment after it.
