@@ -8,6 +8,7 @@ import type { StoredObject } from "./storage/stored-object.ts";
 import type { Credentials, RequestInfo, User } from "./request.ts";
 import type { ServedResource } from "./registry/served-resource.ts";
 import type { WatchEvent } from "#client/transport.ts";
+import type { Flow } from "./flowcontrol/flow-control.ts";
 import type { Watcher } from "./watch-cache/watcher.ts";
 
 /** Query parameters, decoded. */
@@ -43,6 +44,8 @@ export type ApiRequest = {
   readonly readBody: (limitBytes: number) => Promise<RequestBody>;
   /** Aborts when the client goes away or the server stops. Made when first asked for. */
   readonly signal: () => AbortSignal;
+  /** Where flow control put it, once it did. */
+  flow?: Flow | undefined;
 };
 
 /** What handlers know of a request, after the filters. */

@@ -26,7 +26,8 @@ import { formatTime } from "./registry/object-meta.ts";
 import { createBuiltInTable, type FindStrategy } from "./built-in-resources.ts";
 import { CustomResources } from "./custom-resources/custom-resources.ts";
 import { type Answer, type ChainParts, runRequest } from "./filters/chain.ts";
-import { InFlight } from "./filters/in-flight.ts";
+import { FlowControl } from "./flowcontrol/flow-control.ts";
+import type { FlowObjects } from "./flowcontrol/flow-objects.ts";
 import { dispatch } from "./handlers/dispatch.ts";
 import { virtualHandler } from "./handlers/virtual.ts";
 import type { VirtualResource } from "./virtual-resources/virtual-resource.ts";
@@ -140,6 +141,7 @@ export class ApiServer implements Service {
   readonly #stopping = new AbortController();
   #port = 0;
   #isReady = false;
+  #flows: FlowObjects | undefined;
 
   constructor(options: ApiServerOptions) {
     const { store, kindFacts, clock, logger } = options;
@@ -168,10 +170,11 @@ export class ApiServer implements Service {
       subresources: access.subresources,
     };
     const limits = options.maxInFlight ?? { reads: 400, writes: 200 };
+    const flowControl = new FlowControl(limits.reads + limits.writes, clock);
     this.chain = {
       authenticator: access,
       authorizer: access,
-      inFlight: new InFlight({ maxReads: limits.reads, maxWrites: limits.writes }),
+      flowControl,
       clock,
       logger,
       metrics: this.metrics,
@@ -236,12 +239,14 @@ export class ApiServer implements Service {
     this.#isReady = true;
     void this.#compactForever(this.#stopping.signal);
     void expireEvents(this.registry, this.#stopping.signal);
+    if (this.#options.https !== undefined) void this.#followFlows();
   }
 
   /** Ends watches, connections and loops. The store stays open: it is its owner's. */
   async stop(): Promise<void> {
     this.#isReady = false;
     this.#stopping.abort();
+    await this.#flows?.stop();
     await this.#kubernetesService?.stop();
     await this.#aggregation?.stop();
     await this.#customResources.stop();
@@ -267,10 +272,24 @@ export class ApiServer implements Service {
     return createClient(this.transport(user, userAgent));
   }
 
+  // Beside everything else: a start does not wait for it.
+  async #followFlows(): Promise<void> {
+    const { FlowObjects } = await import("./flowcontrol/flow-objects.ts");
+    if (this.#stopping.signal.aborted) return;
+    const { clock, logger } = this.#options;
+    this.#flows = new FlowObjects({
+      client: this.client(loopbackUser),
+      clock,
+      logger,
+      control: this.chain.flowControl,
+    });
+    await this.#flows.run();
+  }
+
   #addGauges(): void {
-    const { inFlight } = this.chain;
+    const { flowControl } = this.chain;
     const flights = { name: "apiserver_current_inflight_requests", help: "Requests under way." };
-    this.metrics.addGauge({ ...flights, read: () => inFlight.count });
+    this.metrics.addGauge({ ...flights, read: () => flowControl.count });
     const watches = { name: "apiserver_longrunning_requests", help: "Watches over HTTP." };
     this.metrics.addGauge({ ...watches, read: () => this.#watches.count });
   }

@@ -1,5 +1,5 @@
 /**
- * The way of every request, whatever carries it: request info, time limit, authentication, impersonation, places in flight, authorization, then the handler. What it throws is a
+ * The way of every request, whatever carries it: request info, time limit, authentication, impersonation, authorization, flow control, then the handler. What it throws is a
  * StatusError, always; anything else is a bug, logged and told as 500.
  */
 import { internalError, StatusError } from "#apimachinery/status-error.ts";
@@ -12,7 +12,8 @@ import type { Authenticator, Authorizer, User } from "#apiserver/request.ts";
 import type { Turns } from "#apiserver/turns.ts";
 import { authorize } from "./authorization.ts";
 import { impersonated } from "./impersonation.ts";
-import { type InFlight, isLongRunning } from "./in-flight.ts";
+import type { FlowControl } from "#apiserver/flowcontrol/flow-control.ts";
+import { isLongRunning } from "./long-running.ts";
 import { parseRequestInfo } from "./request-info.ts";
 
 /** Longest handling of a request that is not long-running, in milliseconds. As kube-apiserver's request-timeout. */
@@ -22,7 +23,7 @@ const REQUEST_TIMEOUT_MS = 60_000;
 export type ChainParts = {
   readonly authenticator: Authenticator;
   readonly authorizer: Authorizer;
-  readonly inFlight: InFlight;
+  readonly flowControl: FlowControl;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly metrics: Metrics;
@@ -47,6 +48,8 @@ export async function runRequest(parts: ChainParts, request: ApiRequest): Promis
     const { info } = context;
     const handle = info.isResourceRequest ? parts.handleResource : parts.handleOther;
     const isFree = isLongRunning(info) || request.user !== undefined;
+    if (info.verb === "watch" && request.user === undefined)
+      request.flow = parts.flowControl.classify(info, context.user);
     const result = isFree ? await handle(context) : await handleShort(parts, context, handle);
     if ("status" in result && typeof result.status === "number") code = result.status;
     return { result, context };
@@ -60,14 +63,18 @@ export async function runRequest(parts: ChainParts, request: ApiRequest): Promis
   }
 }
 
+function noSeat(): void {}
+
 // Takes its place among the requests under way, and no longer than it may. Parts in this process take none: requests under way may wait for what they do.
 async function handleShort(
   parts: ChainParts,
   context: RequestContext,
   handle: ChainParts["handleResource"],
 ): Promise<ApiResult> {
-  const place = parts.inFlight.enter(context.info);
-  const leave = place instanceof Promise ? await place : place;
+  const flow = parts.flowControl.classify(context.info, context.user);
+  context.request.flow = flow;
+  const seat = flow === undefined ? noSeat : parts.flowControl.enter(flow);
+  const leave = seat instanceof Promise ? await seat : seat;
   try {
     return await withinTime(parts.clock, handle(context));
   } finally {

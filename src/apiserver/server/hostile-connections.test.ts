@@ -81,7 +81,7 @@ async function until(isSo: () => boolean): Promise<void> {
 }
 
 function isIdle(): boolean {
-  return server.server.chain.inFlight.count === 0;
+  return server.server.chain.flowControl.count === 0;
 }
 
 test("who opens streams and resets them at once is sent away, and leaves nothing under way (CVE-2023-44487)", async () => {

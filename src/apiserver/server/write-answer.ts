@@ -4,6 +4,7 @@
 import { type Status, StatusError } from "#apimachinery/status-error.ts";
 import type { ApiRequest, ApiResult } from "#apiserver/api-request.ts";
 import type { Answer } from "#apiserver/filters/chain.ts";
+import type { Flow } from "#apiserver/flowcontrol/flow-control.ts";
 import { contentTypeOf, type MediaForm, negotiate, type Offer } from "#apiserver/negotiation/accept.ts";
 import { encodeList } from "#apiserver/negotiation/list-forms.ts";
 import { type EncoderParts, encodePlain, encodeStored } from "#apiserver/negotiation/object-forms.ts";
@@ -22,7 +23,7 @@ export async function writeAnswer(
   answer: Answer & { readonly auditId: string },
 ): Promise<void> {
   const { result, context } = answer;
-  const headers = baseHeaders(answer.auditId, context.warnings);
+  const headers = baseHeaders(answer.auditId, context.warnings, exchange.request.flow);
   switch (result.type) {
     case "bytes":
       return exchange.respond(
@@ -45,7 +46,7 @@ export async function writeAnswer(
 
 /** Writes an error as a Status, in the form that the client accepts. */
 export function writeError(parts: WriterParts, exchange: Exchange, error: StatusError, auditId: string): void {
-  const headers = baseHeaders(auditId, []);
+  const headers = baseHeaders(auditId, [], exchange.request.flow);
   const status = error.toStatus();
   const retryAfter = status.details?.retryAfterSeconds;
   if (retryAfter !== undefined) headers["retry-after"] = String(retryAfter);
@@ -159,8 +160,12 @@ function tableOptions(request: ApiRequest): TableOptions {
   throw new StatusError({ reason: "BadRequest", code: 400, message });
 }
 
-function baseHeaders(auditId: string, warnings: readonly string[]): ResponseHeaders {
+function baseHeaders(auditId: string, warnings: readonly string[], flow: Flow | undefined): ResponseHeaders {
   const headers: ResponseHeaders = { "audit-id": auditId, "cache-control": "no-cache, private" };
+  if (flow !== undefined && flow.schemaUid !== "") {
+    headers["x-kubernetes-pf-flowschema-uid"] = flow.schemaUid;
+    headers["x-kubernetes-pf-prioritylevel-uid"] = flow.level.uid;
+  }
   if (warnings.length > 0) headers["warning"] = warningHeaders(warnings);
   return headers;
 }
