@@ -11,6 +11,7 @@ import { type EncoderParts, encodePlain, encodeStored } from "#apiserver/negotia
 import type { TableOptions } from "#apiserver/negotiation/table.ts";
 import { WatchEncoder } from "#apiserver/negotiation/watch-forms.ts";
 import type { BodyStream, Exchange, ResponseHeaders } from "./exchange.ts";
+import { acceptsGzip, GZIP_THRESHOLD_BYTES, GzipBody, gzipHeaders, gzipWhole } from "./gzip.ts";
 import type { WatchWriters } from "./watch-writer.ts";
 
 /** What answers are written with. */
@@ -86,12 +87,8 @@ async function writeObject(
     const object = result.type === "object" ? result.object : (result.status as never);
     const code = result.type === "object" ? result.status : 200;
     const { as: _as, ...plain } = form;
-    const body = encodePlain(parts.encoder, object, plain);
-    return exchange.respond(
-      code,
-      { ...headers, "content-type": contentTypeOf(form) },
-      body instanceof Promise ? await body : body,
-    );
+    const body = await encodePlain(parts.encoder, object, plain);
+    return await respond(exchange, code, { ...headers, "content-type": contentTypeOf(form) }, body);
   }
   const form = formOf(request, {
     hasProtobuf: result.resource.schema !== undefined && !result.resource.isCustom,
@@ -99,11 +96,10 @@ async function writeObject(
   });
   const table = tableOptions(request);
   const body = encodeStored(parts.encoder, result, form, table);
-  exchange.respond(
-    result.status,
-    { ...headers, "content-type": contentTypeOf(form) },
-    body instanceof Promise ? await body : body,
-  );
+  const ready = body instanceof Promise ? await body : body;
+  const shown = { ...headers, "content-type": contentTypeOf(form) };
+  if (ready.length > GZIP_THRESHOLD_BYTES) return await respond(exchange, result.status, shown, ready);
+  exchange.respond(result.status, shown, ready);
 }
 
 async function writeList(
@@ -114,15 +110,24 @@ async function writeList(
   const { page } = answer.result;
   const form = formOf(exchange.request, { hasProtobuf: !page.resource.isCustom, hasTransforms: true });
   const headers = { ...answer.headers, "content-type": contentTypeOf(form) };
-  let body: BodyStream | undefined;
+  let body: Pick<BodyStream, "send" | "end" | "isClosed"> | undefined;
   for await (const { bytes, isLast } of encodeList(parts.encoder, page, form, tableOptions(exchange.request))) {
     // The piece's memory goes to the next list: what is sent in one go is a copy of its own.
-    if (body === undefined && isLast) return exchange.respond(200, headers, Buffer.from(bytes));
-    body ??= exchange.respondStream(200, headers);
+    if (body === undefined && isLast) return await respond(exchange, 200, headers, Buffer.from(bytes));
+    body ??= acceptsGzip(exchange.request)
+      ? new GzipBody(exchange.respondStream(200, gzipHeaders(headers)))
+      : exchange.respondStream(200, headers);
     await body.send(bytes);
     if (body.isClosed) return;
   }
   body?.end();
+}
+
+async function respond(exchange: Exchange, status: number, headers: ResponseHeaders, body: Buffer): Promise<void> {
+  if (body.length <= GZIP_THRESHOLD_BYTES || !acceptsGzip(exchange.request)) {
+    return exchange.respond(status, headers, body);
+  }
+  exchange.respond(status, gzipHeaders(headers), await gzipWhole(body));
 }
 
 async function writeWatch(
