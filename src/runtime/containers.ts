@@ -195,18 +195,21 @@ export class Containers {
     return this.#startCreated(plan.id);
   }
 
+  /** Moves the log of a process that was started ahead, with all that it wrote until now. The path's last part must be the same as before. */
+  moveLog(id: string, logPath: string): void {
+    const record = this.#known.get(id);
+    if (record) moveLog(record.settings.logPath, logPath);
+  }
+
   /**
-   * Gives a running process that was started ahead to who needs it: its log, with all that it wrote until now, moves to the path given, whose last part must be the same
-   * as before. Its bounds hold from now on, and it counts as started now.
+   * Gives a running process that was started ahead to who needs it: it counts as started now. Its log must have been moved, and its bounds are set by {@link updateLimits}.
    */
   assign(id: string, assignment: ContainerAssignment): ContainerRecord {
     const record = this.#known.get(id);
     if (record?.startedMs === undefined) throw new RuntimeFailure("start", `container ${id} was not started`);
-    moveLog(record.settings.logPath, assignment.logPath);
     // It may have ended while it was being given away.
     const nowMs = record.finishedMs ?? this.#parts.clock.now();
     const settings = { ...record.settings, ...assignment };
-    if (record.phase === "running") this.#parts.cgroups.setLimits(record.cgroupPath, assignment.limits);
     return this.#write({ ...record, settings, createdMs: nowMs, startedMs: nowMs });
   }
 
@@ -259,6 +262,12 @@ export class Containers {
     if (!record) return;
     if (this.#watched.has(id)) await this.stop(id, 0);
     await this.#discard(id, record);
+  }
+
+  /** Sets bounds without writing them down: they are what the settings say already, or soon will. */
+  setLimits(id: string, limits: CgroupLimits): void {
+    const record = this.#known.get(id);
+    if (record?.phase === "running") this.#parts.cgroups.setLimits(record.cgroupPath, limits);
   }
 
   updateLimits(id: string, limits: CgroupLimits): void {

@@ -114,17 +114,22 @@ export class Sandboxes {
     }
   }
 
-  /** Gives a sandbox that was made ahead to who needs it: names, kernel settings, bounds and attachment become those of `settings`; id, namespaces and control group stay. */
+  /** Gives a sandbox that was made ahead to who needs it: names, kernel settings, bounds and attachment become those of `settings`; id, namespaces and control group stay. Bounds are set by {@link setLimits}. */
   assign(
     id: string,
     settings: Pick<SandboxSettings, "hostname" | "domainname" | "sysctls" | "limits" | "attachment">,
   ): SandboxRecord {
     const record = this.#known.get(id);
     if (!record?.isReady) throw new RuntimeFailure("sandbox", `sandbox ${id} is not ready`);
-    const { networks, cgroups, clock } = this.#parts;
+    const { networks, clock } = this.#parts;
     networks.configure(record.namespaces, settings);
-    cgroups.setLimits(record.settings.cgroupPath, settings.limits);
     return this.#write({ ...record, createdMs: clock.now(), settings: { ...record.settings, ...settings } });
+  }
+
+  /** Sets bounds without writing them down: they are what the settings say already. Unknown is success. */
+  setLimits(id: string, limits: SandboxSettings["limits"]): void {
+    const record = this.#known.get(id);
+    if (record) this.#parts.cgroups.setLimits(record.settings.cgroupPath, limits);
   }
 
   /** New bounds for all containers of a sandbox together. Unknown is success. */

@@ -8,7 +8,7 @@ import type { ContainerMount } from "#kubelet/container-runtime.ts";
 import type { Listeners } from "#linux/listeners.ts";
 import type { RuntimeEngine } from "#runtime/runtime-engine.ts";
 import type { ContainerSettings } from "#runtime/settings.ts";
-import { waitUntilReady } from "./control.ts";
+import { Control } from "./control.ts";
 import { sockets } from "./loader.ts";
 import type { WorkerdProgram } from "./workerd-program.ts";
 
@@ -29,7 +29,7 @@ export type CageParts = {
 export type Cage = {
   readonly containerId: string;
   readonly sandboxId: string;
-  readonly controlPath: string;
+  readonly control: Control;
   /** Listens at any port in the sandbox's network; workerd accepts on it. */
   readonly listener: number;
 };
@@ -53,8 +53,9 @@ export async function makeCage(parts: CageParts, sandboxId: string, name: string
     const settings = cageSettings(parts, sandboxId, address, name, logPath);
     const signal = AbortSignal.timeout(startPatienceMs);
     const { id } = await engine.containers.start(settings, signal, [listener, control]);
-    await waitUntilReady(controlPath, signal);
-    return { containerId: id, sandboxId, controlPath, listener };
+    const channel = new Control(controlPath);
+    await channel.waitUntilReady(signal);
+    return { containerId: id, sandboxId, control: channel, listener };
   } catch (error) {
     closeSync(listener);
     throw error;

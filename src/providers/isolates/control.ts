@@ -1,7 +1,8 @@
 /**
- * Speaks to a cage's loader over its control socket.
+ * Speaks to a cage's loader over its control socket. One connection, made while the cage is being made, so that code goes out in one write when its time comes.
  */
-import { request } from "node:http";
+import { rmSync } from "node:fs";
+import { Agent, request } from "node:http";
 import type { IsolateCode } from "./loader.ts";
 
 /** The code did not load. The message is the engine's; the isolate's log has it with its stack. */
@@ -9,33 +10,54 @@ export class LoadFailure extends Error {
   readonly kind = "LoadFailure";
 }
 
-/** Resolves when workerd answers at its control socket: from then on code is loaded at once. */
-export async function waitUntilReady(socketPath: string, signal: AbortSignal): Promise<void> {
-  // The socket listens before workerd runs, so this waits in its queue.
-  await post(socketPath, "{}", signal);
-}
+type Answer = { readonly status: number; readonly text: string };
 
-/** Hands the code over. Throws {@link LoadFailure} when it cannot be loaded, and any other error when the process has ended. */
-export async function loadCode(socketPath: string, code: IsolateCode, signal: AbortSignal): Promise<void> {
-  const { status, text } = await post(socketPath, JSON.stringify(code), signal);
-  if (status !== 200) throw new LoadFailure(text);
-}
+/** The way to one loader. */
+export class Control {
+  readonly #socketPath: string;
+  readonly #agent = new Agent({ keepAlive: true, maxSockets: 1 });
 
-function post(
-  socketPath: string,
-  body: string,
-  signal: AbortSignal,
-): Promise<{ readonly status: number; readonly text: string }> {
-  return new Promise((resolve, reject) => {
-    const headers = { "content-length": Buffer.byteLength(body), connection: "close" };
-    const call = request({ socketPath, method: "POST", path: "/", headers, signal, agent: false }, (answer) => {
-      let text = "";
-      answer.setEncoding("utf8");
-      answer.on("data", (chunk: string) => (text += chunk));
-      answer.on("error", reject);
-      answer.on("end", () => resolve({ status: answer.statusCode ?? 0, text }));
+  constructor(socketPath: string) {
+    this.#socketPath = socketPath;
+  }
+
+  /** Resolves when workerd answers: from then on code is loaded at once. */
+  async waitUntilReady(signal: AbortSignal): Promise<void> {
+    // The socket listens before workerd runs, so this waits in its queue.
+    await this.#post("{}", signal);
+  }
+
+  /**
+   * Hands the code over; `onSent` is called when the loader has it. Throws {@link LoadFailure} when it cannot be loaded, and any other error when the process has ended.
+   */
+  async load(code: IsolateCode, onSent: () => void, signal: AbortSignal): Promise<void> {
+    const { status, text } = await this.#post(JSON.stringify(code), signal, onSent);
+    if (status !== 200) throw new LoadFailure(text);
+  }
+
+  /** Nobody speaks to the loader any more: connection and socket file go. */
+  close(): void {
+    this.#agent.destroy();
+    rmSync(this.#socketPath, { force: true });
+  }
+
+  #post(body: string, signal: AbortSignal, onSent: () => void = () => {}): Promise<Answer> {
+    return new Promise((resolve, reject) => {
+      const to = { socketPath: this.#socketPath, method: "POST", path: "/", agent: this.#agent, signal };
+      const call = request({ ...to, headers: { "content-length": Buffer.byteLength(body) } }, (answer) => {
+        let text = "";
+        answer.setEncoding("utf8");
+        answer.on("data", (chunk: string) => (text += chunk));
+        answer.on("error", reject);
+        answer.on("end", () => resolve({ status: answer.statusCode ?? 0, text }));
+      });
+      call.on("error", (error: NodeJS.ErrnoException) => {
+        // workerd closes connections that are idle for some seconds, perhaps at this very moment.
+        if (call.reusedSocket && error.code === "ECONNRESET") resolve(this.#post(body, signal, onSent));
+        else reject(error);
+      });
+      call.once("finish", onSent);
+      call.end(body);
     });
-    call.on("error", reject);
-    call.end(body);
-  });
+  }
 }

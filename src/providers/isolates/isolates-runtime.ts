@@ -3,7 +3,7 @@
  * (control groups, logs, ends, adoption) is as for containers, done by the same `runtime/`.
  */
 import { randomBytes } from "node:crypto";
-import { closeSync, mkdirSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { closeSync, mkdirSync, truncateSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import type { Duplex } from "node:stream";
 import type { ImageStore } from "#images/image-store.ts";
@@ -27,7 +27,8 @@ import { asContainerError, sandboxOf, stateOf } from "#providers/engine-words.ts
 import type { RuntimeOfClass } from "#providers/runtime-classes.ts";
 import { type BundleFiles, codeOf, readLayers, readMounts } from "./bundle.ts";
 import { type Cage, type CageParts, makeCage, writeNames } from "./cage.ts";
-import { LoadFailure, loadCode } from "./control.ts";
+import { LoadFailure } from "./control.ts";
+import type { IsolateCode } from "./loader.ts";
 import { inlineImage } from "./inline-image.ts";
 import { ReadyPool } from "./ready-pool.ts";
 import { checkContainer, checkSandbox, terminationFile } from "./refusals.ts";
@@ -92,8 +93,10 @@ export class IsolatesRuntime implements RuntimeOfClass {
     engine.containers.onEnd((record) => {
       if (record.settings.attachment !== undefined) this.#listener(stateOf(record));
     });
-    for (const { id, settings } of engine.containers.list())
-      if (settings.attachment === undefined) await engine.containers.remove(id);
+    for (const record of engine.containers.list()) {
+      if (record.settings.attachment === undefined) await engine.containers.remove(record.id);
+      else this.#bound(record);
+    }
     for (const { settings } of engine.sandboxes.list()) {
       const spec = settings.attachment as SandboxSpec | undefined;
       if (spec) this.#sandboxIds.set(spec.pod.uid, settings.id);
@@ -245,9 +248,9 @@ export class IsolatesRuntime implements RuntimeOfClass {
     const present = known === undefined ? undefined : sandboxes.find(known);
     if (present) return sandboxes.ensure(present.settings);
     const cage = this.#pool.take() ?? (await this.#makeReady());
-    const { hostname, domainname, sysctls } = spec;
-    const limits = memoryOf(spec.resources);
+    const { hostname, domainname, sysctls, resources: limits } = spec;
     const record = sandboxes.assign(cage.sandboxId, { hostname, domainname, sysctls, limits, attachment: spec });
+    sandboxes.setLimits(cage.sandboxId, memoryOf(limits));
     this.#fresh.set(cage.sandboxId, cage);
     this.#sandboxIds.set(spec.pod.uid, cage.sandboxId);
     return record;
@@ -294,30 +297,26 @@ export class IsolatesRuntime implements RuntimeOfClass {
     return makeCage(await this.#cageParts(), sandboxId, `${spec.name}-${spec.attempt}`, spec.logPath);
   }
 
-  async #load(
-    cage: Cage,
-    spec: ContainerSpec,
-    code: Parameters<typeof loadCode>[1],
-    signal: AbortSignal,
-  ): Promise<ContainerRecord> {
+  async #load(cage: Cage, spec: ContainerSpec, code: IsolateCode, signal: AbortSignal): Promise<ContainerRecord> {
     const { engine, listeners } = await this.#cageParts();
     const { containers } = engine;
     const { containerId: id } = cage;
     try {
+      containers.setLimits(id, memoryOf(spec.resources));
       // What it said while it waited is nobody's.
       truncateSync(containers.find(id)?.settings.logPath ?? "");
-      const memory = memoryOf(spec.resources);
-      if (Object.keys(memory).length > 0) containers.updateLimits(id, memory);
-      setOutOfMemoryScore(containers.runningProcess(id).pid, spec.oomScoreAdj, engine.machine.sysResource);
       writeNames(engine, id, spec.mounts);
       const patience = AbortSignal.any([signal, AbortSignal.timeout(loadPatienceMs)]);
-      const [outcome] = await Promise.all([
-        loadCode(cage.controlPath, code, patience).then(
-          () => undefined,
-          (error: unknown) => error,
-        ),
-        this.#hold(spec.imageId, id),
-      ]);
+      const sent = Promise.withResolvers<void>();
+      const loading = cage.control.load(code, sent.resolve, patience).then(
+        () => undefined,
+        (error: unknown) => error,
+      );
+      // While the engine works on it, so do we.
+      await Promise.race([sent.promise, loading]);
+      containers.moveLog(id, spec.logPath);
+      setOutOfMemoryScore(containers.runningProcess(id).pid, spec.oomScoreAdj, engine.machine.sysResource);
+      const [outcome] = await Promise.all([loading, this.#hold(spec.imageId, id)]);
       if (outcome === undefined) this.#listenAt(listeners, cage, portOf(spec));
       return this.#assign(id, spec, outcome);
     } catch (error) {
@@ -335,7 +334,7 @@ export class IsolatesRuntime implements RuntimeOfClass {
 
   /** The process is the pod's from now on. One whose code did not load ends at once, as a program does that throws; one that died of it has ended already. */
   #assign(id: string, spec: ContainerSpec, fault: unknown): ContainerRecord {
-    const { containers, sandboxes } = this.#running();
+    const { containers } = this.#running();
     const { name, imageId, logPath, resources: limits, stopSignal } = spec;
     const pidsLimit = containers.find(id)?.settings.limits.pidsLimit;
     const assignment = {
@@ -347,14 +346,27 @@ export class IsolatesRuntime implements RuntimeOfClass {
       attachment: spec,
     };
     const record = containers.assign(id, assignment);
-    const sandbox = sandboxes.find(record.settings.sandboxId);
-    if (sandbox) sandboxes.updateLimits(sandbox.settings.id, (sandbox.settings.attachment as SandboxSpec).resources);
+    // Not on the way of saying that it runs.
+    setImmediate(() => this.#bound(record));
     if (fault === undefined) return record;
     const file = terminationFile(spec.mounts);
     if (file !== undefined) writeFileSync(file, (fault as Error).message);
     // Not waited for: that it ended is told like any other end.
     void containers.endWith(id, fault instanceof LoadFailure ? faultExitCode : undefined);
     return record;
+  }
+
+  /** Sets the bounds that are written down, of a process and of its pod. The pod may be gone again. */
+  #bound({ id, settings }: ContainerRecord): void {
+    const engine = this.#engine;
+    const sandbox = engine?.sandboxes.find(settings.sandboxId);
+    if (!engine || !sandbox) return;
+    try {
+      engine.containers.setLimits(id, settings.limits);
+      engine.sandboxes.setLimits(settings.sandboxId, sandbox.settings.limits);
+    } catch (error) {
+      this.#options.logger.warn("Could not set the bounds of an isolate", { container: id, error });
+    }
   }
 
   // While it is stopped it does not look at its sockets, so it never sees the moment in which this one does not listen.
@@ -372,7 +384,7 @@ export class IsolatesRuntime implements RuntimeOfClass {
     }
   }
 
-  async #readCode(spec: ContainerSpec): Promise<Parameters<typeof loadCode>[1]> {
+  async #readCode(spec: ContainerSpec): Promise<IsolateCode> {
     const { workerd } = await this.#cageParts();
     const mounted = readMounts(spec.mounts);
     const files = new Map([...(await this.#readImage(spec.imageId)), ...mounted]);
@@ -435,7 +447,7 @@ function portOf(spec: ContainerSpec): number {
 /** Nobody hands code to it any more; the process keeps both sockets. */
 function letGo(cage: Cage): void {
   closeSync(cage.listener);
-  rmSync(cage.controlPath, { force: true });
+  cage.control.close();
 }
 
 // Bounds on the processor hold once the code is loaded: on a busy machine a pod with the least weight would otherwise wait for its turn to start.
