@@ -20,8 +20,21 @@ export type AdmissionAttributes = {
   readonly warn?: (text: string) => void;
   /** An object that came from elsewhere, in the kind's shape: without what the kind does not know, with defaults. */
   readonly conform?: (object: KubeObject) => KubeObject;
+  /** The same write for those who know the resource in another version; absent where it has one only. */
+  readonly equivalents?: () => readonly EquivalentWrite[];
+  /** What was asked for, where this is a write as {@link EquivalentWrite} shows it. */
+  readonly requested?: Pick<AdmissionAttributes, "kind" | "request">;
   /** An object with the fields of another merged in, as server-side apply does. */
   readonly merge?: (object: KubeObject, applied: KubeObject) => KubeObject;
+};
+
+/** A write in another version of its resource. */
+export type EquivalentWrite = {
+  readonly request: RequestInfo;
+  /** The write with its objects converted. Throws what the conversion says. */
+  convert(attributes: AdmissionAttributes): Promise<AdmissionAttributes>;
+  /** An object of that version in the requested one. */
+  convertBack(object: KubeObject): Promise<KubeObject>;
 };
 
 /** Takes part in admission. */

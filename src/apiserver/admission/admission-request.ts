@@ -20,14 +20,14 @@ export function isExempt({ request }: AdmissionAttributes): boolean {
 }
 
 /** The fields of an AdmissionRequest, without its objects and uid. */
-export function requestOf({ request, operation, user, dryRun, kind, object, options }: AdmissionAttributes): object {
-  const resource = { group: request.apiGroup, version: request.apiVersion, resource: request.resource };
+export function requestOf(attributes: AdmissionAttributes): object {
+  const { request, operation, user, dryRun, kind, object, options, requested = attributes } = attributes;
   return {
     kind,
-    resource,
+    resource: resourceOf(request),
     subResource: request.subresource,
-    requestKind: kind,
-    requestResource: resource,
+    requestKind: requested.kind,
+    requestResource: resourceOf(requested.request),
     requestSubResource: request.subresource,
     name: request.name || object?.metadata?.name || "",
     namespace: request.namespace,
@@ -36,6 +36,10 @@ export function requestOf({ request, operation, user, dryRun, kind, object, opti
     dryRun,
     options: options ?? null,
   };
+}
+
+function resourceOf({ apiGroup, apiVersion, resource }: AdmissionAttributes["request"]): object {
+  return { group: apiGroup, version: apiVersion, resource };
 }
 
 /** The namespace that a write goes to; undefined for what is in none, and for namespaces themselves. */

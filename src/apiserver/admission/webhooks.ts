@@ -1,5 +1,5 @@
 /**
- * Mutating and validating admission webhooks. As apiserver's plugin/webhook. Missing: matchPolicy Equivalent, that is writes in other versions than a rule names, and audit annotations.
+ * Mutating and validating admission webhooks. As apiserver's plugin/webhook. Missing: audit annotations.
  */
 import type {
   MutatingWebhook,
@@ -11,7 +11,7 @@ import { isJsonObject, jsonEqual, type JsonObject } from "#apimachinery/json.ts"
 import type { KubeObject } from "#apimachinery/meta.ts";
 import { applyJsonPatch } from "#apimachinery/patch/json-patch.ts";
 import { badRequest, internalError, StatusError, type StatusReason } from "#apimachinery/status-error.ts";
-import type { AdmissionAttributes, AdmissionPlugin } from "#apiserver/admission.ts";
+import type { AdmissionAttributes, AdmissionPlugin, EquivalentWrite } from "#apiserver/admission.ts";
 import type { Client } from "#client/client.ts";
 import type { Informer } from "#client/informer.ts";
 import { findNamespace, isExempt } from "./admission-request.ts";
@@ -61,10 +61,12 @@ export class MutatingWebhookPlugin implements AdmissionPlugin {
     for (const webhook of webhooks) {
       const now = { ...attributes, object };
       // oxlint-disable-next-line no-await-in-loop -- each webhook sees what the one before made of the object
-      const response = await call(this.#options, webhook, now);
-      if (response === undefined) continue;
+      const answer = await call(this.#options, webhook, now);
+      if (answer === undefined) continue;
+      const { response, seen, equivalent } = answer;
+      const left = patched(webhook, response, seen);
       // oxlint-disable-next-line no-await-in-loop
-      object = patched(webhook, response, now);
+      if (response.patch) object = left === undefined ? undefined : ((await equivalent?.convertBack(left)) ?? left);
       called.push({ webhook, left: object });
     }
     return { object, called };
@@ -98,21 +100,33 @@ function webhooksOf<W extends Webhook>(configurations: Informer<Configuration & 
   return sorted.flatMap(({ webhooks }) => (webhooks ?? []) as readonly W[]);
 }
 
+/** What a webhook answered to the write as it saw it: as it was asked for, or in another version of the resource. */
+type WebhookAnswer = {
+  readonly response: WebhookResponse;
+  readonly seen: AdmissionAttributes;
+  readonly equivalent: EquivalentWrite | undefined;
+};
+
 /** Asks one webhook if the write is its business. Undefined when it is not, or when its failure does not matter. Throws what refuses the write. */
 async function call(
   { client, namespaces }: Pick<WebhookOptions<Configuration>, "client" | "namespaces">,
   webhook: Webhook,
-  attributes: AdmissionAttributes,
-): Promise<WebhookResponse | undefined> {
-  const namespace = await findNamespace(client, namespaces, attributes);
-  const { rules = [], namespaceSelector, objectSelector } = webhook;
+  write: AdmissionAttributes,
+): Promise<WebhookAnswer | undefined> {
+  const namespace = await findNamespace(client, namespaces, write);
+  const { rules = [], namespaceSelector, objectSelector, matchPolicy } = webhook;
   if (rules.length === 0) return undefined;
   const match = {
     resourceRules: rules,
     ...(namespaceSelector === undefined ? {} : { namespaceSelector }),
     ...(objectSelector === undefined ? {} : { objectSelector }),
   };
-  if (!matchesWrite(match, attributes, namespace?.metadata?.labels)) return undefined;
+  const isMeant = ({ request }: Pick<AdmissionAttributes, "request">): boolean =>
+    matchesWrite(match, { ...write, request }, namespace?.metadata?.labels);
+  const isExact = isMeant(write);
+  const equivalent = isExact || matchPolicy === "Exact" ? undefined : write.equivalents?.().find(isMeant);
+  if (!isExact && equivalent === undefined) return undefined;
+  const attributes = (await equivalent?.convert(write)) ?? write;
   const fails = webhook.failurePolicy !== "Ignore";
   if (webhook.matchConditions?.length) {
     const { conditionsHold } = await import("./match-conditions.ts");
@@ -125,8 +139,9 @@ async function call(
   }
   const response = await answerOf(client, webhook, attributes, fails);
   for (const warning of response?.warnings ?? []) attributes.warn?.(warning);
-  if (response !== undefined && response.allowed !== true) throw rejection(webhook.name, response);
-  return response;
+  if (response === undefined) return undefined;
+  if (response.allowed !== true) throw rejection(webhook.name, response);
+  return { response, seen: attributes, equivalent };
 }
 
 async function answerOf(

@@ -1,19 +1,20 @@
 /**
  * Runs the admission plugins over a write, in the order of their table: all mutating ones, later all validating ones.
  */
-import { readObject } from "#apimachinery/codecs/object-reader.ts";
 import type { JsonObject } from "#apimachinery/json.ts";
 import { mergeObjects } from "#apimachinery/managed-fields/typed-merge.ts";
 import type { KubeObject } from "#apimachinery/meta.ts";
-import type { Draft } from "#api/strategy.ts";
 import type { AdmissionAttributes, AdmissionPlugin } from "#apiserver/admission.ts";
 import type { RequestContext } from "#apiserver/api-request.ts";
-import type { ServedResource } from "./served-resource.ts";
+import { conform, equivalentWrites } from "./equivalent-writes.ts";
+import type { ResourceTable, ServedResource } from "./served-resource.ts";
 
 /** What is the same for both passes of one write. */
 export type AdmissionWrite = {
   readonly context: RequestContext;
   readonly resource: ServedResource;
+  /** Where other versions of the resource are found; absent for what is never stored. */
+  readonly table?: ResourceTable;
   readonly operation: AdmissionAttributes["operation"];
   readonly dryRun: boolean;
   readonly options: unknown;
@@ -52,7 +53,7 @@ function attributesOf(
   write: AdmissionWrite,
   objects: { readonly object: KubeObject | undefined; readonly oldObject: KubeObject | undefined },
 ): AdmissionAttributes {
-  const { context, resource } = write;
+  const { context, resource, table } = write;
   return {
     request: context.info,
     operation: write.operation,
@@ -63,16 +64,9 @@ function attributesOf(
     warn: (text) => void context.warnings.push(text),
     conform: (object) => conform(resource, object),
     merge: (object, applied) => merge(resource, object, applied),
+    ...(table === undefined ? {} : { equivalents: () => equivalentWrites(table, resource, context.info) }),
     ...objects,
   };
-}
-
-function conform({ schema, strategy, kind, apiVersion }: ServedResource, object: KubeObject): KubeObject {
-  const draft = schema === undefined ? structuredClone(object as Draft) : readObject(schema, object as Draft).object;
-  draft["kind"] ??= kind;
-  draft["apiVersion"] ??= apiVersion;
-  strategy.applyDefaults?.(draft);
-  return draft as KubeObject;
 }
 
 function merge({ schema }: ServedResource, object: KubeObject, applied: KubeObject): KubeObject {

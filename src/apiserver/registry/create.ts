@@ -61,7 +61,14 @@ export async function createObject(registry: Registry, input: CreateInput): Prom
 async function createOnce(registry: Registry, input: CreateInput): Promise<StoredObject> {
   const { resource, options, context } = input;
   const { admission, hooks } = registry.parts;
-  const write: AdmissionWrite = { context, resource, operation: "CREATE", dryRun: options.dryRun, options };
+  const write: AdmissionWrite = {
+    context,
+    resource,
+    table: registry.parts.table,
+    operation: "CREATE",
+    dryRun: options.dryRun,
+    options,
+  };
   if (input.isOwned !== true) {
     const manager = managerOf(context, options.fieldManager);
     recordOwnership(input.draft, undefined, { resource, manager, subresource: "", nowMs: registry.parts.clock.now() });

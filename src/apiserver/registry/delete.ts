@@ -39,7 +39,14 @@ export async function deleteObject(registry: Registry, input: DeleteInput): Prom
   for (;;) {
     if (existing === undefined) throw notFound(subjectOf(resource, name));
     checkPreconditions(input, existing);
-    const write: AdmissionWrite = { context, resource, operation: "DELETE", dryRun: options.dryRun, options };
+    const write: AdmissionWrite = {
+      context,
+      resource,
+      table: registry.parts.table,
+      operation: "DELETE",
+      dryRun: options.dryRun,
+      options,
+    };
     const oldObject = await served(resource, existing);
     await mutate(registry.parts.admission, write, { object: undefined, oldObject });
     await validate(registry.parts.admission, write, { object: undefined, oldObject });

@@ -93,7 +93,14 @@ async function updateOnce(registry: Registry, input: UpdateInput, existing: Stor
   await betweenStages(context);
   checkIdentity(input, changed, old);
   ensureNamespace(changed, resource, input.namespace);
-  const write: AdmissionWrite = { context, resource, operation: "UPDATE", dryRun: options.dryRun, options };
+  const write: AdmissionWrite = {
+    context,
+    resource,
+    table: registry.parts.table,
+    operation: "UPDATE",
+    dryRun: options.dryRun,
+    options,
+  };
   prepare(input, changed, old);
   if (input.isOwned !== true) {
     const manager = managerOf(context, options.fieldManager);
