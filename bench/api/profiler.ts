@@ -17,7 +17,11 @@ export function answerProfiler(): void {
       const { setFlagsFromString } = await import("node:v8");
       setFlagsFromString("--expose-gc");
       const { runInNewContext } = await import("node:vm");
-      (runInNewContext("gc") as () => void)();
+      const t = performance.now();
+      (runInNewContext("gc") as (o?: object) => void)(
+        process.env["LAST"] ? { type: "major", execution: "sync", flavor: "last-resort" } : undefined,
+      );
+      console.log("gc ms", (performance.now() - t).toFixed(0));
     } else if (profile === "memory") {
       process.send?.({ memory: process.memoryUsage() });
       return;

@@ -31,7 +31,9 @@ export async function startOurs(folder: string): Promise<Target> {
   const outdir = join(root, "dist/bench");
   rmSync(outdir, { recursive: true, force: true });
   await build({ ...bundleOptions(root), entryPoints: [join(root, "bench/api/our-server.ts")], outdir });
-  const child = fork(join(outdir, "our-server.js"), [folder], { execArgv: nodeOptions() });
+  const child = fork(join(outdir, "our-server.js"), [folder], {
+    execArgv: ["--max-semi-space-size=16", ...nodeOptions()],
+  });
   const access = await firstMessage<Access>(child);
   return { name: "nodeless", access, pids: [child.pid ?? 0], child, stop: () => stop([child]) };
 }

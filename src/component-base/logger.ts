@@ -1,8 +1,7 @@
 /**
- * Logging: a constant message and fields, one JSON line each. The pino library writes them; it is loaded when a process makes its logger.
+ * Logging: a constant message and fields, one JSON line each, written at once, so that nothing is lost when the process dies.
  */
-import { createRequire } from "node:module";
-import type { Logger as PinoLogger } from "pino";
+import { writeSync } from "node:fs";
 
 /** Data of a log line. No secrets, no whole objects; objects of the API as "namespace/name" under their kind. */
 export type LogFields = Readonly<Record<string, unknown>>;
@@ -33,34 +32,54 @@ export const silentLogger: Logger = {
   with: () => silentLogger,
 };
 
-/** How many characters wait while the log cannot be written. */
-const longestBacklog = 1 << 20;
+const severity: Readonly<Record<LogLevel, number>> = { error: 0, warn: 1, info: 2, debug: 3 };
 
 /** A logger that writes JSON lines to `fileDescriptor` (default 2, standard error). */
 export function createLogger(options: { readonly level: LogLevel; readonly fileDescriptor?: number }): Logger {
-  const { pino } = createRequire(import.meta.url)("pino") as typeof import("pino");
-  const destination = pino.destination({ dest: options.fileDescriptor ?? 2, sync: true, maxLength: longestBacklog });
-  // A full disk must not end who only wanted to say so. Lines wait, and when they are too many they are lost.
-  destination.on("error", () => {});
-  const format = { base: null, timestamp: pino.stdTimeFunctions.isoTime, messageKey: "message" };
-  return wrap(pino({ ...format, level: options.level, formatters: { level: (level) => ({ level }) } }, destination));
+  const { level, fileDescriptor = 2 } = options;
+  return lineLogger((text) => writeAll(fileDescriptor, text), severity[level], {});
 }
 
-function wrap(inner: PinoLogger): Logger {
+type Write = (text: string) => void;
+
+function lineLogger(write: Write, most: number, own: LogFields): Logger {
+  const at = (level: LogLevel) =>
+    severity[level] > most
+      ? () => {}
+      : (message: string, fields?: LogFields) =>
+          write(`${toJson({ level, time: new Date().toISOString(), ...own, ...fields, message })}\n`);
   return {
-    error: (message, fields) => inner.error(readable(fields), message),
-    warn: (message, fields) => inner.warn(readable(fields), message),
-    info: (message, fields) => inner.info(readable(fields), message),
-    debug: (message, fields) => inner.debug(readable(fields), message),
-    with: (fields) => wrap(inner.child(readable(fields))),
+    error: at("error"),
+    warn: at("warn"),
+    info: at("info"),
+    debug: at("debug"),
+    with: (fields) => lineLogger(write, most, { ...own, ...fields }),
   };
 }
 
-function readable(fields: LogFields = {}): Record<string, unknown> {
-  const entries = Object.entries(fields).map(([key, value]) => [key, value instanceof Error ? describe(value) : value]);
-  return Object.fromEntries(entries);
+function toJson(line: LogFields): string {
+  try {
+    return JSON.stringify(line, readable);
+  } catch {
+    // A field that is no JSON (a cycle) must not cost the line.
+    return JSON.stringify({ level: line["level"], time: line["time"], message: line["message"] });
+  }
 }
 
-function describe(error: Error): string {
-  return error.stack ?? `${error.name}: ${error.message}`;
+function readable(_key: string, value: unknown): unknown {
+  if (value instanceof Error) return value.stack ?? `${value.name}: ${value.message}`;
+  return typeof value === "bigint" ? String(value) : value;
+}
+
+// A pipe whose reader is slow is waited for a little; one that nobody reads loses the line, not the process.
+function writeAll(descriptor: number, text: string): void {
+  let rest: Uint8Array = Buffer.from(text);
+  for (let attempt = 0; rest.length > 0 && attempt < 50; attempt++) {
+    try {
+      rest = rest.subarray(writeSync(descriptor, rest));
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "EAGAIN") return;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2);
+    }
+  }
 }

@@ -1,9 +1,15 @@
 /**
  * What the processes of a cluster have in common: they listen for their peers, do nothing without a permit, tell how their start goes, and end on a signal or when they are told to.
  */
+import { flushCompileCache } from "node:module";
+import { systemClock } from "#component-base/clock.ts";
+import { IdleMemory } from "#component-base/idle-memory.ts";
 import { createLogger, type Logger } from "#component-base/logger.ts";
 import { inheritedPermit, type RunPermit } from "./run-permit.ts";
 import { AlreadyRunning, type PeerStatus, type StopMode, SupervisionServer } from "./supervision.ts";
+
+/** When all code that a start loads has been loaded. */
+const COMPILE_CACHE_DELAY_MS = 5000;
 
 /** What a process does. */
 export type ClusterWork = {
@@ -52,6 +58,7 @@ export async function runClusterProcess(
     work = make({ supervision, permit, logger });
     await work.start();
     supervision.ready();
+    await settle();
   } catch (error) {
     if (error instanceof AlreadyRunning) process.exit(0);
     if (isStopping) return; // a start that was broken off
@@ -71,6 +78,12 @@ function describe(error: unknown): string {
   if (!("code" in error) || error.code !== "EADDRINUSE") return error.message;
   const advice = "another program of this machine listens there, perhaps at all addresses: 'ss -lntup' shows which";
   return `${error.message}; ${advice}`;
+}
+
+/** What can wait until the process has started: it is quicker the next time, and gives back what only its start needed. */
+async function settle(): Promise<void> {
+  systemClock.setTimer(COMPILE_CACHE_DELAY_MS, () => flushCompileCache());
+  await new IdleMemory(systemClock).start(new AbortController().signal);
 }
 
 function processLogger(): Logger {
