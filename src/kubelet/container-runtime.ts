@@ -245,3 +245,9 @@ export interface ImageVolumes {
   /** Makes the image's file system appear at the target, which is there and empty. Throws ImageError. */
   mountImage(volume: ImageVolume): Promise<void>;
 }
+
+/** Where containers write to. An extra of runtimes whose containers have a root file system on the node's disk. */
+export interface ContainerFiles {
+  /** Folder that holds what the container has written to its own root; undefined when it is gone. */
+  writtenFolder(id: string): string | undefined;
+}

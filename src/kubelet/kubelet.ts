@@ -12,13 +12,13 @@ import type { Clock } from "#component-base/clock.ts";
 import type { Service } from "#component-base/life-cycle.ts";
 import type { Logger } from "#component-base/logger.ts";
 import type { KubeletEvents } from "./events.ts";
-import { Eviction } from "./eviction.ts";
+import { PodEvictions } from "#kubelet/eviction/pod-evictions.ts";
 import { NodeController } from "#kubelet/node/node-controller.ts";
 import { readMachineInfo } from "#kubelet/node/node-info.ts";
 import type { MachineInfo } from "#kubelet/node/node-info.ts";
 import { NodeLease } from "#kubelet/node/node-lease.ts";
 import type { NodeHealth, NodeSettings } from "#kubelet/node/node-object.ts";
-import { defaultBounds, readNodeHealth } from "#kubelet/node/node-health.ts";
+import { defaultBounds, HealthReader, measureMachine } from "#kubelet/node/node-health.ts";
 import type { KubeletServer, KubeletServerSettings } from "#kubelet/server/kubelet-server.ts";
 import { openPlace } from "./place.ts";
 import type { OpenPlace, PodPlace } from "./place.ts";
@@ -92,7 +92,7 @@ class NodeAgent implements Kubelet {
   #node: NodeController | undefined;
   #lease: NodeLease | undefined;
   #server: KubeletServer | undefined;
-  #eviction: Eviction | undefined;
+  #evictions: PodEvictions | undefined;
 
   constructor(options: KubeletOptions) {
     this.#options = options;
@@ -131,7 +131,7 @@ class NodeAgent implements Kubelet {
     this.#lease = new NodeLease({ client, nodeName, node: () => this.#node?.node(), clock, logger });
     await Promise.all([this.#lease.start(signal), this.#watchNode(signal)]);
     this.#controller = this.#podController(this.#place);
-    this.#eviction = this.#makeEviction(this.#place, this.#controller);
+    this.#evictions = this.#makeEvictions(this.#place, this.#controller);
     await this.#controller.start(signal);
     const node = this.#node.node();
     if (node) this.#events.node(node, "Normal", "Starting", "Starting kubelet.");
@@ -170,6 +170,10 @@ class NodeAgent implements Kubelet {
         services: this.#services,
         events: this.#events,
         folders: options.folders,
+        onDiskFull: (message) => {
+          const node = this.#node?.node();
+          if (node) this.#events.node(node, "Warning", "FreeDiskSpaceFailed", message);
+        },
         clock: options.clock,
         logger: options.logger,
         node: {
@@ -189,6 +193,7 @@ class NodeAgent implements Kubelet {
 
   #nodeController(machine: MachineInfo, place: OpenPlace): NodeController {
     const { client, clock, logger, kubeletVersion, folders } = this.#options;
+    const reader = new HealthReader(() => measureMachine(folders.root, defaultBounds), clock);
     return new NodeController({
       client,
       clock,
@@ -198,8 +203,9 @@ class NodeAgent implements Kubelet {
       versions: { kubeletVersion, containerRuntimeVersion: place.version },
       health: async () => {
         await place.freeDisk();
-        const health = await (this.#options.health?.() ?? readNodeHealth(folders.root, defaultBounds));
-        if (health.memoryPressure) await this.#eviction?.relieve();
+        const health = await (this.#options.health?.() ?? reader.read());
+        // Not awaited: ending a pod takes a while, and the node is to say how it is meanwhile.
+        void this.#evictions?.look(health); // never rejects
         return health;
       },
       images: place.images,
@@ -246,11 +252,11 @@ class NodeAgent implements Kubelet {
     return server;
   }
 
-  #makeEviction({ provider }: OpenPlace, controller: PodController): Eviction {
+  #makeEvictions({ provider }: OpenPlace, controller: PodController): PodEvictions {
     const { clock, logger } = this.#options;
-    return new Eviction({
+    return new PodEvictions({
       pods: () => controller.activePods(),
-      usage: async () => (await provider.podUsage?.()) ?? [],
+      stats: provider,
       evict: (ref, status, grace) => controller.evict(ref, status, grace),
       events: this.#events,
       clock,

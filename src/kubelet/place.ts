@@ -6,10 +6,10 @@ import type { Client } from "#client/client.ts";
 import type { Informer } from "#client/informer.ts";
 import type { Clock } from "#component-base/clock.ts";
 import type { Logger } from "#component-base/logger.ts";
-import type { ContainerRuntime, ImageService, ImageVolumes } from "./container-runtime.ts";
+import type { ContainerFiles, ContainerRuntime, ImageService, ImageVolumes } from "./container-runtime.ts";
 import { ImageGc } from "./image-gc.ts";
 import type { KubeletEvents } from "./events.ts";
-import type { PodProvider, PodStats, PodStreams } from "./provider.ts";
+import type { PodDisk, PodProvider, PodStats, PodStreams } from "./provider.ts";
 import type { EngineNode } from "#kubelet/engine/engine-parts.ts";
 
 /** Most images that a Node lists; the largest are kept. As upstream's nodeStatusMaxImages. */
@@ -18,12 +18,12 @@ const maxImages = 50;
 /** What `cmd` gives the kubelet. */
 export type PodPlace =
   | {
-      readonly provider: PodProvider & Partial<PodStreams> & Partial<PodStats>;
+      readonly provider: PodProvider & Partial<PodStreams> & Partial<PodStats> & Partial<PodDisk>;
       /** For nodeInfo: "fake://1". */
       readonly version: string;
     }
   | {
-      readonly runtime: ContainerRuntime;
+      readonly runtime: ContainerRuntime & Partial<ContainerFiles>;
       readonly images: ImageService;
       /** For volumes of type image, where the runtime can. */
       readonly imageVolumes?: ImageVolumes;
@@ -36,13 +36,15 @@ export type PlaceParts = {
   readonly events: KubeletEvents;
   readonly folders: { readonly root: string; readonly logs: string };
   readonly node: EngineNode;
+  /** Removing images did not make enough room. */
+  readonly onDiskFull: (message: string) => void;
   readonly clock: Clock;
   readonly logger: Logger;
 };
 
 /** A place in use. `stop` leaves pods running. */
 export type OpenPlace = {
-  readonly provider: PodProvider & Partial<PodStreams> & Partial<PodStats>;
+  readonly provider: PodProvider & Partial<PodStreams> & Partial<PodStats> & Partial<PodDisk>;
   readonly version: string;
   /** For node.status.images. */
   readonly images: () => Promise<NodeStatus["images"]>;
@@ -87,7 +89,14 @@ export async function openPlace(place: PodPlace, parts: PlaceParts, signal: Abor
     logger,
   });
   const engine = new PodEngine({ ...parts, runtime, images, objects, volumes });
-  const gc = new ImageGc({ images, inUse: () => engine.imagesInUse(), folder: folders.root, clock, logger });
+  const gc = new ImageGc({
+    images,
+    inUse: () => engine.imagesInUse(),
+    folder: folders.root,
+    onFailure: parts.onDiskFull,
+    clock,
+    logger,
+  });
   const { name, version } = await runtime.version();
   await engine.start(signal);
   return {

@@ -10,7 +10,7 @@ import type { Clock } from "#component-base/clock.ts";
 import type { Service } from "#component-base/life-cycle.ts";
 import type { Logger } from "#component-base/logger.ts";
 import type { KubeletEvents } from "./events.ts";
-import type { EvictedStatus } from "./eviction.ts";
+import type { EvictedStatus } from "#kubelet/eviction/evicted-status.ts";
 import type { PodAdmission } from "./pod-admission.ts";
 import { gracePeriodOf, isTerminalPhase, kubeletConditionTypes, podKey, refOf, sameJson } from "./pod-object.ts";
 import type { PodStatusWriter } from "./pod-status-writer.ts";

@@ -7,6 +7,7 @@ import { hasReason } from "#apimachinery/status-error.ts";
 import type { Client, ResourceRef } from "#client/client.ts";
 import type { Clock, Timer } from "#component-base/clock.ts";
 import type { Logger } from "#component-base/logger.ts";
+import type { EvictedStatus } from "#kubelet/eviction/evicted-status.ts";
 import { isTerminalPhase, podKey } from "./pod-object.ts";
 import { goesBack, mergePodStatus, statusPatch } from "./pod-status-merge.ts";
 import type { PodRef } from "./provider.ts";
@@ -36,7 +37,7 @@ type Entry = {
   /** A condition that the kubelet adds to what the provider says (a resize that has to wait). */
   extra: PodCondition | undefined;
   /** Why the node ended the pod: its terminal status is Failed for this reason, whatever the provider makes of it. */
-  verdict: { readonly reason: string; readonly message: string } | undefined;
+  verdict: EvictedStatus | undefined;
   deleteWhenSent: boolean;
   busy: boolean;
   retryMs: number;
@@ -81,7 +82,7 @@ export class PodStatusWriter {
   }
 
   /** The node ends the pod for this reason. Must be said before the provider is told to stop it. */
-  setVerdict(ref: PodRef, verdict: { readonly reason: string; readonly message: string }): void {
+  setVerdict(ref: PodRef, verdict: EvictedStatus): void {
     this.#entry(ref).verdict = verdict;
   }
 
@@ -219,8 +220,10 @@ export class PodStatusWriter {
 function withAdditions(status: PodStatus, { extra, verdict }: Pick<Entry, "extra" | "verdict">): PodStatus {
   const conditions = [...(status.conditions ?? []), ...(extra ? [extra] : [])];
   if (!verdict || !isTerminalPhase(status.phase)) return { ...status, conditions };
-  const target = { type: "DisruptionTarget", status: "True", reason: "TerminationByKubelet", message: verdict.message };
-  return { ...status, ...verdict, phase: "Failed", conditions: [...conditions, target] };
+  const { reason, message, isDisruption } = verdict;
+  const target = { type: "DisruptionTarget", status: "True", reason: "TerminationByKubelet", message };
+  const all = isDisruption ? [...conditions, target] : conditions;
+  return { ...status, reason, message, phase: "Failed", conditions: all };
 }
 
 function podRef(ref: PodRef, subresource?: string): ResourceRef {

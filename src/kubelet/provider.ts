@@ -81,3 +81,17 @@ export interface PodStats {
   /** Usage of all running pods now. */
   podUsage(): Promise<readonly { readonly ref: PodRef; readonly containers: readonly ContainerUsage[] }[]>;
 }
+
+/** What a pod has written to the node's disk, in bytes; what lies in memory is not counted. */
+export type PodDiskUsage = {
+  readonly ref: PodRef;
+  /** emptyDir volumes, by name. */
+  readonly volumes: ReadonlyMap<string, number>;
+  readonly containers: readonly { readonly name: string; readonly logBytes: number; readonly rootBytes: number }[];
+};
+
+/** Extra: what pods have written to the node's disk. */
+export interface PodDisk {
+  /** Looks at all files of these pods: not cheap. Unknown pods are left out. */
+  podDisk(refs: readonly PodRef[]): Promise<readonly PodDiskUsage[]>;
+}

@@ -5,6 +5,7 @@
 import type { Duplex } from "node:stream";
 import type { Service } from "#component-base/life-cycle.ts";
 import type {
+  ContainerFiles,
   ContainerRuntime,
   ContainerSpec,
   ContainerState,
@@ -35,7 +36,7 @@ export type RuntimeClassHandler = {
 };
 
 /** The default runtime, and others by handler. */
-export class RuntimeClasses implements ContainerRuntime, Service {
+export class RuntimeClasses implements ContainerRuntime, ContainerFiles, Service {
   readonly #fallback: ContainerRuntime & Service;
   readonly #handlers: readonly RuntimeClassHandler[];
   readonly #loading = new Map<string, Promise<RuntimeOfClass>>();
@@ -129,6 +130,11 @@ export class RuntimeClasses implements ContainerRuntime, Service {
   hidesMount(runtimeClass: string, containerPath: string): boolean {
     const handler = this.#handlers.find((candidate) => candidate.handler === runtimeClass);
     return handler?.hidesMount(containerPath) ?? false;
+  }
+
+  writtenFolder(id: string): string | undefined {
+    const runtime: ContainerRuntime & Partial<ContainerFiles> = this.#ofContainer(id);
+    return runtime.writtenFolder?.(id);
   }
 
   #all(): readonly (ContainerRuntime & Service)[] {

@@ -139,6 +139,11 @@ export class Containers {
     return this.#parts.records.path(id);
   }
 
+  /** Folder with what the container changed in its root file system. */
+  writtenFolder(id: string): string {
+    return join(this.folder(id), "upper");
+  }
+
   /** The first process, for entering its namespaces. Throws when the container does not run. */
   runningProcess(id: string): ProcessIdentity {
     const record = this.#known.get(id);

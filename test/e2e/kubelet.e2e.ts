@@ -280,6 +280,46 @@ function inside(root: string): void {
     await remove("probed");
   });
 
+  test("pods that write more than they may are ended, and sidecars start once each, in order", async () => {
+    const write = (file: string) => ["sh", "-c", `dd if=/dev/zero of=${file} bs=1M count=3; exec sleep 1000`];
+    const isFailed = (it: Pod) => it.status?.phase === "Failed";
+    const volumes = [{ name: "scratch", emptyDir: { sizeLimit: "1Mi" } }];
+    const volumeMounts = [{ name: "scratch", mountPath: "/scratch" }];
+    const limits = { "ephemeral-storage": "2Mi" };
+    const say = (name: string) => ({
+      name,
+      image: "busybox",
+      imagePullPolicy: "IfNotPresent",
+      volumeMounts: [{ name: "shared", mountPath: "/shared" }],
+      command: ["sh", "-c", `echo ${name} >> /shared/order; exec sleep 1000`],
+    });
+    const sidecars = [say("first"), say("second")].map((it) => ({ ...it, restartPolicy: "Always" }));
+
+    const [volume, disk] = await Promise.all([
+      run(pod("volume", { command: write("/scratch/x"), volumeMounts }, { volumes }), isFailed),
+      run(pod("disk", { command: write("/x"), resources: { limits } }), isFailed),
+      run(
+        pod(
+          "order",
+          { ...say("third"), name: "main" },
+          { initContainers: sidecars, volumes: [{ name: "shared", emptyDir: {} }] },
+        ),
+        isReady,
+      ),
+    ]);
+    assert.deepEqual(
+      [volume, disk].map(({ status }) => [status?.reason, status?.message]),
+      [
+        ["Evicted", 'Usage of EmptyDir volume "scratch" exceeds the limit "1Mi". '],
+        ["Evicted", "Pod ephemeral local storage usage exceeds the total limit of containers 2Mi. "],
+      ],
+    );
+    const { uid } = (await client.get<Pod>({ resource: pods, namespace: "default", name: "order" })).metadata ?? {};
+    const written = join(root, "kubelet/pods", uid ?? "", "volumes/kubernetes.io~empty-dir/shared/order");
+    assert.equal(readFileSync(written, "utf8"), "first\nsecond\nthird\n");
+    await Promise.all(["volume", "disk", "order"].map((name) => remove(name)));
+  });
+
   test("running pods are adopted by the next agent", async () => {
     const first = await run(pod("stays", { command: ["sleep", "1000"] }), isReady);
     await stopNode();

@@ -7,7 +7,13 @@ import type { Pod, PodStatus } from "#api/generated/types/core-v1.ts";
 import type { Clock } from "#component-base/clock.ts";
 import type { Service } from "#component-base/life-cycle.ts";
 import type { Logger } from "#component-base/logger.ts";
-import type { ContainerRuntime, ContainerState, ImageService, Sandbox } from "#kubelet/container-runtime.ts";
+import type {
+  ContainerFiles,
+  ContainerRuntime,
+  ContainerState,
+  ImageService,
+  Sandbox,
+} from "#kubelet/container-runtime.ts";
 import type { KubeletEvents } from "#kubelet/events.ts";
 import type { PodObjects } from "#kubelet/pod-objects.ts";
 import { podKey, refOf } from "#kubelet/pod-object.ts";
@@ -15,6 +21,8 @@ import { LogRotator } from "#kubelet/logs/log-rotator.ts";
 import { ProbeMetrics } from "#kubelet/probes/probe-metrics.ts";
 import type {
   LogOptions,
+  PodDisk,
+  PodDiskUsage,
   PodProvider,
   PodRef,
   PodStats,
@@ -28,13 +36,14 @@ import type { EngineNode, EngineParts } from "./engine-parts.ts";
 import { ImagePuller } from "./image-puller.ts";
 import type { KubeletFolders } from "./pod-folders.ts";
 import { removeLeftovers } from "./leftovers.ts";
+import { measurePods } from "./pod-disk-usage.ts";
 import { readPodRecords } from "./pod-record.ts";
 import { EngineStreams } from "./pod-streams.ts";
 import { PodWorker } from "./pod-worker.ts";
 
 /** What an engine is made of. */
 export type PodEngineOptions = {
-  readonly runtime: ContainerRuntime;
+  readonly runtime: ContainerRuntime & Partial<ContainerFiles>;
   readonly images: ImageService;
   readonly objects: PodObjects;
   readonly volumes: PodVolumes;
@@ -46,7 +55,7 @@ export type PodEngineOptions = {
 };
 
 /** Pods out of containers. `start` adopts what runs already; `stop` leaves it running. */
-export class PodEngine implements PodProvider, PodStreams, PodStats, Service {
+export class PodEngine implements PodProvider, PodStreams, PodStats, PodDisk, Service {
   readonly probeMetrics: ProbeMetrics = new ProbeMetrics();
   readonly #options: PodEngineOptions;
   readonly #streams: EngineStreams;
@@ -132,6 +141,15 @@ export class PodEngine implements PodProvider, PodStreams, PodStats, Service {
   async podUsage(): ReturnType<PodStats["podUsage"]> {
     const usage = await this.#options.runtime.usage();
     return usage.map(({ pod, containers }) => ({ ref: pod, containers }));
+  }
+
+  podDisk(refs: readonly PodRef[]): Promise<readonly PodDiskUsage[]> {
+    const { folders, runtime } = this.#options;
+    const pods = refs.flatMap(({ uid }) => {
+      const worker = this.#workers.get(uid);
+      return worker ? [{ ref: worker.ref, pod: worker.pod, containers: worker.containers() }] : [];
+    });
+    return measurePods(pods, folders, runtime);
   }
 
   /** Ids of the images that containers here are made of, the ended ones included. */

@@ -18,6 +18,11 @@ export function volumesFolder(folders: KubeletFolders, uid: string): string {
   return join(podFolder(folders, uid), "volumes");
 }
 
+/** Folder of an emptyDir volume. */
+export function emptyDirFolder(folders: KubeletFolders, uid: string, volume: string): string {
+  return join(volumesFolder(folders, uid), "kubernetes.io~empty-dir", volume);
+}
+
 /** <logs>/NAMESPACE_NAME_UID */
 export function podLogFolder(folders: KubeletFolders, ref: PodRef): string {
   return join(folders.logs, `${ref.namespace}_${ref.name}_${ref.uid}`);

@@ -22,11 +22,22 @@ export type NodeSettings = {
   readonly providerID: string | undefined;
 };
 
+/** There is less than there should be. */
+export type Shortage = {
+  readonly resource: "memory" | "ephemeral-storage";
+  /** What was measured, in upstream's words: "nodefs.inodes" counts inodes and not bytes. */
+  readonly signal: "memory.available" | "nodefs.available" | "nodefs.inodesFree";
+  readonly threshold: number;
+  readonly available: number;
+};
+
 /** How the node feels just now. Reasons stand in {@link nodeConditions}. */
 export type NodeHealth = {
   readonly memoryPressure: boolean;
   readonly diskPressure: boolean;
   readonly pidPressure: boolean;
+  /** What there is too little of at this moment; a condition lasts longer than that. */
+  readonly shortages?: readonly Shortage[];
   /** Why pods cannot run just now; empty when they can. */
   readonly notReady: readonly string[];
 };

@@ -8,6 +8,7 @@ import type { Service } from "#component-base/life-cycle.ts";
 import type { ImageStore } from "#images/image-store.ts";
 import {
   ContainerError,
+  type ContainerFiles,
   type ContainerRuntime,
   type ContainerSpec,
   type ContainerState,
@@ -29,7 +30,7 @@ import { attachToContainer, connectInside } from "#runtime/streams.ts";
 export type ContainersRuntimeOptions = RuntimeOptions & { readonly images: ImageStore; readonly cgroupParent: string };
 
 /** Runs containers on this machine with crun or runc under conmon. */
-export class ContainersRuntime implements ContainerRuntime, Service {
+export class ContainersRuntime implements ContainerRuntime, ContainerFiles, Service {
   readonly #options: ContainersRuntimeOptions;
   #engine: RuntimeEngine | undefined;
   #listener: (state: ContainerState) => void = () => {};
@@ -201,6 +202,11 @@ export class ContainersRuntime implements ContainerRuntime, Service {
       pods.set(spec.pod.uid, entry);
     }
     return Promise.resolve([...pods.values()]);
+  }
+
+  writtenFolder(id: string): string | undefined {
+    const { containers } = this.#running();
+    return containers.find(id) && containers.writtenFolder(id);
   }
 
   async reopenLog(id: string): Promise<void> {
