@@ -8,7 +8,7 @@ import { systemClock } from "#component-base/clock.ts";
 import { createLogger } from "#component-base/logger.ts";
 import { loadImages } from "#images/load.ts";
 import type { ContainerSpec } from "#kubelet/container-runtime.ts";
-import { plainSecurity, sandboxSpec } from "#kubelet/container-runtime-suite.ts";
+import { plainSecurity, sandboxSpec } from "#kubelet/container-runtime-suite/suite-house.ts";
 import type { PodRef } from "#kubelet/provider.ts";
 import { type ContainersProvider, createContainersProvider } from "#providers/containers/create.ts";
 import { runInside, testCgroup, testFolder } from "../test/e2e/inside-namespaces.ts";

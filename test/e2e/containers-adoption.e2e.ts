@@ -11,7 +11,7 @@ import { systemClock } from "#component-base/clock.ts";
 import { createLogger } from "#component-base/logger.ts";
 import { loadImages } from "#images/load.ts";
 import type { ContainerSpec, ContainerState } from "#kubelet/container-runtime.ts";
-import { plainSecurity, sandboxSpec } from "#kubelet/container-runtime-suite.ts";
+import { plainSecurity, sandboxSpec } from "#kubelet/container-runtime-suite/suite-house.ts";
 import type { PodRef } from "#kubelet/provider.ts";
 import { openCgroups } from "#linux/cgroups/open-cgroups.ts";
 import { type ContainersProvider, createContainersProvider } from "#providers/containers/create.ts";

@@ -14,7 +14,7 @@ import { ImageStore } from "#images/image-store.ts";
 import { loadImages } from "#images/load.ts";
 import { ImagePuller } from "#images/pull.ts";
 import type { ContainerSpec, ContainerState } from "#kubelet/container-runtime.ts";
-import { plainSecurity, sandboxSpec } from "#kubelet/container-runtime-suite.ts";
+import { plainSecurity, sandboxSpec } from "#kubelet/container-runtime-suite/suite-house.ts";
 import { PodEngine } from "#kubelet/engine/pod-engine.ts";
 import { silentEvents } from "#kubelet/events.ts";
 import type { PodRef } from "#kubelet/provider.ts";

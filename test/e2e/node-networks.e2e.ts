@@ -13,7 +13,7 @@ import { test } from "node:test";
 import { systemClock } from "#component-base/clock.ts";
 import { createLogger } from "#component-base/logger.ts";
 import { loadImages } from "#images/load.ts";
-import { plainSecurity, sandboxSpec } from "#kubelet/container-runtime-suite.ts";
+import { plainSecurity, sandboxSpec } from "#kubelet/container-runtime-suite/suite-house.ts";
 import { createContainersProvider } from "#providers/containers/create.ts";
 import { destroyRuntime } from "#runtime/destroy.ts";
 import { prepareNodeNamespaces, removeNodeNamespaces } from "#runtime/node-namespaces.ts";
