@@ -1,36 +1,33 @@
 /**
  * One pod on this node, from its creation to its removal. Everything that happens (a container ends, a probe decides, the spec changes, a wait is over) only says « look
- * again »; a look compares what is with what should be (pod-actions.ts) and sets the next steps going. Steps run beside each other and end with another look.
+ * again »; a look compares what is with what should be (pod-actions.ts) and sets the next steps going. Steps run beside each other and end with another look. What the steps
+ * are stands by phase: container-starts.ts, restart-holds.ts, container-kills.ts, pod-reporter.ts.
  */
 import type { Container, ContainerStatus, Pod, PodStatus } from "#api/generated/types/core-v1.ts";
-import { formatDuration } from "#apimachinery/duration.ts";
 import type { Timer } from "#component-base/clock.ts";
 import type { ContainerState, Sandbox } from "#kubelet/container-runtime.ts";
-import { containerFieldPath } from "#kubelet/events.ts";
-import { findContainerStatus, formatPod, podKey, refOf, sameJson } from "#kubelet/pod-object.ts";
-import { ContainerProbes } from "#kubelet/probes/container-probes.ts";
-import type { ProbeTarget } from "#kubelet/probes/probe-target.ts";
+import { findContainerStatus, podKey, refOf, sameJson } from "#kubelet/pod-object.ts";
 import type { PodRef } from "#kubelet/provider.ts";
 import { resizeMessage } from "#kubelet/resize-events.ts";
-import { StartFailure, startContainer } from "./container-start.ts";
-import { StopDeadline, graceFor, stopAll, stopContainer } from "./container-stop.ts";
+import { ContainerKills } from "./container-kills.ts";
+import { ContainerStarts } from "./container-starts.ts";
+import { StopDeadline } from "./container-stop.ts";
 import type { StopContext } from "./container-stop.ts";
 import type { EngineParts } from "./engine-parts.ts";
-import { execInContainer } from "./exec-in-container.ts";
-import { runHook } from "./lifecycle-hooks.ts";
-import type { Kill } from "./pod-actions.ts";
 import { computePodActions } from "./pod-actions.ts";
 import { PodContainers } from "./pod-containers.ts";
 import { attemptsOnDisk, terminationMessagePath } from "./pod-folders.ts";
-import { HeldContainers } from "./held-containers.ts";
 import { PodGround } from "./pod-ground.ts";
+import { PodProbes } from "./pod-probes.ts";
 import { writePodRecord } from "./pod-record.ts";
-import { podStatus } from "./pod-status.ts";
-import type { PodView, ProbeView } from "./pod-view.ts";
+import { PodReporter } from "./pod-reporter.ts";
+import type { PodView } from "./pod-view.ts";
 import { allContainers, findContainer } from "./pod-view.ts";
 import { PodResizer } from "./pod-resize.ts";
+import { RestartHolds } from "./restart-holds.ts";
 import { couldRestartAll, restartsAll, restartsSomething } from "./restart-policy.ts";
 import { readTerminationMessage } from "./termination-message.ts";
+import type { WorkerCore } from "./worker-core.ts";
 
 const deadlineVerdict = {
   reason: "DeadlineExceeded",
@@ -52,29 +49,24 @@ export class PodWorker {
   readonly ref: PodRef;
   readonly #parts: EngineParts;
   readonly #containers = new PodContainers();
-  readonly #probes = new Map<string, ContainerProbes>();
   readonly #messages = new Map<string, string>();
-  readonly #starting = new Set<string>();
-  readonly #stopping = new Set<string>();
   readonly #tasks = new Set<Promise<void>>();
   readonly #ends = new Map<string, PromiseWithResolvers<void>>();
   readonly #resizer: PodResizer;
-  /** Ids of containers that a probe had killed. */
-  readonly #killed = new Set<string>();
-  /** Killed to be resized: they start again without a wait. */
-  readonly #forgiven = new Set<string>();
-  readonly #held: HeldContainers;
   readonly #ground: PodGround;
+  readonly #probes: PodProbes;
+  readonly #holds: RestartHolds;
+  readonly #starts: ContainerStarts;
+  readonly #kills: ContainerKills;
+  readonly #reporter: PodReporter;
   #pod: Pod;
   #before: readonly ContainerStatus[];
-  #starts = new AbortController();
   // Nothing is started any more, so looking again would find the same to do, for ever.
   #isReleased = false;
   #deadline: StopDeadline | undefined;
   #deadlineTimer: Timer | undefined;
   #verdict: { readonly reason: string; readonly message: string } | undefined;
   #finalStatus: PodStatus | undefined;
-  #status: PodStatus | undefined;
   #removal: Promise<void> | undefined;
   #ending: Promise<void> | undefined;
   #looks = false;
@@ -91,16 +83,35 @@ export class PodWorker {
     this.#before = statusesOf(pod);
     this.#acceptedMs = parts.clock.now();
     this.#resizer = new PodResizer(parts);
-    this.#held = new HeldContainers(parts.clock, () => this.look());
-    this.#ground = new PodGround(
+    const current = () => this.#pod;
+    const look = () => this.look();
+    this.#ground = new PodGround(parts, current, look, adopted?.sandbox);
+    const core: WorkerCore = {
       parts,
-      () => this.#pod,
-      () => this.look(),
-      adopted?.sandbox,
-    );
+      ref: this.ref,
+      pod: current,
+      containers: this.#containers,
+      podIPs: () => this.#ground.podIPs,
+      look,
+      run: (step) => this.#run(step),
+    };
+    const onContainer = (state: ContainerState) => this.onContainer(state);
+    const stopContext = () => this.#stopContext();
+    const nextAttempt = (name: string) => this.#nextAttempt(name);
+    this.#probes = new PodProbes(core);
+    this.#holds = new RestartHolds(core);
+    const phase = { core, holds: this.#holds, probes: this.#probes, stopContext, onContainer };
+    this.#starts = new ContainerStarts({
+      ...phase,
+      nextAttempt,
+      isHidden: (path) => this.#ground.isHidden(path),
+    });
+    this.#kills = new ContainerKills(phase);
+    this.#reporter = new PodReporter(core);
     this.#isAdopted = adopted !== undefined;
     this.#isGuess = adopted?.isGuess ?? false;
     this.#finalStatus = adopted?.finalStatus;
+    if (this.#finalStatus) this.#reporter.closeRecord();
     for (const state of adopted?.containers ?? []) this.#containers.set(state);
   }
 
@@ -110,22 +121,19 @@ export class PodWorker {
 
   /** The newest status; undefined before the first look. */
   get status(): PodStatus | undefined {
-    return this.#status;
+    return this.#reporter.status;
   }
 
   /** Begins, or goes on with what was adopted. */
   async start(): Promise<void> {
-    if (this.#finalStatus) return this.#tell(this.#finalStatus);
+    if (this.#finalStatus) return this.#reporter.tell(this.#finalStatus);
     if (this.#isGuess) return;
     this.#parts.objects.register(this.#pod, () => this.#onObjects());
     if (this.#containers.all().length === 0) this.#parts.images.lookAhead(this.#pod, firstContainers(this.#pod));
-    await Promise.all(
-      this.#containers
-        .all()
-        .filter(hasEnded)
-        .map((state) => this.#hearLastWords(state)),
-    );
-    for (const state of this.#containers.running()) this.#watch(state, findContainerStatus(this.#before, state.name));
+    const ended = this.#containers.all().filter(({ phase }) => phase === "exited");
+    await Promise.all(ended.map((state) => this.#hearLastWords(state)));
+    for (const state of this.#containers.running())
+      this.#probes.watch(state, findContainerStatus(this.#before, state.name));
     this.look();
   }
 
@@ -135,16 +143,16 @@ export class PodWorker {
     const before = this.#pod;
     this.#pod = pod;
     if (isFirst) this.#before = statusesOf(pod);
-    if (this.#finalStatus) return this.#tell({ ...this.#finalStatus, ...observed(pod) });
+    if (this.#finalStatus) return this.#reporter.tell({ ...this.#finalStatus, ...observed(pod) });
     if (this.#isGuess) {
       this.#isGuess = false;
       void this.#run(() => this.start());
       return;
     }
     this.#parts.objects.register(pod, () => this.#onObjects());
-    if (!sameJson(before, pod)) this.#writeRecord();
+    if (!sameJson(before, pod)) this.#reporter.writeRecord();
     this.#ground.renew();
-    this.#held.release("config");
+    this.#holds.releaseConfig();
     this.look();
   }
 
@@ -152,8 +160,7 @@ export class PodWorker {
   onContainer(state: ContainerState): void {
     if (!this.#containers.set(state)) return;
     if (state.phase !== "exited") return this.look();
-    this.#probes.get(state.id)?.stop();
-    this.#probes.delete(state.id);
+    this.#probes.forget(state.id);
     this.#resizer.forget(state.id);
     this.#ends.get(state.id)?.resolve();
     this.#ends.delete(state.id);
@@ -163,6 +170,7 @@ export class PodWorker {
   /** Stops and removes everything within the grace. Resolves when gone. */
   delete(graceSeconds: number): Promise<void> {
     this.#stopWithin(graceSeconds);
+    this.#reporter.closeRecord();
     this.#removal ??= this.#remove();
     return this.#removal;
   }
@@ -170,11 +178,11 @@ export class PodWorker {
   /** Leaves containers as they are and forgets the pod: the agent stops. */
   async release(): Promise<void> {
     this.#deadlineTimer?.clear();
-    this.#held.clear();
+    this.#holds.clear();
     this.#ground.stop();
-    for (const probes of this.#probes.values()) probes.stop();
     this.#isReleased = true;
-    this.#starts.abort(new Error("the kubelet stops"));
+    this.#probes.stop();
+    this.#starts.end("the kubelet stops");
     this.#parts.objects.unregister(this.ref.uid);
     await Promise.allSettled(this.#tasks);
   }
@@ -223,13 +231,22 @@ export class PodWorker {
   #step(): void {
     this.#checkDeadline();
     // The record is on disk before anything of the pod is there: who comes after a crash must know what it is.
-    if (this.#status === undefined) this.#report(false);
+    if (this.status === undefined) this.#report(false);
     if (this.#deadline === undefined && !this.#ground.isReady()) {
       if (this.#isSpent()) this.#stopWithin(graceOf(this.#pod));
       else this.#ground.prepare();
     } else if (this.#deadline === undefined) this.#act();
     if (this.#deadline !== undefined) this.#endIfStopped();
     this.#report(false);
+  }
+
+  #act(): void {
+    if (couldRestartAll(this.#pod) && this.#beginAnew()) return;
+    const actions = computePodActions(this.#view());
+    if (actions.end) return this.#stopWithin(graceOf(this.#pod));
+    for (const kill of actions.kill) this.#kills.kill(kill);
+    this.#resize();
+    this.#starts.start(actions.start);
   }
 
   /** A container's end says that the whole pod is to begin anew: everything is stopped, and what was made until now does not count any more. */
@@ -244,148 +261,25 @@ export class PodWorker {
     if (!latest.some(isCause)) return false;
     this.#anew = true;
     void this.#run(async () => {
-      const running = this.#containers.running().flatMap((state) => {
-        const container = findContainer(this.#pod, state.name);
-        return container ? [{ state, container }] : [];
-      });
-      for (const { state } of running) this.#stopping.add(state.id);
-      await stopAll(running, new StopDeadline(this.#parts.clock.now(), 0), this.#stopContext());
-      if (this.#containers.running().length > 0) await this.#askRuntime();
+      await this.#kills.killAll();
       // Everything was made before now, even in this very millisecond.
       this.#epochMs = Math.max(...this.#containers.all().map((state) => state.createdMs)) + 1;
-      for (const { name } of allContainers(this.#pod)) this.#forgiven.add(name);
+      for (const { name } of allContainers(this.#pod)) this.#holds.forgive(name);
     }).finally(() => (this.#anew = false));
-    return true;
-  }
-
-  #act(): void {
-    if (couldRestartAll(this.#pod) && this.#beginAnew()) return;
-    const actions = computePodActions(this.#view());
-    if (actions.end) return this.#stopWithin(graceOf(this.#pod));
-    for (const kill of actions.kill) this.#kill(kill);
-    this.#resize();
-    let chain: Promise<void> = Promise.resolve();
-    for (const container of actions.start) {
-      if (this.#isOnHold(container)) continue;
-      const turn = chain;
-      const started = this.#start(container, turn);
-      // As upstream, a container with a postStart hook is whole before the next one is begun.
-      if (container.lifecycle?.postStart) chain = started;
-    }
-  }
-
-  #start(container: Container, turn: Promise<void>): Promise<void> {
-    this.#starting.add(container.name);
-    return this.#run(async () => {
-      await turn;
-      try {
-        this.#starts.signal.throwIfAborted();
-        await this.#startOnce(container);
-        this.#held.forget(container.name);
-      } catch (error) {
-        if (!this.#starts.signal.aborted) this.#onStartFailure(container, error);
-      } finally {
-        this.#starting.delete(container.name);
-      }
-    });
-  }
-
-  async #startOnce(container: Container): Promise<void> {
-    const { name } = container;
-    const state = await startContainer(container, {
-      parts: this.#parts,
-      pod: this.#pod,
-      podIPs: this.#ground.podIPs,
-      attempt: this.#nextAttempt(name),
-      latest: (other) => this.#containers.latest(other),
-      isHidden: (path) => this.#ground.isHidden(path),
-      signal: this.#starts.signal,
-    });
-    this.onContainer(state);
-    for (const old of this.#containers.prune()) void this.#run(() => this.#parts.runtime.removeContainer(old.id));
-    // Without a hook not even a microtask lies between the start and its probes: one status says both, instead of Running first and Ready after it.
-    if (container.lifecycle?.postStart) await this.#postStart(container, state);
-    if (this.#containers.find(state.id)?.phase === "running") this.#watch(state, undefined);
-    this.#starting.delete(name);
-  }
-
-  async #postStart(container: Container, state: ContainerState): Promise<void> {
-    const handler = container.lifecycle?.postStart;
-    if (!handler) return;
-    const { clock, events, logger } = this.#parts;
-    const subject = { pod: this.#pod, container, target: this.#target(state, container), clock, events };
-    const failure = await runHook(handler, subject, this.#starts.signal);
-    if (failure === undefined) return;
-    logger.warn("PostStart hook failed", { pod: podKey(this.ref), container: container.name, failure });
-    events.pod(
-      this.#pod,
-      "Warning",
-      "FailedPostStartHook",
-      "PostStartHook failed",
-      containerFieldPath(this.#pod, container.name),
-    );
-    const deadline = new StopDeadline(clock.now(), graceFor(this.#pod, container, "other"));
-    await stopContainer(state, container, { message: "FailedPostStartHook", deadline }, this.#stopContext());
-    throw new StartFailure("PostStartHookError", failure, undefined);
-  }
-
-  #onStartFailure(container: Container, error: unknown): void {
-    const failure =
-      error instanceof StartFailure ? error : new StartFailure("CreateContainerError", String(error), 10_000);
-    const waiting = { reason: failure.reason, message: failure.message };
-    this.#held.hold(container.name, waiting, failure.retryMs);
-  }
-
-  /** Whether the container must wait before it is started again; says so once when the wait begins. */
-  #isOnHold(container: Container): boolean {
-    const { name } = container;
-    if (this.#held.isHeld(name)) return true;
-    const last = this.#containers.latest(name);
-    if (last?.phase !== "exited") return false;
-    const { crashBackoff, events } = this.#parts;
-    const key = crashKey(this.ref, name, container.image ?? "");
-    const endedMs = last.finishedMs ?? last.createdMs;
-    if (this.#forgiven.delete(name) || this.#startsAfterKill(last, key)) return false;
-    const waitMs = crashBackoff.remainingMs(key, endedMs);
-    if (waitMs <= 0) {
-      crashBackoff.next(key, endedMs);
-      return false;
-    }
-    const pod = formatPod(this.ref);
-    const took = formatDuration(crashBackoff.currentMs(key));
-    const message = `back-off ${took} restarting failed container=${name} pod=${pod}`;
-    this.#held.hold(name, { reason: "CrashLoopBackOff", message }, waitMs, "crash");
-    const text = `Back-off restarting failed container ${name} in pod ${pod}`;
-    events.pod(this.#pod, "Warning", "BackOff", text, containerFieldPath(this.#pod, name));
-    return true;
-  }
-
-  /**
-   * A container that a probe had killed starts again at once if its forerunner ended long enough ago: what counts is how often it fails, not how long its end took.
-   * As upstream, where the kill and the new start are one step.
-   */
-  #startsAfterKill(last: ContainerState, key: string): boolean {
-    if (!this.#killed.delete(last.id)) return false;
-    const earlier = this.#containers.previous(last.name);
-    if (!earlier) return true;
-    const sinceMs = earlier.finishedMs ?? earlier.createdMs;
-    if (this.#parts.crashBackoff.remainingMs(key, sinceMs) > 0) return false;
-    this.#parts.crashBackoff.next(key, sinceMs);
     return true;
   }
 
   #resize(): void {
     const running = this.#containers.running().flatMap((state) => {
       const container = findContainer(this.#pod, state.name);
-      return container && !this.#stopping.has(state.id) && !this.#starting.has(state.name)
-        ? [{ state, container }]
-        : [];
+      const isBusy = this.#kills.isStopping(state.id) || this.#starts.isStarting(state.name);
+      return container && !isBusy ? [{ state, container }] : [];
     });
     const resizes = this.#resizer.plan(this.#pod, running);
     for (const { state, container } of resizes.filter((it) => it.needsRestart)) {
-      this.#forgiven.add(state.name);
+      this.#holds.forgive(state.name);
       const message = `Container ${container.name} resize requires restart`;
-      this.#kill({ id: state.id, container, message, reason: "other" });
+      this.#kills.kill({ id: state.id, container, message, reason: "other" });
     }
     const inPlace = resizes.filter((it) => !it.needsRestart);
     if (inPlace.length === 0) return;
@@ -402,19 +296,6 @@ export class PodWorker {
     });
   }
 
-  #kill({ id, container, message, reason }: Kill): void {
-    const state = this.#containers.find(id);
-    if (!state || this.#stopping.has(id)) return;
-    this.#stopping.add(id);
-    if (reason !== "other") this.#killed.add(id);
-    void this.#run(async () => {
-      const deadline = new StopDeadline(this.#parts.clock.now(), graceFor(this.#pod, container, reason));
-      await stopContainer(state, container, { message, deadline }, this.#stopContext()).finally(() =>
-        this.#stopping.delete(id),
-      );
-    });
-  }
-
   /** From now on nothing starts; what runs is stopped within the grace. A shorter grace than before counts. */
   #stopWithin(graceSeconds: number): void {
     const nowMs = this.#parts.clock.now();
@@ -423,11 +304,11 @@ export class PodWorker {
       return;
     }
     this.#deadline = new StopDeadline(nowMs, graceSeconds);
-    this.#starts.abort(new Error("the pod is being stopped"));
+    this.#starts.end("the pod is being stopped");
     this.#deadlineTimer?.clear();
-    this.#held.clear();
+    this.#holds.clear();
     this.#ground.stop();
-    for (const probes of this.#probes.values()) probes.quieten();
+    this.#probes.quieten();
     this.look();
   }
 
@@ -437,23 +318,9 @@ export class PodWorker {
     if (this.#ending || !deadline) return;
     this.#ending = this.#run(async () => {
       await this.#ground.settled();
-      const running = this.#containers.running().flatMap((state) => {
-        const container = findContainer(this.#pod, state.name) ?? { name: state.name };
-        return [{ state, container }];
-      });
-      if (running.length > 0) await stopAll(running, deadline, this.#stopContext());
-      if (this.#containers.running().length > 0) await this.#askRuntime();
+      await this.#kills.stopAll(deadline);
     }).finally(() => (this.#ending = undefined));
     void this.#ending.then(() => this.#closeIfDone());
-  }
-
-  /** The word about an end may come after the stop has resolved; what the runtime does not know has ended all the same. */
-  async #askRuntime(): Promise<void> {
-    const states = await this.#parts.runtime.listContainers();
-    const own = states.filter((state) => state.pod.uid === this.ref.uid);
-    for (const state of own) this.onContainer(state);
-    const ids = new Set(own.map((state) => state.id));
-    this.#containers.markGone((state) => !ids.has(state.id), this.#parts.clock.now());
   }
 
   #closeIfDone(): void {
@@ -466,9 +333,10 @@ export class PodWorker {
   /** The pod has ended: its last status is written down before its sandbox goes. */
   #close(): void {
     this.#report(true);
-    this.#finalStatus = this.#status;
-    for (const wake of this.#onReport.splice(0)) wake();
-    for (const probes of this.#probes.values()) probes.stop();
+    this.#finalStatus = this.status;
+    if (this.#finalStatus) this.#reporter.closeRecord();
+    this.#reporter.wake();
+    this.#probes.stop();
     this.#parts.objects.unregister(this.ref.uid);
     if (this.#removal || !this.#finalStatus) return;
     const record = { pod: this.#pod, status: this.#finalStatus };
@@ -481,46 +349,17 @@ export class PodWorker {
   async #remove(): Promise<void> {
     while (!this.#finalStatus) {
       this.look();
-      await this.#nextChange();
+      await this.#reporter.nextChange();
     }
     await Promise.allSettled(this.#tasks);
     this.#parts.probeMetrics.forget(this.ref.uid);
     this.#parts.images.forget(this.#pod, allContainers(this.#pod));
-    for (const { name, image = "" } of allContainers(this.#pod))
-      this.#parts.crashBackoff.forget(crashKey(this.ref, name, image));
+    this.#holds.forget();
     await this.#ground.remove();
   }
 
-  #nextChange(): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.#onReport.push(resolve);
-    return promise;
-  }
-
-  readonly #onReport: (() => void)[] = [];
-
   #report(isTerminal: boolean): void {
-    const { node, runtimeName } = this.#parts;
-    const status = podStatus(this.#view(), { runtimeName, hostIPs: node.hostIPs, isTerminal });
-    if (this.#status && sameJson(this.#status, status)) return;
-    this.#tell(status);
-  }
-
-  #writeRecord(): void {
-    if (this.#removal || this.#finalStatus) return;
-    const last = this.#status;
-    try {
-      writePodRecord(this.#parts.folders, { pod: this.#pod, ...(last === undefined ? {} : { last }) });
-    } catch (error) {
-      this.#parts.logger.warn("Could not write record of pod", { pod: podKey(this.ref), error });
-    }
-  }
-
-  #tell(status: PodStatus): void {
-    this.#status = status;
-    this.#writeRecord();
-    this.#parts.onStatus(this.ref, status);
-    for (const wake of this.#onReport.splice(0)) wake();
+    this.#reporter.report(this.#view(), isTerminal);
   }
 
   #view(): PodView {
@@ -531,9 +370,9 @@ export class PodWorker {
       podIPs: this.#ground.podIPs,
       latest: (name) => this.#containers.latest(name),
       previous: (name) => this.#containers.previous(name),
-      probes: (id) => this.#probeView(id),
-      waiting: (name) => this.#held.waiting(name),
-      isStarting: (name) => this.#starting.has(name),
+      probes: (id) => this.#probes.view(id, this.#kills.isStopping(id)),
+      waiting: (name) => this.#holds.waiting(name),
+      isStarting: (name) => this.#starts.isStarting(name),
       terminationMessage: (id) => this.#messages.get(id),
       imageID: (id) => {
         const image = this.#containers.find(id)?.spec.imageId ?? "";
@@ -548,49 +387,8 @@ export class PodWorker {
     };
   }
 
-  #probeView(id: string): ProbeView {
-    const probes = this.#probes.get(id);
-    if (!probes || this.#stopping.has(id)) {
-      return { started: probes?.started, ready: probes?.ready ?? false, startupFailed: false, livenessFailed: false };
-    }
-    const { started, ready, startupFailed, livenessFailed } = probes;
-    return { started, ready, startupFailed, livenessFailed };
-  }
-
-  #watch(state: ContainerState, before: ContainerStatus | undefined): void {
-    const container = findContainer(this.#pod, state.name);
-    if (!container || this.#probes.has(state.id)) return;
-    const { clock, events, probeMetrics: metrics } = this.#parts;
-    const known = before?.containerID?.endsWith(state.id)
-      ? { started: before.started ?? false, ready: before.ready }
-      : undefined;
-    const probes = new ContainerProbes({
-      pod: this.#pod,
-      container,
-      target: this.#target(state, container),
-      startedMs: state.startedMs ?? state.createdMs,
-      before: known,
-      events,
-      metrics,
-      clock,
-      onChange: () => this.look(),
-    });
-    this.#probes.set(state.id, probes);
-    if (this.#deadline) probes.quieten();
-    probes.start();
-  }
-
-  #target(state: ContainerState, container: Container): ProbeTarget {
-    const { runtime, node } = this.#parts;
-    return {
-      container,
-      podIP: () => (this.#pod.spec?.hostNetwork ? node.hostIPs[0] : this.#ground.podIPs[0]) ?? "127.0.0.1",
-      exec: (command, timeoutMs, signal) => execInContainer(runtime, state.id, command, timeoutMs, signal),
-    };
-  }
-
   #stopContext(): StopContext {
-    return { parts: this.#parts, pod: this.#pod, target: (state, container) => this.#target(state, container) };
+    return { parts: this.#parts, pod: this.#pod, target: (...container) => this.#probes.target(...container) };
   }
 
   async #hearLastWords(state: ContainerState): Promise<void> {
@@ -629,7 +427,7 @@ export class PodWorker {
   }
 
   #onObjects(): void {
-    this.#held.release("config");
+    this.#holds.releaseConfig();
     this.#ground.renew();
     this.look();
   }
@@ -647,19 +445,10 @@ export class PodWorker {
   }
 }
 
-/** Backoff of a container that crashes; another image is another chance. */
-function crashKey(ref: PodRef, name: string, image: string): string {
-  return `${ref.uid}_${name}_${image}`;
-}
-
 /** Containers that start first once the ground is there. */
 function firstContainers(pod: Pod): readonly Container[] {
   const [init] = pod.spec?.initContainers ?? [];
   return init ? [init] : (pod.spec?.containers ?? []);
-}
-
-function hasEnded(state: ContainerState): boolean {
-  return state.phase === "exited";
 }
 
 function graceOf(pod: Pod): number {
