@@ -25,6 +25,9 @@ import {
   type RegistrySettings,
 } from "./registry-client.ts";
 
+/** An image, and what opened the registry, as it was given; absent where the registry asked for nothing. */
+export type PulledImage = StoredImage & { readonly credential?: Credential };
+
 /** Pulls into a store. */
 export class ImagePuller {
   readonly #store: ImageStore;
@@ -43,7 +46,7 @@ export class ImagePuller {
   }
 
   /** Throws {@link RegistryError}, {@link InvalidImage} or InvalidReference. Callers that want the same at the same time share one pull, which ends when none of them is left. */
-  async pull(name: string, credentials: readonly Credential[], signal: AbortSignal): Promise<StoredImage> {
+  async pull(name: string, credentials: readonly Credential[], signal: AbortSignal): Promise<PulledImage> {
     signal.throwIfAborted();
     const reference = parseReference(name);
     const fitting = matchCredentials(reference, credentials);
@@ -65,7 +68,7 @@ export class ImagePuller {
     reference: ImageReference,
     credentials: readonly Credential[],
     signal: AbortSignal,
-  ): Promise<StoredImage> {
+  ): Promise<PulledImage> {
     const settings = await this.#settings();
     let failure: unknown;
     for (const base of registryAddresses(reference.registry, settings)) {
@@ -96,7 +99,7 @@ export class ImagePuller {
       readonly settings: RegistrySettings;
       readonly signal: AbortSignal;
     },
-  ): Promise<StoredImage> {
+  ): Promise<PulledImage> {
     const agent = await makeAgent(base, settings);
     const client = new RegistryClient({ base, repository: reference.repository, credential, agent });
     try {
@@ -106,7 +109,8 @@ export class ImagePuller {
         ...(reference.tag !== undefined && reference.digest === undefined && { tag: formatReference(reference) }),
         digest: `${reference.registry}/${reference.repository}@${top}`,
       };
-      return await this.#store.add(digest, names, signal);
+      const image = await this.#store.add(digest, names, signal);
+      return credential && client.hasShownCredential ? { ...image, credential } : image;
     } finally {
       await client.close();
     }
@@ -146,16 +150,16 @@ const mostAttempts = 5;
 
 /** A pull that several callers wait for. */
 class SharedPull {
-  readonly result: Promise<StoredImage>;
+  readonly result: Promise<PulledImage>;
   readonly #stop = new AbortController();
   #waiting = 0;
 
-  constructor(work: (signal: AbortSignal) => Promise<StoredImage>) {
+  constructor(work: (signal: AbortSignal) => Promise<PulledImage>) {
     this.result = work(this.#stop.signal);
     this.result.catch(() => {});
   }
 
-  async join(signal: AbortSignal): Promise<StoredImage> {
+  async join(signal: AbortSignal): Promise<PulledImage> {
     this.#waiting++;
     const { promise: left, reject } = Promise.withResolvers<never>();
     const leave = () => reject(signal.reason as Error);

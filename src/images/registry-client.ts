@@ -78,6 +78,11 @@ export class RegistryClient {
     this.#request = options.agent.request.bind(options.agent);
   }
 
+  /** Whether the registry asked who we are, and was told. */
+  get hasShownCredential(): boolean {
+    return this.#credential !== undefined && this.#authorization !== undefined;
+  }
+
   /** A manifest or an index, by tag or digest. */
   async manifest(reference: string, signal: AbortSignal): Promise<Buffer> {
     const path = `/v2/${this.#repository}/manifests/${reference}`;

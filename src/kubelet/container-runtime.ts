@@ -137,6 +137,8 @@ export type RegistryCredential = {
   readonly username?: string;
   readonly password?: string;
   readonly identityToken?: string;
+  /** The Secret that it comes from. */
+  readonly secret?: { readonly uid: string; readonly namespace: string; readonly name: string };
 };
 
 /** An image that is here. */
@@ -152,6 +154,12 @@ export type ImageInfo = {
   readonly isLoaded?: boolean;
 };
 
+/** An image that was just pulled. */
+export type PulledImage = ImageInfo & {
+  /** What opened the registry, as it was given; absent where the registry asked for nothing. */
+  readonly credential?: RegistryCredential;
+};
+
 /** Why an image could not be had. Reasons as the kubelet's; RegistryUnavailable and SignatureValidationFailed only where a runtime tells them apart, as CRI-O does. */
 export class ImageError extends Error {
   readonly kind = "ImageError";
@@ -161,8 +169,15 @@ export class ImageError extends Error {
     | "ErrImageNeverPull"
     | "RegistryUnavailable"
     | "SignatureValidationFailed";
-  constructor(reason: ImageError["reason"], message: string, options?: ErrorOptions) {
+  /** Nobody answered who could have given the image. */
+  readonly isUnreachable: boolean;
+  constructor(
+    reason: ImageError["reason"],
+    message: string,
+    options?: ErrorOptions & { readonly isUnreachable?: boolean },
+  ) {
     super(message, options);
+    this.isUnreachable = options?.isUnreachable ?? reason === "RegistryUnavailable";
     this.reason = reason;
   }
 }
@@ -224,7 +239,7 @@ export interface ImageService {
   /** The image, if it is here. Throws {@link ImageError} with InvalidImageName for text that names none. */
   findImage(reference: string): Promise<ImageInfo | undefined>;
   /** Pulls it. Two pulls of one reference share the work. Throws {@link ImageError}. */
-  pullImage(reference: string, credentials: readonly RegistryCredential[], signal: AbortSignal): Promise<ImageInfo>;
+  pullImage(reference: string, credentials: readonly RegistryCredential[], signal: AbortSignal): Promise<PulledImage>;
   /** All images that are here. */
   listImages(): Promise<readonly ImageInfo[]>;
   /** Removes an image that no container uses. Unknown is success. */

@@ -124,6 +124,16 @@ describe("pods from private registries", { skip }, () => {
     );
   });
 
+  test("what a secret opened is not for pods without it, though the image is here", async () => {
+    const image = `${withPasswords.address}/team/app:v1`;
+    await create("stranger", image, {});
+
+    assert.match(await waiting("stranger", "ErrImagePull"), /failed to authorize: no basic auth credentials$/);
+    await create("friend", image, { imagePullSecrets: [{ name: "good" }] });
+    await isReady("friend");
+    await said("friend", "Normal", "Pulled", /already present on machine and can be accessed by the pod$/);
+  });
+
   test("the service account's imagePullSecrets open a registry with tokens", async () => {
     const account = {
       apiVersion: "v1",

@@ -6,10 +6,11 @@ import type { Container, Pod } from "#api/generated/types/core-v1.ts";
 import { formatDuration } from "#apimachinery/duration.ts";
 import type { Clock } from "#component-base/clock.ts";
 import { ImageError } from "#kubelet/container-runtime.ts";
-import type { ImageInfo, ImageService, RegistryCredential } from "#kubelet/container-runtime.ts";
+import type { ImageInfo, ImageService, PulledImage, RegistryCredential } from "#kubelet/container-runtime.ts";
 import type { KubeletEvents } from "#kubelet/events.ts";
 import { containerFieldPath } from "#kubelet/events.ts";
 import type { Backoff } from "./backoff.ts";
+import type { PulledImages } from "./pulled-images.ts";
 
 /** An image cannot be had just now. `reason` is the container's waiting reason; `retryMs` says when to ask again. */
 export class ImageNotReady extends Error {
@@ -30,6 +31,7 @@ const lookAgainMs = 10_000;
 
 export type ImagePullerOptions = {
   readonly images: ImageService;
+  readonly pulled: PulledImages;
   readonly events: KubeletEvents;
   readonly backoff: Backoff;
   readonly clock: Clock;
@@ -58,7 +60,11 @@ export class ImagePuller {
     const policy = container.imagePullPolicy || defaultPullPolicy(reference);
     // Asked under every policy: a name that is none is told before a pull is begun.
     const found = await this.#find(pod, container, reference);
-    if (found && policy !== "Always") {
+    const isOpen =
+      found !== undefined &&
+      policy !== "Always" &&
+      !(await this.#options.pulled.mustPull(reference, found, credentials));
+    if (found && isOpen) {
       const message = `Container image ${JSON.stringify(requested)} already present on machine and can be accessed by the pod`;
       this.#say(pod, container, "Normal", "Pulled", message);
       return found;
@@ -119,7 +125,7 @@ export class ImagePuller {
     credentials: () => Promise<readonly RegistryCredential[]>,
     signal: AbortSignal,
   ): Promise<ImageInfo> {
-    const { images, backoff, clock } = this.#options;
+    const { backoff, clock } = this.#options;
     const key = keyOf(pod, reference);
     const waitMs = backoff.remainingMs(key, backoff.updatedMs(key));
     if (waitMs > 0) throw this.#stillWaiting(pod, container, reference, waitMs);
@@ -127,7 +133,7 @@ export class ImagePuller {
     this.#say(pod, container, "Normal", "Pulling", `Pulling image ${JSON.stringify(reference)}`);
     const startedMs = clock.now();
     try {
-      const image = await images.pullImage(reference, await credentials(), signal);
+      const image = await this.#pullNoting(reference, await credentials(), signal);
       const took = formatDuration(clock.now() - startedMs);
       const facts = `in ${took} (${took} including waiting). Image size: ${image.sizeBytes} bytes.`;
       this.#say(pod, container, "Normal", "Pulled", `Successfully pulled image ${JSON.stringify(reference)} ${facts}`);
@@ -143,13 +149,29 @@ export class ImagePuller {
 
   /** An image that somebody loaded into this machine by hand stands in while its registry is out of reach: machines without a network run charts that say Always. */
   async #findLoaded(pod: Pod, container: Container, reference: string, error: unknown): Promise<ImageInfo | undefined> {
-    if (!(error instanceof ImageError) || error.reason !== "RegistryUnavailable") return undefined;
+    if (!(error instanceof ImageError) || !error.isUnreachable) return undefined;
     const found = await this.#options.images.findImage(reference).catch(() => undefined);
     if (found?.isLoaded !== true) return undefined;
     const name = JSON.stringify(container.image ?? "");
     const message = `Container image ${name} was loaded into this machine and its registry cannot be reached: ${error.message}`;
     this.#say(pod, container, "Normal", "Pulled", message);
     return found;
+  }
+
+  async #pullNoting(
+    reference: string,
+    credentials: readonly RegistryCredential[],
+    signal: AbortSignal,
+  ): Promise<ImageInfo> {
+    const { images, pulled } = this.#options;
+    pulled.begun(reference);
+    let image: PulledImage | undefined;
+    try {
+      image = await images.pullImage(reference, credentials, signal);
+      return image;
+    } finally {
+      pulled.ended(reference, image);
+    }
   }
 
   #stillWaiting(pod: Pod, container: Container, reference: string, waitMs: number): ImageNotReady {

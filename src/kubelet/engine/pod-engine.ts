@@ -2,6 +2,7 @@
  * Makes whole pods out of single containers: lifts a {@link ContainerRuntime} with its {@link ImageService} to a {@link PodProvider}. A worker per pod does the work
  * (pod-worker.ts); this file finds the right one, and those of before a restart.
  */
+import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import type { Pod, PodStatus } from "#api/generated/types/core-v1.ts";
 import type { Clock } from "#component-base/clock.ts";
@@ -38,6 +39,7 @@ import type { KubeletFolders } from "./pod-folders.ts";
 import { removeLeftovers } from "./leftovers.ts";
 import { measurePods } from "./pod-disk-usage.ts";
 import { readPodRecords } from "./pod-record.ts";
+import { PulledImages } from "./pulled-images.ts";
 import { EngineStreams } from "./pod-streams.ts";
 import { PodWorker } from "./pod-worker.ts";
 
@@ -76,10 +78,13 @@ export class PodEngine implements PodProvider, PodStreams, PodStats, PodDisk, Se
     const { runtime, images, clock } = this.#options;
     runtime.onChange((state) => this.#onContainer(state));
     const [{ name }, known] = await Promise.all([runtime.version(), images.listImages()]);
+    const { events, folders, logger } = this.#options;
+    const pulled = new PulledImages(join(folders.root, "image_manager"), logger);
+    pulled.open(new Set(known.map(({ id }) => id)));
     this.#parts = {
       ...this.#options,
       runtimeName: name,
-      images: new ImagePuller({ images, events: this.#options.events, backoff: new Backoff(clock), clock }),
+      images: new ImagePuller({ images, pulled, events, backoff: new Backoff(clock), clock }),
       probeMetrics: this.probeMetrics,
       crashBackoff: new Backoff(clock),
       imageIDs: new Map(known.map((image) => [image.id, image.digests[0] ?? image.id])),
@@ -87,7 +92,7 @@ export class PodEngine implements PodProvider, PodStreams, PodStats, PodDisk, Se
     };
     await this.#adopt(this.#parts);
     await this.#rotator.start(signal);
-    const { folders, volumes, logger } = this.#parts;
+    const { volumes } = this.#parts;
     // Before anything new begins: nothing of a pod that starts now may be taken for a leftover.
     await removeLeftovers(folders, volumes, new Set(this.#workers.keys())).catch((error: unknown) => {
       logger.warn("Could not remove what was left of old pods", { error });

@@ -17,8 +17,9 @@ export async function pullCredentials(
   const missing: string[] = [];
   const found: RegistryCredential[] = [];
   for (const name of names) {
-    const data = (await objects.secret(namespace, name).catch(() => undefined))?.data;
-    if (data) found.push(...parseDockerSecret(data));
+    const secret = await objects.secret(namespace, name).catch(() => undefined);
+    const source = { uid: secret?.metadata?.uid ?? "", namespace, name };
+    if (secret?.data) found.push(...parseDockerSecret(secret.data).map((it) => ({ ...it, secret: source })));
     else missing.push(name);
   }
   if (missing.length > 0) {

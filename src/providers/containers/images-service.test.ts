@@ -20,6 +20,7 @@ test("failures have the kubelet's reasons and containerd's sentences", async (co
   await assert.rejects(images.pullImage("127.0.0.1:1/x", [], never), {
     kind: "ImageError",
     reason: "ErrImagePull",
+    isUnreachable: true,
     message:
       /^failed to pull and unpack image "127.0.0.1:1\/x:latest": failed to resolve reference .*connection refused$/,
   });

@@ -6,7 +6,13 @@ import { InvalidImage } from "#images/oci.ts";
 import { type ImagePuller } from "#images/pull.ts";
 import { formatReference, InvalidReference, parseReference } from "#images/reference.ts";
 import { RegistryError } from "#images/registry-client.ts";
-import { ImageError, type ImageInfo, type ImageService, type RegistryCredential } from "#kubelet/container-runtime.ts";
+import {
+  ImageError,
+  type ImageInfo,
+  type ImageService,
+  type PulledImage,
+  type RegistryCredential,
+} from "#kubelet/container-runtime.ts";
 
 /** Images of one store that all nodes of the machine share. */
 export class ImagesService implements ImageService {
@@ -28,9 +34,10 @@ export class ImagesService implements ImageService {
     reference: string,
     credentials: readonly RegistryCredential[],
     signal: AbortSignal,
-  ): Promise<ImageInfo> {
+  ): Promise<PulledImage> {
     try {
-      return infoOf(await this.#puller.pull(reference, credentials, signal));
+      const { credential, ...image } = await this.#puller.pull(reference, credentials, signal);
+      return { ...infoOf(image), ...(credential && { credential }) };
     } catch (error) {
       if (signal.aborted) throw error;
       throw asImageError(reference, error);
@@ -71,5 +78,6 @@ function asImageError(reference: string, error: unknown): unknown {
   // As containerd, which has no reason of its own for a registry that is away.
   return new ImageError("ErrImagePull", `failed to pull and unpack image "${name}": ${error.message}`, {
     cause: error,
+    isUnreachable: error instanceof RegistryError && error.reason === "unavailable",
   });
 }
