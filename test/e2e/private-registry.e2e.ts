@@ -42,7 +42,8 @@ describe("pods from private registries", { skip }, () => {
     ]);
     writeFileSync(file, registriesFile());
     const layout = await ensureLayout("busybox");
-    await withPasswords.push(layout, "team/app", "v1");
+    // An image that nobody has loaded by hand: that would be for everybody.
+    await withPasswords.push(layout, "team/app", "v1", `private-${Date.now()}`);
     await withTokens.push(layout, "team/app", "v1");
     await withPasswords.push(layout, "library/mirrored", "v1");
     await secret("good", withPasswords.address, registryUser.password);

@@ -13,7 +13,8 @@ import { Agent, fetch } from "undici";
 import { issueServerCertificate } from "#component-base/certificates.ts";
 import { systemClock } from "#component-base/clock.ts";
 import { createCa, type KeyPair } from "#component-base/x509.ts";
-import type { ImageIndex, ImageManifest } from "#images/oci.ts";
+import { digestOf } from "#images/blobs.ts";
+import type { ImageConfig, ImageIndex, ImageManifest } from "#images/oci.ts";
 import { findProgram } from "#runtime/machine.ts";
 
 const cached = resolve(import.meta.dirname, "../../.cache/debian/usr/bin/docker-registry");
@@ -34,8 +35,8 @@ export type DockerRegistry = {
   readonly address: string;
   /** File with the authority that signed the registry's certificate; only with `access`. */
   readonly caFile: string | undefined;
-  /** Puts an OCI layout's first image there. Gives its manifest's digest. */
-  readonly push: (layout: string, repository: string, tag: string) => Promise<string>;
+  /** Puts an OCI layout's first image there; with a label it is another image of the same layers. Gives its manifest's digest. */
+  readonly push: (layout: string, repository: string, tag: string, label?: string) => Promise<string>;
   readonly stop: () => Promise<void>;
 };
 
@@ -72,7 +73,7 @@ export async function startDockerRegistry({ host, access }: DockerRegistryOption
   return {
     address,
     caFile: pki?.caFile,
-    push: (layout, repository, tag) => client.push(layout, repository, tag),
+    push: (...image) => client.push(...image),
     async stop() {
       await client.close();
       tokens?.server.closeAllConnections();
@@ -178,18 +179,12 @@ class RegistryWriter {
     }
   }
 
-  async push(layout: string, repository: string, tag: string): Promise<string> {
-    const blob = (digest: string): Buffer => readFileSync(join(layout, "blobs", "sha256", digest.slice(7)));
-    const index = JSON.parse(readFileSync(join(layout, "index.json"), "utf8")) as ImageIndex;
-    const digest = index.manifests[0]?.digest ?? "";
-    const manifest = JSON.parse(blob(digest).toString()) as ImageManifest;
-    for (const part of [manifest.config, ...manifest.layers])
-      await this.#pushBlob(repository, part.digest, blob(part.digest));
-    const headers = { "content-type": manifest.mediaType ?? "" };
-    await this.#send(repository, "PUT", `${this.#base}/v2/${repository}/manifests/${tag}`, {
-      headers,
-      body: blob(digest),
-    });
+  async push(layout: string, repository: string, tag: string, label?: string): Promise<string> {
+    const { manifest, blobs, digest } = labelled(readLayout(layout), label);
+    for (const [name, bytes] of blobs) await this.#pushBlob(repository, name, bytes);
+    const target = `${this.#base}/v2/${repository}/manifests/${tag}`;
+    const { mediaType = "" } = JSON.parse(manifest.toString()) as ImageManifest;
+    await this.#send(repository, "PUT", target, { headers: { "content-type": mediaType }, body: manifest });
     return digest;
   }
 
@@ -228,6 +223,28 @@ class RegistryWriter {
     if (!response.ok) throw new Error(`${method} ${url}: ${response.status} ${text}`);
     return response.headers.get("location");
   }
+}
+
+type Pushed = { readonly manifest: Buffer; readonly digest: string; readonly blobs: ReadonlyMap<string, Buffer> };
+
+function readLayout(layout: string): Pushed {
+  const blob = (digest: string): Buffer => readFileSync(join(layout, "blobs", "sha256", digest.slice(7)));
+  const index = JSON.parse(readFileSync(join(layout, "index.json"), "utf8")) as ImageIndex;
+  const digest = index.manifests[0]?.digest ?? "";
+  const manifest = blob(digest);
+  const { config, layers } = JSON.parse(manifest.toString()) as ImageManifest;
+  return { manifest, digest, blobs: new Map([config, ...layers].map((part) => [part.digest, blob(part.digest)])) };
+}
+
+function labelled(image: Pushed, label: string | undefined): Pushed {
+  if (label === undefined) return image;
+  const document = JSON.parse(image.manifest.toString()) as ImageManifest;
+  const before = JSON.parse(image.blobs.get(document.config.digest)?.toString() ?? "") as ImageConfig;
+  const config = Buffer.from(JSON.stringify({ ...before, config: { ...before.config, Labels: { test: label } } }));
+  const descriptor = { ...document.config, digest: digestOf(config), size: config.length };
+  const manifest = Buffer.from(JSON.stringify({ ...document, config: descriptor }));
+  const blobs = new Map([...image.blobs].filter(([digest]) => digest !== document.config.digest));
+  return { manifest, digest: digestOf(manifest), blobs: blobs.set(descriptor.digest, config) };
 }
 
 async function freePort(host: string): Promise<number> {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { ContainerMount, ContainerSpec } from "#kubelet/container-runtime.ts";
-import { plainSecurity, sandboxSpec } from "#kubelet/container-runtime-suite.ts";
+import { plainSecurity, sandboxSpec } from "#kubelet/container-runtime-suite/suite-house.ts";
 import { checkContainer, checkSandbox, terminationFile } from "./refusals.ts";
 
 const pod = { namespace: "default", name: "web", uid: "u" };
