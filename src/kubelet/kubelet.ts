@@ -20,6 +20,7 @@ import { NodeLease } from "#kubelet/node/node-lease.ts";
 import type { NodeHealth, NodeSettings } from "#kubelet/node/node-object.ts";
 import { defaultBounds, HealthReader, measureMachine } from "#kubelet/node/node-health.ts";
 import type { KubeletServer, KubeletServerSettings } from "#kubelet/server/kubelet-server.ts";
+import type { NodeUsage } from "#kubelet/server/node-statistics.ts";
 import { openPlace } from "./place.ts";
 import type { OpenPlace, PodPlace } from "./place.ts";
 import { nodeAdmission } from "./pod-admission.ts";
@@ -60,6 +61,8 @@ export type KubeletOptions = {
   readonly settleMs?: number;
   /** Asked every ten seconds. Default: memory, disk and processes of this machine. */
   readonly health?: () => Promise<NodeHealth>;
+  /** What the node uses, where it shares its machine with other nodes. Default: what the machine uses. */
+  readonly usage?: () => NodeUsage | undefined;
   readonly clock: Clock;
   readonly logger: Logger;
 };
@@ -232,7 +235,7 @@ class NodeAgent implements Kubelet {
     if (!settings) return undefined;
     const { KubeletServer } = await import("#kubelet/server/kubelet-server.ts");
     const { StatisticsReader } = await import("#kubelet/server/node-statistics.ts");
-    const reader = new StatisticsReader();
+    const reader = new StatisticsReader(this.#options.usage);
     const { provider } = place;
     const statistics = async () => reader.read((await provider.podUsage?.()) ?? [], clock.now());
     const pods = () => this.listPods();

@@ -25,8 +25,10 @@ import type { Clock } from "#component-base/clock.ts";
 import type { Service } from "#component-base/life-cycle.ts";
 import type { Logger } from "#component-base/logger.ts";
 import { createKubelet } from "#kubelet/kubelet.ts";
+import type { NodeUsage } from "#kubelet/server/node-statistics.ts";
 import type { KubeletServerSettings } from "#kubelet/server/kubelet-server.ts";
 import { createStreamHandler } from "#kubelet/server/stream-handler.ts";
+import { openCgroups } from "#linux/cgroups/open-cgroups.ts";
 import { openHeldSockets } from "#linux/held-sockets.ts";
 import { loadLibc } from "#linux/libc.ts";
 import { applyNft } from "#linux/nft.ts";
@@ -240,6 +242,7 @@ export class NodeAgent {
       podCidr: plan.podCidr,
       clusterDns: [addressPlan(cluster.record.slot).dnsService],
       server: await this.#serverSettings(),
+      ...(cluster.record.nodes > 1 ? { usage: usageOf(plan.cgroupParent) } : {}),
       settleMs,
       clock,
       logger,
@@ -279,6 +282,21 @@ export class NodeAgent {
       ...running.map(({ id }) => runtime.stopContainer(id, downGraceSeconds)),
     ]);
   }
+}
+
+/** What all pods below this control group use together, and this process itself. */
+function usageOf(cgroup: string): () => NodeUsage | undefined {
+  const cgroups = openCgroups();
+  return () => {
+    const { user, system } = process.cpuUsage();
+    const own = process.memoryUsage.rss();
+    const pods = cgroups.readUsage(cgroup);
+    return {
+      cpuUsageNanoseconds: (pods?.cpuUsageNanoseconds ?? 0) + (user + system) * 1000,
+      memoryUsageBytes: (pods?.memoryUsageBytes ?? 0) + own,
+      memoryWorkingSetBytes: (pods?.memoryWorkingSetBytes ?? 0) + own,
+    };
+  };
 }
 
 function isFilled(folder: string): boolean {

@@ -1,7 +1,7 @@
 /**
  * What pods have written to the node's disk: volumes, logs, and what containers changed in their own roots.
  */
-import { dirname, join } from "node:path";
+import { dirname } from "node:path";
 import type { Pod } from "#api/generated/types/core-v1.ts";
 import type { ContainerFiles, ContainerState } from "#kubelet/container-runtime.ts";
 import { refOf } from "#kubelet/pod-object.ts";

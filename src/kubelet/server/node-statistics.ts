@@ -20,9 +20,18 @@ export type NodeStatistics = {
   readonly nanoCores: ReadonlyMap<string, number>;
 };
 
+/** What a node uses that shares its machine with others. CPU counts up. */
+export type NodeUsage = Pick<NodeStatistics, "cpuUsageNanoseconds" | "memoryUsageBytes" | "memoryWorkingSetBytes">;
+
 /** Reads the machine's figures; `pods` are asked by the caller. */
 export class StatisticsReader {
+  readonly #ownUsage: () => NodeUsage | undefined;
   #last: { readonly atMs: number; readonly cpu: ReadonlyMap<string, number> } | undefined;
+
+  /** `ownUsage`: what the node uses where it is not the whole machine. */
+  constructor(ownUsage: () => NodeUsage | undefined = () => undefined) {
+    this.#ownUsage = ownUsage;
+  }
 
   async read(pods: readonly PodUsage[], nowMs: number): Promise<NodeStatistics> {
     const [stat, meminfo] = await Promise.all(
@@ -30,15 +39,16 @@ export class StatisticsReader {
     );
     const memory = (name: string) =>
       Number(new RegExp(`^${name}:\\s+(\\d+)`, "m").exec(meminfo ?? "")?.[1] ?? 0) * 1024;
-    const cpuUsageNanoseconds = busyNanoseconds(stat ?? "");
-    const cpu = cpuByName(cpuUsageNanoseconds, pods);
-    const nanoCores = this.#rates(cpu, nowMs);
     const total = memory("MemTotal");
-    return {
-      startTimeMs: Number(/^btime (\d+)/m.exec(stat ?? "")?.[1] ?? 0) * 1000,
-      cpuUsageNanoseconds,
+    const usage = this.#ownUsage() ?? {
+      cpuUsageNanoseconds: busyNanoseconds(stat ?? ""),
       memoryUsageBytes: total - memory("MemFree"),
       memoryWorkingSetBytes: total - memory("MemAvailable"),
+    };
+    const nanoCores = this.#rates(cpuByName(usage.cpuUsageNanoseconds, pods), nowMs);
+    return {
+      startTimeMs: Number(/^btime (\d+)/m.exec(stat ?? "")?.[1] ?? 0) * 1000,
+      ...usage,
       memoryAvailableBytes: memory("MemAvailable"),
       pods,
       nanoCores,
