@@ -12,13 +12,13 @@ export const jobStrategy: KindStrategy<Job> = {
     const spec = ensureObject(draft, "spec");
     applyJobTemplateDefaults(spec);
     applyJobDefaults(spec);
-    const labels = spec["template"]?.metadata?.labels as Draft | undefined;
-    const metadata = ensureObject(draft, "metadata");
-    if (labels && Object.keys(metadata["labels"] ?? {}).length === 0) metadata["labels"] = { ...labels };
+    labelAsPods(draft);
   },
   prepareForCreate(draft) {
     draft["status"] = {};
-    if (draft["spec"].manualSelector !== true) generateSelector(draft);
+    if (draft["spec"].manualSelector === true) return;
+    generateSelector(draft);
+    labelAsPods(draft);
   },
   validate: validateJob,
   validateUpdate: validateJobUpdate,
@@ -27,6 +27,13 @@ export const jobStrategy: KindStrategy<Job> = {
   // As upstream for batch/v1, from the time before garbage collection; kubectl always says what it wants.
   defaultGarbageCollection: "orphan",
 };
+
+// A job without labels has those of its pods, the ones of its selector included: upstream's defaults come again whenever it is read.
+function labelAsPods(draft: Draft): void {
+  const labels = draft["spec"].template?.metadata?.labels as Draft | undefined;
+  const metadata = ensureObject(draft, "metadata");
+  if (labels && Object.keys(metadata["labels"] ?? {}).length === 0) metadata["labels"] = { ...labels };
+}
 
 function generateSelector(draft: Draft): void {
   const { name, uid } = draft["metadata"] as Draft;

@@ -2,7 +2,7 @@
  * PriorityClasses. As pkg/apis/scheduling/{v1/defaults.go,validation}.
  */
 import type { PriorityClass } from "#api/generated/types/scheduling-v1.ts";
-import { setDefault } from "#api/defaults.ts";
+import { ensureObject, setDefault } from "#api/defaults.ts";
 import type { KindStrategy } from "#api/strategy.ts";
 import { validateImmutable, validateSupported } from "#api/validation.ts";
 import { type FieldError, forbiddenField } from "#apimachinery/field-error.ts";
@@ -16,6 +16,9 @@ const highestUserPriority = 1_000_000_000;
 
 export const priorityClassStrategy: KindStrategy<PriorityClass> = {
   applyDefaults: (draft) => setDefault(draft, "preemptionPolicy", "PreemptLowerPriority"),
+  prepareForCreate(draft) {
+    ensureObject(draft, "metadata")["generation"] = 1;
+  },
   validate: (priorityClass) => [
     ...validateValue(priorityClass),
     ...validateSupported("preemptionPolicy", priorityClass.preemptionPolicy, ["PreemptLowerPriority", "Never"]),

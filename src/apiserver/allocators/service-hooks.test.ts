@@ -60,7 +60,7 @@ test("an address that is taken or of another range is refused", async () => {
   });
   await assert.rejects(client.create(services, service("b", { clusterIP: "10.9.9.9" })), {
     message:
-      'Service "b" is invalid: spec.clusterIPs: Invalid value: ["10.9.9.9"]: failed to allocate IP 10.9.9.9: the provided IP (10.9.9.9) is not in the valid range. The range of valid IPs is 10.41.0.0/28',
+      'Service "b" is invalid: spec.clusterIPs: Invalid value: ["10.9.9.9"]: failed to allocate IP 10.9.9.9: the provided network does not match the current range',
   });
   await server.stop();
 });

@@ -132,16 +132,13 @@ export class ServiceHooks implements WriteHooks {
   }
 
   async #takeIp(draft: Draft, asked: string): Promise<number> {
-    const { clusterIps } = this.#ranges;
     const refuse = (why: string): Error => {
       const value = (draft["spec"] as Draft)["clusterIPs"] as unknown;
       return refused(draft, [invalid("spec.clusterIPs", value, `failed to allocate IP ${asked}: ${why}`)]);
     };
     const ip = parseIpv4(asked);
     if (ip === undefined || !this.#ips.isInRange(ip)) {
-      throw refuse(
-        `the provided IP (${asked}) is not in the valid range. The range of valid IPs is ${clusterIps.cidr}`,
-      );
+      throw refuse("the provided network does not match the current range");
     }
     if (!this.#ips.take(ip)) throw refuse("provided IP is already allocated");
     if (!(await this.#book.hasAddress(asked))) return ip;

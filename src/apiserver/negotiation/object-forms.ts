@@ -12,7 +12,7 @@ import { served } from "#apiserver/registry/update.ts";
 import type { StoredObject } from "#apiserver/storage/stored-object.ts";
 import { type MediaForm, notAcceptable } from "./accept.ts";
 import type { Chunks } from "./chunks.ts";
-import { type TableOptions, tableOf } from "./table.ts";
+import { type Printable, type TableOptions, tableOf } from "./table.ts";
 
 /** What encoders work with. */
 export type EncoderParts = {
@@ -55,7 +55,7 @@ async function encodeConverted(
 
 function shaped(
   parts: EncoderParts,
-  resource: ServedResource,
+  resource: Printable,
   input: {
     readonly objects: readonly KubeObject[];
     readonly form: MediaForm;
@@ -70,11 +70,23 @@ function shaped(
   return tableOf(resource, { objects: input.objects, version: form.as.version, options, nowMs: parts.clock.now() });
 }
 
+/** A Scale, which is no resource of its own, in a form. */
+export async function encodeScale(
+  parts: EncoderParts,
+  scale: KubeObject,
+  form: MediaForm,
+  table: TableOptions | undefined,
+): Promise<Buffer> {
+  const { as: _as, ...plain } = form;
+  const resource = { group: "autoscaling", resource: "scale", strategy: {} };
+  return encodePlain(parts, await shaped(parts, resource, { objects: [scale], form, table }), plain);
+}
+
 /** Any object in an encoding: statuses, tables, reviews. Protobuf needs a kind that the facts know; others go out as JSON. */
 export function encodePlain(parts: EncoderParts, object: KubeObject, form: MediaForm): Buffer | Promise<Buffer> {
   switch (form.encoding) {
     case "json":
-      return Buffer.from(form.isPretty ? `${JSON.stringify(object, undefined, 2)}\n` : JSON.stringify(object));
+      return Buffer.from(`${JSON.stringify(object, undefined, form.isPretty ? 2 : undefined)}\n`);
     case "yaml":
       return toYaml(object);
     case "protobuf": {

@@ -13,8 +13,13 @@ export type TableOptions = {
   readonly hasColumns: boolean;
 };
 
+/** What must be known of a resource to print its objects. */
+export type Printable = Pick<ServedResource, "group" | "resource"> & {
+  readonly strategy: Pick<ServedResource["strategy"], "table">;
+};
+
 /** The columns and rows of a resource. The printers are loaded with the first Table: a start does not need them. */
-export async function printerOf(resource: ServedResource): Promise<TablePrinter> {
+export async function printerOf(resource: Printable): Promise<TablePrinter> {
   const { table } = resource.strategy;
   if (table !== undefined) return table;
   const { findTablePrinter } = await import("#api/table-printers.ts");
@@ -50,7 +55,7 @@ export function rowOf(
 
 /** A Table of some objects. */
 export async function tableOf(
-  resource: ServedResource,
+  resource: Printable,
   table: {
     readonly objects: readonly KubeObject[];
     readonly version: string;

@@ -1,5 +1,5 @@
 /**
- * /api, /apis and what is below them without naming a resource: discovery, in the older form and the aggregated one.
+ * The index of paths, /api, /apis and what is below them without naming a resource: discovery, in the older form and the aggregated one.
  */
 import type { ApiResult, RequestContext } from "#apiserver/api-request.ts";
 import { Discovery, type DiscoveryVersion, groupByVersion } from "#apiserver/discovery/discovery.ts";
@@ -29,6 +29,7 @@ export function createDiscoveryHandler(
   return {
     handle(context) {
       const path = context.info.path.replace(/(?<=.)\/$/, "");
+      if (path === "/") return index([...table.all()].map((resource) => resource.facts));
       if (path !== "/api" && path !== "/apis" && !/^\/(api|apis)\//.test(path)) return undefined;
       if (path === "/api" || path === "/apis") return root(current(), path, context, serverAddress());
       return below(current(), path);
@@ -77,7 +78,34 @@ function below(discovery: Discovery, path: string): ApiResult | undefined {
   return document ? json(document) : undefined;
 }
 
+const otherPaths = [
+  "/.well-known/openid-configuration",
+  "/healthz",
+  "/livez",
+  "/metrics",
+  "/openapi/v2",
+  "/openapi/v3",
+  "/openid/v1/jwks",
+  "/readyz",
+  "/version",
+];
+
+// What `kubectl get --raw /` shows: all paths that lead on.
+function index(facts: readonly { readonly group: string; readonly version: string }[]): ApiResult {
+  const apis = facts.flatMap(({ group, version }) =>
+    group === "" ? ["/api", `/api/${version}`] : ["/apis", "/apis/", `/apis/${group}`, `/apis/${group}/${version}`],
+  );
+  const paths = [...new Set([...apis, ...otherPaths])].sort();
+  return { type: "bytes", status: 200, contentType: "application/json", body: JSON.stringify({ paths }, undefined, 2) };
+}
+
 function json(document: object): ApiResult {
   const headers = { vary: "Accept" };
-  return { type: "bytes", status: 200, contentType: "application/json", body: JSON.stringify(document), headers };
+  return {
+    type: "bytes",
+    status: 200,
+    contentType: "application/json",
+    body: `${JSON.stringify(document)}\n`,
+    headers,
+  };
 }

@@ -95,8 +95,10 @@ async function createOnce(registry: Registry, input: CreateInput): Promise<Store
 
 async function check(resource: ServedResource, object: KubeObject, context: RequestContext): Promise<void> {
   const checks = await checksOf(resource);
-  const errors = [...(checks.validate?.(object) ?? [])];
-  errors.push(...validateMetadata(object.metadata ?? {}, metadataRules(resource)));
+  const errors = [
+    ...validateMetadata(object.metadata ?? {}, metadataRules(resource)),
+    ...(checks.validate?.(object) ?? []),
+  ];
   const name = object.metadata?.name ?? "";
   if (errors.length > 0) throw invalidObject({ group: resource.group, kind: resource.kind, name }, errors);
   if (checks.warnings !== undefined) context.warnings.push(...checks.warnings(object, undefined));

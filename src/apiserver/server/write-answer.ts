@@ -7,7 +7,7 @@ import type { Answer } from "#apiserver/filters/chain.ts";
 import type { Flow } from "#apiserver/flowcontrol/flow-control.ts";
 import { contentTypeOf, type MediaForm, negotiate, type Offer } from "#apiserver/negotiation/accept.ts";
 import { encodeList } from "#apiserver/negotiation/list-forms.ts";
-import { type EncoderParts, encodePlain, encodeStored } from "#apiserver/negotiation/object-forms.ts";
+import { type EncoderParts, encodePlain, encodeScale, encodeStored } from "#apiserver/negotiation/object-forms.ts";
 import type { TableOptions } from "#apiserver/negotiation/table.ts";
 import { WatchEncoder } from "#apiserver/negotiation/watch-forms.ts";
 import type { BodyStream, Exchange, ResponseHeaders } from "./exchange.ts";
@@ -82,12 +82,15 @@ async function writeObject(
   const { result, headers } = answer;
   const { request } = exchange;
   if (result.type !== "stored") {
-    const hasMetadata = result.type === "object" && result.resource !== undefined;
-    const form = formOf(request, { hasProtobuf: true, hasTransforms: hasMetadata });
     const object = result.type === "object" ? result.object : (result.status as never);
+    const isScale = object.kind === "Scale";
+    const hasMetadata = isScale || (result.type === "object" && result.resource !== undefined);
+    const form = formOf(request, { hasProtobuf: true, hasTransforms: hasMetadata });
     const code = result.type === "object" ? result.status : 200;
     const { as: _as, ...plain } = form;
-    const body = await encodePlain(parts.encoder, object, plain);
+    const body = isScale
+      ? await encodeScale(parts.encoder, object, form, tableOptions(request))
+      : await encodePlain(parts.encoder, object, plain);
     return await respond(exchange, code, { ...headers, "content-type": contentTypeOf(form) }, body);
   }
   const form = formOf(request, {

@@ -96,8 +96,10 @@ export class StoredObject {
 
   /** The object's JSON with its resourceVersion; `head` is of the version that is asked for. */
   toJson(head: Buffer = this.resource.head): Buffer {
-    const json = Buffer.allocUnsafe(this.maxJsonLength(head));
-    return json.subarray(0, this.writeJson(json, 0, head));
+    const json = Buffer.allocUnsafe(this.maxJsonLength(head) + 1);
+    const end = this.writeJson(json, 0, head);
+    json[end] = 0x0a; // as Go's encoder ends each document
+    return json.subarray(0, end + 1);
   }
 
   /** Room that {@link writeJson} needs, at most. */

@@ -7,7 +7,7 @@ import { isQualifiedName } from "#apimachinery/names.ts";
 import { compareQuantities, formatQuantity, isQuantity, parseQuantity } from "#apimachinery/quantity.ts";
 import { check, type Errors } from "#api/field-rules.ts";
 import { immutable } from "./immutable.ts";
-import { validateAmounts } from "./resources.ts";
+import { isHugePages, validateAmounts, validateResourceName } from "./resources.ts";
 
 const scopes = [
   "BestEffort",
@@ -19,13 +19,42 @@ const scopes = [
   "VolumeAttributesClass",
 ];
 const podScopes = ["BestEffort", "NotBestEffort", "Terminating", "NotTerminating"];
+const podCounts = ["pods"];
+const computeAmounts = ["cpu", "limits.cpu", "limits.memory", "memory", "requests.cpu", "requests.memory"];
+/** What a quota of the scope can bound. */
+const amountsByScope: Readonly<Record<string, readonly string[]>> = {
+  BestEffort: podCounts,
+  CrossNamespacePodAffinity: [...podCounts, ...computeAmounts],
+  NotBestEffort: [...podCounts, ...computeAmounts],
+  NotTerminating: [...podCounts, ...computeAmounts],
+  PriorityClass: [...podCounts, ...computeAmounts],
+  Terminating: [...podCounts, ...computeAmounts],
+  VolumeAttributesClass: ["persistentvolumeclaims", "requests.storage"],
+};
+const quotaResources = new Set([
+  ...podCounts,
+  ...computeAmounts,
+  "configmaps",
+  "ephemeral-storage",
+  "limits.ephemeral-storage",
+  "persistentvolumeclaims",
+  "replicationcontrollers",
+  "requests.ephemeral-storage",
+  "requests.storage",
+  "resourcequotas",
+  "secrets",
+  "services",
+  "services.loadbalancers",
+  "services.nodeports",
+]);
+const limitTypes = ["Pod", "Container", "PersistentVolumeClaim"];
 const bounds = ["max", "min", "default", "defaultRequest", "maxLimitRequestRatio"] as const;
 
 export function validateLimitRange({ spec }: LimitRange): Errors {
   const seen = new Set<string>();
   return (spec?.limits ?? []).flatMap((limit, index) => {
     const path = `spec.limits[${index}]`;
-    const errors: FieldError[] = [...check(`${path}.type`, limit.type, isQualifiedName)];
+    const errors: FieldError[] = [...validateLimitType(`${path}.type`, limit.type)];
     if (seen.has(limit.type)) errors.push(duplicate(`${path}.type`, limit.type));
     seen.add(limit.type);
     for (const key of bounds)
@@ -42,12 +71,36 @@ export function validateLimitRange({ spec }: LimitRange): Errors {
   });
 }
 
+function validateLimitType(field: string, type: string): Errors {
+  const errors = check(field, type, isQualifiedName);
+  if (errors.length > 0 || type.includes("/") || limitTypes.includes(type)) return errors;
+  return [invalid(field, type, "must be a standard limit type or fully qualified")];
+}
+
+function validateQuotaResourceName(field: string, name: string): Errors {
+  const errors = validateResourceName(field, name);
+  if (name.includes("/") || isQuotaResource(name)) return errors;
+  return [...errors, invalid(field, name, "must be a standard resource for quota")];
+}
+
+function isQuotaResource(name: string): boolean {
+  return quotaResources.has(name) || isHugePages(name.replace(/^requests\./, ""));
+}
+
+/** Standard resources of the quota that the scope says nothing about. */
+function strangersTo(scope: string, hard: readonly string[]): readonly string[] {
+  const known = amountsByScope[scope];
+  return known === undefined ? [] : hard.filter((name) => isQuotaResource(name) && !known.includes(name));
+}
+
 export function validateResourceQuota({ spec }: ResourceQuota): Errors {
-  const hard = validateAmounts("spec.hard", spec?.hard ?? {}, (field, name) => check(field, name, isQualifiedName));
+  const hard = validateAmounts("spec.hard", spec?.hard ?? {}, validateQuotaResourceName);
+  const names = Object.keys(spec?.hard ?? {});
   const given = spec?.scopes ?? [];
-  const errors: FieldError[] = given.some((scope) => !scopes.includes(scope))
-    ? [invalid("spec.scopes", given, "unsupported scope")]
-    : [];
+  const errors: FieldError[] = given.flatMap((scope) => [
+    ...(scopes.includes(scope) ? [] : [invalid("spec.scopes", given, "unsupported scope")]),
+    ...strangersTo(scope, names).map(() => invalid("spec.scopes", given, "unsupported scope applied to resource")),
+  ]);
   for (const [left, right] of [
     ["BestEffort", "NotBestEffort"],
     ["Terminating", "NotTerminating"],
@@ -57,6 +110,10 @@ export function validateResourceQuota({ spec }: ResourceQuota): Errors {
   for (const [index, { scopeName, operator, values }] of (spec?.scopeSelector?.matchExpressions ?? []).entries()) {
     const path = `spec.scopeSelector.matchExpressions[${index}]`;
     if (!scopes.includes(scopeName)) errors.push(invalid(`${path}.scopeName`, scopeName, "unsupported scope"));
+    for (const _ of strangersTo(scopeName, names)) {
+      const field = "spec.scopeSelector.matchExpressions";
+      errors.push(invalid(field, spec?.scopeSelector, "unsupported scope applied to resource"));
+    }
     if (podScopes.includes(scopeName) && operator !== "Exists") {
       errors.push(
         invalid(

@@ -140,7 +140,7 @@ function validateClaims(
   });
 }
 
-function isHugePages(name: string): boolean {
+export function isHugePages(name: string): boolean {
   return name.startsWith("hugepages-");
 }
 
