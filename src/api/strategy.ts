@@ -73,6 +73,8 @@ export type KindStrategy<T extends KubeObject = KubeObject> = {
   readonly allowsCreateOnUpdate?: boolean;
   /** True where the kind has no generation. Default: generation rises with spec. */
   readonly hasNoGeneration?: boolean;
+  /** What every request for a version on its way out is answered with as a warning. */
+  readonly deprecationWarning?: string;
   /** Propagation when a delete names none: "orphan" for old kinds (v1 ReplicationController), else background. */
   readonly defaultGarbageCollection?: "orphan" | "background";
   readonly table?: TablePrinter;

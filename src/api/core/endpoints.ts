@@ -12,4 +12,5 @@ export const endpointsStrategy: KindStrategy<Endpoints> = {
   },
   allowsCreateOnUpdate: true,
   hasNoGeneration: true,
+  deprecationWarning: "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
 };

@@ -166,13 +166,10 @@ function selfOf(apply: ServerSideApply, managers: Managers): Self {
   return { key, previous, manager: { ...identity, set, time: previous?.time } };
 }
 
-/** The applier's entry gets the time when the object changed, or what it owns. */
+/** The applier's entry gets the time when the object changed. Who comes to own what was so already has none, as upstream. */
 function stamped(managers: ReadonlyMap<string, Manager>, self: Self, isUnchanged: boolean, now: number): Managers {
   const mine = managers.get(self.key);
-  if (mine === undefined) return managers;
-  const { previous } = self;
-  const isSame = previous !== undefined && previous.apiVersion === mine.apiVersion && jsonEqual(previous.set, mine.set);
-  if (isUnchanged && isSame) return new Map(managers).set(self.key, previous);
+  if (mine === undefined || isUnchanged) return managers;
   return new Map(managers).set(self.key, { ...mine, time: formatTime(now) });
 }
 

@@ -36,7 +36,6 @@ type Options = { readonly dryRun: boolean };
 
 /** The write hooks of Services. */
 export class ServiceHooks implements WriteHooks {
-  readonly #ranges: ServiceRanges;
   readonly #book: ServiceAddressBook;
   readonly #ips: NumberPool;
   readonly #ports: NumberPool;
@@ -44,7 +43,6 @@ export class ServiceHooks implements WriteHooks {
 
   constructor(ranges: ServiceRanges, book: ServiceAddressBook) {
     const { clusterIps, nodePorts } = ranges;
-    this.#ranges = ranges;
     this.#book = book;
     this.#ips = new NumberPool({
       ...clusterIps,

@@ -236,17 +236,20 @@ function strategyOf(
     validate: check,
     validateUpdate: check,
     validateStatusUpdate: check,
-    warnings: () => warningsOf(definition, version),
+    ...deprecationOf(definition, version),
     allowsUnconditionalUpdate: false,
     hasStatus,
     table: tableOf(version),
   };
 }
 
-function warningsOf(definition: CustomResourceDefinition, version: CustomResourceDefinitionVersion): readonly string[] {
-  if (version.deprecated !== true) return [];
+function deprecationOf(
+  definition: CustomResourceDefinition,
+  version: CustomResourceDefinitionVersion,
+): Pick<KindStrategy, "deprecationWarning"> {
+  if (version.deprecated !== true) return {};
   const { group, names } = definition.spec;
-  return [version.deprecationWarning ?? `${group}/${version.name} ${names.kind} is deprecated`];
+  return { deprecationWarning: version.deprecationWarning ?? `${group}/${version.name} ${names.kind} is deprecated` };
 }
 
 function scaleErrors(object: JsonObject, version: CustomResourceDefinitionVersion): readonly FieldError[] {

@@ -55,6 +55,8 @@ export function dispatch(parts: HandlerParts, context: RequestContext): Promise<
   if (resource.facts.isNamespaced && info.namespace === "" && !isAcrossNamespaces(info.verb)) throw pathNotFound();
   if (!resource.facts.isNamespaced && info.namespace !== "" && resource.resource !== "namespaces") throw pathNotFound();
   checkName(info.name);
+  const { deprecationWarning } = resource.strategy;
+  if (deprecationWarning !== undefined) context.warnings.push(deprecationWarning);
   return handler(parts, resource, context);
 }
 
