@@ -73,6 +73,8 @@ export type KindStrategy<T extends KubeObject = KubeObject> = {
   readonly allowsCreateOnUpdate?: boolean;
   /** True where the kind has no generation. Default: generation rises with spec. */
   readonly hasNoGeneration?: boolean;
+  /** True for a kind without spec that counts changes of its other fields all the same. */
+  readonly hasGeneration?: boolean;
   /** What every request for a version on its way out is answered with as a warning. */
   readonly deprecationWarning?: string;
   /** Propagation when a delete names none: "orphan" for old kinds (v1 ReplicationController), else background. */

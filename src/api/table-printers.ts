@@ -61,7 +61,6 @@ const printers: ReadonlyMap<string, TablePrinter> = new Map([
   ["volumeattachments.storage.k8s.io", storage.volumeAttachmentPrinter],
   ["csinodes.storage.k8s.io", storage.csiNodePrinter],
   ["csidrivers.storage.k8s.io", storage.csiDriverPrinter],
-  ["csistoragecapacities.storage.k8s.io", storage.csiStorageCapacityPrinter],
   ["rolebindings.rbac.authorization.k8s.io", access.roleBindingPrinter],
   ["clusterrolebindings.rbac.authorization.k8s.io", access.roleBindingPrinter],
   ["certificatesigningrequests.certificates.k8s.io", access.certificateSigningRequestPrinter],

@@ -20,6 +20,7 @@ const reviewVersions = ["v1", "v1beta1"];
 
 export const validatingWebhookConfigurationStrategy: KindStrategy<ValidatingWebhookConfiguration> = {
   allowsUnconditionalUpdate: false,
+  hasGeneration: true,
   applyDefaults: (draft) => itemsOf(draft["webhooks"]).forEach(applyWebhookDefaults),
   validate,
   validateUpdate: validate,
@@ -27,6 +28,7 @@ export const validatingWebhookConfigurationStrategy: KindStrategy<ValidatingWebh
 
 export const mutatingWebhookConfigurationStrategy: KindStrategy<MutatingWebhookConfiguration> = {
   allowsUnconditionalUpdate: false,
+  hasGeneration: true,
   applyDefaults(draft) {
     for (const webhook of itemsOf(draft["webhooks"])) {
       applyWebhookDefaults(webhook);

@@ -34,11 +34,16 @@ export const horizontalPodAutoscalerStrategy: KindStrategy<HorizontalPodAutoscal
     if (spec["behavior"]) applyBehaviorDefaults(spec["behavior"] as Draft);
   },
   prepareForCreate(draft) {
-    draft["status"] = { desiredReplicas: 0, currentReplicas: 0 };
+    draft["status"] = { desiredReplicas: 0, currentMetrics: null };
   },
-  validate,
-  validateUpdate: validate,
+  validate: (autoscaler) => validate(autoscaler, false),
+  // Those from before the rule stay valid.
+  validateUpdate: (autoscaler, old) => validate(autoscaler, targetGroup(old) === ""),
 };
+
+function targetGroup({ spec }: HorizontalPodAutoscaler): string {
+  return parseApiVersion(spec?.scaleTargetRef?.apiVersion ?? "").group;
+}
 
 function applyBehaviorDefaults(behavior: Draft): void {
   const percent = { type: "Percent", value: 100, periodSeconds: 15 };
@@ -51,19 +56,25 @@ function applyBehaviorDefaults(behavior: Draft): void {
   setDefault(scaleDown, "policies", [percent]);
 }
 
-function validate({ spec }: HorizontalPodAutoscaler): readonly FieldError[] {
+function validate(autoscaler: HorizontalPodAutoscaler, allowsEmptyGroup: boolean): readonly FieldError[] {
+  const { spec } = autoscaler;
   const errors: FieldError[] = [];
   const { minReplicas, scaleTargetRef, metrics }: Partial<HorizontalPodAutoscalerSpec> = spec ?? {};
   const maxReplicas: number = spec?.maxReplicas ?? 0;
   if (minReplicas !== undefined && minReplicas < 1) {
     errors.push(invalid("spec.minReplicas", minReplicas, "must be greater than or equal to 1"));
   }
-  if (maxReplicas < 1) errors.push(invalid("spec.maxReplicas", maxReplicas, "must be greater than 0"));
+  if (maxReplicas === 0) errors.push(required("spec.maxReplicas", "must be set and greater than 0"));
+  if (maxReplicas < 0) errors.push(invalid("spec.maxReplicas", maxReplicas, "must be greater than or equal to 1"));
   if (minReplicas !== undefined && maxReplicas < minReplicas) {
     errors.push(invalid("spec.maxReplicas", maxReplicas, "must be greater than or equal to `minReplicas`"));
   }
   if (!scaleTargetRef?.kind) errors.push(required("spec.scaleTargetRef.kind"));
   if (!scaleTargetRef?.name) errors.push(required("spec.scaleTargetRef.name"));
+  if (!allowsEmptyGroup && targetGroup(autoscaler) === "") {
+    const given = scaleTargetRef?.apiVersion ?? "";
+    errors.push(invalid("spec.scaleTargetRef.apiVersion", given, "apiVersion must specify API group"));
+  }
   metrics?.forEach((metric, index) => errors.push(...validateMetric(metric, `spec.metrics[${index}]`)));
   for (const side of ["scaleUp", "scaleDown"] as const) {
     const rules = spec?.behavior?.[side];

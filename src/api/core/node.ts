@@ -9,7 +9,8 @@ import { validateNode, validateNodeUpdate } from "./validation/node.ts";
 
 export const nodeStrategy: KindStrategy<Node> = {
   applyDefaults(draft) {
-    ensureObject(draft, "spec");
+    const spec = ensureObject(draft, "spec");
+    if (spec["podCIDR"] && !spec["podCIDRs"]?.length) spec["podCIDRs"] = [spec["podCIDR"]];
     const { status } = draft;
     if (!status) return;
     roundUpToMilli(status.capacity);

@@ -18,7 +18,7 @@ export const persistentVolumeStrategy: KindStrategy<PersistentVolume> = {
     setTextDefault(ensureObject(draft, "status"), "phase", "Pending");
   },
   prepareForCreate(draft) {
-    draft["status"] = { phase: "Pending" };
+    draft["status"] = { phase: "Pending", lastPhaseTransitionTime: draft["metadata"].creationTimestamp };
   },
   validate: validatePersistentVolume,
   validateUpdate: validatePersistentVolumeUpdate,

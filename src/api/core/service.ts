@@ -7,7 +7,7 @@ import type { Draft, KindStrategy } from "#api/strategy.ts";
 import { validateService, validateServiceStatus, validateServiceUpdate } from "./validation/service.ts";
 
 export const serviceStrategy: KindStrategy<Service> = {
-  nameRule: "dns-1035-label",
+  nameRule: "dns-label",
   applyDefaults(draft) {
     const spec = ensureObject(draft, "spec");
     applyAffinityDefaults(spec);

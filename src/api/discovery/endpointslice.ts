@@ -14,6 +14,7 @@ const maxPorts = 20_000;
 const maxEndpoints = 1000;
 
 export const endpointSliceStrategy: KindStrategy<EndpointSlice> = {
+  hasGeneration: true,
   applyDefaults(draft) {
     for (const port of itemsOf(draft["ports"])) {
       setDefault(port, "name", "");

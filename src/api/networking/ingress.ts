@@ -13,7 +13,7 @@ import type { KindStrategy } from "#api/strategy.ts";
 import { messagesAt, validateIp } from "#api/validation.ts";
 import { type FieldError, invalid, notSupported, required } from "#apimachinery/field-error.ts";
 import {
-  isDns1035Label,
+  isDns1123Label,
   isDns1123Subdomain,
   isValidPortName,
   isValidPortNumber,
@@ -110,11 +110,11 @@ function validateBackend({ service, resource }: IngressBackend, field: string): 
     return [invalid(field, "", "cannot set both resource and service backends")];
   }
   if (resource !== undefined) return [];
-  if (service === undefined) return [required(field, "resource or service backend is required")];
+  if (service === undefined) return [invalid(field, "", "resource or service backend is required")];
   const errors: FieldError[] = [];
   const { name, port } = service;
   if (!name) errors.push(required(`${field}.service.name`));
-  else errors.push(...messagesAt(`${field}.service.name`, name, isDns1035Label(name)));
+  else errors.push(...messagesAt(`${field}.service.name`, name, isDns1123Label(name)));
   const hasNumber = port?.number !== undefined && port.number !== 0;
   if (port?.name && hasNumber) errors.push(invalid(field, "", "cannot set both port name & port number"));
   else if (port?.name) errors.push(...messagesAt(`${field}.service.port.name`, port.name, isValidPortName(port.name)));

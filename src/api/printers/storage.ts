@@ -127,11 +127,6 @@ export const csiDriverPrinter: TablePrinter = namedAndAged(
   ],
 );
 
-export const csiStorageCapacityPrinter: TablePrinter = {
-  columns: [nameColumn, column("StorageClassName"), column("Capacity")],
-  row: (object) => [nameOf(object), object["storageClassName"] ?? "", textOr(object["capacity"], "<unset>")],
-};
-
 function phaseOf({ metadata, status }: Draft): string {
   return metadata?.deletionTimestamp == null ? (status?.phase ?? "") : "Terminating";
 }

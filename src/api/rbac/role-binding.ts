@@ -13,9 +13,9 @@ export const roleBindingStrategy: KindStrategy<RoleBinding> = {
   nameRule: "path-segment",
   hasNoGeneration: true,
   applyDefaults,
-  validate: (binding) => validateBinding(binding, ["ClusterRole", "Role"], true),
+  validate: (binding) => validateBinding(binding, ["Role", "ClusterRole"], true),
   validateUpdate: (binding, old) => [
-    ...validateBinding(binding, ["ClusterRole", "Role"], true),
+    ...validateBinding(binding, ["Role", "ClusterRole"], true),
     ...validateRoleRefUpdate(binding, old),
   ],
 };

@@ -48,5 +48,5 @@ function parse(text: string): object {
 }
 
 function invalidToken(detail: string): StatusError {
-  return badRequest(`continue key is not valid${detail === "" ? "" : `: ${detail}`}`);
+  return badRequest(`invalid continue token: continue key is not valid${detail === "" ? "" : `: ${detail}`}`);
 }

@@ -128,6 +128,7 @@ export function unstored(resource: ServedResource, object: KubeObject, key: stri
 /** True when objects of this resource count the changes of their spec. */
 export function hasGeneration(resource: ServedResource): boolean {
   if (resource.strategy.hasNoGeneration === true) return false;
+  if (resource.strategy.hasGeneration === true) return true;
   return resource.isCustom || resource.schema === undefined || resource.schema.fields.has("spec");
 }
 

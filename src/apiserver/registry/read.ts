@@ -28,7 +28,7 @@ export async function readList(registry: Registry, resource: ServedResource, opt
   if (token !== undefined && options.resourceVersion !== "" && options.resourceVersion !== "0") {
     throw badRequest("specifying resource version is not allowed when using continue");
   }
-  const asked = token?.revision ?? parseRevision(options.resourceVersion);
+  const asked = token?.revision ?? parseRevision(options.resourceVersion, "invalid resource version: ");
   const isExact = token !== undefined ? token.revision > 0 : isExactList(options, asked);
   const state = isExact
     ? await stateAt(registry, resource, { revision: asked, startKey: token?.startKey, prefix })
@@ -66,12 +66,12 @@ export async function openWatch(
   };
 }
 
-/** Decimal without sign; "" counts as 0. Throws BadRequest. */
-export function parseRevision(text: string): number {
+/** Decimal without sign; "" counts as 0. Throws BadRequest, whose message begins with `prefix`. */
+export function parseRevision(text: string, prefix = ""): number {
   if (text === "") return 0;
   if (!/^\d{1,19}$/.test(text)) {
     throw badRequest(
-      `resourceVersion: Invalid value: ${JSON.stringify(text)}: strconv.ParseUint: parsing ${JSON.stringify(text)}: invalid syntax`,
+      `${prefix}resourceVersion: Invalid value: ${JSON.stringify(text)}: strconv.ParseUint: parsing ${JSON.stringify(text)}: invalid syntax`,
     );
   }
   return Number(text);
