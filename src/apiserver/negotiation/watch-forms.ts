@@ -139,7 +139,9 @@ export class WatchEncoder {
 
   #frame(type: string, object: Buffer): Buffer {
     if (this.#form.encoding === "protobuf") return writeWatchFrame(type, object);
-    return Buffer.concat([Buffer.from(`{"type":"${type}","object":`), object, Buffer.from("}\n")]);
+    // A document's own end of line would end the event in its midst.
+    const json = object.at(-1) === 0x0a ? object.subarray(0, -1) : object;
+    return Buffer.concat([Buffer.from(`{"type":"${type}","object":`), json, Buffer.from("}\n")]);
   }
 
   #noted(bytes: Buffer): Buffer {
