@@ -121,7 +121,13 @@ test("wrong objects are told with upstream's fields and messages", () => {
     [
       "autoscaling",
       "HorizontalPodAutoscaler",
-      { spec: { scaleTargetRef: { apiVersion: "apps/v1", kind: "Deployment", name: "a" }, minReplicas: 3, maxReplicas: 2 } },
+      {
+        spec: {
+          scaleTargetRef: { apiVersion: "apps/v1", kind: "Deployment", name: "a" },
+          minReplicas: 3,
+          maxReplicas: 2,
+        },
+      },
       ["spec.maxReplicas: Invalid value: 2: must be greater than or equal to `minReplicas`"],
     ],
   ];

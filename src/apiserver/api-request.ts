@@ -46,6 +46,8 @@ export type ApiRequest = {
   readonly signal: () => AbortSignal;
   /** Where flow control put it, once it did. */
   flow?: Flow | undefined;
+  /** What it is warned of so far. An answer that is an error carries it, too. */
+  warnings?: readonly string[];
 };
 
 /** What handlers know of a request, after the filters. */

@@ -87,7 +87,9 @@ export async function admit(parts: ChainParts, request: ApiRequest): Promise<Req
   const info = parseRequestInfo(request.method, request.path, request.query);
   const user = request.user ?? (await authenticate(parts, request));
   await authorize(parts.authorizer, user, { info, query: request.query });
-  return { request, info, user, warnings: [] };
+  const warnings: string[] = [];
+  request.warnings = warnings;
+  return { request, info, user, warnings };
 }
 
 async function authenticate(parts: ChainParts, request: ApiRequest): Promise<User> {

@@ -47,7 +47,7 @@ export async function writeAnswer(
 
 /** Writes an error as a Status, in the form that the client accepts. */
 export function writeError(parts: WriterParts, exchange: Exchange, error: StatusError, auditId: string): void {
-  const headers = baseHeaders(auditId, [], exchange.request.flow);
+  const headers = baseHeaders(auditId, exchange.request.warnings ?? [], exchange.request.flow);
   const status = error.toStatus();
   const retryAfter = status.details?.retryAfterSeconds;
   if (retryAfter !== undefined) headers["retry-after"] = String(retryAfter);
