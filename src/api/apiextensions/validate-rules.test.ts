@@ -45,6 +45,22 @@ test("rules over lists without an end are refused, those within bounds are not",
   assert.deepEqual(problems({ type: "array", maxItems: 10, items: { ...inner, maxItems: 10 } }), []);
 });
 
+test("conversions of texts and lookups in maps cost the same for values of any length, as Istio's definitions count on", () => {
+  const ruled = (rule: string, type: JsonSchemaProps): JsonSchemaProps => ({
+    ...type,
+    "x-kubernetes-validations": [{ rule }],
+  });
+  const list = (inner: JsonSchemaProps): JsonSchemaProps => ({
+    type: "array",
+    items: { type: "object", properties: { inner } },
+  });
+  const texts: JsonSchemaProps = { type: "object", additionalProperties: { type: "string" } };
+
+  assert.deepEqual(problems(list(ruled("duration(self) >= duration('1ms')", { type: "string" }))), []);
+  assert.deepEqual(problems(list(ruled("!('a' in self)", texts))), []);
+  assert.match(problems(list(ruled("self.contains('a')", { type: "string" })))[0] ?? "", /exceeds budget/);
+});
+
 test("rules that look back need a place with a past", () => {
   const items: JsonSchemaProps = {
     type: "string",

@@ -30,6 +30,20 @@ export function check(expression: Expression, variables: Names): Checked {
 const NUMERIC = new Set(["int", "uint", "double"]);
 const ORDERED = new Set(["int", "uint", "double", "string", "bool", "bytes", "timestamp", "duration", "dyn"]);
 
+/** What costs the same for a value of any length, as cel-go estimates it: conversions of texts, but for those to bytes and back. */
+const CONSTANT_COST = new Set([
+  "size",
+  "duration",
+  "timestamp",
+  "int",
+  "uint",
+  "double",
+  "bool",
+  "string",
+  "dyn",
+  "type",
+]);
+
 class Checker {
   readonly uses = new Set<string>();
   cost = 0;
@@ -140,7 +154,8 @@ class Checker {
   /** Strings and lists are looked through; equality ends with the shorter one. */
   #spend(name: string, types: readonly StaticType[]): void {
     const sizes = types.map(({ size }) => size).filter((size) => size !== undefined);
-    if (sizes.length === 0 || name === "size") return;
+    const isLookup = name === "@in" && types[1]?.kind === "map";
+    if (sizes.length === 0 || isLookup || CONSTANT_COST.has(name)) return;
     const isEquality = name === "_==_" || name === "_!=_";
     const length = isEquality ? Math.min(...sizes) : Math.max(...sizes);
     const isText = types.every(({ kind }) => kind === "string" || kind === "bytes");
