@@ -75,6 +75,7 @@ export class IsolatesRuntime implements RuntimeOfClass {
     this.#pool = new ReadyPool({
       size: options.poolSize,
       make: () => this.#makeReady(),
+      isInUse: () => this.#sandboxIds.size > 0,
       isAlive: (cage) => this.#isWaiting(cage),
       discard: (cage) => {
         letGo(cage);

@@ -53,6 +53,23 @@ describe("the pool of those that are ready", () => {
     assert.equal(pool.count, 2);
   });
 
+  it("gives up those that wait when none has been in use for long, and fills up again with the next", async () => {
+    const { pool, clock, discarded, use } = setUp();
+    pool.take();
+    await passTime(clock);
+    use.isInUse = true;
+    await passTime(clock, 300_000);
+    assert.deepEqual(discarded, []);
+
+    use.isInUse = false;
+    await passTime(clock, 300_000);
+    assert.deepEqual(discarded, [1, 2]);
+    pool.take();
+    await passTime(clock);
+
+    assert.equal(pool.count, 2);
+  });
+
   it("takes all away when it is stopped", async () => {
     const { pool, clock, discarded } = setUp();
     pool.take();
@@ -73,6 +90,7 @@ function setUp() {
   const discarded: number[] = [];
   const dead = new Set<number>();
   const failures = { count: 0 };
+  const use = { isInUse: false };
   const pool = new ReadyPool<number>({
     size: 2,
     make: async () => {
@@ -80,12 +98,13 @@ function setUp() {
       made.push(made.length + 1);
       return made.length;
     },
+    isInUse: () => use.isInUse,
     isAlive: (item) => !dead.has(item),
     discard: async (item) => void discarded.push(item),
     clock,
     logger: silentLogger,
   });
-  return { pool, clock, made, discarded, dead, failures };
+  return { pool, clock, made, discarded, dead, failures, use };
 }
 
 async function passTime(clock: FakeClock, ms = 100): Promise<void> {

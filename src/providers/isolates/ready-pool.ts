@@ -10,6 +10,8 @@ export type ReadyPoolOptions<T> = {
   readonly make: () => Promise<T>;
   /** Whether it can still be used: it may have died while it waited. */
   readonly isAlive: (item: T) => boolean;
+  /** Whether any are in use: while there are, more may be wanted at any time. */
+  readonly isInUse: () => boolean;
   /** Takes away what was made and is not needed. */
   readonly discard: (item: T) => Promise<void>;
   readonly clock: Clock;
@@ -20,13 +22,16 @@ export type ReadyPoolOptions<T> = {
 const quietMs = 50;
 /** After a failure. */
 const retryMs = 5_000;
+/** Without any in use for so long, those that wait are given up: they cost memory. */
+const idleMs = 300_000;
 
-/** Nothing is made before the first {@link ReadyPool.take}. */
+/** Nothing is made before the first {@link ReadyPool.take}, and nothing is kept long after the last one has gone. */
 export class ReadyPool<T> {
   readonly #options: ReadyPoolOptions<T>;
   readonly #ready: T[] = [];
   #making: Promise<void> | undefined;
   #timer: Timer | undefined;
+  #idleTimer: Timer | undefined;
   #isStopped = false;
 
   constructor(options: ReadyPoolOptions<T>) {
@@ -36,6 +41,7 @@ export class ReadyPool<T> {
   /** One that is ready, or undefined. Either way the pool is filled up again later. */
   take(): T | undefined {
     this.#fillLater(quietMs);
+    this.#watchIdleness();
     for (let item = this.#ready.shift(); item !== undefined; item = this.#ready.shift()) {
       if (this.#options.isAlive(item)) return item;
       void this.#discard(item);
@@ -57,8 +63,18 @@ export class ReadyPool<T> {
   async stop(): Promise<void> {
     this.#isStopped = true;
     this.#timer?.clear();
+    this.#idleTimer?.clear();
     await this.#making;
     await Promise.all(this.#ready.splice(0).map((item) => this.#discard(item)));
+  }
+
+  #watchIdleness(): void {
+    this.#idleTimer?.clear();
+    if (this.#isStopped) return;
+    this.#idleTimer = this.#options.clock.setTimer(idleMs, () => {
+      if (this.#options.isInUse()) return this.#watchIdleness();
+      for (const item of this.#ready.splice(0)) void this.#discard(item);
+    });
   }
 
   #fillLater(delayMs: number): void {
