@@ -49,6 +49,7 @@ const maxRetries = 10;
 
 /** A transport that can be told that the server it is connected to has died: all that is under way fails at once, and what comes next connects anew. */
 export interface HttpTransport extends Transport {
+  /** Closes every connection to the server; requests under way fail. May be called at any time. */
   reconnect(): void;
 }
 

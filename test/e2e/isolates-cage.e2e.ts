@@ -6,6 +6,7 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { request } from "node:http";
 import { createServer, type Server } from "node:net";
 import { join } from "node:path";
 import { after, before, describe, it, test } from "node:test";
@@ -13,6 +14,7 @@ import { systemClock } from "#component-base/clock.ts";
 import { createLogger } from "#component-base/logger.ts";
 import { ImageStore } from "#images/image-store.ts";
 import { cageSettings } from "#providers/isolates/cage.ts";
+import { findWorkerd } from "#providers/isolates/workerd-program.ts";
 import { openRuntime, type RuntimeEngine } from "#runtime/runtime-engine.ts";
 import { runInside, testCgroup, testFolder } from "./inside-namespaces.ts";
 
@@ -187,6 +189,45 @@ function defineTests(root: string): void {
       assert.equal(new Set(all).size, all.length);
     });
 
+    it("isolates of one process share no memory: buffers do not travel or are copied, globals are their own", async () => {
+      const { compatibilityDate, path } = findWorkerd();
+      const first = `globalThis.secret = "first's"; export default { async fetch(request, env) {
+        const tried = async (work) => { try { return await work(); } catch { return "refused"; } };
+        const shared = new SharedArrayBuffer(8); const plain = new Uint8Array(8);
+        return Response.json({
+          shared: await tried(() => env.SECOND.write(shared)),
+          view: await tried(() => env.SECOND.write(new Uint8Array(shared))),
+          memory: await tried(() => env.SECOND.write(new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true }))),
+          copied: await env.SECOND.write(plain), plain: plain[0], afterwards: new Uint8Array(shared)[0],
+          globals: await env.SECOND.look(), broadcast: typeof BroadcastChannel,
+        }); } }`;
+      const second = `import { WorkerEntrypoint } from "cloudflare:workers"; export default class extends WorkerEntrypoint {
+        write(buffer) { new Uint8Array(buffer.buffer ?? buffer)[0] = 7; return "written"; }
+        look() { return [typeof globalThis.secret, Object.keys(this.env).join()].join(); } }`;
+      const worker = (source: string, bindings: string) =>
+        `(modules = [(name = "main.js", esModule = ${JSON.stringify(source)})], compatibilityDate = "${compatibilityDate}", bindings = [${bindings}])`;
+      const configuration = join(root, "two.capnp");
+      const socket = join(root, "two.sock");
+      writeFileSync(
+        configuration,
+        `using Workerd = import "/workerd/workerd.capnp"; const config :Workerd.Config = (services = [
+          (name = "first", worker = ${worker(first, '(name = "SECOND", service = "second")')}), (name = "second", worker = ${worker(second, "")})],
+          sockets = [(name = "s", address = "unix:${socket}", http = (), service = "first")]);`,
+      );
+      helpers.push(spawn(path, ["serve", configuration], { stdio: "inherit" }));
+
+      assert.deepEqual(JSON.parse(await getFrom(socket)), {
+        shared: "refused",
+        view: "refused",
+        memory: "refused",
+        copied: "written",
+        plain: 0,
+        afterwards: 0,
+        globals: "undefined,",
+        broadcast: "undefined",
+      });
+    });
+
     it("cannot have more processes than it is allowed", async () => {
       const [line] = await attempt(root, engine, {}, [
         [
@@ -254,6 +295,25 @@ async function attempt(
   const { logPath } = engine.containers.find(id)?.settings ?? { logPath: "" };
   const lines = readFileSync(logPath, "utf8").split("\n").filter(Boolean);
   return lines.map((line) => line.split(" ").slice(3).join(" "));
+}
+
+/** Waits until somebody answers at the socket. */
+async function getFrom(socketPath: string): Promise<string> {
+  for (let tries = 0; ; tries++) {
+    try {
+      return await new Promise((resolve, reject) => {
+        const call = request({ socketPath, path: "/" }, (answer) => {
+          let text = "";
+          answer.on("data", (chunk: Buffer) => (text += chunk.toString()));
+          answer.on("end", () => resolve(text));
+        });
+        call.on("error", reject).end();
+      });
+    } catch (error) {
+      if (tries > 200) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  }
 }
 
 function perlLibraries(): { readonly hostPath: string; readonly containerPath: string }[] {

@@ -8,7 +8,6 @@ import { basename, join } from "node:path";
 import type { Duplex } from "node:stream";
 import type { ImageStore } from "#images/image-store.ts";
 import {
-  ContainerError,
   type ContainerSpec,
   type ContainerState,
   type LinuxResources,
@@ -25,8 +24,8 @@ import { RuntimeFailure } from "#runtime/settings.ts";
 import { attachToContainer, connectInside } from "#runtime/streams.ts";
 import { asContainerError, sandboxOf, stateOf } from "#providers/engine-words.ts";
 import type { RuntimeOfClass } from "#providers/runtime-classes.ts";
-import { type BundleFiles, codeOf, readLayers, readMounts } from "./bundle.ts";
 import { type Cage, type CageParts, makeCage, writeNames } from "./cage.ts";
+import { CodeReader } from "./code-reader.ts";
 import { LoadFailure } from "./control.ts";
 import type { IsolateCode } from "./loader.ts";
 import { inlineImage } from "./inline-image.ts";
@@ -47,12 +46,9 @@ export type IsolatesRuntimeOptions = RuntimeOptions & {
 const defaultPort = 8080;
 /** Name of the log of a container's first attempt, for which processes are started ahead. */
 const firstLog = "0.log";
-const defaultFlags = ["nodejs_compat"];
 /** As of a program that ends because it throws. */
 const faultExitCode = 1;
 const loadPatienceMs = 10_000;
-/** Bundles of images that are kept read. */
-const mostBundles = 16;
 
 /** Runs isolates on this machine, a workerd process each. */
 export class IsolatesRuntime implements RuntimeOfClass {
@@ -67,11 +63,12 @@ export class IsolatesRuntime implements RuntimeOfClass {
   readonly #fresh = new Map<string, Cage>();
   readonly #making = new Map<string, Promise<SandboxRecord>>();
   readonly #connections = new Map<string, Set<Duplex>>();
-  readonly #bundles = new Map<string, BundleFiles>();
+  readonly #code: CodeReader;
   readonly #pool: ReadyPool<Cage>;
 
   constructor(options: IsolatesRuntimeOptions) {
     this.#options = options;
+    this.#code = new CodeReader(options.images);
     this.#pool = new ReadyPool({
       size: options.poolSize,
       make: () => this.#makeReady(),
@@ -159,7 +156,7 @@ export class IsolatesRuntime implements RuntimeOfClass {
     signal.throwIfAborted();
     this.#pool.postpone();
     checkContainer(spec);
-    const code = await this.#readCode(spec);
+    const code = await this.#code.read(spec, (await this.#cageParts()).workerd.compatibilityDate);
     try {
       const cage = await this.#takeCage(spec);
       return stateOf(await this.#load(cage, spec, code, signal));
@@ -383,30 +380,6 @@ export class IsolatesRuntime implements RuntimeOfClass {
     } finally {
       signalProcess(process, "SIGCONT");
     }
-  }
-
-  async #readCode(spec: ContainerSpec): Promise<IsolateCode> {
-    const { workerd } = await this.#cageParts();
-    const mounted = readMounts(spec.mounts);
-    const files = new Map([...(await this.#readImage(spec.imageId)), ...mounted]);
-    const env = Object.fromEntries(spec.env.map(({ name, value }) => [name, value]));
-    return codeOf(files, env, {
-      compatibilityDate: workerd.compatibilityDate,
-      compatibilityFlags: defaultFlags,
-    });
-  }
-
-  async #readImage(id: string): Promise<BundleFiles> {
-    if (id === inlineImage.id) return new Map();
-    const known = this.#bundles.get(id);
-    if (known) return known;
-    const { images } = this.#options;
-    const image = await images.find(id);
-    if (!image) throw new ContainerError("CreateContainerError", `image ${id} is not on this machine`);
-    const files = readLayers(image.layers.map((layer) => `${images.layersFolder}/${layer}`));
-    for (const oldest of this.#bundles.keys()) if (this.#bundles.size >= mostBundles) this.#bundles.delete(oldest);
-    this.#bundles.set(id, files);
-    return files;
   }
 
   #isWaiting(cage: Cage): boolean {
