@@ -271,6 +271,22 @@ function defineTests(root: string): void {
       await runtime.removeSandbox(pod);
     });
 
+    it("a limit that leaves no room for the engine is refused or kills it, and leaves nothing", async () => {
+      const pod = { namespace: "suite", name: "tiny", uid: "tiny" };
+      const before = (await runtime.listSandboxes()).length;
+      const resources = { memoryLimitBytes: 4 << 20 };
+
+      const made = await runtime
+        .ensureSandbox({ ...sandboxSpec(pod), resources }, never)
+        .catch((error: Error) => error);
+
+      if (made instanceof Error) {
+        assert.match(made.message, /cannot bound the isolate to 4194304 bytes of memory/);
+        assert.equal((await runtime.listSandboxes()).length, before);
+      }
+      await runtime.removeSandbox(pod);
+    });
+
     it("a busy loop gets no more of the processor than its limit, and can be stopped", async () => {
       const { pod, state, ip } = await run("export default { fetch() { for (;;); } }", {
         resources: { cpuQuotaMicroseconds: 20_000, cpuPeriodMicroseconds: 100_000 },

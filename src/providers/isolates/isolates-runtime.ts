@@ -248,8 +248,13 @@ export class IsolatesRuntime implements RuntimeOfClass {
     const cage = this.#pool.take() ?? (await this.#makeReady());
     const { hostname, domainname, sysctls, resources: limits } = spec;
     const record = sandboxes.assign(cage.sandboxId, { hostname, domainname, sysctls, limits, attachment: spec });
-    sandboxes.setLimits(cage.sandboxId, memoryOf(limits));
     this.#fresh.set(cage.sandboxId, cage);
+    try {
+      boundMemory(limits, (bounds) => sandboxes.setLimits(cage.sandboxId, bounds));
+    } catch (error) {
+      await this.#removeAll(cage.sandboxId);
+      throw error;
+    }
     this.#sandboxIds.set(spec.pod.uid, cage.sandboxId);
     return record;
   }
@@ -300,7 +305,7 @@ export class IsolatesRuntime implements RuntimeOfClass {
     const { containers } = engine;
     const { containerId: id } = cage;
     try {
-      containers.setLimits(id, memoryOf(spec.resources));
+      boundMemory(spec.resources, (bounds) => containers.setLimits(id, bounds));
       // What it said while it waited is nobody's.
       truncateSync(containers.find(id)?.settings.logPath ?? "");
       writeNames(engine, id, spec.mounts);
@@ -424,12 +429,18 @@ function letGo(cage: Cage): void {
   cage.control.close();
 }
 
-// Bounds on the processor hold once the code is loaded: on a busy machine a pod with the least weight would otherwise wait for its turn to start.
-function memoryOf({ memoryLimitBytes, pidsLimit }: LinuxResources): LinuxResources {
-  return {
-    ...(memoryLimitBytes !== undefined && { memoryLimitBytes }),
-    ...(pidsLimit !== undefined && { pidsLimit }),
-  };
+/**
+ * Sets the bound on memory, and on processes, before the code comes. Those on the processor hold once it is loaded: on a busy machine a pod with the least weight would
+ * otherwise wait for its turn to start. Throws {@link RuntimeFailure} where the bound is less than the waiting process has already.
+ */
+function boundMemory({ memoryLimitBytes, pidsLimit }: LinuxResources, set: (bounds: LinuxResources) => void): void {
+  try {
+    if (memoryLimitBytes !== undefined) set({ memoryLimitBytes });
+    if (pidsLimit !== undefined) set({ pidsLimit });
+  } catch (cause) {
+    const message = `cannot bound the isolate to ${memoryLimitBytes} bytes of memory, its engine alone needs more`;
+    throw new RuntimeFailure("sandbox", message, { cause });
+  }
 }
 
 // As for containers: without CAP_SYS_RESOURCE nobody may go below what he has.
