@@ -5,10 +5,10 @@
 import { randomBytes } from "node:crypto";
 import {
   existsSync,
+  lstatSync,
   mkdirSync,
   readFileSync,
   renameSync,
-  rmdirSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -43,6 +43,8 @@ export type ContainerRecord = {
   /** "making" until the OCI runtime has created it. */
   readonly phase: "making" | "created" | "running" | "exited";
   readonly cgroupPath: string;
+  /** Where conmon opened the log, if it was moved since. */
+  readonly openedLogPath?: string;
   readonly createdMs: number;
   readonly startedMs?: number;
   readonly finishedMs?: number;
@@ -203,7 +205,20 @@ export class Containers {
   /** Moves the log of a process that was started ahead, with all that it wrote until now. The path's last part must be the same as before. */
   moveLog(id: string, logPath: string): void {
     const record = this.#known.get(id);
-    if (record) moveLog(record.settings.logPath, logPath);
+    if (!record || record.settings.logPath === logPath) return;
+    if (basename(record.settings.logPath) !== basename(logPath))
+      throw new RuntimeFailure("start", `the log ${record.settings.logPath} cannot become ${logPath}`);
+    renameSync(record.settings.logPath, logPath);
+  }
+
+  // conmon opens a log by its first name when it is rotated, and puts the new file there by a rename: so it is the folder that becomes a link.
+  #linkLog(id: string): void {
+    const { settings, openedLogPath } = this.#known.get(id) ?? {};
+    if (!settings || openedLogPath === undefined) return;
+    const folder = dirname(openedLogPath);
+    if (lstatSync(folder, { throwIfNoEntry: false })?.isSymbolicLink()) return;
+    rmSync(folder, { recursive: true, force: true });
+    symlinkSync(dirname(settings.logPath), folder);
   }
 
   /**
@@ -215,7 +230,8 @@ export class Containers {
     // It may have ended while it was being given away.
     const nowMs = record.finishedMs ?? this.#parts.clock.now();
     const settings = { ...record.settings, ...assignment };
-    return this.#write({ ...record, settings, createdMs: nowMs, startedMs: nowMs });
+    const opened = record.settings.logPath === assignment.logPath ? {} : { openedLogPath: record.settings.logPath };
+    return this.#write({ ...record, ...opened, settings, createdMs: nowMs, startedMs: nowMs });
   }
 
   /** Kills a container, and lets it have ended with this exit code if one is given: for processes that cannot end themselves. Resolves when it has. */
@@ -289,6 +305,7 @@ export class Containers {
 
   reopenLog(id: string): void {
     this.runningProcess(id);
+    this.#linkLog(id);
     reopenConmonLog(this.folder(id));
   }
 
@@ -498,15 +515,6 @@ export class Containers {
     }
     this.#parts.logger.warn("Could not remove a control group", { path });
   }
-}
-
-// conmon opens its log by the first name when it is rotated, and puts the new file there by a rename: so it is the folder that becomes a link.
-function moveLog(from: string, to: string): void {
-  if (from === to) return;
-  if (basename(from) !== basename(to)) throw new RuntimeFailure("start", `the log ${from} cannot become ${to}`);
-  renameSync(from, to);
-  rmdirSync(dirname(from));
-  symlinkSync(dirname(to), dirname(from));
 }
 
 // Nobody writes there but the agent, from outside.

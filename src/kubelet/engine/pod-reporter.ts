@@ -14,6 +14,7 @@ export class PodReporter {
   readonly #waiting: (() => void)[] = [];
   #status: PodStatus | undefined;
   #isSilent = false;
+  #recordDue: NodeJS.Immediate | undefined;
 
   constructor(core: WorkerCore) {
     this.#core = core;
@@ -34,9 +35,21 @@ export class PodReporter {
   tell(status: PodStatus): void {
     const { parts, ref } = this.#core;
     this.#status = status;
-    this.writeRecord();
+    // What is told goes out first, and all that is told in one turn is written down once.
+    this.#recordDue ??= setImmediate(() => this.#writeDueRecord());
     parts.onStatus(ref, status);
     this.wake();
+  }
+
+  /** The agent stops: what is still to be written down is. */
+  release(): void {
+    if (this.#recordDue !== undefined) this.#writeDueRecord();
+  }
+
+  #writeDueRecord(): void {
+    clearImmediate(this.#recordDue);
+    this.#recordDue = undefined;
+    this.writeRecord();
   }
 
   /** Keeps the pod's spec and what was last said of it. */

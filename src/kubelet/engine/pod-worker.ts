@@ -184,6 +184,7 @@ export class PodWorker {
     this.#probes.stop();
     this.#starts.end("the kubelet stops");
     this.#parts.objects.unregister(this.ref.uid);
+    this.#reporter.release();
     await Promise.allSettled(this.#tasks);
   }
 

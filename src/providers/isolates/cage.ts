@@ -2,7 +2,7 @@
  * A cage: one workerd process with nothing around it but what it needs, in a sandbox's namespaces. It is made before anybody needs it; a pod's code comes in later.
  */
 import { randomBytes } from "node:crypto";
-import { closeSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { closeSync, mkdirSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { ContainerMount } from "#kubelet/container-runtime.ts";
 import type { Listeners } from "#linux/listeners.ts";
@@ -55,6 +55,8 @@ export async function makeCage(parts: CageParts, sandboxId: string, name: string
     const { id } = await engine.containers.start(settings, signal, [listener, control]);
     const channel = new Control(controlPath);
     await channel.waitUntilReady(signal);
+    // What it said until now is nobody's.
+    truncateSync(logPath);
     return { containerId: id, sandboxId, control: channel, listener };
   } catch (error) {
     closeSync(listener);

@@ -3,7 +3,7 @@
  * (control groups, logs, ends, adoption) is as for containers, done by the same `runtime/`.
  */
 import { randomBytes } from "node:crypto";
-import { closeSync, mkdirSync, truncateSync, writeFileSync } from "node:fs";
+import { closeSync, mkdirSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import type { Duplex } from "node:stream";
 import type { ImageStore } from "#images/image-store.ts";
@@ -306,9 +306,6 @@ export class IsolatesRuntime implements RuntimeOfClass {
     const { containerId: id } = cage;
     try {
       boundMemory(spec.resources, (bounds) => containers.setLimits(id, bounds));
-      // What it said while it waited is nobody's.
-      truncateSync(containers.find(id)?.settings.logPath ?? "");
-      writeNames(engine, id, spec.mounts);
       const patience = AbortSignal.any([signal, AbortSignal.timeout(loadPatienceMs)]);
       const sent = Promise.withResolvers<void>();
       const loading = cage.control.load(code, sent.resolve, patience).then(
@@ -318,6 +315,7 @@ export class IsolatesRuntime implements RuntimeOfClass {
       // While the engine works on it, so do we.
       await Promise.race([sent.promise, loading]);
       containers.moveLog(id, spec.logPath);
+      writeNames(engine, id, spec.mounts);
       setOutOfMemoryScore(containers.runningProcess(id).pid, spec.oomScoreAdj, engine.machine.sysResource);
       const [outcome] = await Promise.all([loading, this.#hold(spec.imageId, id)]);
       if (outcome === undefined) this.#listenAt(listeners, cage, portOf(spec));

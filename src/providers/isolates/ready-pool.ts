@@ -19,7 +19,7 @@ export type ReadyPoolOptions<T> = {
 };
 
 /** The machine must have been quiet for this long before the next one is made. */
-const quietMs = 50;
+const quietMs = 100;
 /** After a failure. */
 const retryMs = 5_000;
 /** Without any in use for so long, those that wait are given up: they cost memory. */
