@@ -28,6 +28,7 @@ export async function examineMachine(context: MachineContext): Promise<readonly 
     ociRuntime(machine),
     cgroups(machine),
     overlayfs(machine),
+    await isolates(),
     ...machine.notes.map((detail): Finding => ({ topic: "containers", state: "limited", detail })),
     memory(),
   ];
@@ -90,6 +91,17 @@ function overlayfs({ overlay }: MachineCapabilities): Finding {
   const topic = "overlayfs";
   if (overlay) return { topic, state: "ok", detail: "root file systems share their layers" };
   return { topic, state: "missing", detail: "the kernel module is not loaded", advice: "modprobe overlay" };
+}
+
+async function isolates(): Promise<Finding> {
+  const topic = "isolates";
+  const { findWorkerd } = await import("#providers/isolates/workerd-program.ts");
+  try {
+    return { topic, state: "ok", detail: `workerd of ${findWorkerd().compatibilityDate}` };
+  } catch (error) {
+    const advice = "install nodeless with its optional dependencies";
+    return { topic, state: "limited", detail: (error as Error).message, advice };
+  }
 }
 
 function memory(): Finding {
