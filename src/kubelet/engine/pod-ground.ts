@@ -126,11 +126,20 @@ export class PodGround {
 
   async #make(): Promise<void> {
     const pod = this.#pod();
-    const className = pod.spec?.runtimeClassName;
-    if (className) this.#runtimeHandler = await this.#parts.objects.runtimeHandler(className);
+    await this.#findHandler(pod.spec?.runtimeClassName);
     const results = await Promise.allSettled([this.#makeSandbox(pod), this.#mount(pod)]);
     const failed = results.find((result) => result.status === "rejected");
     if (failed) throw failed.reason;
+  }
+
+  /** A class that is gone matters only to a sandbox that has to be made. */
+  async #findHandler(className: string | undefined): Promise<void> {
+    if (!className || this.#runtimeHandler !== "") return;
+    try {
+      this.#runtimeHandler = await this.#parts.objects.runtimeHandler(className);
+    } catch (error) {
+      if (!this.#sandbox) throw error;
+    }
   }
 
   async #makeSandbox(pod: Pod): Promise<void> {

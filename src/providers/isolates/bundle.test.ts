@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, it } from "node:test";
@@ -46,14 +46,13 @@ describe("a bundle", () => {
     assert.deepEqual(code.compatibilityFlags, []);
   });
 
-  it("is refused without a main module, with JSON that is none, with types that cannot be taken out, and when it is too large", () => {
+  it("is refused without a main module, with JSON that is none and with types that cannot be taken out", () => {
     const refused = (files: Readonly<Record<string, string | Uint8Array>>, message: RegExp) =>
       assert.throws(() => codeOf(bytesOf(files), {}, defaults), { reason: "CreateContainerError", message });
 
     refused({ "readme.md": "" }, /it has none of index\.js/);
     refused({ "index.js": "", "package.json": "{" }, /package\.json is not JSON/);
     refused({ "index.ts": "enum A { B }" }, /index\.ts: .*enum/i);
-    refused({ "index.js": "", big: new Uint8Array(65 << 20) }, /more than the 67108864 that are allowed/);
   });
 
   it("is read from layers: higher ones win and delete, links that lead out are left out", () => {
@@ -69,6 +68,18 @@ describe("a bundle", () => {
       const files = readLayers([low, high]);
 
       assert.deepEqual(textOf(files), { "index.js": "high", "lib/a.js": "a", "alias.js": "high" });
+    });
+  });
+
+  it("is refused before it is read whole when it is too large or has too many files", () => {
+    withFolder((folder) => {
+      const large = makeFolder(folder, "large", { "index.js": "" });
+      truncateSync(join(large, "index.js"), 65 << 20);
+      const many = makeFolder(folder, "many", { "index.js": "" });
+      for (let index = 0; index < 10_001; index++) symlinkSync("absent", join(many, String(index)));
+
+      assert.throws(() => readLayers([large]), { message: /more than the 67108864 bytes/ });
+      assert.throws(() => readLayers([many]), { message: /more than the 10000 files/ });
     });
   });
 

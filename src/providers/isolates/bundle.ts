@@ -16,26 +16,28 @@ export const bundleMountPath = "/bundle";
 
 /** Most bytes of all modules together. They are held in memory while they are read, and again by the engine. */
 const mostBytes = 64 * 1024 * 1024;
+/** Most files, folders counted: what is mounted may be all of a disk. */
+const mostEntries = 10_000;
 const mainNames = ["index.js", "index.mjs", "index.ts", "worker.js"];
 const textExtensions = [".txt", ".html", ".css", ".svg", ".xml", ".md", ".yaml", ".yml", ".toml", ".sql"];
 
 /** Files of an image: its layers, lowest first. A file that a higher layer deletes is gone. */
 export function readLayers(folders: readonly string[]): BundleFiles {
-  const files = new Map<string, Uint8Array>();
+  const files = new FileCollector();
   for (const folder of folders) addFolder(files, folder, realpathSync(folder), "");
-  return files;
+  return files.found;
 }
 
 /** Files that are mounted at or below /bundle. */
 export function readMounts(mounts: readonly ContainerMount[]): BundleFiles {
-  const files = new Map<string, Uint8Array>();
+  const files = new FileCollector();
   for (const { hostPath, containerPath } of mounts) {
     if (!isBundlePath(containerPath)) continue;
     const name = containerPath.slice(bundleMountPath.length).replace(/^\/+|\/+$/g, "");
     if (statSync(hostPath).isDirectory()) addFolder(files, hostPath, realpathSync(hostPath), name);
-    else files.set(name, readFileSync(hostPath));
+    else files.add(name, hostPath);
   }
-  return files;
+  return files.found;
 }
 
 export function isBundlePath(path: string): boolean {
@@ -54,8 +56,6 @@ export function codeOf(
   );
   if (mainModule === undefined)
     throw refused(`it has none of ${mainNames.join(", ")}, and no package.json names its main module`);
-  const total = [...files.values()].reduce((sum, bytes) => sum + bytes.length, 0);
-  if (total > mostBytes) throw refused(`its files have ${total} bytes, more than the ${mostBytes} that are allowed`);
   const modules = [...files].map(([name, bytes]) => [name, moduleOf(name, bytes)] as const);
   return {
     compatibilityDate: description.nodeless?.compatibilityDate ?? defaults.compatibilityDate,
@@ -105,29 +105,49 @@ function parseJson(name: string, bytes: Uint8Array): unknown {
   }
 }
 
-function addFolder(files: Map<string, Uint8Array>, folder: string, root: string, prefix: string): void {
+/** Reads no more than a bundle may have. */
+class FileCollector {
+  readonly found = new Map<string, Uint8Array>();
+  #bytes = 0;
+  #entries = 0;
+
+  add(name: string, path: string): void {
+    this.#bytes += statSync(path).size;
+    if (this.#bytes > mostBytes) throw refused(`its files have more than the ${mostBytes} bytes that are allowed`);
+    this.found.set(name, readFileSync(path));
+  }
+
+  /** A file or folder was come across, whether it is taken or not. */
+  count(): void {
+    this.#entries++;
+    if (this.#entries > mostEntries) throw refused(`it has more than the ${mostEntries} files that are allowed`);
+  }
+
+  remove(name: string): void {
+    for (const known of this.found.keys()) if (known === name || known.startsWith(`${name}/`)) this.found.delete(known);
+  }
+}
+
+function addFolder(files: FileCollector, folder: string, root: string, prefix: string): void {
   for (const entry of readdirSync(folder)) {
+    files.count();
     // The kubelet's volumes are links into folders whose names begin so.
     if (entry.startsWith("..")) continue;
     const path = join(folder, entry);
     const name = prefix === "" ? entry : `${prefix}/${entry}`;
     // Overlayfs' sign for a deleted file.
-    if (lstatSync(path).isCharacterDevice()) remove(files, name);
+    if (lstatSync(path).isCharacterDevice()) files.remove(name);
     else addEntry(files, path, root, name);
   }
 }
 
-function addEntry(files: Map<string, Uint8Array>, path: string, root: string, name: string): void {
+function addEntry(files: FileCollector, path: string, root: string, name: string): void {
   const real = realpathOf(path);
   if (real === undefined || !real.startsWith(`${root}/`)) return;
   const stats = statSync(real);
-  if (stats.isFile()) files.set(name, readFileSync(real));
+  if (stats.isFile()) files.add(name, real);
   // A link to a folder could lead round in a circle.
   else if (stats.isDirectory() && !lstatSync(path).isSymbolicLink()) addFolder(files, path, root, name);
-}
-
-function remove(files: Map<string, Uint8Array>, name: string): void {
-  for (const known of files.keys()) if (known === name || known.startsWith(`${name}/`)) files.delete(known);
 }
 
 function realpathOf(path: string): string | undefined {
