@@ -2,6 +2,7 @@
  * Makes schemas out of the generated lines of struct facts (format: tools/kind-facts/struct-facts.ts). Only names are indexed at first; a struct's line is
  * parsed when its fields are first looked at, so that a start pays for the few kinds that it touches.
  */
+import { fieldElement } from "#apimachinery/managed-fields/path-element.ts";
 import type { FieldSchema, ScalarSchema, ScalarType, Schema, StructSchema } from "#apimachinery/schema.ts";
 
 const scalarTypes: Readonly<Record<string, ScalarType>> = {
@@ -92,6 +93,7 @@ class GeneratedStruct implements StructSchema {
   readonly #line: string;
   readonly #find: (name: string) => StructSchema;
   #fields: ReadonlyMap<string, FieldSchema> | undefined;
+  #sortedFields: readonly FieldSchema[] | undefined;
 
   constructor(name: string, line: string, find: (name: string) => StructSchema, mapType?: "granular" | "atomic") {
     this.name = name;
@@ -103,6 +105,11 @@ class GeneratedStruct implements StructSchema {
   get fields(): ReadonlyMap<string, FieldSchema> {
     this.#fields ??= this.#parse();
     return this.#fields;
+  }
+
+  get sortedFields(): readonly FieldSchema[] {
+    this.#sortedFields ??= [...this.fields.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+    return this.#sortedFields;
   }
 
   /** The same struct where a field says that it is atomic or granular against its type. */
@@ -129,6 +136,7 @@ class GeneratedStruct implements StructSchema {
     const inlinedFrom = attributes.get("I");
     return {
       name,
+      element: fieldElement(name),
       schema: this.#schema(code, attributes, patchStrategy),
       ...(protobufNumber === undefined ? {} : { protobufNumber }),
       ...(numbers.length === 0 ? {} : { protobufPath: numbers }),

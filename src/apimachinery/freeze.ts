@@ -1,6 +1,14 @@
 /**
  * Objects that several parts read at once are frozen, all the way down, so that nobody can change them by mistake.
  */
+import type { KubeObject } from "./meta.ts";
+
+/** {@link deepFreeze} for an object of the API, but for the fields in managedFields: half of a pod, and nobody writes there. */
+export function freezeObject<T extends KubeObject>(object: T): T {
+  if (Object.isFrozen(object)) return object;
+  for (const entry of object.metadata?.managedFields ?? []) Object.freeze(entry);
+  return deepFreeze(object);
+}
 
 /** Freezes `value` and everything in it, in place, and gives it back. What is frozen already is taken to be frozen all the way down. */
 export function deepFreeze<T>(value: T): T {

@@ -58,6 +58,8 @@ export type MapSchema = {
 /** One field of a struct. */
 export type FieldSchema = {
   readonly name: string;
+  /** Its path element in managedFields, "f:NAME": made once, because a text that is made anew is dear as a key. Absent for custom resources. */
+  readonly element?: string;
   readonly schema: Schema;
   /** Number in upstream's protobuf; absent for custom resources. */
   readonly protobufNumber?: number;
@@ -85,6 +87,8 @@ export type StructSchema = {
   readonly name: string;
   /** By JSON name, in upstream's order. */
   readonly fields: ReadonlyMap<string, FieldSchema>;
+  /** The fields in the order of their names. Absent for custom resources. */
+  readonly sortedFields?: readonly FieldSchema[];
   readonly mapType: "granular" | "atomic";
   /** True where unknown fields are kept (custom resources with x-kubernetes-preserve-unknown-fields). */
   readonly preservesUnknownFields: boolean;

@@ -12,6 +12,8 @@ export type Manager = {
   readonly apiVersion: string;
   readonly subresource: string;
   readonly set: FieldSet;
+  /** True when the set's elements stand in upstream's order. */
+  readonly isSorted?: boolean;
   readonly time: string | undefined;
 };
 
@@ -134,7 +136,7 @@ function encodeManager(manager: Manager, before: readonly ManagedFieldsEntry[]):
     apiVersion: manager.apiVersion,
     ...(manager.time === undefined ? {} : { time: manager.time }),
     fieldsType: "FieldsV1",
-    fieldsV1: isEmptySet(manager.set) ? leaf : sortedSet(manager.set),
+    fieldsV1: isEmptySet(manager.set) ? leaf : manager.isSorted === true ? manager.set : sortedSet(manager.set),
     ...(manager.subresource === "" ? {} : { subresource: manager.subresource }),
   };
 }

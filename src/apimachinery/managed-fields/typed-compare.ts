@@ -5,8 +5,8 @@ import { type JsonObject, jsonEqual } from "#apimachinery/json.ts";
 import type { Json } from "#apimachinery/meta.ts";
 import type { ListSchema, MapSchema, Schema, StructSchema } from "#apimachinery/schema.ts";
 import { emptySet, type FieldSet, type FieldSetDraft, leaf } from "./field-set.ts";
-import { fieldElement } from "./path-element.ts";
 import {
+  childElement,
   childSchema,
   indexItems,
   isEmptyValue,
@@ -33,7 +33,7 @@ export function compareObjects(before: JsonObject, after: JsonObject, schema: St
     const left = before[key] ?? zeroOf(schema, key);
     const right = after[key] ?? zeroOf(schema, key);
     if (key === "metadata") attach(found, "f:metadata", compareMetadata(left, right, field));
-    else attach(found, fieldElement(key), compare(left, right, field));
+    else attach(found, childElement(schema, key), compare(left, right, field));
   });
   return {
     added: found.added ?? emptySet,
@@ -69,7 +69,7 @@ function compareMetadata(before: Json | undefined, after: Json | undefined, sche
   const right = objectOf(after);
   eachKey(left, right, (key) => {
     if (serverMetadata.has(key)) return;
-    attach(found, fieldElement(key), compare(left[key], right[key], childSchema(schema, key)));
+    attach(found, childElement(schema, key), compare(left[key], right[key], childSchema(schema, key)));
   });
   return found;
 }
@@ -102,7 +102,7 @@ function compareFields(
       right[key] ?? (after === undefined ? undefined : zeroOf(schema, key)),
       childSchema(schema, key),
     );
-    if (inner !== undefined) attach((found ??= {}), fieldElement(key), inner);
+    if (inner !== undefined) attach((found ??= {}), childElement(schema, key), inner);
   });
   return found;
 }

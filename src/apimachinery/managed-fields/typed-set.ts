@@ -5,8 +5,8 @@ import { isJsonObject, type JsonObject } from "#apimachinery/json.ts";
 import type { Json } from "#apimachinery/meta.ts";
 import type { ListSchema, MapSchema, Schema, StructSchema } from "#apimachinery/schema.ts";
 import { type FieldSet, type FieldSetDraft, isEmptySet, leaf } from "./field-set.ts";
-import { fieldElement } from "./path-element.ts";
 import {
+  childElement,
   childSchema,
   indexItems,
   isEmptyValue,
@@ -36,7 +36,7 @@ function fieldsOf(object: JsonObject, schema: StructSchema | MapSchema): FieldSe
     const isDeclared = schema.kind === "struct" && schema.fields.has(key);
     const isItself = !isDeclared || value === null || (isJsonObject(value) && isEmptyValue(value));
     const node = isItself ? withSelf(below) : below;
-    if (node !== undefined) draft[fieldElement(key)] = node;
+    if (node !== undefined) draft[childElement(schema, key)] = node;
   }
   return draft;
 }

@@ -4,8 +4,8 @@
  */
 import { isJsonArray, isJsonObject, type JsonObject } from "#apimachinery/json.ts";
 import type { Json } from "#apimachinery/meta.ts";
-import type { ListSchema, MapSchema, ScalarType, Schema, StructSchema } from "#apimachinery/schema.ts";
-import { itemElement } from "./path-element.ts";
+import type { FieldSchema, ListSchema, MapSchema, ScalarType, Schema, StructSchema } from "#apimachinery/schema.ts";
+import { fieldElement, itemElement } from "./path-element.ts";
 
 /** Schema of fields that no schema names: objects are granular, everything else is a leaf. */
 export const deducedSchema: MapSchema = deduced();
@@ -14,6 +14,11 @@ export const deducedSchema: MapSchema = deduced();
 export function childSchema(schema: StructSchema | MapSchema, key: string): Schema {
   if (schema.kind === "map") return schema.values;
   return schema.fields.get(key)?.schema ?? deducedSchema;
+}
+
+/** The path element of an object's child. */
+export function childElement(schema: Schema, key: string): string {
+  return (schema.kind === "struct" ? schema.fields.get(key)?.element : undefined) ?? fieldElement(key);
 }
 
 /** True when `schema` is walked into for this value; otherwise the value is a leaf. */
@@ -52,7 +57,11 @@ export function isEmptyValue(value: Json | undefined): boolean {
  * sets a part of it, and nobody comes to own it as a whole. Undefined for fields that are left out when empty.
  */
 export function zeroOf(schema: StructSchema | MapSchema, key: string): Json | undefined {
-  const field = schema.kind === "struct" ? schema.fields.get(key) : undefined;
+  return schema.kind === "struct" ? zeroOfField(schema.fields.get(key)) : undefined;
+}
+
+/** {@link zeroOf} of a field that is at hand. */
+export function zeroOfField(field: FieldSchema | undefined): Json | undefined {
   if (field === undefined || field.isPointer) return undefined;
   if (field.schema.kind === "struct") return field.omitZero ? undefined : emptyObject;
   if (field.omitEmpty) return undefined;

@@ -18,6 +18,7 @@ import {
   type Managers,
 } from "./managers.ts";
 import { type Comparison, compareObjects } from "./typed-compare.ts";
+import { createdFields } from "./typed-create.ts";
 
 /** One write. */
 export type ManagedFieldsUpdate = {
@@ -69,15 +70,21 @@ export function trackUpdate(
     apiVersion,
     subresource,
   };
+  const key = managerKey(identity);
+  const time = formatTime(update.now);
+  if (live === undefined && managers.size === 0) {
+    const created = createdFields(next as JsonObject, schema);
+    const set = resetFields === undefined ? created : recursiveDifference(created, resetFields);
+    return isEmptySet(set) ? managers : new Map([[key, { ...identity, set, isSorted: true, time }]]);
+  }
   const compared = compareObjects((live ?? {}) as JsonObject, next as JsonObject, schema);
   const comparison = filterComparison(compared, resetFields);
   const after = withoutChanged(managers, comparison);
   const changed = union(comparison.modified, comparison.added);
   if (isEmptySet(changed)) return after;
-  const key = managerKey(identity);
   const previous = after.get(key);
   const set = previous === undefined ? changed : union(changed, previous.set);
-  return new Map(after).set(key, { ...identity, set, time: formatTime(update.now) });
+  return new Map(after).set(key, { ...identity, set, time });
 }
 
 /** The comparison without the fields that the endpoint ignores. */

@@ -2,7 +2,7 @@
  * One object at one revision: the bytes that the store holds, and everything that is made of them when first asked for. The bytes are JSON without the resourceVersion, which
  * is known only after the write; it is spliced in behind `"metadata":{` whenever the object goes out.
  */
-import { deepFreeze } from "#apimachinery/freeze.ts";
+import { freezeObject } from "#apimachinery/freeze.ts";
 import type { KubeObject } from "#apimachinery/meta.ts";
 import type { StoredResource } from "./stored-resource.ts";
 
@@ -189,7 +189,7 @@ function closingBrace(bytes: Buffer, start: number): number {
 }
 
 function withRevision(object: KubeObject, revision: number): KubeObject {
-  if (revision === 0) return deepFreeze(object);
+  if (revision === 0) return freezeObject(object);
   const resourceVersion = String(revision);
-  return deepFreeze({ ...object, metadata: { ...object.metadata, resourceVersion } });
+  return freezeObject({ ...object, metadata: { ...object.metadata, resourceVersion } });
 }

@@ -10,8 +10,9 @@ import type { StoredObject } from "#apiserver/storage/stored-object.ts";
 import { CacheEvent } from "./cache-event.ts";
 import { MAX_HISTORY, ResourceCache } from "./resource-cache.ts";
 
-/** How long the parsed form of a new state is kept for those who follow it. */
+/** How long the parsed form of a new state is kept for those who follow it, and of how many states at most: more would only outlive a young generation. */
 const PARSED_MS = 100;
+const MAX_PARSED = 64;
 
 type Waiter = { readonly revision: number; readonly resolve: () => void; readonly reject: (error: Error) => void };
 type Loading = { readonly events: StoreEvent[]; readonly done: Promise<ResourceCache> };
@@ -27,6 +28,7 @@ export class WatchCache {
   readonly #reaching = new Map<string, Promise<void>>();
   #waiters: Waiter[] = [];
   #recent: StoredObject[] = [];
+  #isReleasing = false;
   #revision = 0;
   #stopWatch: (() => void) | undefined;
   #failure: Error | undefined;
@@ -190,9 +192,11 @@ export class WatchCache {
 
   // In-process watches ask for the parsed form within the next turns; nobody does later.
   #releaseLater(object: StoredObject): void {
-    this.#recent.push(object);
-    if (this.#recent.length > 1) return;
+    if (this.#recent.push(object) > MAX_PARSED) this.#recent.shift()?.releaseParsed();
+    if (this.#isReleasing) return;
+    this.#isReleasing = true;
     setTimeout(() => {
+      this.#isReleasing = false;
       const recent = this.#recent;
       this.#recent = [];
       for (const each of recent) each.releaseParsed();
