@@ -34,8 +34,11 @@ export class ManagedFieldsError extends Error {
 /** Name of a write's manager: the fieldManager option, else the user agent up to its first slash, printable characters only, 128 bytes at most. */
 export function managerName(option: string, userAgent: string): string {
   if (option !== "") return option;
+  const [agent = ""] = userAgent.split("/", 1);
+  // As nearly all are: each write asks for it.
+  if (/^[ -~]{0,128}$/.test(agent)) return agent;
   let name = "";
-  for (const char of userAgent.split("/", 1)[0] as string) {
+  for (const char of agent) {
     if (/[\p{C}\p{Z}]/u.test(char) && char !== " ") continue;
     if (Buffer.byteLength(name + char) > 128) break;
     name += char;
