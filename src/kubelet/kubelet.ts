@@ -235,7 +235,7 @@ class NodeAgent implements Kubelet {
     if (!settings) return undefined;
     const { KubeletServer } = await import("#kubelet/server/kubelet-server.ts");
     const { StatisticsReader } = await import("#kubelet/server/node-statistics.ts");
-    const reader = new StatisticsReader(this.#options.usage);
+    const reader = new StatisticsReader(this.#options.folders.root, this.#options.usage);
     const { provider } = place;
     const statistics = async () => reader.read((await provider.podUsage?.()) ?? [], clock.now());
     const pods = () => this.listPods();

@@ -82,6 +82,29 @@ describe("metrics", { skip: !canRunContainers() && "needs root, conmon and crun 
     }
   });
 
+  test("a metrics-server of the user's own takes over with its APIService, and what was there comes back without it", async () => {
+    const name = "v1beta1.metrics.k8s.io";
+    assert.doesNotMatch(await print("get", "apiservices"), /metrics/);
+    const spec = {
+      group: "metrics.k8s.io",
+      version: "v1beta1",
+      groupPriorityMinimum: 100,
+      versionPriority: 100,
+      insecureSkipTLSVerify: true,
+      service: { name: "metrics-server", namespace: "kube-system" },
+    };
+    const service = { apiVersion: "apiregistration.k8s.io/v1", kind: "APIService", metadata: { name }, spec };
+
+    // The Service is missing: what must be seen is that it is asked.
+    await cluster.kubectl(["create", "-f", "-"], { input: JSON.stringify(service) });
+    await eventually("the other server is asked", async () => {
+      const { code, stderr } = await cluster.kubectl(["top", "nodes"], { mayFail: true });
+      return code !== 0 && /unable to handle the request|not available/i.test(stderr);
+    });
+    await cluster.kubectl(["delete", "apiservice", name]);
+    await eventually("the own figures are back", async () => (await print("top", "nodes")).includes("CPU(cores)"));
+  });
+
   test("the node's own endpoints say what dashboards look for", async () => {
     const node = (await print("get", "nodes", "-o", "jsonpath={.items[0].metadata.name}")).trim();
     const scrape = (path: string) => print("get", "--raw", `/api/v1/nodes/${node}/proxy/${path}`);

@@ -33,8 +33,6 @@ const groupPriorities: Readonly<Record<string, number>> = {
   "discovery.k8s.io": 16_200,
   "resource.k8s.io": 16_200,
   "flowcontrol.apiserver.k8s.io": 16_100,
-  // As the manifest of metrics-server says.
-  "metrics.k8s.io": 100,
 };
 
 /** Versions that do not have the usual priority. */
@@ -43,7 +41,6 @@ const versionPriorities: Readonly<Record<string, number>> = {
   "v2.autoscaling": 30,
   "v1.flowcontrol.apiserver.k8s.io": 21,
   "v1.resource.k8s.io": 21,
-  "v1beta1.metrics.k8s.io": 100,
 };
 const usualPriority = 15;
 
@@ -73,11 +70,11 @@ async function unless(reason: "AlreadyExists" | "NotFound", write: Promise<unkno
 
 function expectedServices(table: ResourceTable): Expected {
   const services = new Map<string, APIService>();
-  for (const { facts, isCustom } of table.all()) {
+  for (const { facts, isCustom, isStandIn } of table.all()) {
     const { group, version } = facts;
     const name = `${version}.${group}`;
     // This group is what says so.
-    if (services.has(name) || group === apiServices.group) continue;
+    if (services.has(name) || group === apiServices.group || isStandIn) continue;
     services.set(name, {
       apiVersion: "apiregistration.k8s.io/v1",
       kind: "APIService",

@@ -151,5 +151,13 @@ function servedResource(resource: "nodes" | "pods", table: TablePrinter, schema:
     apiVersion: formatApiVersion(facts),
   });
   const openApi = { listKind: `${facts.kind}List`, schema };
-  return createServedResource({ facts, stored, strategy: { table }, schema: undefined, isCustom: true, openApi });
+  return createServedResource({
+    facts,
+    stored,
+    strategy: { table },
+    schema: undefined,
+    isCustom: true,
+    isStandIn: true,
+    openApi,
+  });
 }

@@ -47,6 +47,8 @@ export type ServedResource = {
   readonly subresources: ReadonlyMap<string, SubresourceFacts>;
   /** How OpenAPI shows a custom kind. */
   readonly openApi?: CustomKind;
+  /** Served until somebody else brings the group and version: no APIService stands for it, so that others can make theirs. */
+  readonly isStandIn?: boolean;
   /** Where the scale subresource's values stand in the object. */
   readonly scale?: ScalePaths;
   /** Names that field selectors may use beyond metadata.name and metadata.namespace. */
@@ -63,6 +65,7 @@ export type ServedResourceInit = {
   readonly conversion?: VersionConversion;
   readonly selectableFieldNames?: readonly string[];
   readonly openApi?: CustomKind;
+  readonly isStandIn?: boolean;
   readonly scale?: ScalePaths;
 };
 

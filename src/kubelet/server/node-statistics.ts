@@ -1,7 +1,7 @@
 /**
  * What node and pods use, as stats/v1alpha1 Summary and as Prometheus text (/metrics/resource). Names as pkg/kubelet/{apis/stats,metrics/collectors}.
  */
-import { readFile } from "node:fs/promises";
+import { readFile, statfs } from "node:fs/promises";
 import type { ContainerUsage, PodRef } from "#kubelet/provider.ts";
 import { family } from "./metric-text.ts";
 
@@ -16,6 +16,15 @@ export type NodeStatistics = {
   readonly memoryWorkingSetBytes: number;
   readonly memoryAvailableBytes: number;
   readonly pods: readonly PodUsage[];
+  /** The file system that pods write to; undefined where it cannot be read. */
+  readonly disk?:
+    | {
+        readonly capacityBytes: number;
+        readonly availableBytes: number;
+        readonly inodes: number;
+        readonly inodesFree: number;
+      }
+    | undefined;
   /** CPU in use just now, by "" for the node and "uid/container"; from the reading before. */
   readonly nanoCores: ReadonlyMap<string, number>;
 };
@@ -25,32 +34,36 @@ export type NodeUsage = Pick<NodeStatistics, "cpuUsageNanoseconds" | "memoryUsag
 
 /** Reads the machine's figures; `pods` are asked by the caller. */
 export class StatisticsReader {
+  readonly #folder: string;
   readonly #ownUsage: () => NodeUsage | undefined;
   #last: { readonly atMs: number; readonly cpu: ReadonlyMap<string, number> } | undefined;
 
-  /** `ownUsage`: what the node uses where it is not the whole machine. */
-  constructor(ownUsage: () => NodeUsage | undefined = () => undefined) {
+  /** `folder` lies on the disk that pods write to; `ownUsage` is what the node uses where it is not the whole machine. */
+  constructor(folder: string, ownUsage: () => NodeUsage | undefined = () => undefined) {
+    this.#folder = folder;
     this.#ownUsage = ownUsage;
   }
 
   async read(pods: readonly PodUsage[], nowMs: number): Promise<NodeStatistics> {
-    const [stat, meminfo] = await Promise.all(
-      ["/proc/stat", "/proc/meminfo"].map((path) => readFile(path, "utf8").catch(() => "")),
-    );
-    const memory = (name: string) =>
-      Number(new RegExp(`^${name}:\\s+(\\d+)`, "m").exec(meminfo ?? "")?.[1] ?? 0) * 1024;
+    const [stat, meminfo, disk] = await Promise.all([
+      readFile("/proc/stat", "utf8").catch(() => ""),
+      readFile("/proc/meminfo", "utf8").catch(() => ""),
+      readDisk(this.#folder),
+    ]);
+    const memory = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+)`, "m").exec(meminfo)?.[1] ?? 0) * 1024;
     const total = memory("MemTotal");
     const usage = this.#ownUsage() ?? {
-      cpuUsageNanoseconds: busyNanoseconds(stat ?? ""),
+      cpuUsageNanoseconds: busyNanoseconds(stat),
       memoryUsageBytes: total - memory("MemFree"),
       memoryWorkingSetBytes: total - memory("MemAvailable"),
     };
     const nanoCores = this.#rates(cpuByName(usage.cpuUsageNanoseconds, pods), nowMs);
     return {
-      startTimeMs: Number(/^btime (\d+)/m.exec(stat ?? "")?.[1] ?? 0) * 1000,
+      startTimeMs: Number(/^btime (\d+)/m.exec(stat)?.[1] ?? 0) * 1000,
       ...usage,
       memoryAvailableBytes: memory("MemAvailable"),
       pods,
+      disk,
       nanoCores,
     };
   }
@@ -86,6 +99,7 @@ export function statsSummary(nodeName: string, statistics: NodeStatistics, nowMs
         usageBytes: statistics.memoryUsageBytes,
         workingSetBytes: statistics.memoryWorkingSetBytes,
       },
+      ...diskSummary(statistics, time),
     },
     pods: statistics.pods.map(({ ref, containers }) => ({
       podRef: { name: ref.name, namespace: ref.namespace, uid: ref.uid },
@@ -109,6 +123,15 @@ export function statsSummary(nodeName: string, statistics: NodeStatistics, nowMs
       },
     })),
   };
+}
+
+/** Pods and images lie on one file system here. */
+function diskSummary({ disk }: NodeStatistics, time: string): object {
+  if (!disk) return {};
+  const { capacityBytes, availableBytes, inodes, inodesFree } = disk;
+  const usedBytes = capacityBytes - availableBytes;
+  const fs = { time, availableBytes, capacityBytes, usedBytes, inodesFree, inodes, inodesUsed: inodes - inodesFree };
+  return { fs, runtime: { imageFs: fs } };
 }
 
 /** The text of /metrics/resource. Labels are sorted by name, as Prometheus' own libraries write them. */
@@ -162,6 +185,18 @@ export function resourceMetrics(statistics: NodeStatistics, nowMs: number): stri
       " 0",
     ]),
   ].join("");
+}
+
+async function readDisk(folder: string): Promise<NodeStatistics["disk"]> {
+  const facts = await statfs(folder).catch(() => undefined);
+  return (
+    facts && {
+      capacityBytes: facts.blocks * facts.bsize,
+      availableBytes: facts.bavail * facts.bsize,
+      inodes: facts.files,
+      inodesFree: facts.ffree,
+    }
+  );
 }
 
 function cpuByName(node: number, pods: readonly PodUsage[]): ReadonlyMap<string, number> {
