@@ -21,6 +21,7 @@ export type NodeStatistics = {
     | {
         readonly capacityBytes: number;
         readonly availableBytes: number;
+        readonly usedBytes: number;
         readonly inodes: number;
         readonly inodesFree: number;
       }
@@ -128,8 +129,7 @@ export function statsSummary(nodeName: string, statistics: NodeStatistics, nowMs
 /** Pods and images lie on one file system here. */
 function diskSummary({ disk }: NodeStatistics, time: string): object {
   if (!disk) return {};
-  const { capacityBytes, availableBytes, inodes, inodesFree } = disk;
-  const usedBytes = capacityBytes - availableBytes;
+  const { capacityBytes, availableBytes, usedBytes, inodes, inodesFree } = disk;
   const fs = { time, availableBytes, capacityBytes, usedBytes, inodesFree, inodes, inodesUsed: inodes - inodesFree };
   return { fs, runtime: { imageFs: fs } };
 }
@@ -193,6 +193,7 @@ async function readDisk(folder: string): Promise<NodeStatistics["disk"]> {
     facts && {
       capacityBytes: facts.blocks * facts.bsize,
       availableBytes: facts.bavail * facts.bsize,
+      usedBytes: (facts.blocks - facts.bfree) * facts.bsize,
       inodes: facts.files,
       inodesFree: facts.ffree,
     }
