@@ -247,13 +247,7 @@ export interface ImageService {
 }
 
 /** An image that is to appear as a folder. `key` names the volume for good; the image stays as long as `target` exists. */
-export type ImageVolume = {
-  readonly reference: string;
-  readonly pullPolicy: string;
-  readonly credentials: () => Promise<readonly RegistryCredential[]>;
-  readonly target: string;
-  readonly key: string;
-};
+export type ImageVolume = { readonly imageId: string; readonly target: string; readonly key: string };
 
 /** Puts the contents of images at folders. An extra of runtimes that can. */
 export interface ImageVolumes {

@@ -6,7 +6,7 @@ import type { Client } from "#client/client.ts";
 import type { Informer } from "#client/informer.ts";
 import type { Clock } from "#component-base/clock.ts";
 import type { Logger } from "#component-base/logger.ts";
-import type { ContainerFiles, ContainerRuntime, ImageService, ImageVolumes } from "./container-runtime.ts";
+import type { ContainerFiles, ContainerRuntime, ImageInfo, ImageService, ImageVolumes } from "./container-runtime.ts";
 import { ImageGc } from "./image-gc.ts";
 import type { KubeletEvents } from "./events.ts";
 import type { PodDisk, PodProvider, PodStats, PodStreams } from "./provider.ts";
@@ -84,7 +84,14 @@ export async function openPlace(place: PodPlace, parts: PlaceParts, signal: Abor
     mounts: await systemMounts(),
     hostIPs: node.hostIPs,
     allocatable: node.allocatable,
-    ...(imageVolumes === undefined ? {} : { images: imageVolumes }),
+    ...(imageVolumes === undefined
+      ? {}
+      : {
+          images: {
+            mountImage: (volume) => imageVolumes.mountImage(volume),
+            ensureImage: (...image): Promise<ImageInfo> => engine.ensureVolumeImage(...image),
+          },
+        }),
     clock,
     logger,
   });

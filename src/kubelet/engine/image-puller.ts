@@ -191,7 +191,9 @@ export class ImagePuller {
   }
 
   #say(pod: Pod, container: Container, type: "Normal" | "Warning", reason: string, message: string): void {
-    this.#options.events.pod(pod, type, reason, message, containerFieldPath(pod, container.name));
+    // Without a name it is the image of a volume.
+    const fieldPath = container.name === "" ? undefined : containerFieldPath(pod, container.name);
+    this.#options.events.pod(pod, type, reason, message, fieldPath);
   }
 }
 

@@ -4,7 +4,7 @@
  */
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
-import type { Pod, PodStatus } from "#api/generated/types/core-v1.ts";
+import type { ImageVolumeSource, Pod, PodStatus } from "#api/generated/types/core-v1.ts";
 import type { Clock } from "#component-base/clock.ts";
 import type { Service } from "#component-base/life-cycle.ts";
 import type { Logger } from "#component-base/logger.ts";
@@ -12,6 +12,7 @@ import type {
   ContainerFiles,
   ContainerRuntime,
   ContainerState,
+  ImageInfo,
   ImageService,
   Sandbox,
 } from "#kubelet/container-runtime.ts";
@@ -39,6 +40,7 @@ import type { KubeletFolders } from "./pod-folders.ts";
 import { removeLeftovers } from "./leftovers.ts";
 import { measurePods } from "./pod-disk-usage.ts";
 import { readPodRecords } from "./pod-record.ts";
+import { pullCredentials } from "./pull-credentials.ts";
 import { PulledImages } from "./pulled-images.ts";
 import { EngineStreams } from "./pod-streams.ts";
 import { PodWorker } from "./pod-worker.ts";
@@ -155,6 +157,17 @@ export class PodEngine implements PodProvider, PodStreams, PodStats, PodDisk, Se
       return worker ? [{ ref: worker.ref, pod: worker.pod, containers: worker.containers() }] : [];
     });
     return measurePods(pods, folders, runtime);
+  }
+
+  /** The image of a volume, pulled if need be and if the pod may have it. Throws as the puller does. */
+  ensureVolumeImage(
+    pod: Pod,
+    { reference = "", pullPolicy = "" }: ImageVolumeSource,
+    signal: AbortSignal,
+  ): Promise<ImageInfo> {
+    const { images, objects, events } = this.#ready();
+    const asContainer = { name: "", image: reference, imagePullPolicy: pullPolicy };
+    return images.ensureImage(pod, asContainer, () => pullCredentials(pod, objects, events), signal);
   }
 
   /** Ids of the images that containers here are made of, the ended ones included. */

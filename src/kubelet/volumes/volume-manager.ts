@@ -4,17 +4,14 @@
  */
 import { chmod, mkdir, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { Container, Pod, Volume, VolumeMount } from "#api/generated/types/core-v1.ts";
+import type { Container, ImageVolumeSource, Pod, Volume, VolumeMount } from "#api/generated/types/core-v1.ts";
 import { quantityValue } from "#apimachinery/quantity.ts";
 import type { Clock, Timer } from "#component-base/clock.ts";
 import type { Logger } from "#component-base/logger.ts";
 import { ContainerError } from "#kubelet/container-runtime.ts";
-import type { ContainerMount, ImageVolumes } from "#kubelet/container-runtime.ts";
+import type { ContainerMount, ImageInfo, ImageVolumes } from "#kubelet/container-runtime.ts";
 import type { KubeletFolders } from "#kubelet/engine/pod-folders.ts";
 import { podFolder, volumesFolder } from "#kubelet/engine/pod-folders.ts";
-import { defaultPullPolicy, withDefaultTag } from "#kubelet/engine/image-puller.ts";
-import { pullCredentials } from "#kubelet/engine/pull-credentials.ts";
-import { silentEvents } from "#kubelet/events.ts";
 import { expand } from "#kubelet/env/expansion.ts";
 import type { PodFacts } from "#kubelet/env/fields.ts";
 import type { PodObjects } from "#kubelet/pod-objects.ts";
@@ -39,7 +36,10 @@ export type VolumeManagerOptions = {
   readonly mounts: Mounts;
   readonly hostIPs: readonly string[];
   readonly allocatable: () => Readonly<Record<string, string>>;
-  readonly images?: ImageVolumes;
+  readonly images?: ImageVolumes & {
+    /** The image, pulled if need be and if the pod may have it. */
+    ensureImage(pod: Pod, source: ImageVolumeSource, signal: AbortSignal): Promise<ImageInfo>;
+  };
   readonly clock: Clock;
   readonly logger: Logger;
 };
@@ -104,7 +104,7 @@ export class VolumeManager implements PodVolumes {
   async #mountOne(pod: Pod, volume: Volume, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
     try {
-      await this.#make(pod, volume);
+      await this.#make(pod, volume, signal);
     } catch (cause) {
       if (cause instanceof VolumeError) throw cause;
       const why = cause instanceof Error ? cause.message : String(cause);
@@ -113,11 +113,11 @@ export class VolumeManager implements PodVolumes {
     }
   }
 
-  async #make(pod: Pod, volume: Volume): Promise<void> {
+  async #make(pod: Pod, volume: Volume, signal: AbortSignal): Promise<void> {
     if (volume.hostPath) return prepareHostPath(volume.hostPath);
     const folder = this.#hostPath(pod, volume);
     if (volume.emptyDir || isEmptySource(volume)) return this.#makeEmptyDir(pod, volume, folder);
-    if (volume.image) return this.#makeImage(pod, volume, folder);
+    if (volume.image) return this.#makeImage(pod, volume, folder, signal);
     const payload = await this.#payloadOf(pod, volume);
     if (!payload) throw unsupported(volume);
     await mkdir(folder, { recursive: true, mode: 0o750 });
@@ -170,21 +170,14 @@ export class VolumeManager implements PodVolumes {
     return true;
   }
 
-  async #makeImage(pod: Pod, volume: Volume, folder: string): Promise<void> {
-    const { images } = this.#options;
-    const source = volume.image ?? {};
+  async #makeImage(pod: Pod, volume: Volume, folder: string, signal: AbortSignal): Promise<void> {
+    const { images, mounts } = this.#options;
     if (!images) throw unsupported(volume);
     if (this.#mounted.has(folder)) return;
     await mkdir(folder, { recursive: true, mode: 0o750 });
-    const reference = withDefaultTag(source.reference ?? "");
-    if (!this.#options.mounts.isMounted(folder)) {
-      await images.mountImage({
-        reference,
-        pullPolicy: source.pullPolicy || defaultPullPolicy(reference),
-        credentials: () => pullCredentials(pod, this.#options.objects, silentEvents),
-        target: folder,
-        key: `volume-${refOf(pod).uid}-${volume.name}`,
-      });
+    if (!mounts.isMounted(folder)) {
+      const { id: imageId } = await images.ensureImage(pod, volume.image ?? {}, signal);
+      await images.mountImage({ imageId, target: folder, key: `volume-${refOf(pod).uid}-${volume.name}` });
     }
     this.#mounted.add(folder);
   }

@@ -64,7 +64,7 @@ export async function createContainersProvider(options: ContainersProviderOption
   return {
     runtime,
     images,
-    imageVolumes: createImageVolumes({ store: imageStore, images, libc }),
+    imageVolumes: createImageVolumes({ store: imageStore, libc }),
     imageStore,
     addresses,
   };
