@@ -4,7 +4,7 @@
  * (environment, mounts, files) is resolved before it reaches them. Every implementation passes `containerRuntimeSuite` in container-runtime-suite.ts.
  */
 import type { Duplex } from "node:stream";
-import type { ContainerUsage, PodRef, ProcessStreams } from "./provider.ts";
+import type { ContainerUsage, InterfaceUsage, PodRef, ProcessStreams } from "./provider.ts";
 
 /** What the containers of a pod share. */
 export type SandboxSpec = {
@@ -196,6 +196,13 @@ export class ContainerError extends Error {
   }
 }
 
+/** What the running containers of a pod use; `network` where the pod has devices of its own. */
+export type RuntimePodUsage = {
+  readonly pod: PodRef;
+  readonly containers: readonly ContainerUsage[];
+  readonly network?: readonly InterfaceUsage[];
+};
+
 /** Sandboxes and containers on this machine. */
 export interface ContainerRuntime {
   /** For node.status.nodeInfo: { name: "crun", version: "1.8.1" }. */
@@ -227,7 +234,7 @@ export interface ContainerRuntime {
   /** Connects to a TCP port on the sandbox's own 127.0.0.1. */
   portForward(pod: PodRef, port: number, signal: AbortSignal): Promise<Duplex>;
   /** Usage of all running containers. */
-  usage(): Promise<readonly { readonly pod: PodRef; readonly containers: readonly ContainerUsage[] }[]>;
+  usage(): Promise<readonly RuntimePodUsage[]>;
   /** Asks conmon (or its like) to reopen the log after it was renamed away. */
   reopenLog(id: string): Promise<void>;
   /** Whether containers of this handler cannot see what every pod is given at this path, and do not miss it: such volumes are not made. Default: all is seen. */

@@ -76,10 +76,26 @@ export type ContainerUsage = {
   readonly memoryUsageBytes: number;
 };
 
+/** What went through a network device of a pod, counted from its start. */
+export type InterfaceUsage = {
+  readonly name: string;
+  readonly rxBytes: number;
+  readonly rxErrors: number;
+  readonly txBytes: number;
+  readonly txErrors: number;
+};
+
+/** Usage of one pod's running containers; `network` where it is known and the pod has devices of its own. */
+export type PodUsage = {
+  readonly ref: PodRef;
+  readonly containers: readonly ContainerUsage[];
+  readonly network?: readonly InterfaceUsage[];
+};
+
 /** Extra: what pods use. */
 export interface PodStats {
   /** Usage of all running pods now. */
-  podUsage(): Promise<readonly { readonly ref: PodRef; readonly containers: readonly ContainerUsage[] }[]>;
+  podUsage(): Promise<readonly PodUsage[]>;
 }
 
 /** What a pod has written to the node's disk, in bytes; what lies in memory is not counted. */

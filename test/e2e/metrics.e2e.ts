@@ -118,6 +118,7 @@ describe("metrics", { skip: !canRunContainers() && "needs root, conmon and crun 
     const cadvisor = await scrape("metrics/cadvisor");
     assert.match(cadvisor, new RegExp(`^container_spec_memory_limit_bytes{${busy}} 67108864 `, "m"));
     assert.match(cadvisor, new RegExp(`^container_memory_working_set_bytes{${busy}} [1-9]`, "m"));
+    assert.match(cadvisor, /^container_network_receive_bytes_total\{.*interface="eth0",.*pod="web"\} \d+ /m);
     assert.match(
       await scrape("metrics/probes"),
       /^prober_probe_total{container="idle",.*probe_type="Readiness",result="successful"} [1-9]/m,

@@ -147,7 +147,7 @@ export class PodEngine implements PodProvider, PodStreams, PodStats, PodDisk, Se
 
   async podUsage(): ReturnType<PodStats["podUsage"]> {
     const usage = await this.#options.runtime.usage();
-    return usage.map(({ pod, containers }) => ({ ref: pod, containers }));
+    return usage.map(({ pod, ...rest }) => ({ ref: pod, ...rest }));
   }
 
   podDisk(refs: readonly PodRef[]): Promise<readonly PodDiskUsage[]> {

@@ -1,13 +1,13 @@
 /**
- * /metrics/cadvisor: what containers, pods and the machine use, under cAdvisor's names, for dashboards that are made for them. CPU, memory, limits and starts; not
- * networks and disks.
+ * /metrics/cadvisor: what containers, pods and the machine use, under cAdvisor's names, for dashboards that are made for them. CPU, memory, network, limits and
+ * starts; not disks.
  */
 import type { Container, Pod } from "#api/generated/types/core-v1.ts";
 import { refOf } from "#kubelet/pod-object.ts";
-import type { ContainerUsage } from "#kubelet/provider.ts";
+import type { ContainerUsage, InterfaceUsage, PodUsage } from "#kubelet/provider.ts";
 import { amountsOf } from "#kubelet/resources/pod-resources.ts";
 import { family, labels } from "./metric-text.ts";
-import type { NodeStatistics, PodUsage } from "./node-statistics.ts";
+import type { NodeStatistics } from "./node-statistics.ts";
 
 /** A group of processes as cAdvisor lists them: the machine, a pod, a container. */
 type Entry = {
@@ -35,6 +35,8 @@ export function cadvisorMetrics(
     });
   const gauge = (name: string, help: string, value: (entry: Entry) => number | undefined) =>
     family(name, "gauge", help, all(value));
+  const network = (name: string, help: string, value: (device: InterfaceUsage) => number) =>
+    family(`container_network_${name}_total`, "counter", help, deviceSamples(statistics.pods, value, nowMs));
   const limits = ({ container }: Entry) => container && amountsOf(container.resources?.limits);
   return [
     family(
@@ -57,6 +59,10 @@ export function cadvisorMetrics(
     family("container_scrape_error", "gauge", "1 if there was an error while getting container metrics, 0 otherwise", [
       " 0",
     ]),
+    network("receive_bytes", "Cumulative count of bytes received", (it) => it.rxBytes),
+    network("receive_errors", "Cumulative count of errors encountered while receiving", (it) => it.rxErrors),
+    network("transmit_bytes", "Cumulative count of bytes transmitted", (it) => it.txBytes),
+    network("transmit_errors", "Cumulative count of errors encountered while transmitting", (it) => it.txErrors),
     gauge("container_spec_cpu_period", "CPU period of the container.", (it) => limits(it)?.["cpu"] && quotaPeriod),
     gauge("container_spec_cpu_quota", "CPU quota of the container.", (it) => quotaOf(limits(it)?.["cpu"])),
     gauge("container_spec_memory_limit_bytes", "Memory limit for the container.", (it) =>
@@ -70,6 +76,19 @@ export function cadvisorMetrics(
     family("machine_cpu_cores", "gauge", "Number of logical CPU cores.", [` ${machine.cpus}`]),
     family("machine_memory_bytes", "gauge", "Amount of memory installed on the machine.", [` ${machine.memoryBytes}`]),
   ].join("");
+}
+
+function deviceSamples(
+  pods: readonly PodUsage[],
+  value: (device: InterfaceUsage) => number,
+  nowMs: number,
+): readonly string[] {
+  return pods.flatMap(({ ref, network = [] }) =>
+    network.map((device) => {
+      const names = { container: "", id: `/pod${ref.uid}`, image: "", interface: device.name, name: "" };
+      return `${labels({ ...names, namespace: ref.namespace, pod: ref.name })} ${value(device)} ${nowMs}`;
+    }),
+  );
 }
 
 function quotaOf(millicores: number | undefined): number | undefined {

@@ -59,6 +59,7 @@ async function withServer(body: (house: House) => Promise<void>): Promise<void> 
       pods: [
         {
           ref: { namespace: "default", name: "web", uid: "uid-web" },
+          network: [{ name: "eth0", rxBytes: 7, rxErrors: 0, txBytes: 9, txErrors: 0 }],
           containers: [
             {
               name: "main",
@@ -187,6 +188,7 @@ describe("the node's API", () => {
         /^container_memory_working_set_bytes\{container="main",id="\/poduid-web\/",image="",name="",namespace="default",pod="web"\} 4 \d+$/m,
       );
       assert.match(cadvisor, /^container_cpu_usage_seconds_total\{container="",cpu="total",id="\/",.*\} 5 \d+$/m);
+      assert.match(cadvisor, /^container_network_transmit_bytes_total\{.*interface="eth0",.*pod="web"\} 9 \d+$/m);
       assert.match(cadvisor, /^machine_cpu_cores 2$/m);
       assert.equal((await ask("/metrics/nothing", master)).code, 404);
       assert.equal((await ask("/healthz", master)).body, "ok");

@@ -2,11 +2,8 @@
  * What node and pods use, as stats/v1alpha1 Summary and as Prometheus text (/metrics/resource). Names as pkg/kubelet/{apis/stats,metrics/collectors}.
  */
 import { readFile, statfs } from "node:fs/promises";
-import type { ContainerUsage, PodRef } from "#kubelet/provider.ts";
+import type { ContainerUsage, PodUsage } from "#kubelet/provider.ts";
 import { family } from "./metric-text.ts";
-
-/** Usage of one pod's running containers. */
-export type PodUsage = { readonly ref: PodRef; readonly containers: readonly ContainerUsage[] };
 
 /** One reading. CPU counts nanoseconds since the machine's start. */
 export type NodeStatistics = {
@@ -102,7 +99,7 @@ export function statsSummary(nodeName: string, statistics: NodeStatistics, nowMs
       },
       ...diskSummary(statistics, time),
     },
-    pods: statistics.pods.map(({ ref, containers }) => ({
+    pods: statistics.pods.map(({ ref, containers, network }) => ({
       podRef: { name: ref.name, namespace: ref.namespace, uid: ref.uid },
       startTime: isoTime(Math.min(...containers.map((it) => it.startTimeMs), nowMs)),
       containers: containers.map((it) => ({
@@ -111,12 +108,12 @@ export function statsSummary(nodeName: string, statistics: NodeStatistics, nowMs
         cpu: cpu(`${ref.uid}/${it.name}`, it.cpuUsageNanoseconds),
         memory: { time, usageBytes: it.memoryUsageBytes, workingSetBytes: it.memoryWorkingSetBytes },
       })),
-      cpu: {
-        ...cpu(
-          ref.uid,
-          sum(containers, (it) => it.cpuUsageNanoseconds),
-        ),
-      },
+      cpu: cpu(
+        ref.uid,
+        sum(containers, (it) => it.cpuUsageNanoseconds),
+      ),
+      // The first device is the pod's main one.
+      ...(network?.[0] === undefined ? {} : { network: { time, ...network[0], interfaces: network } }),
       memory: {
         time,
         usageBytes: sum(containers, (it) => it.memoryUsageBytes),

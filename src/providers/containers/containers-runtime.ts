@@ -13,10 +13,12 @@ import {
   type ContainerSpec,
   type ContainerState,
   type LinuxResources,
+  type RuntimePodUsage,
   type Sandbox,
   type SandboxSpec,
 } from "#kubelet/container-runtime.ts";
 import type { ContainerUsage, PodRef, ProcessStreams } from "#kubelet/provider.ts";
+import { readNetworkUsage } from "#linux/network-usage.ts";
 import type { ContainerRecord } from "#runtime/containers.ts";
 import { execInContainer } from "#runtime/exec.ts";
 import { findProgram, type MachineCapabilities } from "#runtime/machine.ts";
@@ -190,18 +192,20 @@ export class ContainersRuntime implements ContainerRuntime, ContainerFiles, Serv
     return socket;
   }
 
-  usage(): Promise<readonly { readonly pod: PodRef; readonly containers: readonly ContainerUsage[] }[]> {
-    const { containers } = this.#running();
-    const pods = new Map<string, { readonly pod: PodRef; readonly containers: ContainerUsage[] }>();
+  async usage(): Promise<readonly RuntimePodUsage[]> {
+    const { containers, sandboxes } = this.#running();
+    const pods = new Map<string, RuntimePodUsage & { readonly containers: ContainerUsage[] }>();
     for (const record of containers.list()) {
       const usage = containers.readUsage(record.id);
-      if (!usage) continue;
-      const spec = record.settings.attachment as ContainerSpec;
-      const entry = pods.get(spec.pod.uid) ?? { pod: spec.pod, containers: [] };
-      entry.containers.push({ name: spec.name, startTimeMs: record.startedMs ?? record.createdMs, ...usage });
-      pods.set(spec.pod.uid, entry);
+      if (!usage || !record.container) continue;
+      const { pod, name } = record.settings.attachment as ContainerSpec;
+      const isOnHostNetwork = sandboxes.find(pod.uid)?.settings.hostNetwork ?? true;
+      const devices = isOnHostNetwork ? {} : { network: readNetworkUsage(record.container.pid) };
+      const entry = pods.get(pod.uid) ?? { pod, containers: [], ...devices };
+      entry.containers.push({ name, startTimeMs: record.startedMs ?? record.createdMs, ...usage });
+      pods.set(pod.uid, entry);
     }
-    return Promise.resolve([...pods.values()]);
+    return [...pods.values()];
   }
 
   writtenFolder(id: string): string | undefined {
