@@ -64,7 +64,9 @@ export class Sandboxes {
       this.#known.set(id, { ...record, isReady: isAlive });
       if (record.bootId === bootId && record.namespaces.address) addresses.note(record.namespaces.address);
     }
-    const named = new Set([...this.#known.values()].map((record) => record.namespaces.key));
+    // Namespaces of another boot ended with it, and their addresses are free: a pin by such a name is nobody's.
+    const ofThisBoot = [...this.#known.values()].filter((record) => record.bootId === bootId);
+    const named = new Set(ofThisBoot.map((record) => record.namespaces.key));
     for (const key of networks.listKeys()) if (!named.has(key)) networks.remove(key);
   }
 
