@@ -3,11 +3,14 @@
  * same SPDY through a WebSocket (sub-protocol SPDY/3.1+portforward.k8s.io); those in other languages know the channels of port-forward-channels.ts.
  */
 import type { Duplex } from "node:stream";
+import { setTimeout } from "node:timers/promises";
 import { channelProtocols, type OpenPort, servePortChannels } from "./port-forward-channels.ts";
 import { SpdyConnection, type SpdyStream } from "./spdy/spdy-connection.ts";
 import { acceptSpdy, acceptWebSocket, refuse, type UpgradeRequest, wantedUpgrade } from "./upgrade.ts";
 
 const spdyProtocol = "portforward.k8s.io";
+/** How long the client may go on sending when the port has ended: kubectl up to 1.27 waits for our end, and would wait for ever. As containerd. */
+const lingerMs = 500;
 const tunnelProtocol = "SPDY/3.1+portforward.k8s.io";
 
 /** Serves one client to its end; never rejects. */
@@ -59,7 +62,8 @@ async function forward(data: SpdyStream, error: SpdyStream, open: OpenPort, sign
     const close = () => socket.destroy();
     signal.addEventListener("abort", close, { once: true });
     try {
-      await Promise.all([pump(data, socket), pumpBack(socket, data)]);
+      const back = pumpBack(socket, data);
+      await Promise.race([Promise.all([pump(data, socket), back]), back.then(() => setTimeout(lingerMs))]);
     } finally {
       signal.removeEventListener("abort", close);
       socket.destroy();
@@ -70,6 +74,7 @@ async function forward(data: SpdyStream, error: SpdyStream, open: OpenPort, sign
     data.reset();
   }
   await Promise.all([data.end(), error.end()]);
+  data.reset(); // what the client still sends is for nobody
 }
 
 async function pump(from: AsyncIterable<Uint8Array>, to: Duplex): Promise<void> {
