@@ -7,6 +7,7 @@ import { cpSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } fro
 import { join, resolve } from "node:path";
 import { bundleOptions } from "./bundle-options.ts";
 import { fingerprint } from "./fingerprint.mjs";
+import { writeWords } from "./words.ts";
 
 const root = resolve(import.meta.dirname, "..");
 const dist = join(root, "dist");
@@ -28,5 +29,6 @@ await build({
 });
 const data = join(root, "src/api/generated/data");
 if (existsSync(data)) cpSync(data, join(dist, "data"), { recursive: true });
+writeWords(join(dist, "words.json.br"));
 writeFileSync(join(dist, "fingerprint"), fingerprint(root));
 console.log(`bundled ${entryPoints.length} entry points into dist/`);

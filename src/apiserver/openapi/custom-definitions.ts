@@ -42,8 +42,12 @@ export function addCustomKind(
     type: "object",
     required: ["items"],
     properties: {
-      ...typeMeta(),
-      items: { description: describeField("", "items", true), type: "array", items: definitions.referenceTo(name) },
+      ...typeMeta(definitions),
+      items: {
+        description: describeField(definitions.words, "", "items", true),
+        type: "array",
+        items: definitions.referenceTo(name),
+      },
       metadata: metadata(definitions, flavour, `${metaPackage}.ListMeta`),
     },
     ...groupVersionKind(facts, custom.listKind),
@@ -68,7 +72,7 @@ function customDefinition(
   const converted = withEmbedded(flavour === "v2" ? toVersion2(schema) : schema, definitions, flavour);
   const properties = {
     ...(converted["properties"] as JsonObject | undefined),
-    ...typeMeta(),
+    ...typeMeta(definitions),
     metadata: metadata(definitions, flavour, `${metaPackage}.ObjectMeta`),
   };
   return { ...converted, properties, ...beside };
@@ -82,7 +86,7 @@ function withEmbedded(schema: JsonObject, definitions: Definitions, flavour: Fla
   const objectMeta = metadata(definitions, flavour, `${metaPackage}.ObjectMeta`);
   return {
     ...copy,
-    properties: { ...(copy["properties"] as JsonObject | undefined), ...typeMeta(), metadata: objectMeta },
+    properties: { ...(copy["properties"] as JsonObject | undefined), ...typeMeta(definitions), metadata: objectMeta },
   };
 }
 
@@ -131,16 +135,16 @@ function mapChildren(schema: JsonObject, change: (child: JsonObject) => JsonObje
   return copy;
 }
 
-function typeMeta(): JsonObject {
+function typeMeta({ words }: Definitions): JsonObject {
   return {
-    apiVersion: { description: describeField("", "apiVersion", true), type: "string" },
-    kind: { description: describeField("", "kind", true), type: "string" },
+    apiVersion: { description: describeField(words, "", "apiVersion", true), type: "string" },
+    kind: { description: describeField(words, "", "kind", true), type: "string" },
   };
 }
 
 function metadata(definitions: Definitions, flavour: Flavour, name: string): JsonObject {
   const reference = definitions.referenceTo(name);
-  const description = describeField("", "metadata", true);
+  const description = describeField(definitions.words, "", "metadata", true);
   return flavour === "v2" ? { ...reference, description } : { allOf: [reference], description };
 }
 

@@ -5,6 +5,7 @@ import type { KindFacts } from "#api/kind-facts.ts";
 import type { FieldSchema, ListSchema, ScalarSchema, Schema, StructSchema } from "#apimachinery/schema.ts";
 import type { Slices } from "#apiserver/negotiation/slices.ts";
 import { describeField } from "./descriptions.ts";
+import type { Words } from "./words.ts";
 
 /** A JSON document or a part of one. */
 export type JsonObject = { readonly [key: string]: unknown };
@@ -48,9 +49,13 @@ export class Definitions {
   readonly #waiting: StructSchema[] = [];
   readonly #groupVersions: ReadonlyMap<string, { readonly group: string; readonly version: string }>;
 
-  constructor(facts: KindFacts, flavour: Flavour) {
+  /** What is said of kinds and fields. */
+  readonly words: Words;
+
+  constructor(facts: KindFacts, flavour: Flavour, words: Words) {
     this.#facts = facts;
     this.#flavour = flavour;
+    this.words = words;
     this.#groupVersions = groupVersionsByPackage(facts);
   }
 
@@ -98,7 +103,9 @@ export class Definitions {
     const fields = [...struct.fields.values()];
     const required = fields.filter((field) => field.isRequired).map((field) => field.name);
     const properties = fields.map((field) => [field.name, this.#field(struct, field, isKind)]);
+    const description = this.words.find(struct.name, "");
     return {
+      ...(description === undefined ? {} : { description }),
       ...(fields.length === 0 ? {} : { properties: Object.fromEntries(properties) }),
       ...(required.length === 0 ? {} : { required }),
       type: "object",
@@ -115,7 +122,10 @@ export class Definitions {
   }
 
   #field(struct: StructSchema, field: FieldSchema, isKind: boolean): JsonObject {
-    const description = describeField(struct.name, field.name, isKind);
+    // The package that the words come from has none for fields that hold a struct: the struct's own serve.
+    const description =
+      describeField(this.words, struct.name, field.name, isKind) ??
+      (field.schema.kind === "struct" ? this.words.find(field.schema.name, "") : undefined);
     const value = this.#default(field);
     const strategy =
       field.patchStrategy.length === 0 ? {} : { "x-kubernetes-patch-strategy": field.patchStrategy.join() };

@@ -1,6 +1,8 @@
 /**
- * The few words that `kubectl explain` shows of what all kinds share. Ours, not upstream's; the beginnings are those that conformance tests look for.
+ * The few words that `kubectl explain` shows of what all kinds share where upstream's (words.ts) are not at hand. These are ours; the beginnings are those that conformance tests look for.
  */
+
+import type { Words } from "./words.ts";
 
 /** By upstream's name of the struct and the field's name. */
 const fieldDescriptions: Readonly<Record<string, Readonly<Record<string, string>>>> = {
@@ -34,6 +36,9 @@ const fieldDescriptions: Readonly<Record<string, Readonly<Record<string, string>
   },
 };
 
+/** A kind whose words for what all kinds have are those of custom kinds, too. */
+const anyKind = "io.k8s.api.core.v1.Pod";
+
 /** Fields of every kind. */
 const kindFields: Readonly<Record<string, string>> = {
   apiVersion: "APIVersion defines the group and version whose schema the object follows.",
@@ -44,7 +49,13 @@ const kindFields: Readonly<Record<string, string>> = {
   status: "Status is the observed state; the system fills it in.",
 };
 
-/** Words for a field, or undefined. `isKind`: the struct is a whole object with apiVersion and kind. */
-export function describeField(structName: string, fieldName: string, isKind: boolean): string | undefined {
-  return fieldDescriptions[structName]?.[fieldName] ?? (isKind ? kindFields[fieldName] : undefined);
+/** Words for a field, or undefined: upstream's where they are at hand. `isKind`: the struct is a whole object with apiVersion and kind. */
+export function describeField(
+  words: Words,
+  structName: string,
+  fieldName: string,
+  isKind: boolean,
+): string | undefined {
+  const known = words.find(structName === "" ? anyKind : structName, fieldName);
+  return known ?? fieldDescriptions[structName]?.[fieldName] ?? (isKind ? kindFields[fieldName] : undefined);
 }

@@ -6,6 +6,7 @@ import type { Slices } from "#apiserver/negotiation/slices.ts";
 import { addCustomKind } from "./custom-definitions.ts";
 import { Definitions, type JsonObject } from "./definitions.ts";
 import { type OpenApiResource, type Operation, Operations } from "./operations.ts";
+import type { Words } from "./words.ts";
 
 const statusTexts = { 200: "OK", 201: "Created", 202: "Accepted" } as const;
 
@@ -15,8 +16,9 @@ export async function buildOpenApiV2(
   resources: readonly OpenApiResource[],
   version: string,
   slices: Slices,
+  words: Words,
 ): Promise<JsonObject> {
-  const definitions = new Definitions(facts, "v2");
+  const definitions = new Definitions(facts, "v2", words);
   for (const { facts: resource, custom } of resources) {
     if (custom !== undefined) addCustomKind(definitions, "v2", resource, custom);
   }

@@ -11,6 +11,7 @@ import { buildOpenApiV2 } from "./openapi-v2.ts";
 import { encodeOpenApiV2 } from "./openapi-v2-protobuf.ts";
 import { buildOpenApiV3 } from "./openapi-v3.ts";
 import type { OpenApiResource } from "./operations.ts";
+import { Words } from "./words.ts";
 
 /** A document as it is sent. `etag` has quotes. */
 export type OpenApiDocument = { readonly body: Buffer; readonly etag: string };
@@ -23,6 +24,8 @@ export type OpenApiInit = {
   readonly version: string;
   /** Documents of aggregated API servers: hash by path ("apis/metrics.k8s.io/v1beta1"). */
   readonly remoteHashes?: ReadonlyMap<string, string>;
+  /** What is said of kinds and fields. Default: the few words of our own. */
+  readonly words?: Words;
   /** What was served before. */
   readonly previous?: OpenApi;
 };
@@ -38,12 +41,14 @@ type V3Entry = {
 export class OpenApi {
   readonly #init: Omit<OpenApiInit, "previous">;
   readonly #byPath = new Map<string, V3Entry>();
+  readonly #words: Words;
   #v2Json: Promise<OpenApiDocument> | undefined;
   #v2Protobuf: Promise<OpenApiDocument> | undefined;
   #index: OpenApiDocument | undefined;
 
   constructor({ previous, ...init }: OpenApiInit) {
     this.#init = init;
+    this.#words = init.words ?? new Words({});
     for (const resource of init.resources) {
       const path = v3Path(resource.facts);
       const entry = this.#byPath.get(path);
@@ -106,19 +111,20 @@ export class OpenApi {
   #hashOf(path: string): string {
     const entry = this.#byPath.get(path);
     if (entry === undefined) return "";
-    entry.hash ??= hashOf(JSON.stringify([this.#init.version, generation, entry.resources]));
+    entry.hash ??= hashOf(JSON.stringify([this.#init.version, generation, this.#words.size, entry.resources]));
     return entry.hash;
   }
 
   async #buildV3(resources: readonly OpenApiResource[]): Promise<OpenApiDocument> {
     const slices = new Slices();
-    const document = await buildOpenApiV3(this.#init.facts, resources, this.#init.version, slices);
+    const document = await buildOpenApiV3(this.#init.facts, resources, this.#init.version, slices, this.#words);
     return toDocument(await stringify(document, 3, slices));
   }
 
   /** Not kept: as objects the document takes ten times the room of its bytes, and hardly anybody asks for both forms. */
   #buildV2(slices: Slices): Promise<JsonObject> {
-    return buildOpenApiV2(this.#init.facts, this.#init.resources, this.#init.version, slices);
+    // Without words: nobody reads them there, and old clients load it at every start.
+    return buildOpenApiV2(this.#init.facts, this.#init.resources, this.#init.version, slices, new Words({}));
   }
 
   async #buildV2Json(): Promise<OpenApiDocument> {
@@ -133,7 +139,7 @@ export class OpenApi {
 }
 
 /** Raised whenever the builders' output changes, so that clients do not go on with what an older nodeless gave them. */
-const generation = 1;
+const generation = 2;
 
 function v3Path(facts: { readonly group: string; readonly version: string }): string {
   return `${facts.group === "" ? "api" : "apis"}/${formatApiVersion(facts)}`;

@@ -5,6 +5,7 @@ import type { KindFacts } from "#api/kind-facts.ts";
 import { StatusError } from "#apimachinery/status-error.ts";
 import type { ApiResult, RequestContext } from "#apiserver/api-request.ts";
 import type { OpenApi, OpenApiDocument } from "#apiserver/openapi/openapi.ts";
+import type { Words } from "#apiserver/openapi/words.ts";
 import type { ResourceTable } from "#apiserver/registry/served-resource.ts";
 import { pathNotFound } from "#apiserver/registry/errors.ts";
 import type { NonResourceHandler } from "./non-resource.ts";
@@ -24,8 +25,11 @@ export function createOpenApiHandler(
   remote?: RemoteOpenApi,
 ): NonResourceHandler {
   let made: { readonly generation: string; readonly openApi: OpenApi } | undefined;
+  let words: Promise<Words> | undefined;
   const current = async (): Promise<OpenApi> => {
     const { OpenApi } = await import("#apiserver/openapi/openapi.ts");
+    words ??= import("#apiserver/openapi/words.ts").then(({ loadWords }) => loadWords());
+    const found = await words;
     const generation = `${table.generation} ${remote?.generation}`;
     if (made?.generation !== generation) {
       const remoteHashes = remote?.openApiHashes() ?? new Map<string, string>();
@@ -35,7 +39,10 @@ export function createOpenApiHandler(
       }));
       const version = KUBERNETES_VERSION.gitVersion;
       const previous = made === undefined ? {} : { previous: made.openApi };
-      made = { generation, openApi: new OpenApi({ facts, resources, version, remoteHashes, ...previous }) };
+      made = {
+        generation,
+        openApi: new OpenApi({ facts, resources, version, remoteHashes, words: found, ...previous }),
+      };
     }
     return made.openApi;
   };
