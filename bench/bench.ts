@@ -1,6 +1,7 @@
 /**
  * The bundle's `nodeless` as a user meets it: the marks of time-to-k8s, first container, pods one after another and at once, what a minute of rest costs, beside the design's goals. A cluster
- * of its own, removed afterwards. Run: `npm run bench [-- --json]` (root, after `npm run bundle`). `npm run bench -- store` runs bench/store.ts instead, and so on for each file here.
+ * of its own, removed afterwards. Then the parts that fill the rest of the table: api, isolates, watches. Run: `npm run bench [-- --json]` (root, after `npm run bundle`). `npm run bench --
+ * cluster` is the first alone, `npm run bench -- store` runs bench/store.ts, and so on for each file here.
  */
 import { spawn, spawnSync } from "node:child_process";
 import { Resolver } from "node:dns/promises";
@@ -27,14 +28,44 @@ function runPart(name: string): void {
   process.exitCode = spawnSync(process.execPath, [file, ...rest], { stdio: "inherit" }).status ?? 1;
 }
 
-async function runAll(): Promise<void> {
+/** What stands in the design's table beside a cluster's own rows. */
+const parts = ["api", "isolates", "watches"];
+
+async function runEverything(): Promise<void> {
+  const rows = await runCluster();
+  if (!process.argv.includes("--json")) {
+    console.table(rows);
+    for (const part of parts) {
+      console.log(`\n${part}`);
+      runPart(part);
+    }
+    return;
+  }
+  const others = Object.fromEntries(parts.map((part) => [part, jsonOf(part)]));
+  console.log(JSON.stringify({ cluster: rows, ...others }, null, 2));
+}
+
+/** What a part says: its JSON, or its lines where it has none. */
+function jsonOf(part: string): unknown {
+  const file = join(import.meta.dirname, `${part}.ts`);
+  const { stdout } = spawnSync(process.execPath, [file, "--json"], {
+    encoding: "utf8",
+    stdio: ["ignore", "pipe", "inherit"],
+    maxBuffer: 1 << 26,
+  });
+  try {
+    return JSON.parse(stdout);
+  } catch {
+    return stdout.split("\n").filter(Boolean);
+  }
+}
+
+async function runCluster(): Promise<readonly Row[]> {
   if (!existsSync(join(repository, "dist/nodeless.js"))) throw new Error("no bundle: run `npm run bundle` first");
   const folder = mkdtempSync(join(tmpdir(), "nodeless-bench-"));
   const house = new House(folder);
   try {
-    const rows = await measure(house);
-    if (process.argv.includes("--json")) console.log(JSON.stringify(rows, null, 2));
-    else console.table(rows);
+    return await measure(house);
   } finally {
     await house.nodeless("delete", "--name", "bench").catch((error: unknown) => console.error(error));
     for (const root of [folder, house.runRoot]) rmSync(root, { recursive: true, force: true });
@@ -275,5 +306,6 @@ function ms(value: number = Number.NaN): string {
 }
 
 const [part] = process.argv.slice(2).filter((argument) => !argument.startsWith("--"));
-if (part !== undefined) runPart(part);
-else await runAll();
+if (part === undefined) await runEverything();
+else if (part === "cluster") console.table(await runCluster());
+else runPart(part);

@@ -6,8 +6,9 @@ import { connect } from "node:http2";
 import { ApiProcess } from "./support/api-process.ts";
 import { type Layout, WatchClients } from "./support/watch-clients.ts";
 
-const [watches = 1000, perSecond = 200, seconds = 10] = process.argv.slice(2, 5).map(Number);
-const profileFolder = process.argv[5];
+const given = process.argv.slice(2).filter((argument) => !argument.startsWith("--"));
+const [watches = 1000, perSecond = 200, seconds = 10] = given.slice(0, 3).map(Number);
+const profileFolder = given[3];
 const only = process.env["BENCH_LAYOUT"];
 const path = "/api/v1/namespaces/default/configmaps";
 const MAX_WAITING = 128;

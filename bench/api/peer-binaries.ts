@@ -20,10 +20,10 @@ export function findPeerBinaries(): PeerBinaries | undefined {
   const binaries = { apiserver: join(folder, "kube-apiserver"), etcd: join(folder, "etcd") };
   if (existsSync(binaries.apiserver) && existsSync(binaries.etcd)) return binaries;
   if (spawnSync("go", ["version"]).status !== 0) {
-    console.log(`Skipped kube-apiserver and etcd: neither in ${folder} nor is Go here to build them.`);
+    console.error(`Skipped kube-apiserver and etcd: neither in ${folder} nor is Go here to build them.`);
     return undefined;
   }
-  console.log(`Building kube-apiserver v${KUBERNETES} and etcd ${ETCD} into ${folder}, once …`);
+  console.error(`Building kube-apiserver v${KUBERNETES} and etcd ${ETCD} into ${folder}, once …`);
   mkdirSync(folder, { recursive: true });
   if (!existsSync(binaries.etcd)) buildEtcd(binaries.etcd);
   if (!existsSync(binaries.apiserver)) buildApiServer(binaries.apiserver);
