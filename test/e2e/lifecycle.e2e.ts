@@ -12,6 +12,7 @@ import { after, before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { ClusterStatus } from "#cli/machine.ts";
 import { ensureLayout } from "../../tools/image-builder/build.ts";
+import { findKubectl } from "../support/kubectl.ts";
 import { canRunContainers, eventually, repository, run, startCluster, type TestCluster } from "../support/cluster.ts";
 
 const program = join(repository, "bin/nodeless");
@@ -143,6 +144,46 @@ describe("the life of a cluster", { skip }, () => {
       ],
     );
     assert.equal((await status()).isReady, true);
+  });
+
+  test("on a full disk a cluster lives: reads and deletes go on, and all does when there is room again", async () => {
+    const disk = mkdtempSync(join(tmpdir(), "life-e2e-disk-"));
+    spawnSync("mount", ["-t", "tmpfs", "-o", "size=96m", "nodeless-test", disk]);
+    const environment = {
+      ...cluster.environment,
+      NODELESS_DATA_ROOT: disk,
+      NODELESS_RUN_ROOT: "/run/nodeless-e2e-full",
+      KUBECONFIG: join(tmpdir(), `life-e2e-full-${process.pid}`),
+    };
+    const on = (...args: string[]) => run(program, [...args, "--name", "full"], { environment, mayFail: true });
+    const kubectl = (...args: string[]) =>
+      run(findKubectl(), ["--context", "nodeless-full", ...args], { environment, mayFail: true });
+    try {
+      assert.equal((await on("up")).code, 0);
+      await kubectl("create", "configmap", "before", "--from-literal=a=b");
+      const pids = JSON.parse((await on("status", "-o", "json")).stdout).processes;
+      spawnSync("dd", ["if=/dev/zero", `of=${join(disk, "filler")}`, "bs=64k"]);
+
+      const created = await kubectl("create", "configmap", "during", "--from-literal=a=b");
+      const read = await kubectl("get", "configmap", "before", "-o", "name");
+      const deleted = await kubectl("delete", "configmap", "before");
+      await sleep(1500); // controllers and the node write and log meanwhile
+      const still = JSON.parse((await on("status", "-o", "json")).stdout).processes;
+      rmSync(join(disk, "filler"));
+      const after = await eventually("room", async () => {
+        const { code } = await kubectl("create", "configmap", "after", "--from-literal=a=b");
+        return code === 0;
+      });
+
+      assert.match(created.stderr, /the disk is full; there is room for deletes only/);
+      assert.deepEqual([read.stdout, deleted.code, after], ["configmap/before\n", 0, true]);
+      assert.deepEqual(still, pids);
+    } finally {
+      await on("delete");
+      spawnSync("umount", [disk]);
+      rmSync(disk, { recursive: true });
+      rmSync(environment.KUBECONFIG, { force: true });
+    }
   });
 
   test("a running cluster whose record was damaged is refused by name and deleted whole", async () => {

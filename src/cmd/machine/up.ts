@@ -182,9 +182,14 @@ export async function startCluster(context: MachineContext, cluster: Cluster, te
 function stagesOn(terminal: Terminal): (message: StageMessage) => void {
   const stages = new Map<string, Stage>();
   return (message) => {
-    if (message.state === "begin") stages.set(message.stage, terminal.stage(message.stage));
-    else if (message.state === "done") stages.get(message.stage)?.done(message.detail);
-    else stages.get(message.stage)?.failed();
+    if (message.state === "begin") return void stages.set(message.stage, terminal.stage(message.stage));
+    // What failed may be no stage of its own, and ends those that are under way: on a terminal their line is still open.
+    const ending = message.state === "done" ? [message.stage] : [...stages.keys()];
+    for (const title of ending) {
+      if (message.state === "done") stages.get(title)?.done(message.detail);
+      else stages.get(title)?.failed();
+      stages.delete(title);
+    }
   };
 }
 
