@@ -5,16 +5,32 @@
 import type { KubeObject } from "#apimachinery/meta.ts";
 import { hasReason } from "#apimachinery/status-error.ts";
 import type { Client, ResourceRef } from "#client/client.ts";
-import { addressPlan } from "#cmd/machine/address-plan.ts";
-import type { Cluster } from "#cmd/machine/clusters.ts";
+import { addressPlan, nodeName } from "#cmd/machine/address-plan.ts";
+import { type Cluster, nodeNames } from "#cmd/machine/clusters.ts";
 
 /** Group of the certificates with which service proxies and DNS read. */
 export const networkGroup = "nodeless:node-network";
 
 const rbac = { group: "rbac.authorization.k8s.io", version: "v1" };
 
-/** Makes what is missing; what is there is left as it is. */
-export async function ensureClusterObjects(client: Client, { record }: Cluster): Promise<void> {
+/** Makes what is missing; what is there is left as it is. Nodes that the cluster had and was told to have no more are deleted. */
+export async function ensureClusterObjects(client: Client, cluster: Cluster): Promise<void> {
+  await Promise.all([ensureObjects(client, cluster), deleteSurplusNodes(client, cluster)]);
+}
+
+async function deleteSurplusNodes(client: Client, { record }: Cluster): Promise<void> {
+  const nodes: ResourceRef = { resource: { group: "", version: "v1", resource: "nodes" } };
+  const wanted = nodeNames(record);
+  const prefix = `${nodeName(record.name, 1, 0)}-`;
+  const { items } = await client.list(nodes);
+  const surplus = items
+    .map(({ metadata }) => metadata?.name ?? "")
+    .filter((name) => name.startsWith(prefix) && /^\d+$/.test(name.slice(prefix.length)))
+    .filter((name) => !wanted.includes(name));
+  for (const name of surplus) await client.delete({ ...nodes, name });
+}
+
+async function ensureObjects(client: Client, { record }: Cluster): Promise<void> {
   const objects: readonly { readonly ref: ResourceRef; readonly object: KubeObject }[] = [
     { ref: { resource: { ...rbac, resource: "clusterroles" } }, object: networkRole() },
     { ref: { resource: { ...rbac, resource: "clusterroles" } }, object: metricsReaderRole() },

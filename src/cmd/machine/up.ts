@@ -1,7 +1,7 @@
 /**
  * `nodeless up`: makes the cluster's record, starts the control plane (which starts the nodes), and puts the context into the kubeconfig when all is ready.
  */
-import { closeSync } from "node:fs";
+import { closeSync, rmSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { UserError } from "#cli/command.ts";
 import type { ClusterStatus, UpOptions } from "#cli/machine.ts";
@@ -24,8 +24,10 @@ import { endProcesses } from "./end-processes.ts";
 import { whenInterrupted } from "./interrupts.ts";
 import { controlPlaneSocket } from "./layout.ts";
 import { machineAddresses } from "./machine-addresses.ts";
+import { nodePlan } from "./node-plan.ts";
 import { type ProcessSpec, startAndFollow } from "./processes.ts";
 import { issuePermit, isPermitted, listPermitHolders, type RunPermit } from "./run-permit.ts";
+import { tearDownNode } from "./teardown.ts";
 import { askPeer, type PeerStatus, type StageMessage, watchPeer } from "./supervision.ts";
 
 /** What `up` came to. */
@@ -48,6 +50,7 @@ export async function bringUp(context: MachineContext, given: UpOptions, termina
       await stopCluster(context, running, terminal); // a `down` was begun and not finished
     }
     refuseWithoutTools(context);
+    if (running) await removeSurplusNodes(context, running, options.nodes ?? running.record.nodes);
     const cluster = await ensureAndStart(context, { options, notes, terminal });
     notes.push(...writeContext(cluster), ...limitsOf(context, cluster));
     if (options.boot) notes.push(installBootUnit(context, cluster.record.name));
@@ -96,6 +99,15 @@ function limitsOf({ isRoot }: MachineContext, { record }: Cluster): string[] {
         ]
       : []),
   ];
+}
+
+/** What nodes have left on the machine that the cluster will not have any more. Their objects go when the control plane starts. */
+async function removeSurplusNodes(context: MachineContext, cluster: Cluster, nodes: number): Promise<void> {
+  if (nodes < 2) return; // such a change is refused
+  for (let index = nodes; index < cluster.record.nodes; index++) {
+    await tearDownNode(context, cluster, index);
+    rmSync(nodePlan(cluster, index).layout.data, { recursive: true, force: true });
+  }
 }
 
 /** Processes of the cluster have another working folder. */
