@@ -17,11 +17,12 @@ environment["PATH"] = [environment["PATH"], searchPath].filter(Boolean).join(":"
 const dataRoot = defaultDataRoot(environment, isRoot);
 const runRoot = defaultRunRoot(environment, dataRoot, isRoot);
 
-// Whoever reads our output may stop reading: `nodeless list | head -1`.
+// Whoever reads our output may stop reading: `nodeless list | head -1`. What changes something is brought to its end.
+const isShowing = /^(get|logs|list|status|doctor|exec|image|help|-.*)$/.test(process.argv[2] ?? "help");
 for (const stream of [process.stdout, process.stderr]) {
   stream.on("error", (error: NodeJS.ErrnoException) => {
-    if (error.code === "EPIPE") process.exit(0);
-    throw error;
+    if (error.code !== "EPIPE") throw error;
+    if (isShowing) process.exit(0);
   });
 }
 

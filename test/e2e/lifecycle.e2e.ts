@@ -3,8 +3,9 @@
  */
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
-import { once } from "node:events";
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { on, once } from "node:events";
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
@@ -89,6 +90,138 @@ describe("the life of a cluster", { skip }, () => {
 
     assert.match(said.stdout, /node life-e2e +does not answer; 'nodeless down' ends it/);
     assert.deepEqual([down.code, processesOfCluster()], [0, []]);
+  });
+
+  test("a second up says that the cluster runs, and refuses what cannot be changed while it does", async () => {
+    const first = await nodeless("up");
+    const second = await nodeless("up");
+    const other = await nodeless("up", "--nodes", "3", "--api-port", "7000");
+
+    assert.deepEqual([first.code, second.code, other.code], [0, 0, 1]);
+    assert.match(second.stdout, /^Cluster "life-e2e" runs already\.$/m);
+    assert.match(other.stderr, /runs already, and not with this --nodes, --api-port: take it down first/);
+  });
+
+  test("reset empties a running cluster, which comes back with the settings that it had", async () => {
+    await nodeless("up");
+    const settings = async () => {
+      const { dataFolder } = await status();
+      return ["cluster.json", "pki/ca.crt", "pki/admin.crt"].map((file) =>
+        readFileSync(join(dataFolder, file), "utf8"),
+      );
+    };
+    await cluster.kubectl(["create", "configmap", "before", "--from-literal=a=b"]);
+    const before = await settings();
+
+    const reset = await nodeless("reset");
+
+    assert.equal(reset.code, 0);
+    assert.equal((await status()).isReady, true);
+    assert.deepEqual(await settings(), before);
+    assert.doesNotMatch((await cluster.kubectl(["get", "configmaps", "-o", "name"])).stdout, /before/);
+  });
+
+  test("what is taken, lost, newer or damaged is said with what to do, and nothing is begun anew over it", async () => {
+    await nodeless("up");
+    await cluster.kubectl(["create", "configmap", "kept", "--from-literal=a=b"]);
+    const { dataFolder } = await status();
+    await nodeless("down");
+    const copy = mkdtempSync(join(tmpdir(), "life-e2e-copy-"));
+    cpSync(dataFolder, copy, { recursive: true });
+    const store = join(dataFolder, "store");
+    const refusals: Readonly<Record<string, { readonly harm: () => unknown; readonly says: RegExp }>> = {
+      "the CA is gone": {
+        harm: () => ["ca.crt", "ca.key"].map((file) => rmSync(join(dataFolder, "pki", file))),
+        says: /ca\.key are missing\. Restore .* 'nodeless delete --name life-e2e'/,
+      },
+      "the encryption key is gone": {
+        harm: () => rmSync(join(dataFolder, "pki/encryption.json")),
+        says: /encryption\.json is missing.* 'nodeless reset --name life-e2e'/,
+      },
+      "the store is of a newer version": {
+        harm: () => writeFileSync(join(store, "FORMAT"), '{"format":99}\n'),
+        says: /format 99.*Use the newer version/,
+      },
+      "the store is damaged": {
+        harm: () => truncateSync(join(store, "data.mdb"), 8192),
+        says: /store is damaged.* 'nodeless reset --name life-e2e'/,
+      },
+    };
+    for (const [what, { harm, says }] of Object.entries(refusals)) {
+      harm();
+      const { code, stderr } = await nodeless("up");
+      assert.deepEqual([code, processesOfCluster()], [1, []], what);
+      assert.match(stderr, says);
+      rmSync(dataFolder, { recursive: true });
+      cpSync(copy, dataFolder, { recursive: true });
+    }
+    rmSync(copy, { recursive: true });
+    const holder = spawn("flock", [join(store, "lock"), "sh", "-c", "echo held; exec sleep 60"]);
+    await once(holder.stdout, "data");
+    const locked = await nodeless("up");
+    holder.kill();
+    assert.match(locked.stderr, /store is in use by process \d+.*End that process first/);
+
+    const taken = createServer().listen((await status()).ports.api, "127.0.0.1");
+    await once(taken, "listening");
+    const up = await nodeless("up");
+    taken.close();
+
+    assert.equal(up.code, 0, up.stderr);
+    assert.match(up.stdout, /^Port \d+ is taken; the API server is at port \d+\.$/m);
+    assert.equal((await cluster.kubectl(["get", "configmap", "kept", "-o", "name"])).stdout, "configmap/kept\n");
+  });
+
+  test("--foreground stays until Ctrl-C, which takes the cluster down, also while it starts", async () => {
+    await nodeless("down");
+    for (const sign of [/Ctrl-C stops it/, undefined]) {
+      const child = spawn(program, ["up", "--name", "life-e2e", "--foreground"], { env: cluster.environment });
+      const said = text(child.stdout);
+      if (sign) for await (const chunk of on(child.stdout, "data")) if (sign.test(String(chunk))) break;
+      if (!sign)
+        await eventually("a process", async () => processesOfCluster().some((line) => /^nodeless control/.test(line)));
+      child.kill("SIGINT");
+      const [code] = await once(child, "exit");
+
+      assert.deepEqual([code, processesOfCluster()], [sign ? 0 : 130, []]);
+      if (sign) assert.match(await said, /Cluster "life-e2e" is down/);
+    }
+  });
+
+  test("without conmon nothing is made, and one sentence says what to do", async () => {
+    const script = 'mount --bind /dev/null "$(command -v conmon)" && exec "$0" up --name life-e2e-new';
+    const { code, stderr } = await run("unshare", ["--mount", "sh", "-c", script, program], {
+      environment: cluster.environment,
+      mayFail: true,
+    });
+
+    assert.deepEqual(
+      { code, stderr },
+      { code: 1, stderr: "nodeless up: conmon is missing on this machine: install with 'apt-get install -y conmon'\n" },
+    );
+    assert.doesNotMatch((await cluster.nodeless(["list"])).stdout, /life-e2e-new/);
+  });
+
+  test("without root there is an API and no node, and it says so", async (context) => {
+    const home = mkdtempSync(join(tmpdir(), "life-e2e-nobody-"));
+    spawnSync("chown", ["nobody", home]);
+    const environment = { PATH: process.env["PATH"], HOME: home };
+    const asNobody = (...args: string[]) =>
+      run("setpriv", ["--reuid=nobody", "--regid=nogroup", "--clear-groups", ...args], { environment, mayFail: true });
+    if ((await asNobody("test", "-r", join(repository, "dist/nodeless.js"))).code !== 0)
+      return context.skip("the repository is not for everybody to read");
+
+    const up = await asNobody(program, "up");
+    const state = await asNobody(program, "status");
+    const namespaces = await asNobody(program, "get", "namespaces");
+    const deleted = await asNobody(program, "delete");
+    rmSync(home, { recursive: true });
+
+    assert.deepEqual([up.code, state.code, namespaces.code, deleted.code], [0, 0, 0, 0], up.stderr);
+    assert.match(up.stdout, /Without root it has no node.*pods stay Pending/);
+    assert.match(state.stdout, /^Cluster "default" is ready/);
+    assert.doesNotMatch(state.stdout, /node /);
+    assert.match(namespaces.stdout, /kube-system/);
   });
 
   test("down does not wait for a container that cannot notice it, and one that takes its time may", async () => {
