@@ -3,7 +3,7 @@
  */
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
-import { on, once } from "node:events";
+import { once } from "node:events";
 import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -156,10 +156,11 @@ describe("the life of a cluster", { skip }, () => {
       cpSync(copy, dataFolder, { recursive: true });
     }
     rmSync(copy, { recursive: true });
-    const holder = spawn("flock", [join(store, "lock"), "sh", "-c", "echo held; exec sleep 60"]);
+    const holder = spawn("flock", [join(store, "lock"), "sh", "-c", "echo held; exec sleep 60"], { detached: true });
     await once(holder.stdout, "data");
     const locked = await nodeless("up");
-    holder.kill();
+    process.kill(-(holder.pid ?? 0), "SIGKILL");
+    await once(holder, "close");
     assert.match(locked.stderr, /store is in use by process \d+.*End that process first/);
 
     const taken = createServer().listen((await status()).ports.api, "127.0.0.1");
@@ -176,15 +177,16 @@ describe("the life of a cluster", { skip }, () => {
     await nodeless("down");
     for (const sign of [/Ctrl-C stops it/, undefined]) {
       const child = spawn(program, ["up", "--name", "life-e2e", "--foreground"], { env: cluster.environment });
-      const said = text(child.stdout);
-      if (sign) for await (const chunk of on(child.stdout, "data")) if (sign.test(String(chunk))) break;
-      if (!sign)
+      let said = "";
+      child.stdout.on("data", (chunk: Buffer) => (said += chunk.toString()));
+      if (sign) await eventually("its being up", async () => sign.test(said));
+      else
         await eventually("a process", async () => processesOfCluster().some((line) => /^nodeless control/.test(line)));
       child.kill("SIGINT");
       const [code] = await once(child, "exit");
 
       assert.deepEqual([code, processesOfCluster()], [sign ? 0 : 130, []]);
-      if (sign) assert.match(await said, /Cluster "life-e2e" is down/);
+      if (sign) assert.match(said, /Cluster "life-e2e" is down/);
     }
   });
 
