@@ -52,7 +52,7 @@ export class ClusterMachine {
 
   /** Above the control groups of all pods. */
   get cgroupParent(): string {
-    return `nodeless-${this.#cluster.name}/${this.#node}`;
+    return `nodeless_${this.#slot}/${this.#node}`;
   }
 
   /** "10.43.0.10" of the first cluster. */
@@ -107,7 +107,7 @@ export class ClusterMachine {
       .split("\n")
       .map((line) => line.split(" ")[4] ?? "");
     const ours = (path: string) => path.startsWith(this.nodeFolder) || path.startsWith(this.nodeRunFolder);
-    const groups = controlGroups(`nodeless-${this.#cluster.name}`);
+    const groups = controlGroups(`nodeless_${this.#slot}`);
     return new Map([
       ["processes in containers", groups.flatMap(({ path, pids }) => pids.map((pid) => `${pid} in ${path}`))],
       ["helpers", this.helperProcesses().map(({ identity, command }) => `${identity.pid} ${command}`)],
@@ -122,7 +122,7 @@ export class ClusterMachine {
           .filter(this.#isLink),
       ],
       ["routes", lines("ip", ["route"]).filter((line) => line.includes(`dev nl${this.#slot}p`))],
-      ["nftables elements", tableElements(`nodeless-${this.#cluster.name}`)],
+      ["nftables elements", tableElements(`nodeless_${this.#slot}`)],
       ["container folders", list(join(this.nodeFolder, "runtime/containers"))],
       ["sandbox folders", list(join(this.nodeFolder, "runtime/sandboxes"))],
       ["pod folders", list(join(this.nodeFolder, "pods/pods"))],
