@@ -343,6 +343,17 @@ describe("the life of a cluster", { skip }, () => {
     assert.doesNotMatch(readFileSync(cluster.kubeconfig, "utf8"), /life-e2e/);
   });
 
+  test("a cluster whose folder was removed while it ran is not begun anew beside itself, and can be deleted", async () => {
+    await nodeless("up");
+    rmSync((await status()).dataFolder, { recursive: true });
+
+    const up = await nodeless("up");
+    const deleted = await nodeless("delete");
+
+    assert.deepEqual([up.code, deleted.code, processesOfCluster()], [1, 0, []]);
+    assert.match(up.stderr, /run \(\d+, \d+\) whose data is gone\. End them with 'nodeless delete --name life-e2e'/);
+  });
+
   test("commands on one cluster wait for each other", async () => {
     await nodeless("down");
     const [one, two] = await Promise.all([nodeless("up"), nodeless("up")]);

@@ -76,6 +76,7 @@ test("a record that is gone while data is there is damaged too", (context) => {
 test("a record of a newer version is for the newer version, also for delete", (context) => {
   const machine = contextOf(context);
   writeClusterRecord(machine.home, { ...record, formatVersion: 99 as 1 });
+  mkdirSync(join(machine.runRoot, "c"), { recursive: true }); // it runs
 
   assert.throws(() => readClusterRecord(machine.home, "c"), /written by a newer nodeless/);
   assert.throws(() => getRemovable(machine, "c"), /written by a newer nodeless/);
@@ -109,6 +110,15 @@ test("of a damaged cluster delete finds out slot and nodes from its certificates
   const { record: guessed, layout } = getRemovable(machine, "c");
 
   assert.deepEqual([guessed.name, guessed.slot, guessed.nodes, layout.folder], ["c", 7, 2, home]);
+});
+
+test("a cluster whose folder is gone can be removed while its run folder is there", (context) => {
+  const machine = contextOf(context);
+  assert.throws(() => getRemovable(machine, "c"), /no cluster "c"/);
+
+  for (const node of ["c-1", "c-2"]) mkdirSync(join(machine.runRoot, "c", "nodes", node), { recursive: true });
+
+  assert.equal(getRemovable(machine, "c").record.nodes, 2);
 });
 
 test("another --data-dir for a cluster that has one is refused, also when its record is damaged", (context) => {

@@ -1,14 +1,14 @@
 /**
- * What `delete` works on: a cluster, or what can be found out about one whose record is damaged, enough to remove all of it.
+ * What `delete` works on: a cluster, or what can be found out about one whose record is damaged or gone, enough to remove all of it.
  */
 import { X509Certificate } from "node:crypto";
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { defaultKubeconfigPath } from "#cli/kubeconfig.ts";
 import { addressPlan, maxSlots } from "./address-plan.ts";
 import { type ClusterRecord, currentFormat, DamagedRecord, findClusterFolders } from "./cluster-record.ts";
 import { type Cluster, getCluster, type MachineContext } from "./clusters.ts";
-import { clusterLayout } from "./layout.ts";
+import { type ClusterLayout, clusterLayout } from "./layout.ts";
 import { findClaim } from "./slot-claim.ts";
 
 /** The cluster. Throws UserError when there is none, or it is of a newer version. */
@@ -16,19 +16,22 @@ export function getRemovable(context: MachineContext, name: string): Cluster {
   try {
     return getCluster(context, name);
   } catch (error) {
-    const folder = findClusterFolders(context.dataRoot).get(name);
-    if (!(error instanceof DamagedRecord) || folder === undefined) throw error;
+    const folder = findClusterFolders(context.dataRoot).get(name) ?? join(context.dataRoot, "clusters", name);
     const layout = clusterLayout(name, folder, context.dataRoot, context.runRoot);
-    return { record: guessRecord(context, name, folder), layout };
+    // A folder that somebody removed while the cluster was up leaves its processes and what they made.
+    const isOrphaned = existsSync(layout.run) && !existsSync(join(folder, "cluster.json"));
+    if (!(error instanceof DamagedRecord) && !isOrphaned) throw error;
+    return { record: guessRecord(context, layout), layout };
   }
 }
 
-function guessRecord({ environment }: MachineContext, name: string, folder: string): ClusterRecord {
+function guessRecord({ environment }: MachineContext, { name, folder, pki, run }: ClusterLayout): ClusterRecord {
+  const certificates = list(join(pki, "nodes")).filter((file) => file.endsWith("-server.crt"));
   return {
     formatVersion: currentFormat,
     name,
-    slot: findClaim(folder) ?? slotOfCertificate(join(folder, "pki", "apiserver.crt")) ?? noSlot,
-    nodes: Math.max(1, list(join(folder, "pki", "nodes")).filter((file) => file.endsWith("-server.crt")).length),
+    slot: findClaim(folder) ?? slotOfCertificate(join(pki, "apiserver.crt")) ?? noSlot,
+    nodes: Math.max(1, certificates.length, list(join(run, "nodes")).length),
     apiPort: 0,
     kubeconfig: defaultKubeconfigPath(environment),
     isExposed: false,

@@ -31,19 +31,25 @@ export async function claimSlot({ record, layout }: Claimant, claims: string = c
 
 /** Slots of clusters that exist, whatever their data root. */
 export function claimedSlots(claims: string = claimsFolder): number[] {
+  return listClaims(claims)
+    .filter(({ claim }) => existsSync(join(claim.folder, "cluster.json")))
+    .map(({ slot }) => slot);
+}
+
+function listClaims(claims: string): { readonly slot: number; readonly claim: Claim }[] {
   if (!existsSync(claims)) return [];
   const slots = readdirSync(claims)
     .map(Number)
     .filter((slot) => slot > 0);
-  return slots.filter((slot) => {
+  return slots.flatMap((slot) => {
     const claim = readClaim(slot, claims);
-    return claim !== undefined && existsSync(join(claim.folder, "cluster.json"));
+    return claim === undefined ? [] : [{ slot, claim }];
   });
 }
 
 /** The slot that the cluster in this folder has claimed, for when its own record cannot be read. */
 export function findClaim(folder: string, claims: string = claimsFolder): number | undefined {
-  return claimedSlots(claims).find((slot) => readClaim(slot, claims)?.folder === folder);
+  return listClaims(claims).find(({ claim }) => claim.folder === folder)?.slot;
 }
 
 /** True when no other cluster has claimed the slot since: what is set up in it is this cluster's. */

@@ -22,7 +22,7 @@ import { missingTools } from "./doctor.ts";
 import { stopCluster } from "./down.ts";
 import { endProcesses } from "./end-processes.ts";
 import { whenInterrupted } from "./interrupts.ts";
-import { controlPlaneSocket } from "./layout.ts";
+import { clusterLayout, controlPlaneSocket } from "./layout.ts";
 import { machineAddresses } from "./machine-addresses.ts";
 import { nodePlan } from "./node-plan.ts";
 import { type ProcessSpec, startAndFollow } from "./processes.ts";
@@ -44,6 +44,7 @@ export async function bringUp(context: MachineContext, given: UpOptions, termina
   return await underClusterLock(context, { name: options.name, terminal }, async () => {
     const notes: string[] = [];
     const running = findCluster(context, options.name);
+    if (!running) refuseOrphans(context, options.name);
     const peer = running && (await findControlPlane(running));
     if (running && peer) {
       if (isPermitted(running.layout)) return await joinRunning(context, { cluster: running, peer, options, terminal });
@@ -78,6 +79,16 @@ async function ensureAndStart(context: MachineContext, start: StartOptions): Pro
       if (attempt === 3 || (await isApiPortFree(cluster.record))) throw error;
     }
   }
+}
+
+/** Somebody may have removed the folder of a cluster while it was up. */
+function refuseOrphans({ dataRoot, runRoot }: MachineContext, name: string): void {
+  const layout = clusterLayout(name, join(dataRoot, "clusters", name), dataRoot, runRoot);
+  const pids = listPermitHolders(layout);
+  if (pids.length === 0) return;
+  throw new UserError(
+    `processes of a cluster "${name}" run (${pids.join(", ")}) whose data is gone. End them with 'nodeless delete --name ${name}'`,
+  );
 }
 
 /** A machine that lacks something gets no half of a cluster. */
