@@ -266,6 +266,14 @@ describe("the life of a cluster", { skip }, () => {
     const up = await other("up");
     const tables = [(await status()).dataFolder, join(folder, "clusters/life-e2e")].map(tableOf);
     const there = tables.map(hasTable);
+    // As clusters were named before: it speaks of the other one's addresses.
+    const otherSlot = Number(tables[1]?.split("_")[1]);
+    const former = `add table ip nodeless-life-e2e
+      add set ip nodeless-life-e2e pods { type ipv4_addr; elements = { 10.${40 + 2 * otherSlot}.0.5 }; }`;
+    assert.equal(spawnSync("nft", ["-f", "-"], { input: former }).status, 0);
+    await nodeless("down");
+    assert.ok(hasTable("nodeless-life-e2e"), "not ours");
+    await nodeless("up");
     const deleted = await other("delete");
     rmSync(folder, { recursive: true, force: true });
 
@@ -278,6 +286,7 @@ describe("the life of a cluster", { skip }, () => {
         [true, false],
       ],
     );
+    assert.ok(!hasTable("nodeless-life-e2e"), "removed with its cluster");
     assert.equal((await status()).isReady, true);
   });
 

@@ -38,14 +38,16 @@ export async function deleteTables(named: Named): Promise<void> {
 /** Deletes tables with names of before, unless they are of another data root's cluster of the same name: then they speak of other addresses. */
 export async function deleteFormerTables({ name, slot }: Named): Promise<void> {
   const ours = new RegExp(`\\b10\\.(${40 + 2 * slot}|${41 + 2 * slot})\\.`);
+  const there = (await list("tables", "ip")).split("\n");
   for (const table of [`nodeless-${name}`, `nodeless-${name}-machine`]) {
-    if (ours.test(await listTable(table))) await applyNft(`delete table ip ${table}\n`);
+    if (!there.includes(`table ip ${table}`)) continue;
+    if (ours.test(await list("table", "ip", table))) await applyNft(`delete table ip ${table}\n`);
   }
 }
 
-/** The table as text, empty when there is none. */
-async function listTable(table: string): Promise<string> {
-  const child = spawn("nft", ["list", "table", "ip", table], { stdio: ["ignore", "pipe", "ignore"] });
+/** What `nft list …` prints; nothing when it fails. */
+async function list(...what: readonly string[]): Promise<string> {
+  const child = spawn("nft", ["list", ...what], { stdio: ["ignore", "pipe", "ignore"] });
   child.on("error", () => {}); // without nft there are no tables
   return await text(child.stdout);
 }
