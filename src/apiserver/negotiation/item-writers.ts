@@ -65,7 +65,7 @@ const OBJECT = Buffer.from(',"object":');
 
 /** `{"cells":[…],"conditions":[…]`, without the closing brace. */
 function rowText(printer: TablePrinter, stored: StoredObject): string {
-  const object = stored.object as Draft;
+  const object = stored.passing as Draft;
   const conditions = printer.conditions?.(object) ?? [];
   const cells = JSON.stringify(printer.row(object, AGES_LATER));
   return `{"cells":${cells}${conditions.length === 0 ? "" : `,"conditions":${JSON.stringify(conditions)}`}`;

@@ -214,7 +214,7 @@ function protobufItem(
     return served(resource, stored).then((object) => parts.protobuf.encode(schema, object));
   }
   if (form.as === undefined) return protobufOf(parts, resource, stored);
-  const object = metadataOnly(stored.object, form.as.version);
+  const object = metadataOnly({ metadata: stored.passingMetadata }, form.as.version);
   return parts.protobuf.encode(schemaOf(parts, "meta.k8s.io/v1", "PartialObjectMetadata"), object);
 }
 

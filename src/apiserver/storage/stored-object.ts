@@ -3,7 +3,7 @@
  * is known only after the write; it is spliced in behind `"metadata":{` whenever the object goes out.
  */
 import { freezeObject } from "#apimachinery/freeze.ts";
-import type { KubeObject } from "#apimachinery/meta.ts";
+import type { KubeObject, ObjectMeta } from "#apimachinery/meta.ts";
 import type { StoredResource } from "./stored-resource.ts";
 
 const none: Readonly<Record<string, string>> = Object.freeze({});
@@ -71,27 +71,50 @@ export class StoredObject {
     return made;
   }
 
+  /** The parsed object for somebody who neither keeps nor changes it: not frozen, and parsed anew each time when nobody else holds it. */
+  get passing(): KubeObject {
+    const there = this.#object?.deref();
+    if (there !== undefined) return there;
+    // What the bytes were made from may have the revision before.
+    const object = this.#parsed ?? (JSON.parse(this.bytes.toString()) as KubeObject);
+    if (this.revision === 0) return object;
+    return { ...object, metadata: { ...object.metadata, resourceVersion: String(this.revision) } };
+  }
+
+  /** Its metadata, under the same terms; the rest is not even parsed. */
+  get passingMetadata(): ObjectMeta {
+    const there = this.#object?.deref() ?? this.#parsed;
+    const text = (): string => `{${this.bytes.toString("utf8", this.#headLength, this.#endOfMetadata())}}`;
+    const metadata = there?.metadata ?? (JSON.parse(text()) as ObjectMeta);
+    return this.revision === 0 ? metadata : { ...metadata, resourceVersion: String(this.revision) };
+  }
+
   /** Lets go of the parsed form; it is made again from the bytes when somebody asks. What selectors need is kept. */
   releaseParsed(): void {
     if (this.#parsed === undefined) return;
-    void this.labels;
-    void this.fields;
+    if (this.#fields === undefined) this.#extract();
     this.#parsed = undefined;
   }
 
   get labels(): Readonly<Record<string, string>> {
-    this.#labels ??= (this.#parsed ?? this.object).metadata?.labels ?? none;
-    return this.#labels;
+    if (this.#labels === undefined) this.#extract();
+    return this.#labels ?? none;
   }
 
   /** Fields for selectors: metadata.name, metadata.namespace and the kind's own. */
   get fields(): Readonly<Record<string, string>> {
-    this.#fields ??= Object.assign(
+    if (this.#fields === undefined) this.#extract();
+    return this.#fields ?? none;
+  }
+
+  #extract(): void {
+    const object = this.#parsed ?? this.passing;
+    this.#labels = object.metadata?.labels ?? none;
+    this.#fields = Object.assign(
       Object.create(null) as Record<string, string>,
-      this.resource.selectableFields(this.#parsed ?? this.object),
+      this.resource.selectableFields(object),
       { "metadata.name": this.name, "metadata.namespace": this.namespace },
     );
-    return this.#fields;
   }
 
   /** The object's JSON with its resourceVersion; `head` is of the version that is asked for. */
