@@ -5,7 +5,7 @@
 import { parseApiVersion } from "#apimachinery/meta.ts";
 import type { StructSchema } from "#apimachinery/schema.ts";
 import { StatusError, badRequest } from "#apimachinery/status-error.ts";
-import { listMembers, parseJson } from "./json-text.ts";
+import { type JsonMember, parseJson, visitMembers } from "./json-text.ts";
 import { type ReadObject, readObject } from "./object-reader.ts";
 import type { ProtobufCodec } from "./protobuf-codec.ts";
 import { readEnvelope } from "./protobuf-envelope.ts";
@@ -36,6 +36,9 @@ type ParsedBody = {
   readonly value: unknown;
   readonly complaints: (read: ReadObject, isCustom: boolean) => readonly string[];
 };
+
+/** So often the same may be wrong before nobody looks on. */
+const maxComplaints = 2000;
 
 /** After parsing this much others have their turn before it is looked at. */
 const LARGE_BYTES = 128 * 1024;
@@ -88,18 +91,36 @@ async function parseBody(bytes: Uint8Array, options: BodyOptions): Promise<Parse
 /** In the order of the text; what stands below an unknown field is not looked at, nor is an unknown field's repetition. */
 function typedComplaints(bytes: Uint8Array, read: ReadObject): string[] {
   const unknown = new Set(read.unknownFields);
-  const isBelowUnknown = (path: string): boolean =>
-    read.unknownFields.some((field) => path.startsWith(`${field}.`) || path.startsWith(`${field}[`));
-  return listMembers(bytes).flatMap(({ path, isRepeated }) => {
-    if (unknown.has(path)) return [unknownField(path)];
-    return isRepeated && !isBelowUnknown(path) ? [duplicateField(path)] : [];
+  return complaintsOf(bytes, ({ path, isRepeated }) => {
+    if (unknown.has(path)) return unknownField(path);
+    return isRepeated && !isBelow(unknown, path) ? duplicateField(path) : undefined;
   });
 }
 
 /** Custom resources are read without a type first, which finds what stands twice; their schema finds the unknown afterwards. */
 function customComplaints(bytes: Uint8Array, read: ReadObject): string[] {
-  const repeated = listMembers(bytes).filter((member) => member.isRepeated);
-  return [...repeated.map(({ path }) => duplicateField(path)), ...[...read.unknownFields].sort().map(unknownField)];
+  const repeated = complaintsOf(bytes, ({ path, isRepeated }) => (isRepeated ? duplicateField(path) : undefined));
+  return [...repeated, ...[...read.unknownFields].sort().slice(0, maxStrictErrors).map(unknownField)];
+}
+
+/** What `complain` says of the text's members. Ends when more would not be told, and when the same is said without end. */
+function complaintsOf(bytes: Uint8Array, complain: (member: JsonMember) => string | undefined): string[] {
+  const complaints = new Set<string>();
+  let left = maxComplaints;
+  visitMembers(bytes, (member) => {
+    const complaint = complain(member);
+    if (complaint === undefined) return true;
+    complaints.add(complaint);
+    return --left > 0 && complaints.size < maxStrictErrors;
+  });
+  return [...complaints];
+}
+
+function isBelow(fields: ReadonlySet<string>, path: string): boolean {
+  for (let at = path.length - 1; at > 0; at--) {
+    if ((path[at] === "." || path[at] === "[") && fields.has(path.slice(0, at))) return true;
+  }
+  return false;
 }
 
 function unknownField(path: string): string {

@@ -53,23 +53,26 @@ export function countMembersOf(value: unknown): number {
 /** One pair of key and value. `isRepeated`: the same object has had the key before. */
 export type JsonMember = { readonly path: string; readonly isRepeated: boolean };
 
-/** All members with their paths ("spec.bar", "spec.containers[0].image"), in the text's order. The text is valid JSON. For complaints only: it is slow. */
-export function listMembers(bytes: Uint8Array): JsonMember[] {
-  return new MemberScan(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("utf8")).members();
+/**
+ * Gives all members with their paths ("spec.bar", "spec.containers[0].image"), in the text's order, to `visit`, until it gives false. The text is valid JSON. For complaints only: it is slow.
+ */
+export function visitMembers(bytes: Uint8Array, visit: (member: JsonMember) => boolean): void {
+  new MemberScan(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("utf8"), visit).run();
 }
 
 class MemberScan {
   readonly #text: string;
-  readonly #members: JsonMember[] = [];
+  readonly #visit: (member: JsonMember) => boolean;
   #at = 0;
+  #isOver = false;
 
-  constructor(text: string) {
+  constructor(text: string, visit: (member: JsonMember) => boolean) {
     this.#text = text;
+    this.#visit = visit;
   }
 
-  members(): JsonMember[] {
+  run(): void {
     this.#value("");
-    return this.#members;
   }
 
   #value(path: string): void {
@@ -89,11 +92,13 @@ class MemberScan {
     while (this.#text[this.#at] !== "}") {
       const key = this.#string();
       const here = path === "" ? key : `${path}.${key}`;
-      this.#members.push({ path: here, isRepeated: seen.has(key) });
+      this.#isOver ||= !this.#visit({ path: here, isRepeated: seen.has(key) });
+      if (this.#isOver) return;
       seen.add(key);
       this.#skipSpace();
       this.#at++;
       this.#value(here);
+      if (this.#isOver) return;
       if (this.#text[this.#at] === ",") this.#at++;
       this.#skipSpace();
     }
@@ -105,6 +110,7 @@ class MemberScan {
     this.#skipSpace();
     for (let index = 0; this.#text[this.#at] !== "]"; index++) {
       this.#value(`${path}[${index}]`);
+      if (this.#isOver) return;
       if (this.#text[this.#at] === ",") this.#at++;
       this.#skipSpace();
     }

@@ -41,6 +41,9 @@ function walkObject(schema: StructSchema, value: unknown, isInTextOrder: boolean
   }
 }
 
+/** So many unknown fields are named; a body of nothing else has a quarter of a million. */
+const maxUnknown = 1000;
+
 class Walk {
   /** The first value of a wrong type. Go goes on reading then: a text that its type's own parser refuses counts for more. */
   typeError: Error | undefined;
@@ -113,7 +116,8 @@ class Walk {
       const unknown = getOwn(value, key);
       this.memberCount += countMembers(unknown);
       if (schema.preservesUnknownFields) setOwn(object, key, unknown);
-      else this.unknownFields.push([...this.#path, `.${key}`].join("").slice(1));
+      else if (this.unknownFields.length < maxUnknown)
+        this.unknownFields.push([...this.#path, `.${key}`].join("").slice(1));
     }
   }
 
