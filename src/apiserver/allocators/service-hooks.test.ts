@@ -2,8 +2,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Service } from "#api/generated/types/core-v1.ts";
+import type { Draft } from "#api/strategy.ts";
 import type { ResourceRef } from "#client/client.ts";
 import { startTestApiServer } from "#apiserver/testing/test-api-server.ts";
+import { parseIpv4Range } from "./ipv4-range.ts";
+import { type ServiceAddressBook, ServiceHooks } from "./service-hooks.ts";
 
 const services: ResourceRef = { resource: { group: "", version: "v1", resource: "services" }, namespace: "default" };
 const range = { cidr: "10.41.0.0/28", nodePorts: { first: 30_000, last: 30_003 }, apiAddress: "10.40.255.1" };
@@ -46,6 +49,26 @@ test("no two Services get the same address, and a full range is said", async () 
   });
   assert.equal(addresses.items.length, 14);
   await server.stop();
+});
+
+test("who lost an address that he did not ask for by name gets another one when he tries again", async () => {
+  const others = new Set<string>();
+  const book: ServiceAddressBook = {
+    services: async () => [],
+    hasAddress: async (ip) => others.has(ip),
+    operation: () => undefined,
+  };
+  const ranges = { clusterIps: parseIpv4Range("10.41.0.0/28"), nodePorts: { first: 30_000, last: 30_003 } };
+  const hooks = new ServiceHooks(ranges, book);
+  const draft = { metadata: { name: "a" }, spec: { type: "NodePort", ports: [{ port: 80 }] } } as Draft;
+
+  const lost = await hooks.beforeCreate(draft, { dryRun: false } as never);
+  const first = draft["spec"].clusterIP as string;
+  others.add(first);
+  lost.release();
+  await hooks.beforeCreate(draft, { dryRun: false } as never);
+
+  assert.notEqual(draft["spec"].clusterIP, first);
 });
 
 test("an address that is taken or of another range is refused", async () => {

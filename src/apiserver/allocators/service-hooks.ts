@@ -85,6 +85,7 @@ export class ServiceHooks implements WriteHooks {
 
   async #reserve(draft: Draft, before: Draft | undefined, { dryRun }: Options): Promise<Reservation> {
     const spec = draft["spec"] as Draft;
+    const asked = structuredClone(spec);
     const taken: number[] = [];
     const plan = new NodePortPlan(this.#ports);
     const kept = before === undefined ? [] : clusterIpsOf(before);
@@ -103,6 +104,8 @@ export class ServiceHooks implements WriteHooks {
     const release = (): void => {
       for (const ip of taken) this.#ips.release(ip);
       plan.revert();
+      // Whoever tries again asks for what was asked for, not for what was given and lost.
+      if (!dryRun) draft["spec"] = asked;
     };
     return {
       operations: [
