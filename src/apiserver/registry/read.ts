@@ -7,6 +7,7 @@ import { badRequest } from "#apimachinery/status-error.ts";
 import { RevisionCompacted, RevisionInFuture } from "#store/store.ts";
 import type { ListPage, WatchStream } from "#apiserver/api-request.ts";
 import type { ListOptions } from "#apiserver/handlers/list-options.ts";
+import { Slices } from "#apiserver/negotiation/slices.ts";
 import { SortedMap, type SortedSnapshot } from "#apiserver/storage/sorted-map.ts";
 import type { StoredObject } from "#apiserver/storage/stored-object.ts";
 import { HistoryLost, type ResourceCache } from "#apiserver/watch-cache/resource-cache.ts";
@@ -56,7 +57,8 @@ export async function openWatch(
   const initial = isFromStart ? cache.snapshot() : undefined;
   return {
     resource,
-    initial: initial === undefined ? [] : selected(initial, options.selection, options.selection.prefix),
+    initial:
+      initial === undefined ? [] : await selected(initial, options.selection, { startKey: options.selection.prefix }),
     initialRevision: revision,
     watcher,
     marksInitialEventsEnd: sendInitialEvents === true && options.allowWatchBookmarks,
@@ -116,13 +118,13 @@ async function stateAt(
   }
 }
 
-function pageOf(
+async function pageOf(
   registry: Registry,
   resource: ServedResource,
   page: { readonly state: State; readonly startKey: string; readonly options: ListOptions },
-): ListPage {
+): Promise<ListPage> {
   const { state, startKey, options } = page;
-  const objects = selected(state.snapshot, options.selection, startKey);
+  const objects = await selected(state.snapshot, options.selection, { startKey, limit: options.limit });
   const metadata: ListMeta = { resourceVersion: String(state.revision) };
   if (options.limit <= 0) return { resource, metadata, objects };
   const taken: StoredObject[] = [];
@@ -151,13 +153,22 @@ function rememberSnapshot(registry: Registry, resource: ServedResource, state: S
   if (!(cache instanceof Promise)) cache.keepSnapshot(state.revision, state.snapshot);
 }
 
-function* selected(
+/** The objects of a selection from a key on, with a limit at least one more than it where there are more. What has to be looked at one by one is looked at in slices. */
+async function selected(
   snapshot: SortedSnapshot<StoredObject>,
   selection: Selection,
-  startKey: string,
-): Generator<StoredObject, void, undefined> {
-  if (selection.filter === undefined) return yield* snapshot.from(selection.prefix, startKey);
-  for (const object of snapshot.from(selection.prefix, startKey)) if (isSelected(selection, object)) yield object;
+  range: { readonly startKey: string; readonly limit?: number },
+): Promise<Iterable<StoredObject>> {
+  const all = snapshot.from(selection.prefix, range.startKey);
+  if (selection.filter === undefined) return all;
+  const most = range.limit === undefined || range.limit <= 0 ? Infinity : range.limit + 1;
+  const found: StoredObject[] = [];
+  const slices = new Slices();
+  for (const object of all) {
+    if (isSelected(selection, object) && found.push(object) >= most) break;
+    if (slices.isOver()) await slices.next();
+  }
+  return found;
 }
 
 function startWatcher(
