@@ -3,7 +3,13 @@
  */
 import { randomUUID } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { createSecureServer, type Http2SecureServer, type ServerHttp2Session } from "node:http2";
+import {
+  createSecureServer,
+  type Http2SecureServer,
+  type IncomingHttpHeaders,
+  type ServerHttp2Session,
+  type ServerHttp2Stream,
+} from "node:http2";
 import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
 import { StatusError } from "#apimachinery/status-error.ts";
@@ -42,6 +48,11 @@ export type HttpsParts = { readonly chain: ChainParts; readonly writer: WriterPa
 const MAX_STREAMS = 100;
 const HEADER_BYTES = 1 << 20;
 const UPLOAD_WINDOW_BYTES = 256 * 1024;
+/** Streams that a client may reset at once, and per second: a client that gives up has a hundred of them at most. */
+const RESET_BURST = 200;
+const RESETS_PER_SECOND = 50;
+/** Streams that are handled in the turn of the event loop in which they came. */
+const STREAMS_PER_TURN = 128;
 const HEADER_TIMEOUT_MS = 32_000;
 const IDLE_TIMEOUT_MS = 90_000;
 /** A request's body has a minute, as the request itself; what is longer is the handler's to end. */
@@ -56,6 +67,8 @@ export class HttpsServer {
   readonly #sessions = new Set<ServerHttp2Session>();
   readonly #sockets = new Set<Duplex>();
   readonly #servers: Http2SecureServer[] = [];
+  #waiting: { readonly stream: ServerHttp2Stream; readonly headers: IncomingHttpHeaders }[] = [];
+  #arrived = 0;
 
   constructor(parts: HttpsParts) {
     this.#parts = parts;
@@ -79,6 +92,8 @@ export class HttpsServer {
         maxHeaderListSize: HEADER_BYTES,
       },
       maxHeaderSize: HEADER_BYTES,
+      streamResetBurst: RESET_BURST,
+      streamResetRate: RESETS_PER_SECOND,
       handshakeTimeout: patience.headerMs,
       headersTimeout: patience.headerMs,
       requestTimeout: REQUEST_TIMEOUT_MS,
@@ -116,7 +131,7 @@ export class HttpsServer {
     );
     // The listener above has made Node add its compatibility layer for HTTP/2: take it away, for HTTP/1.1 it is not needed.
     server.removeAllListeners("stream");
-    server.on("stream", (stream, headers) => this.#serve(createHttp2Exchange(stream, headers, this.#certificates)));
+    server.on("stream", (stream, headers) => this.#arrive(stream, headers));
     server.on("session", (session) => {
       this.#sessions.add(session);
       session.once("close", () => this.#sessions.delete(session));
@@ -136,6 +151,21 @@ export class HttpsServer {
     );
     server.on("tlsClientError", () => {});
     server.on("sessionError", () => {});
+  }
+
+  // Of a burst most wait for the next turn, and those that their client has reset by then are not handled at all.
+  #arrive(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
+    if (this.#arrived++ === 0) setImmediate(() => this.#nextTurn());
+    if (this.#arrived > STREAMS_PER_TURN) this.#waiting.push({ stream, headers });
+    else this.#serve(createHttp2Exchange(stream, headers, this.#certificates));
+  }
+
+  #nextTurn(): void {
+    this.#arrived = 0;
+    if (this.#waiting.length === 0) return;
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const { stream, headers } of waiting) if (!stream.destroyed && !stream.closed) this.#arrive(stream, headers);
   }
 
   #serve(exchange: Exchange): void {

@@ -6,7 +6,7 @@ import type { Selection } from "./selection.ts";
 
 /** Most events, and bytes of objects, that may wait for the slowest of a group. */
 const MAX_QUEUED = 20_000;
-const MAX_QUEUED_BYTES = 64 << 20;
+const MAX_QUEUED_BYTES = 32 << 20;
 /** How many events come between two looks at who is slowest. */
 const TRIM_PERIOD = 1024;
 
