@@ -28,16 +28,17 @@ const OPERATORS = new Map<string, SelectorOperator>([
 
 /** Parses the string form. An empty text selects everything. Throws {@link SelectorError}. */
 export function parseLabelSelector(text: string): Selector {
-  const requirements = new Parser(tokenize(text)).parse();
+  const requirements = new Parser(text).parse();
   return requirements.length === 0 ? everything : { requirements: sortByKey(requirements), matchesNothing: false };
 }
 
 class Parser {
-  readonly #tokens: readonly Token[];
-  #position = 0;
+  readonly #text: string;
+  #at = 0;
+  #ahead: Token | undefined;
 
-  constructor(tokens: readonly Token[]) {
-    this.#tokens = tokens;
+  constructor(text: string) {
+    this.#text = text;
   }
 
   parse(): readonly Requirement[] {
@@ -140,14 +141,61 @@ class Parser {
   }
 
   #peek(): Token {
-    return this.#tokens[this.#position] ?? { kind: "end", text: "" };
+    this.#ahead ??= this.#scan();
+    return this.#ahead;
   }
 
   #next(): Token {
     const token = this.#peek();
-    this.#position += 1;
+    this.#ahead = undefined;
     return token;
   }
+
+  // One token at a time: a selector may have hundreds of thousands.
+  #scan(): Token {
+    const text = this.#text;
+    while (this.#at < text.length && isSpace(text, this.#at)) this.#at++;
+    const start = this.#at;
+    if (start >= text.length) return END;
+    if (isSymbol(text, start)) {
+      const symbol = SYMBOLS.get(text.slice(start, start + 2)) ?? SYMBOLS.get(text[start] as string);
+      this.#at += symbol?.text.length ?? 1;
+      return symbol ?? END;
+    }
+    while (this.#at < text.length && !isSymbol(text, this.#at) && !isSpace(text, this.#at)) this.#at++;
+    const word = text.slice(start, this.#at);
+    return { kind: word === "in" || word === "notin" ? "word" : "identifier", text: word };
+  }
+}
+
+const END: Token = { kind: "end", text: "" };
+
+/** Longest match first: "==" and "!=" before "=" and "!". */
+const SYMBOLS: ReadonlyMap<string, Token> = new Map(
+  ["==", "!=", "=", "<", ">", "(", ")", ",", "!"].map((text) => {
+    const isSyntax = text === "(" || text === ")" || text === "," || text === "!";
+    return [text, { kind: isSyntax ? text : "operator", text }];
+  }),
+);
+
+function isSymbol(text: string, at: number): boolean {
+  switch (text.charCodeAt(at)) {
+    case 0x21: // !
+    case 0x28: // (
+    case 0x29: // )
+    case 0x2c: // ,
+    case 0x3c: // <
+    case 0x3d: // =
+    case 0x3e: // >
+      return true;
+    default:
+      return false;
+  }
+}
+
+function isSpace(text: string, at: number): boolean {
+  const code = text.charCodeAt(at);
+  return code === 0x20 || (code >= 0x09 && code <= 0x0d) || (code > 0x7f && /\s/.test(text[at] as string));
 }
 
 function startsRequirement(token: Token): boolean {
@@ -157,26 +205,4 @@ function startsRequirement(token: Token): boolean {
 /** "in" and "notin" are also fine as keys and values. */
 function isIdentifier(token: Token): boolean {
   return token.kind === "identifier" || token.kind === "word";
-}
-
-function tokenize(text: string): readonly Token[] {
-  const tokens: Token[] = [];
-  for (const [match] of text.matchAll(/[=!(),<>]+|[^=!(),<>\s]+/g)) {
-    // One by one: as arguments of push half a million of them would not fit on the stack.
-    if (/^[=!(),<>]/.test(match)) for (const symbol of symbols(match)) tokens.push(symbol);
-    else tokens.push({ kind: match === "in" || match === "notin" ? "word" : "identifier", text: match });
-  }
-  return tokens;
-}
-
-/** Longest match first: "==" and "!=" before "=" and "!". */
-function symbols(run: string): readonly Token[] {
-  const tokens: Token[] = [];
-  for (let at = 0; at < run.length; ) {
-    const two = run.slice(at, at + 2);
-    const text = two === "==" || two === "!=" ? two : (run[at] as string);
-    tokens.push({ kind: text === "(" || text === ")" || text === "," || text === "!" ? text : "operator", text });
-    at += text.length;
-  }
-  return tokens;
 }

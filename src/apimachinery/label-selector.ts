@@ -143,11 +143,10 @@ export function validateLabels(labels: Labels, field: string): readonly FieldErr
 /** Upstream's rules for a requirement of the string form. Throws {@link SelectorError}. */
 export function newRequirement(key: string, operator: SelectorOperator, values: readonly string[]): Requirement {
   const problems: string[] = [];
-  const list = `[${values.map((value) => JSON.stringify(value)).join(",")}]`;
   const keyErrors = isQualifiedName(key);
   if (keyErrors.length > 0) problems.push(`key: Invalid value: ${JSON.stringify(key)}: ${keyErrors.join("; ")}`);
   const wrong = wrongValues(operator, values);
-  if (wrong !== "") problems.push(`values: Invalid value: ${list}: ${wrong}`);
+  if (wrong !== "") problems.push(`values: Invalid value: ${JSON.stringify(values)}: ${wrong}`);
   values.forEach((value, index) => {
     if ((operator === "gt" || operator === "lt") && !isInt64(value)) {
       const why = "for 'Gt', 'Lt' operators, the value must be an integer";
