@@ -5,6 +5,7 @@ import assert from "node:assert/strict";
 import { get } from "node:https";
 import { after, before, test } from "node:test";
 import { connect, type TLSSocket } from "node:tls";
+import { FakeClock } from "#component-base/clock.ts";
 import { startTestApiServer, type TestApiServer } from "#apiserver/testing/test-api-server.ts";
 import {
   credit,
@@ -199,6 +200,31 @@ test("connections that send a head byte by byte, or nothing, are cut off; others
   await Promise.all(slow.map(({ closed }) => closed));
 
   assert.ok(performance.now() - started > PATIENCE.headerMs / 2);
+});
+
+test("a body that does not end in time is answered with 504, and no more of it is waited for", async () => {
+  const clock = new FakeClock(Date.now());
+  const slow = await startTestApiServer({ https: true, clock });
+  const socket = await dial("http/1.1", slow);
+  let answer = "";
+  socket.on("data", (chunk: Buffer) => (answer += chunk.toString()));
+  const closed = new Promise((resolve) => socket.once("close", resolve));
+  socket.write(`POST ${configMaps} HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{"meta`);
+  const raw = await http2(slow);
+  const block = headerBlock({ ...GET, ":method": "POST", ":path": configMaps });
+  raw.socket.write(frame({ type: FRAME.headers, flags: END_HEADERS, id: 1 }, block));
+  raw.socket.write(frame({ type: FRAME.data, flags: 0, id: 1 }, Buffer.from('{"meta')));
+  await until(() => slow.server.chain.flowControl.count === 2);
+
+  await clock.advance(60_001);
+  await closed;
+  await until(() => raw.frames.some(({ head }) => head.type === FRAME.rstStream && head.id === 1));
+
+  assert.match(answer, /^HTTP\/1\.1 504 [^]*did not complete within the allotted timeout/);
+  assert.ok(raw.frames.some(({ head, payload }) => head.type === FRAME.data && payload.includes('"code":504')));
+  assert.equal(slow.server.chain.flowControl.count, 0);
+  raw.socket.destroy();
+  await slow.stop();
 });
 
 test("a connection over which nothing happens is closed, whatever pings it sends; one with a watch is not", async () => {

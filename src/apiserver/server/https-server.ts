@@ -55,8 +55,6 @@ const RESETS_PER_SECOND = 50;
 const STREAMS_PER_TURN = 128;
 const HEADER_TIMEOUT_MS = 32_000;
 const IDLE_TIMEOUT_MS = 90_000;
-/** A request's body has a minute, as the request itself; what is longer is the handler's to end. */
-const REQUEST_TIMEOUT_MS = 60_000;
 // Node's default (10 MB) kills every stream of a connection when one list of 35 MB is read slowly.
 const SESSION_MEMORY_MB = 256;
 
@@ -96,7 +94,8 @@ export class HttpsServer {
       streamResetRate: RESETS_PER_SECOND,
       handshakeTimeout: patience.headerMs,
       headersTimeout: patience.headerMs,
-      requestTimeout: REQUEST_TIMEOUT_MS,
+      // Bodies have as long as their requests, see filters/chain.ts; what is proxied has no limit.
+      requestTimeout: 0,
       keepAliveTimeout: patience.idleMs,
       connectionsCheckingInterval: Math.min(patience.headerMs, 5000),
     } as Parameters<typeof createSecureServer>[0]);
