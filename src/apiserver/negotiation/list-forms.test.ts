@@ -94,3 +94,23 @@ test("a protobuf list of a kind that is stored in another version is in the vers
   assert.equal(list.items[0]?.regarding?.name, "p");
   await server.stop();
 });
+
+test("protobuf of an object that was just changed has the revision of the change", async () => {
+  const server = await startTestApiServer({ https: true });
+  const ref = { resource: configMaps, namespace: "default" };
+  await server.client.create(ref, { metadata: { name: "c" } } as KubeObject);
+  const schema = loadKindFacts().schemaOf("", "v1", "ConfigMapList");
+  assert.ok(schema);
+
+  for (let i = 0; i < 3; i++) {
+    const changed = await server.client.patch<KubeObject>(
+      { ...ref, name: "c" },
+      { type: "merge", body: { data: { i: `${i}` } } },
+    );
+    const url = `${server.url}/api/v1/namespaces/default/configmaps`;
+    const body = await fetchBytes(url, server.pki?.ca.certificate ?? "", "application/vnd.kubernetes.protobuf");
+    const list = new ProtobufCodec().decode(schema, readEnvelope(body).raw) as { items: KubeObject[] };
+    assert.equal(list.items[0]?.metadata?.resourceVersion, changed.metadata?.resourceVersion);
+  }
+  await server.stop();
+});
