@@ -3,6 +3,7 @@
  * there, fields in the schema's order, quantities and times canonical. So the same object is stored whatever form it was sent in, and a write that changes nothing is
  * seen as one. Custom resources keep nulls and values of wrong types: their schema's validation judges those.
  */
+import { deducedSchema } from "#apimachinery/deduced-schema.ts";
 import { findDurationMs, formatDuration } from "#apimachinery/duration.ts";
 import { QuantityError, canonicalQuantity } from "#apimachinery/quantity.ts";
 import type { FieldSchema, MapSchema, ScalarSchema, Schema, StructSchema } from "#apimachinery/schema.ts";
@@ -122,6 +123,7 @@ class Walk {
   }
 
   #value(schema: Schema, value: unknown, isCustom = false): unknown {
+    if (schema === deducedSchema) return this.#any(value);
     switch (schema.kind) {
       case "struct":
         return this.struct(schema, value);

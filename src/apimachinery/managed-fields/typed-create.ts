@@ -2,6 +2,7 @@
  * The fields that a new object sets: what comparing it with nothing gives (typed-compare.ts), but in one walk and in the order in which they are stored. Half of what it costs to
  * make a pod was to compare it with an empty one and to sort what came out.
  */
+import { deducedSchema } from "#apimachinery/deduced-schema.ts";
 import { type JsonObject, jsonEqual } from "#apimachinery/json.ts";
 import type { Json } from "#apimachinery/meta.ts";
 import type { FieldSchema, ListSchema, MapSchema, Schema, StructSchema } from "#apimachinery/schema.ts";
@@ -9,7 +10,6 @@ import { serverMetadata } from "./typed-compare.ts";
 import { type FieldSet, type FieldSetDraft, leaf } from "./field-set.ts";
 import { fieldElement } from "./path-element.ts";
 import {
-  deducedSchema,
   indexItems,
   isEmptyValue,
   isGranularList,

@@ -2,6 +2,7 @@
  * Checks an applied object against its schema before it is merged: unknown fields, wrong types, list items without keys, duplicates. Texts as in
  * structured-merge-diff's validation.
  */
+import { deducedSchema } from "#apimachinery/deduced-schema.ts";
 import { goText, isJsonArray, isJsonObject, type JsonObject } from "#apimachinery/json.ts";
 import type { Json } from "#apimachinery/meta.ts";
 import type { ListSchema, MapSchema, ScalarSchema, Schema, StructSchema } from "#apimachinery/schema.ts";
@@ -19,7 +20,7 @@ export function problemText(problems: readonly string[]): string {
 }
 
 function problemsOf(value: Json, schema: Schema, path: string): readonly string[] {
-  if (value === null) return [];
+  if (value === null || schema === deducedSchema) return [];
   switch (schema.kind) {
     case "scalar":
       return scalarProblems(value, schema).map((problem) => at(path, problem));

@@ -3,12 +3,10 @@
  * children's schemas are. Semantics of structured-merge-diff's typed package.
  */
 import { isJsonArray, isJsonObject, type JsonObject } from "#apimachinery/json.ts";
+import { deducedSchema } from "#apimachinery/deduced-schema.ts";
 import type { Json } from "#apimachinery/meta.ts";
 import type { FieldSchema, ListSchema, MapSchema, ScalarType, Schema, StructSchema } from "#apimachinery/schema.ts";
 import { fieldElement, itemElement } from "./path-element.ts";
-
-/** Schema of fields that no schema names: objects are granular, everything else is a leaf. */
-export const deducedSchema: MapSchema = deduced();
 
 /** Schema of an object's child, and whether it is a declared field (and no free key). */
 export function childSchema(schema: StructSchema | MapSchema, key: string): Schema {
@@ -98,14 +96,3 @@ export function indexItems(list: ListSchema, items: readonly Json[]): ReadonlyMa
 
 const emptyObject: JsonObject = Object.freeze({});
 const emptyList: readonly Json[] = Object.freeze([]);
-
-function deduced(): MapSchema {
-  const schema: { -readonly [key in keyof MapSchema]: MapSchema[key] } = {
-    kind: "map",
-    values: { kind: "scalar", type: "any" },
-    mapType: "granular",
-    patchStrategy: [],
-  };
-  schema.values = schema;
-  return schema;
-}

@@ -1,6 +1,7 @@
 /**
  * A CustomResourceDefinition's schema as a {@link Schema}: what reading, pruning and server-side apply of custom resources follow.
  */
+import { deducedSchema } from "#apimachinery/deduced-schema.ts";
 import type { Json } from "#apimachinery/meta.ts";
 import type { FieldSchema, ListSchema, ScalarSchema, Schema, StructSchema } from "#apimachinery/schema.ts";
 import { additionalOf, itemsOf, type JsonSchemaProps } from "./json-schema-props.ts";
@@ -43,7 +44,8 @@ function convert(schema: JsonSchemaProps, objectMeta: StructSchema): Schema {
     case "boolean":
       return { kind: "scalar", type: "boolean" };
     default:
-      return schema.properties === undefined ? anything : objectSchema(schema, objectMeta);
+      // Without a type there may stand what wants to, a list or a text as well.
+      return schema.properties === undefined ? deducedSchema : objectSchema(schema, objectMeta);
   }
 }
 

@@ -34,6 +34,8 @@ const schema = {
   },
 } as const;
 
+const keepsAll = { "x-kubernetes-preserve-unknown-fields": true } as const;
+
 function definition(change: Partial<CustomResourceDefinition["spec"]> = {}): CustomResourceDefinition {
   return {
     apiVersion: "apiextensions.k8s.io/v1",
@@ -245,6 +247,28 @@ test("server-side apply merges custom resources by their schema", async () => {
   );
 
   assert.deepEqual(both.spec, { cron: "* *", replicas: 3, image: "nginx" });
+});
+
+test("a field without a type takes any value, with server-side apply as well", async () => {
+  await using setup = await start();
+  const { client } = setup;
+  const free = {
+    type: "object",
+    properties: { spec: { type: "object", properties: { any: keepsAll, more: keepsAll } } },
+  };
+  const version = { name: "v1", served: true, storage: true, schema: { openAPIV3Schema: free } };
+  await install(client, definition({ versions: [version] }));
+  const values: readonly Json[] = [[{ a: [1] }], "text", 7, true, { a: { b: [1] } }];
+
+  for (const [index, any] of values.entries()) {
+    const name = `a${index}`;
+    const made = await client.create<CronTab>(crontabs, cronTab({ any }, { name }));
+    const body = { ...cronTab({ more: any }), metadata: { name } };
+    const applied = await client.patch<CronTab>({ ...crontabs, name }, { type: "apply", body }, { fieldManager: "me" });
+
+    assert.deepEqual(made.spec, { any });
+    assert.deepEqual(applied.spec, { any, more: any });
+  }
 });
 
 test("a definition's end deletes all objects first, and waits for their finalizers", async () => {
