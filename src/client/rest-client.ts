@@ -34,11 +34,13 @@ export function createClient(transport: Transport): Client {
     get: async <T extends KubeObject>(ref: ResourceRef, options: GetOptions = {}) =>
       (await send({ method: "GET", path: pathOf(ref), ...readParts(options, "PartialObjectMetadata") })) as T,
     list: async <T extends KubeObject>(ref: ResourceRef, options: ListOptions = {}) =>
-      (await send({
-        method: "GET",
-        path: pathOf(ref),
-        ...readParts(options, "PartialObjectMetadataList"),
-      })) as KubeList<T>,
+      withItems(
+        (await send({
+          method: "GET",
+          path: pathOf(ref),
+          ...readParts(options, "PartialObjectMetadataList"),
+        })) as KubeList<T>,
+      ),
     watch: async <T extends KubeObject>(ref: ResourceRef, options: WatchOptions = {}) =>
       (await transport.watch({
         method: "GET",
@@ -67,6 +69,11 @@ export function createClient(transport: Transport): Client {
       await send({ method: "DELETE", path: pathOf(ref), ...query, ...deleteParts(options) });
     },
   };
+}
+
+// Servers in Go may say null where a list is empty.
+function withItems<T extends KubeObject>(list: KubeList<T>): KubeList<T> {
+  return (list.items as readonly T[] | null | undefined) ? list : { ...list, items: [] };
 }
 
 type Parts = Pick<TransportRequest, "query" | "accept" | "signal" | "body">;

@@ -82,6 +82,7 @@ async function startOther(context: TestContext): Promise<Other> {
       const status = { kind: "Status", status: "Failure", reason: "NotFound", code: 404, message: "no flunder" };
       return send(status, 404);
     }
+    if (url.endsWith("/namespaces/empty/flunders")) return send({ kind: "FlunderList", metadata: {}, items: null });
     if (url.endsWith("/flunders") && method === "GET")
       return send({ kind: "FlunderList", metadata: {}, items: [flunder] });
     if (/\/flunders\/a(\?|$)/.test(url)) return send(flunder);
@@ -273,6 +274,7 @@ test("parts in this process get objects, lists, watches and failures from it", a
   await ann.delete({ ...inDefault, name: "a" });
 
   assert.equal(list.items[0]?.metadata?.name, "a");
+  assert.deepEqual((await client.list({ resource: flunders, namespace: "empty" })).items, []);
   assert.deepEqual(types, ["ADDED", "DELETED"]);
   await assert.rejects(client.get({ ...inDefault, name: "none" }), { code: 404, message: "no flunder" });
   const deletion = other.seen.find(({ method }) => method === "DELETE");

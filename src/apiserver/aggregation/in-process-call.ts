@@ -2,6 +2,7 @@
  * Requests of parts in this process to another server: the garbage collector and the end of namespaces see to all kinds there are.
  */
 import type { IncomingMessage } from "node:http";
+import { deepFreeze } from "#apimachinery/freeze.ts";
 import { StatusError } from "#apimachinery/status-error.ts";
 import type { ApiResult, RequestContext } from "#apiserver/api-request.ts";
 import { failureOf } from "#apiserver/connect/tunnel.ts";
@@ -41,7 +42,7 @@ export async function callRemote(api: RemoteApi, { request, info, user }: Reques
 
 async function* eventsOf(response: IncomingMessage): AsyncGenerator<WatchEvent, void, undefined> {
   try {
-    for await (const event of parseJsonLines(response)) yield event as WatchEvent;
+    for await (const event of parseJsonLines(response)) yield deepFreeze(event as WatchEvent);
   } finally {
     response.destroy();
   }
