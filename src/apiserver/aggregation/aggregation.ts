@@ -252,7 +252,8 @@ export class Aggregation implements Service {
     const changed = { ...current, status: { ...current.status, conditions } };
     try {
       await this.#options.client.update({ resource: apiServices, name, subresource: "status" }, changed as KubeObject);
-      this.#options.logger.info("An aggregated API changed", { apiService: name, ...condition });
+      const { status, reason, message: why } = condition;
+      this.#options.logger.info("An aggregated API changed", { apiService: name, isAvailable: status, reason, why });
     } catch (error) {
       if (!hasReason(error, "NotFound")) throw error; // a conflict is tried again
     }

@@ -18,6 +18,8 @@ import type { OwnerGraph } from "./owner-graph.ts";
 const settleMs = 1000;
 /** Kinds of aggregated servers come and go without an event that we see. */
 const rediscoverMs = 5 * 60_000;
+/** An aggregated server that does not answer may do so soon; nobody tells when. */
+const staleMs = 30_000;
 /** At the start a kind that cannot be listed holds up the rest only so long. */
 const syncTimeoutMs = 30_000;
 
@@ -107,7 +109,7 @@ export class ResourceMonitors {
     try {
       const { resources, failed } = await discoverResources(this.#options.client, this.#abort.signal);
       await this.#setResources(resources.filter(isCollectable), failed);
-      this.refresh(rediscoverMs);
+      this.refresh(failed.length > 0 ? staleMs : rediscoverMs);
     } catch (error) {
       if (this.#abort.signal.aborted) return;
       this.#options.logger.debug("Discovery failed for garbage collection", { error: String(error) });
