@@ -155,7 +155,7 @@ async function struckWhile(context: FaultContext, strike: Strike, work: () => Pr
   const node = context.machine.findProcess("node");
   assert.ok(node, "the node lives");
   const { call, nth, follow } = strike;
-  const inject = ["-e", `trace=${call}`, "-e", `inject=${call}:signal=KILL:when=${nth}`, "-e", "signal=none"];
+  const inject = ["-e", `trace=${call}`, "-e", `inject=${call}:signal=KILL:when=${nth}`];
   const strace = spawn("strace", ["-p", String(node.pid), ...(follow ? ["-f"] : []), ...inject], {
     stdio: ["ignore", "ignore", "pipe"],
   });
