@@ -173,7 +173,10 @@ async function struckWhile(context: FaultContext, strike: Strike, work: () => Pr
     await work();
   } finally {
     strace.kill("SIGTERM");
+    // It may wait for somebody who is dead.
+    const impatient = setTimeout(() => strace.kill("SIGKILL"), 2000);
     await ended;
+    clearTimeout(impatient);
   }
   await context.machine.ready();
   if (context.machine.findProcess("node")?.pid !== node.pid) return "killed the node";
