@@ -5,18 +5,23 @@ import type { Fault } from "./fault.ts";
 import { durability } from "./durability.ts";
 import { fullDisk } from "./full-disk.ts";
 import { monitorDeaths, runtimeDeaths } from "./monitor-deaths.ts";
-import { phaseDeaths } from "./phases.ts";
+import { helperDeaths, phaseDeaths } from "./phases.ts";
 import { bothDeaths, controlPlaneDeath, nodeDeath } from "./process-deaths.ts";
+import { powerCuts } from "./power-cuts.ts";
 import { rollingKills } from "./rolling.ts";
+import { storeDamage } from "./store-damage.ts";
 
 export const allFaults: readonly Fault[] = [
   controlPlaneDeath,
   nodeDeath,
   bothDeaths,
   phaseDeaths,
+  helperDeaths,
   monitorDeaths,
   runtimeDeaths,
   rollingKills,
   durability,
   fullDisk,
+  storeDamage,
+  powerCuts,
 ];

@@ -48,41 +48,43 @@ const runtimeCalls: Readonly<Record<string, number>> = {
 export const phaseDeaths: Fault = {
   name: "phases",
   claim:
-    "whoever is killed at whatever step of a pod's start or end, the pod comes and goes once, and nothing of it is left",
+    "the node killed at whatever step of a pod's start or end: the pod comes and goes once, and nothing of it is left",
   needs: "strace",
-  async run(context) {
-    const { client, machine, log, size } = context;
-    const before = machine.census();
-    await createNamespace(client, namespace);
-    const strikes = chooseStrikes(context);
-    let struck = 0;
-    for (const [index, strike] of strikes.entries()) {
-      const startMs = performance.now();
-      const said = await livePod(context, `p${index}`, strike, index % 4 === 3);
-      if (said.includes("killed")) struck++;
-      log(
-        `${strike.follow ? "anybody" : "the node"} at ${strike.call} ${strike.nth}: ${said} (${Math.round(performance.now() - startMs)} ms)`,
-      );
-      if (size === "long") await machine.sameAs(before);
-    }
-    await deleteNamespace(client, namespace);
-    await machine.sameAs(before);
-    log(`${struck} of ${strikes.length} pods met a death`);
-    assert.ok(struck >= strikes.length / 4, "the strikes hit");
-  },
+  run: (context) => strikeAll(context, strikesOf(nodeCalls, false), 4),
 };
 
-function chooseStrikes({ random, size }: FaultContext): readonly Strike[] {
-  const all = (calls: Readonly<Record<string, number>>, follow: boolean) =>
-    Object.entries(calls).flatMap(([call, times]) =>
-      Array.from({ length: times }, (_, index) => ({ call, nth: index + 1, follow })),
-    );
-  const [node, anybody] = [all(nodeCalls, false), all(runtimeCalls, true)];
-  if (size === "long") return [...node, ...anybody];
-  return [
-    ...Array.from({ length: 4 }, () => random.pick(node)),
-    ...Array.from({ length: 2 }, () => random.pick(anybody)),
-  ];
+export const helperDeaths: Fault = {
+  name: "helpers",
+  claim:
+    "conmon, crun or a container's first process killed at whatever step: the pod comes and goes, and nothing of it is left",
+  needs: "strace",
+  run: (context) => strikeAll(context, strikesOf(runtimeCalls, true), 3),
+};
+
+function strikesOf(calls: Readonly<Record<string, number>>, follow: boolean): readonly Strike[] {
+  return Object.entries(calls).flatMap(([call, times]) =>
+    Array.from({ length: times }, (_, index) => ({ call, nth: index + 1, follow })),
+  );
+}
+
+/** All of them, or in the short form a few. */
+async function strikeAll(context: FaultContext, all: readonly Strike[], few: number): Promise<void> {
+  const { client, machine, log, size, random } = context;
+  const before = machine.census();
+  await createNamespace(client, namespace);
+  const strikes = size === "long" ? all : Array.from({ length: few }, () => random.pick(all));
+  let struck = 0;
+  for (const [index, strike] of strikes.entries()) {
+    const startMs = performance.now();
+    const said = await livePod(context, `p${index}`, strike, index % 4 === 3);
+    if (said.includes("killed")) struck++;
+    log(`at ${strike.call} ${strike.nth}: ${said} (${Math.round(performance.now() - startMs)} ms)`);
+    if (size === "long") await machine.sameAs(before);
+  }
+  await deleteNamespace(client, namespace);
+  await machine.sameAs(before);
+  log(`${struck} of ${strikes.length} pods met a death`);
+  if (size === "long") assert.ok(struck >= strikes.length / 4, "the strikes hit");
 }
 
 /** A pod's life, struck once at its start and once at its end. Gives what happened. */
