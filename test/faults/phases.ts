@@ -163,22 +163,24 @@ async function struckWhile(context: FaultContext, strike: Strike, work: () => Pr
   });
   const ended = new Promise<void>((resolve) => strace.once("exit", () => resolve()));
   let said = "";
+  const letGo = () => {
+    strace.kill("SIGTERM");
+    // It may wait for somebody who is dead, and hold the others meanwhile.
+    setTimeout(() => strace.kill("SIGKILL"), 1000).unref();
+  };
   await new Promise<void>((resolve) => {
     strace.stderr.setEncoding("utf8").on("data", (chunk: string) => {
       said += chunk;
       if (said.includes("attached")) resolve();
       // Each process counts for itself: whoever comes next would die too, for ever.
-      if (said.includes("killed by SIGKILL")) strace.kill("SIGTERM");
+      if (said.includes("killed by SIGKILL")) letGo();
     });
   });
   try {
     await work();
   } finally {
-    strace.kill("SIGTERM");
-    // It may wait for somebody who is dead.
-    const impatient = setTimeout(() => strace.kill("SIGKILL"), 2000);
+    letGo();
     await ended;
-    clearTimeout(impatient);
   }
   await context.machine.ready();
   if (context.machine.findProcess("node")?.pid !== node.pid) return "killed the node";
