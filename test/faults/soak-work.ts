@@ -4,6 +4,7 @@
 import type { ChildProcess } from "node:child_process";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { KubeObject } from "#apimachinery/meta.ts";
+import { eventually } from "../support/cluster.ts";
 import {
   createNamespace,
   deleteNamespace,
@@ -78,6 +79,10 @@ async function scale({ client }: FaultContext, round: number): Promise<void> {
   const name = `burst-${round % 2}`;
   await deploy(client, { ...ref, name, replicas: 4, command: idleCommand });
   await client.delete({ ...ref, name }, { propagationPolicy: "Foreground" });
+  await eventually(`${name} gone`, async () => {
+    const { items } = await client.list({ ...ref }, { fieldSelector: `metadata.name=${name}` });
+    return items.length === 0;
+  });
 }
 
 async function churnObjects({ client }: FaultContext, round: number): Promise<void> {
