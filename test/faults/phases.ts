@@ -50,7 +50,7 @@ export const phaseDeaths: Fault = {
   claim:
     "the node killed at whatever step of a pod's start or end: the pod comes and goes once, and nothing of it is left",
   needs: "strace",
-  run: (context) => strikeAll(context, strikesOf(nodeCalls, false), 4),
+  run: (context) => strikeAll(context, strikesOf(nodeCalls, false), 3),
 };
 
 export const helperDeaths: Fault = {
@@ -58,7 +58,7 @@ export const helperDeaths: Fault = {
   claim:
     "conmon, crun or a container's first process killed at whatever step: the pod comes and goes, and nothing of it is left",
   needs: "strace",
-  run: (context) => strikeAll(context, strikesOf(runtimeCalls, true), 3),
+  run: (context) => strikeAll(context, strikesOf(runtimeCalls, true), 2),
 };
 
 function strikesOf(calls: Readonly<Record<string, number>>, follow: boolean): readonly Strike[] {
