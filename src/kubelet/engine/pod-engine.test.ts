@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
-import { mkdir, readdir, rm, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { describe, it } from "node:test";
+import { sandboxSpec } from "#kubelet/container-runtime-suite/suite-house.ts";
+import { refOf } from "#kubelet/pod-object.ts";
 import { providerSuite } from "#kubelet/provider-suite.ts";
 import { EngineHouse, isReady, never, podOf } from "#kubelet/testing/engine-house.ts";
 
@@ -524,6 +526,19 @@ describe("the pod engine", () => {
       const after = await house.until("web", isReady);
       assert.deepEqual(house.runtime.log, []);
       assert.equal(after.containerStatuses?.[0]?.restartCount, 0);
+    });
+  });
+
+  it("makes what is missing of the ground on which no container stood yet when the agent died", async () => {
+    await withHouse(async (house) => {
+      const pod = podOf("web", [{}]);
+      await house.runtime.ensureSandbox(sandboxSpec(refOf(pod)), never);
+
+      await house.restart();
+      await house.run(pod);
+
+      await house.until("web", isReady);
+      assert.match(await readFile(join(house.folder, "root/pods/uid-web/etc-hosts"), "utf8"), /10\.42\./);
     });
   });
 

@@ -26,6 +26,7 @@ export class PodGround {
   #sandbox: Sandbox | undefined;
   #podIPs: readonly string[];
   #isMounted: boolean;
+  #hasEtcFiles: boolean;
   #mustRenew = false;
   /** A sandbox is there whose namespaces are gone, as after a reboot or `nodeless down`: it is removed before a new one is made. */
   #isStale: boolean;
@@ -36,14 +37,22 @@ export class PodGround {
   /** "" is the default. */
   #runtimeHandler = "";
 
-  constructor(parts: EngineParts, pod: () => Pod, onChange: () => void, adopted: Sandbox | undefined) {
+  /** `adopted` was there before the agent was; all of the ground stood, it is sure, if a container was made on it. */
+  constructor(
+    parts: EngineParts,
+    pod: () => Pod,
+    onChange: () => void,
+    adopted: { readonly sandbox: Sandbox | undefined; readonly isInUse: boolean },
+  ) {
     this.#parts = parts;
     this.#pod = pod;
     this.#onChange = onChange;
-    this.#sandbox = adopted?.ready ? adopted : undefined;
-    this.#isStale = adopted?.ready === false;
-    this.#podIPs = adopted?.ips ?? pod().status?.podIPs?.map((it) => it.ip) ?? [];
-    this.#isMounted = this.#sandbox !== undefined;
+    const { sandbox, isInUse } = adopted;
+    this.#sandbox = sandbox?.ready ? sandbox : undefined;
+    this.#isStale = sandbox?.ready === false;
+    this.#podIPs = sandbox?.ips ?? pod().status?.podIPs?.map((it) => it.ip) ?? [];
+    this.#isMounted = this.#sandbox !== undefined && isInUse;
+    this.#hasEtcFiles = this.#isMounted;
     this.#mustRenew = this.#isMounted;
   }
 
@@ -144,13 +153,19 @@ export class PodGround {
 
   async #makeSandbox(pod: Pod): Promise<void> {
     const { runtime, node, folders } = this.#parts;
-    if (this.#sandbox) return;
+    if (this.#sandbox) {
+      // Of a crash between the two.
+      if (!this.#hasEtcFiles) writeEtcFiles(folders, pod, this.#sandbox.ips, node);
+      this.#hasEtcFiles = true;
+      return;
+    }
     if (this.#isStale) await runtime.removeSandbox(refOf(pod));
     this.#isStale = false;
     const spec = sandboxSpec(pod, { ...node, runtimeHandler: this.#runtimeHandler });
     const sandbox = await runtime.ensureSandbox(spec, this.#abort.signal);
     this.#podIPs = sandbox.ips;
     writeEtcFiles(folders, pod, sandbox.ips, node);
+    this.#hasEtcFiles = true;
     this.#sandbox = sandbox;
     this.#onChange();
   }

@@ -85,7 +85,8 @@ export class PodWorker {
     this.#resizer = new PodResizer(parts);
     const current = () => this.#pod;
     const look = () => this.look();
-    this.#ground = new PodGround(parts, current, look, adopted?.sandbox);
+    const isInUse = (adopted?.containers.length ?? 0) > 0;
+    this.#ground = new PodGround(parts, current, look, { sandbox: adopted?.sandbox, isInUse });
     const core: WorkerCore = {
       parts,
       ref: this.ref,

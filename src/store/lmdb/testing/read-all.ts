@@ -3,6 +3,7 @@
  * refused. For stores that may be damaged: whatever happens to this process, nobody else is harmed.
  */
 import { createHash } from "node:crypto";
+import { writeSync } from "node:fs";
 import { openLmdbStore } from "#store/lmdb/lmdb-store.ts";
 import { StoreUnusable } from "#store/store.ts";
 import { Recorder, showEntry, showEvent } from "#store/suite/support.ts";
@@ -15,8 +16,8 @@ try {
   await recorder.reached(store.currentRevision());
   const all = [store.currentRevision(), ...entries.map((entry) => showEntry(entry)), ...recorder.events.map(showEvent)];
   await store.close();
-  console.log(JSON.stringify({ digest: createHash("sha256").update(all.join("\n")).digest("hex") }));
+  writeSync(1, JSON.stringify({ digest: createHash("sha256").update(all.join("\n")).digest("hex") }));
 } catch (error) {
   if (!(error instanceof StoreUnusable)) throw error;
-  console.log(JSON.stringify({ refused: error.message, why: error.why }));
+  writeSync(1, JSON.stringify({ refused: error.message, why: error.why }));
 }
