@@ -14,6 +14,16 @@ export function killProcess({ machine }: FaultContext, role: "control-plane" | "
   return found;
 }
 
+/** Kills both in one breath, so that neither can bring the other back. */
+export function killBoth({ machine }: FaultContext): readonly ProcessIdentity[] {
+  const both = [machine.findProcess("node"), machine.findProcess("control-plane")].filter(
+    (found) => found !== undefined,
+  );
+  assert.equal(both.length, 2, "both live");
+  for (const { pid } of both) process.kill(pid, "SIGKILL");
+  return both;
+}
+
 /** Waits until another process has taken the dead one's place and all is ready; gives the milliseconds that this took. */
 export async function revived(
   context: FaultContext,

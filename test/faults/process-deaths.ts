@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { setTimeout as sleep } from "node:timers/promises";
 import { deleteNamespace, createNamespace, deploy, idleCommand, pods } from "./apps.ts";
-import { ended, killProcess, revived } from "./deaths.ts";
+import { ended, killBoth, killProcess, revived } from "./deaths.ts";
 import type { Fault, FaultContext } from "./fault.ts";
 import { SteadyApp } from "./steady-app.ts";
 
@@ -32,9 +32,7 @@ export const bothDeaths: Fault = {
     const app = await SteadyApp.start(context);
     for (let round = 0; round < (size === "long" ? 10 : 1); round++) {
       await withVictim(context, async (victim) => {
-        // The node first: nobody revives it then.
-        const dead = [killProcess(context, "control-plane"), killProcess(context, "node")];
-        await ended(...dead);
+        await ended(...killBoth(context));
         await sleep(context.random.integer(0, 1000));
         assert.equal(machine.findProcess("node"), undefined, "nobody is left to revive them");
         process.kill(victim.process.pid, "SIGKILL"); // the API must learn of this
