@@ -85,8 +85,7 @@ describe("the life of a cluster", { skip }, () => {
     await nodeless("up");
     process.kill(await pidOf("node"), "SIGSTOP");
 
-    const said = await nodeless("status");
-    const down = await nodeless("down");
+    const [said, down] = await Promise.all([nodeless("status"), nodeless("down")]);
 
     assert.match(said.stdout, /node life-e2e +does not answer; 'nodeless down' ends it/);
     assert.deepEqual([down.code, processesOfCluster()], [0, []]);
@@ -245,6 +244,7 @@ describe("the life of a cluster", { skip }, () => {
     const again = await nodeless("down");
     assert.equal(again.code, 0);
     assert.deepEqual([...processesOfCluster(), ...processesIn("slow")], []);
+    await nodeless("reset"); // the slow one would make the other tests slow
   });
 
   test("a cluster of the same name in another data root has tables of its own, and goes alone", async () => {
