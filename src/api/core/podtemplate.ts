@@ -7,6 +7,7 @@ import { applyPodTemplateDefaults } from "./pod-spec-defaults.ts";
 import { validatePodTemplate } from "./validation/pod-spec.ts";
 
 export const podTemplateStrategy: KindStrategy<PodTemplate> = {
+  hasGeneration: true,
   applyDefaults: (draft) => applyPodTemplateDefaults(draft["template"] as Draft),
   validate: ({ template }) => (template ? validatePodTemplate("template", template) : []),
 };

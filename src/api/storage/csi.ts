@@ -14,6 +14,8 @@ import { validateImmutable, validateSupported } from "#api/validation.ts";
 import { type FieldError, required } from "#apimachinery/field-error.ts";
 
 export const csiDriverStrategy: KindStrategy<CSIDriver> = {
+  // Upstream gives it one with the first change only; nothing reads it.
+  hasNoGeneration: true,
   allowsUnconditionalUpdate: false,
   applyDefaults(draft) {
     const spec = ensureObject(draft, "spec");
