@@ -62,6 +62,7 @@ export class Http2Client {
   #out: Buffer[] = [];
   #rest: Buffer | undefined;
   #nextId = 1;
+  #isClosed = false;
   #sendWindow = 65_535;
   #consumed = 0;
 
@@ -94,11 +95,17 @@ export class Http2Client {
     return client;
   }
 
+  /** True when one side has ended the connection: servers end those that nobody uses for a while. */
+  get isClosed(): boolean {
+    return this.#isClosed;
+  }
+
   /** Sends a request. `keep` keeps the answer's body; `onData` is given it as it comes instead. */
   request(
     prepared: Prepared,
     options: { readonly keep?: boolean; readonly onData?: (data: Buffer) => void } = {},
   ): Promise<Answer> {
+    if (this.#isClosed) return Promise.reject(new Error("the connection is closed"));
     const id = this.#nextId;
     this.#nextId += 2;
     return new Promise((resolve, reject) => {
@@ -209,6 +216,7 @@ export class Http2Client {
   }
 
   #fail(error: Error): void {
+    this.#isClosed = true;
     for (const id of this.#streams.keys()) this.#end(id, error);
   }
 }

@@ -33,18 +33,26 @@ const CONNECTIONS = 4;
 
 /** Opens connections and runs phases on them. */
 export class Load {
-  readonly #connections: readonly Http2Client[];
+  readonly #access: Access;
+  #connections: readonly Http2Client[] = [];
 
-  constructor(connections: readonly Http2Client[]) {
-    this.#connections = connections;
+  constructor(access: Access) {
+    this.#access = access;
   }
 
-  static async open(access: Access): Promise<Load> {
-    return new Load(await Promise.all(Array.from({ length: CONNECTIONS }, () => Http2Client.open(access))));
-  }
-
-  run(phase: Phase): Promise<PhaseResult> {
+  async run(phase: Phase): Promise<PhaseResult> {
+    await this.#open();
     return phase.isPaged === true ? this.#runPages(phase) : this.#runMany(phase);
+  }
+
+  // Those that the server has ended meanwhile are opened anew.
+  async #open(): Promise<void> {
+    this.#connections = await Promise.all(
+      Array.from({ length: CONNECTIONS }, (_, index) => {
+        const there = this.#connections[index];
+        return there === undefined || there.isClosed ? Http2Client.open(this.#access) : there;
+      }),
+    );
   }
 
   close(): void {
@@ -122,7 +130,7 @@ if (process.send !== undefined) {
     const answer = async (): Promise<unknown> => {
       if (message.access !== undefined) {
         load?.close();
-        load = await Load.open(message.access);
+        load = new Load(message.access);
       }
       return message.phase === undefined ? {} : load?.run(message.phase);
     };
