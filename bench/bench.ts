@@ -75,7 +75,8 @@ async function runCluster(): Promise<readonly Row[]> {
 /** A bench cluster's folders, and the command on it. */
 class House {
   readonly runRoot = `/run/nodeless-bench-${process.pid}`;
-  readonly port = 27_643;
+  // Another bench may run beside this one, and its /readyz would be taken for ours.
+  readonly port: number = 20_000 + (process.pid % 10_000);
   readonly #environment: NodeJS.ProcessEnv;
 
   constructor(folder: string) {
