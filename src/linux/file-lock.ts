@@ -24,9 +24,9 @@ const retryMs = 10;
 /** Waits for the lock on `path`, a file that is made for it. */
 export async function lockFile(path: string, options: LockOptions = {}): Promise<FileLock> {
   const libc = await loadLibc();
-  mkdirSync(dirname(path), { recursive: true, mode: 0o711 });
   for (let hasWaited = false; ; hasWaited = true) {
-    const file = openSync(path, "a+", 0o600);
+    const file = openLockFile(path);
+    if (file === undefined) continue;
     if (libc.tryLock(file)) {
       if (isStill(path, file)) return held(path, file);
       closeSync(file); // its last holder removed it between our two calls
@@ -35,6 +35,17 @@ export async function lockFile(path: string, options: LockOptions = {}): Promise
     closeSync(file);
     if (!hasWaited) options.onWait?.(readHolder(path));
     await sleep(retryMs);
+  }
+}
+
+/** Undefined when somebody removed the folder just now. */
+function openLockFile(path: string): number | undefined {
+  mkdirSync(dirname(path), { recursive: true, mode: 0o711 });
+  try {
+    return openSync(path, "a+", 0o600);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    throw error;
   }
 }
 

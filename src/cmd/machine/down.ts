@@ -1,7 +1,7 @@
 /**
  * `nodeless down`, `reset` and `delete`: the ways a cluster ends.
  */
-import { rmSync } from "node:fs";
+import { rmdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { removeFromKubeconfig } from "#cli/kubeconfig.ts";
 import type { Terminal } from "#cli/terminal.ts";
@@ -63,6 +63,15 @@ export async function removeCluster(context: MachineContext, cluster: Cluster, t
     rmSync(layout.folder, { recursive: true, force: true });
     rmSync(join(context.dataRoot, "clusters", record.name), { recursive: true, force: true });
   });
+  removeIfEmpty(context.runRoot);
+}
+
+function removeIfEmpty(folder: string): void {
+  try {
+    rmdirSync(folder);
+  } catch {
+    // other clusters have theirs in it
+  }
 }
 
 /** Does something to the cluster while no other command does. An `up` that is under way is broken off. */
