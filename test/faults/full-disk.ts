@@ -30,7 +30,11 @@ export const fullDisk: Fault = {
     try {
       const own = await startFaultCluster(`${shared.cluster.name}-full`, { dataRoot: join(disk.folder, "data") });
       try {
-        await tryIt({ ...shared, ...own }, disk.folder);
+        await tryIt({ ...shared, ...own }, disk.folder).catch(async (error: unknown) => {
+          const { stdout } = await own.cluster.kubectl(["get", "all,events", "-A"], { mayFail: true });
+          shared.log(stdout);
+          throw error;
+        });
       } finally {
         await own.remove();
       }
@@ -66,7 +70,9 @@ async function tryIt(context: FaultContext, disk: string): Promise<void> {
     await client.delete({ resource: configMaps, namespace, name: "after" });
     const ref = { resource: deployments, namespace, name: "before" };
     await client.patch(ref, { type: "merge", body: { spec: { replicas: 2 } } });
-    await rolledOut(client, ref);
+    await eventually("new pods", async () => (await client.list({ resource: pods, namespace })).items.length === 2);
+    // As upstream, a node that was short of disk takes no pods for five minutes more.
+    if (size === "long") await rolledOut(client, ref, 420_000);
     const { items } = await client.list<NodeState>({ resource: { group: "", version: "v1", resource: "nodes" } });
     const ready = items[0]?.status.conditions.find(({ type }) => type === "Ready");
     assert.equal(ready?.status, "True", "the node is Ready");
