@@ -249,9 +249,11 @@ function body(clusterOf: () => TestCluster, version: string, path: string): void
       await stdout("kubectl logs -l app=ticker -c main --prefix --tail=1"),
       /^\[pod\/ticker\/main\] tick \d+\n$/,
     );
-    const following = shell("kubectl logs -f ticker -c main --tail=1");
+    const following = terminal("kubectl logs -f ticker -c main --tail=1");
+    await following.shows(/tick \d+\r\n/);
     await shell("kubectl exec ticker -c main -- touch /tmp/end");
-    assert.match((await following).stdout, /^tick \d+\n[^]*over\n$/);
+    await following.shows(/over\r\n/);
+    assert.equal(await following.ended, 0);
     await eventually(
       "the next container",
       async () =>
