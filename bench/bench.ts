@@ -24,7 +24,8 @@ const repository = resolve(import.meta.dirname, "..");
 function runPart(name: string): void {
   const file = join(import.meta.dirname, `${name}.ts`);
   if (!existsSync(file)) throw new Error(`there is no bench "${name}" in ${import.meta.dirname}`);
-  const rest = process.argv.slice(process.argv.indexOf(name) + 1);
+  const named = process.argv.indexOf(name, 2);
+  const rest = named < 0 ? [] : process.argv.slice(named + 1);
   process.exitCode = spawnSync(process.execPath, [file, ...rest], { stdio: "inherit" }).status ?? 1;
 }
 
