@@ -82,10 +82,24 @@ async function check(folder: string, past: readonly DiskEvent[]): Promise<void> 
 /** Each event is newer than the one before it, and of each key the numbers only grow. */
 async function checkHistory(store: Store): Promise<void> {
   const recorder = new Recorder();
-  const stop = await store.watch({ prefix: "/", afterRevision: store.compactedRevision() }, recorder);
-  await recorder.reached(store.currentRevision());
+  const oldest = Math.max(1, store.compactedRevision()); // the first revision is that of an empty store
+  const stop = await store.watch({ prefix: "/", afterRevision: oldest }, recorder);
+  const newest = store.currentRevision();
+  const late = AbortSignal.timeout(10_000);
+  await Promise.race([
+    newest > oldest ? recorder.reached(newest) : undefined,
+    new Promise((_, reject) =>
+      late.addEventListener("abort", () =>
+        reject(
+          new Error(
+            `the watch from ${oldest} did not reach ${newest}, but ${recorder.revision}: ${recorder.endings.join(", ")}`,
+          ),
+        ),
+      ),
+    ),
+  ]);
   stop();
-  let revision = store.compactedRevision();
+  let revision = oldest;
   const numbers = new Map<string, number>();
   for (const event of recorder.events) {
     assert.ok(event.revision > revision, `revision ${event.revision} came after ${revision}`);
