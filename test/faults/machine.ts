@@ -107,7 +107,8 @@ export class ClusterMachine {
       .split("\n")
       .map((line) => line.split(" ")[4] ?? "");
     const ours = (path: string) => path.startsWith(this.nodeFolder) || path.startsWith(this.nodeRunFolder);
-    const groups = controlGroups(`nodeless_${this.#slot}`);
+    // Not the cluster's own processes: who dies and comes back is what these tests do.
+    const groups = controlGroups(`nodeless_${this.#slot}`).filter(({ path }) => !path.endsWith("/_processes"));
     return new Map([
       ["processes in containers", groups.flatMap(({ path, pids }) => pids.map((pid) => `${pid} in ${path}`))],
       ["helpers", this.helperProcesses().map(({ identity, command }) => `${identity.pid} ${command}`)],
