@@ -48,7 +48,7 @@ export class Load {
   // Those that the server has ended meanwhile are opened anew.
   async #open(): Promise<void> {
     this.#connections = await Promise.all(
-      Array.from({ length: CONNECTIONS }, (_, index) => {
+      Array.from({ length: CONNECTIONS }, async (_, index) => {
         const there = this.#connections[index];
         return there === undefined || there.isClosed ? Http2Client.open(this.#access) : there;
       }),
