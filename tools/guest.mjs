@@ -13,6 +13,6 @@ ensureNpmPackages();
 ensureSystemTools();
 if (!ensureSystemTools(guestTools)) process.exit(1);
 await ensureBundle();
-const args = [join(root, "tools/node24.mjs"), join(root, "tools/run-tests.ts"), "guest.e2e"];
+const args = [join(root, "tools/node24.mjs"), join(root, "tools/run-tests.ts"), "test/guest"];
 const { status } = spawnSync(process.execPath, args, { stdio: "inherit" });
 process.exit(status ?? 1);

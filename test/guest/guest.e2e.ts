@@ -7,9 +7,9 @@ import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { ensureBaseDisk } from "../guest/base-disk.ts";
-import { GuestMachine, hasQemu } from "../guest/machine.ts";
-import { makeNodelessDisk } from "../guest/nodeless-disk.ts";
+import { ensureBaseDisk } from "./base-disk.ts";
+import { GuestMachine, hasQemu } from "./machine.ts";
+import { makeNodelessDisk } from "./nodeless-disk.ts";
 import { eventually, repository, run } from "../support/cluster.ts";
 
 const skip = hasQemu()
