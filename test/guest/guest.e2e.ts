@@ -82,7 +82,9 @@ describe("a machine with control groups v2 and systemd", { skip }, () => {
   });
 
   test("containers and what watches them live in groups of the cluster, not of the session that started it", async () => {
-    const groups = await output("cat /proc/$(pgrep -o conmon)/cgroup; cat /proc/$(pgrep -f 'nodeless node')/cgroup");
+    const groups = await output(
+      "cat /proc/$(pgrep -o conmon)/cgroup; cat /proc/$(pgrep -o -f '^nodeless node')/cgroup",
+    );
 
     assert.match(groups, /^0::\/nodeless_1\/_processes\n0::\/nodeless_1\/_processes$/);
   });

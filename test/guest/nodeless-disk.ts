@@ -7,6 +7,7 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import { repository } from "../support/cluster.ts";
 import { findKubectl } from "../support/kubectl.ts";
+import { makeProbesPatient } from "./patient-probes.ts";
 
 /** Makes the disk in `folder` and gives its path. The images must have been made before (examples/images/build). */
 export function makeNodelessDisk(folder: string): string {
@@ -29,6 +30,7 @@ export function makeNodelessDisk(folder: string): string {
   cpSync(findKubectl(), join(content, "path/kubectl"));
   cpSync(join(import.meta.dirname, "agent.mjs"), join(content, "agent.mjs"));
   cpSync(join(repository, "examples"), join(content, "examples"), { recursive: true });
+  makeProbesPatient(join(content, "examples/shop"));
   cpSync(join(homedir(), ".cache/nodeless/images"), join(content, "images"), {
     recursive: true,
     filter: (path) => !path.endsWith("/packages"),
