@@ -1,6 +1,7 @@
 /**
  * The pods that wait for a node: ready to be tried, waiting after a failure, or waiting for something in the cluster to change. A change brings back those pods that it may help.
- * As kube-scheduler's scheduling queue.
+ * As kube-scheduler's scheduling queue: a back-off puts a pod behind the others, and holds it back only while there are any (SchedulerPopFromBackoffQ, on since v1.33). After an error it
+ * is waited out.
  */
 import type { Clock, Timer } from "#component-base/clock.ts";
 import type { ClusterChange, FilterPlugin } from "./framework.ts";
@@ -10,6 +11,8 @@ import type { PodInfo } from "./pod-info.ts";
 /** Waits after the n-th failure: 1 s, 2 s, 4 s, … 10 s. */
 const firstBackoffMs = 1000;
 const maxBackoffMs = 10_000;
+/** Back-offs end at the end of such a window: of those that share one, the more important pod comes first. */
+const backoffWindowMs = 1000;
 /** Pods that nothing has helped for so long are tried again anyway: a hint may have been wrong. */
 const maxUnschedulableMs = 5 * 60_000;
 
@@ -30,7 +33,8 @@ export class SchedulingQueue {
   readonly #plugins: ReadonlyMap<string, FilterPlugin>;
   readonly #byUid = new Map<string, QueuedPod>();
   readonly #active = new Heap<QueuedPod>(comesFirst);
-  readonly #backoff = new Heap<QueuedPod>((a, b) => a.readyAtMs < b.readyAtMs);
+  readonly #backoff = new Heap<QueuedPod>(isReadyFirst);
+  readonly #errorBackoff = new Heap<QueuedPod>(isReadyFirst);
   readonly #parked = new Set<QueuedPod>();
   #sequence = 0;
   #timer: { readonly dueMs: number; readonly timer: Timer } | undefined;
@@ -53,7 +57,7 @@ export class SchedulingQueue {
 
   /** True when nothing can be tried now. */
   get isIdle(): boolean {
-    return this.#active.size === 0;
+    return this.#active.size === 0 && this.#backoff.size === 0;
   }
 
   /** A pod that waits for a node is new, or changed in a way that may matter. Gated ones stay parked. */
@@ -91,12 +95,13 @@ export class SchedulingQueue {
     this.#byUid.delete(uid);
     this.#active.remove(queued);
     this.#backoff.remove(queued);
+    this.#errorBackoff.remove(queued);
     this.#parked.delete(queued);
   }
 
   /** The next pod to try. It leaves the queue; give it back with {@link park} or {@link retry} if it finds no place. */
   pop(): QueuedPod | undefined {
-    const queued = this.#active.pop();
+    const queued = this.#active.pop() ?? this.#backoff.pop();
     if (queued === undefined) return undefined;
     this.#byUid.delete(queued.info.uid);
     queued.attempts++;
@@ -113,7 +118,7 @@ export class SchedulingQueue {
   retry(queued: QueuedPod): void {
     this.#byUid.set(queued.info.uid, queued);
     queued.readyAtMs = this.#clock.now() + backoffMs(queued.attempts);
-    this.#backoff.push(queued);
+    this.#errorBackoff.push(queued);
     this.#armTimer();
   }
 
@@ -144,26 +149,28 @@ export class SchedulingQueue {
     this.#armTimer();
   }
 
-  /** Active at once, or after what is left of its back-off. */
+  /** To be tried: with the others, or behind them for what is left of its back-off. */
   #wake(queued: QueuedPod): void {
     this.#parked.delete(queued);
     const readyAtMs = queued.attempts === 0 ? 0 : queued.parkedAtMs + backoffMs(queued.attempts);
     if (readyAtMs > this.#clock.now()) {
-      queued.readyAtMs = readyAtMs;
+      queued.readyAtMs = Math.ceil(readyAtMs / backoffWindowMs) * backoffWindowMs;
       this.#backoff.push(queued);
-      return this.#armTimer();
+      this.#armTimer();
+    } else {
+      this.#active.push(queued);
     }
-    this.#backoff.remove(queued);
-    this.#active.push(queued);
     this.#listener();
   }
 
   /** One timer, for whatever comes first: the end of a back-off, or of the longest wait. */
   #armTimer(): void {
-    const nextBackoffMs = this.#backoff.peek()?.readyAtMs ?? Number.POSITIVE_INFINITY;
+    const [nextBackoffMs, nextErrorMs] = [this.#backoff, this.#errorBackoff].map(
+      (heap) => heap.peek()?.readyAtMs ?? Number.POSITIVE_INFINITY,
+    ) as [number, number];
     const [oldest] = this.#parked;
     const nextFlushMs = oldest === undefined ? Number.POSITIVE_INFINITY : oldest.parkedAtMs + maxUnschedulableMs;
-    const dueMs = Math.min(nextBackoffMs, nextFlushMs);
+    const dueMs = Math.min(nextBackoffMs, nextErrorMs, nextFlushMs);
     if (!Number.isFinite(dueMs) || (this.#timer !== undefined && this.#timer.dueMs <= dueMs)) return;
     this.#timer?.timer.clear();
     this.#timer = { dueMs, timer: this.#clock.setTimer(dueMs - this.#clock.now(), () => this.#onTimer()) };
@@ -172,9 +179,11 @@ export class SchedulingQueue {
   #onTimer(): void {
     this.#timer = undefined;
     const nowMs = this.#clock.now();
-    for (let next = this.#backoff.peek(); next !== undefined && next.readyAtMs <= nowMs; next = this.#backoff.peek()) {
-      this.#backoff.remove(next);
-      this.#active.push(next);
+    for (const heap of [this.#backoff, this.#errorBackoff]) {
+      for (let next = heap.peek(); next !== undefined && next.readyAtMs <= nowMs; next = heap.peek()) {
+        heap.remove(next);
+        this.#active.push(next);
+      }
     }
     for (const queued of this.#parked) {
       if (queued.parkedAtMs + maxUnschedulableMs <= nowMs && !isGated(queued.info)) this.#wake(queued);
@@ -187,6 +196,10 @@ export class SchedulingQueue {
 /** True while spec.schedulingGates holds the pod back. */
 export function isGated(info: PodInfo): boolean {
   return (info.pod.spec?.schedulingGates?.length ?? 0) > 0;
+}
+
+function isReadyFirst(a: QueuedPod, b: QueuedPod): boolean {
+  return a.readyAtMs === b.readyAtMs ? comesFirst(a, b) : a.readyAtMs < b.readyAtMs;
 }
 
 function comesFirst(a: QueuedPod, b: QueuedPod): boolean {
