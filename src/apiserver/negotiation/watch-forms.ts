@@ -14,6 +14,9 @@ import type { MediaForm } from "./accept.ts";
 import { type EncoderParts, encodePlain, encodeStored, metadataOnly } from "./object-forms.ts";
 import { tableOf, type TableOptions } from "./table.ts";
 
+/** About how much of its own a watch takes at once. */
+const MAX_TAKEN_BYTES = 256 << 10;
+
 /** Encodes the events of one watch. */
 export class WatchEncoder {
   readonly #parts: EncoderParts;
@@ -62,12 +65,12 @@ export class WatchEncoder {
     });
   }
 
-  /** All that waits for a watch, put together once for all watches that stand at the same place; undefined for nothing. */
+  /** The next of what waits for a watch, put together once for all watches that stand at the same place; undefined for nothing. */
   take(watcher: Watcher): Buffer | Promise<Buffer> | undefined {
     // What a Table's event looks like depends on those before it.
     const shared = this.#form.as?.kind === "Table" ? undefined : watcher.takeBatch(this.#batchForm);
     if (shared !== undefined) return shared;
-    const events = watcher.take();
+    const events = watcher.take(MAX_TAKEN_BYTES);
     return events.length === 0 ? undefined : this.#joined(events);
   }
 

@@ -10,8 +10,9 @@ import type { ListOptions } from "#apiserver/handlers/list-options.ts";
 import { Slices } from "#apiserver/negotiation/slices.ts";
 import { SortedMap, type SortedSnapshot } from "#apiserver/storage/sorted-map.ts";
 import type { StoredObject } from "#apiserver/storage/stored-object.ts";
-import { HistoryLost, type ResourceCache } from "#apiserver/watch-cache/resource-cache.ts";
+import { HistoryLost } from "#apiserver/watch-cache/resource-cache.ts";
 import { isSelected, type Selection } from "#apiserver/watch-cache/selection.ts";
+import type { Watcher } from "#apiserver/watch-cache/watcher.ts";
 import { decodeContinue, encodeContinue, expiredContinue } from "./continue-token.ts";
 import { expired, tooLargeResourceVersion } from "./errors.ts";
 import type { Registry } from "./registry.ts";
@@ -53,7 +54,8 @@ export async function openWatch(
   if (asked > caches.revision && sendInitialEvents !== undefined) await waitForRevision(registry, asked);
   if (!isFromStart && asked > 0 && asked < cache.historyRevision) await caches.reachBack(cache, asked);
   const revision = caches.revision;
-  const watcher = startWatcher(cache, options.selection, isFromStart || asked === 0 ? revision : asked);
+  const after = isFromStart || asked === 0 ? revision : asked;
+  const watcher = startWatcher(() => cache.watch(options.selection, after, revision), after);
   const initial = isFromStart ? cache.snapshot() : undefined;
   return {
     resource,
@@ -171,13 +173,9 @@ async function selected(
   return found;
 }
 
-function startWatcher(
-  cache: ResourceCache,
-  selection: Selection,
-  afterRevision: number,
-): ReturnType<ResourceCache["watch"]> {
+function startWatcher(start: () => Watcher, afterRevision: number): Watcher {
   try {
-    return cache.watch(selection, afterRevision);
+    return start();
   } catch (error) {
     if (!(error instanceof HistoryLost)) throw error;
     throw expired(`too old resource version: ${afterRevision} (${error.oldestRevision})`);

@@ -152,13 +152,16 @@ export class WatchWriters {
     if (body.bufferedBytes > ENOUGH_BUFFERED_BYTES) return this.#waitForClient(running);
     const bytes = encoder.take(stream.watcher);
     if (bytes === undefined) return;
-    if (!(bytes instanceof Promise)) return void body.write(bytes);
+    const write = (ready: Buffer): void => {
+      body.write(ready);
+      if (stream.watcher.hasEvents || stream.watcher.isEnded) this.#mark(running);
+    };
+    if (!(bytes instanceof Promise)) return write(bytes);
     running.isBusy = true;
     void bytes.then(
       (ready) => {
         running.isBusy = false;
-        body.write(ready);
-        if (stream.watcher.hasEvents || stream.watcher.isEnded) this.#mark(running);
+        write(ready);
       },
       (error: unknown) => void this.#endByError(running, error instanceof StatusError ? error : internalError(error)),
     );

@@ -5,13 +5,11 @@ import type { StoredObject } from "#apiserver/storage/stored-object.ts";
 import { SortedMap, type SortedSnapshot } from "#apiserver/storage/sorted-map.ts";
 import type { StoredResource } from "#apiserver/storage/stored-resource.ts";
 import { CacheEvent } from "./cache-event.ts";
+import { EventHistory } from "./event-history.ts";
 import type { Selection } from "./selection.ts";
 import { Watcher } from "./watcher.ts";
 import { WatcherIndex } from "./watcher-index.ts";
 
-/** Bounds of the history that watches can start in. */
-export const MAX_HISTORY = 4096;
-const MAX_HISTORY_BYTES = 16 << 20;
 /** Most snapshots kept for the later pages of lists. */
 const MAX_SNAPSHOTS = 16;
 
@@ -30,17 +28,13 @@ export class ResourceCache {
   readonly resource: StoredResource;
   readonly #objects = new SortedMap<StoredObject>();
   readonly #watchers = new WatcherIndex();
-  #history: CacheEvent[] = [];
-  #historyStart = 0;
-  #historyBytes = 0;
-  /** Events after this revision are all in the history. */
-  #historyRevision: number;
+  readonly #history: EventHistory;
   readonly #snapshots = new Map<number, SortedSnapshot<StoredObject>>();
   #changeRevision = 0;
 
   constructor(resource: StoredResource, loadedAtRevision: number, objects: Iterable<StoredObject>) {
     this.resource = resource;
-    this.#historyRevision = loadedAtRevision;
+    this.#history = new EventHistory(loadedAtRevision);
     for (const object of objects) this.#objects.set(object.key, object);
   }
 
@@ -71,6 +65,13 @@ export class ResourceCache {
     return this.#snapshots.get(revision);
   }
 
+  /** Lets go of what is only held for watches and lists that are further back than this revision. Watches that are so far behind are ended. */
+  dropUpTo(revision: number): void {
+    this.dropSnapshotsBefore(revision);
+    this.#history.dropUpTo(revision);
+    this.#watchers.trim(revision);
+  }
+
   /** Drops snapshots of compacted revisions. */
   dropSnapshotsBefore(revision: number): void {
     for (const kept of this.#snapshots.keys()) if (kept < revision) this.#snapshots.delete(kept);
@@ -85,7 +86,7 @@ export class ResourceCache {
     else this.#objects.set(key, current);
     this.#changeRevision = revision;
     const event = new CacheEvent({ revision, key, current, previous });
-    this.#remember(event);
+    this.#history.add(event);
     if (this.#watchers.size === 0) return;
     this.#watchers.offer(event);
     // The watches have the forms that they share; the history needs none.
@@ -94,30 +95,19 @@ export class ResourceCache {
 
   /** All changes after this revision are known. */
   get historyRevision(): number {
-    return this.#historyRevision;
+    return this.#history.revision;
   }
 
-  /**
-   * Puts older changes before the history: all of those after `afterRevision` up to `upTo`, in order. Does nothing when the history has moved on from `upTo` meanwhile, or when
-   * they would be too many.
-   */
+  /** Puts older changes before the history, as {@link EventHistory.extend}. */
   extendHistory(afterRevision: number, upTo: number, older: readonly CacheEvent[]): void {
-    const kept = this.#history.slice(this.#historyStart);
-    const bytes = older.reduce((sum, event) => sum + sizeOf(event), this.#historyBytes);
-    if (upTo !== this.#historyRevision || older.length + kept.length > MAX_HISTORY || bytes > MAX_HISTORY_BYTES) return;
-    this.#history = [...older, ...kept];
-    this.#historyStart = 0;
-    this.#historyBytes = bytes;
-    this.#historyRevision = afterRevision;
+    this.#history.extend(afterRevision, upTo, older);
   }
 
-  /** Starts a watch after `afterRevision`; what happened since is queued at once. Throws {@link HistoryLost}. */
-  watch(selection: Selection, afterRevision: number): Watcher {
-    if (afterRevision < this.#historyRevision) throw new HistoryLost(this.#historyRevision);
-    const watcher = new Watcher(this.#watchers.groupOf(selection), afterRevision);
-    for (let i = this.#firstAfter(afterRevision); i < this.#history.length; i++) {
-      watcher.prepend(this.#history[i] as CacheEvent);
-    }
+  /** Starts a watch after `afterRevision`; what happened since, up to `now`, is queued at once. Throws {@link HistoryLost}. */
+  watch(selection: Selection, afterRevision: number, now: number = afterRevision): Watcher {
+    if (afterRevision < this.#history.revision) throw new HistoryLost(this.#history.revision);
+    const watcher = new Watcher(this.#watchers.groupOf(selection), afterRevision, now);
+    for (const event of this.#history.after(afterRevision)) watcher.prepend(event);
     this.#watchers.add(watcher);
     return watcher;
   }
@@ -130,36 +120,4 @@ export class ResourceCache {
   endWatches(): void {
     for (const watcher of this.#watchers.all()) watcher.end();
   }
-
-  #remember(event: CacheEvent): void {
-    this.#history.push(event);
-    this.#historyBytes += sizeOf(event);
-    while (
-      this.#history.length - this.#historyStart > MAX_HISTORY ||
-      (this.#historyBytes > MAX_HISTORY_BYTES && this.#history.length - this.#historyStart > 1)
-    ) {
-      const dropped = this.#history[this.#historyStart++] as CacheEvent;
-      this.#historyBytes -= sizeOf(dropped);
-      this.#historyRevision = dropped.revision;
-    }
-    if (this.#historyStart > MAX_HISTORY) {
-      this.#history = this.#history.slice(this.#historyStart);
-      this.#historyStart = 0;
-    }
-  }
-
-  #firstAfter(revision: number): number {
-    let low = this.#historyStart;
-    let high = this.#history.length;
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if ((this.#history[middle] as CacheEvent).revision <= revision) low = middle + 1;
-      else high = middle;
-    }
-    return low;
-  }
-}
-
-function sizeOf(event: CacheEvent): number {
-  return event.previous?.bytes.length ?? 0;
 }

@@ -8,7 +8,9 @@ import type { ObjectCodec } from "#apiserver/storage/object-codec.ts";
 import { REGISTRY_PREFIX, type StoredResource } from "#apiserver/storage/stored-resource.ts";
 import type { StoredObject } from "#apiserver/storage/stored-object.ts";
 import { CacheEvent } from "./cache-event.ts";
-import { MAX_HISTORY, ResourceCache } from "./resource-cache.ts";
+import { ChangeWindow } from "./change-window.ts";
+import { MAX_OLDER } from "./event-history.ts";
+import { ResourceCache } from "./resource-cache.ts";
 
 /** How long the parsed form of a new state is kept for those who follow it, and of how many states at most: more would only outlive a young generation. */
 const PARSED_MS = 100;
@@ -26,6 +28,7 @@ export class WatchCache {
   readonly #loading = new Map<string, Loading>();
   /** The last of the reads of each resource's log. */
   readonly #reaching = new Map<string, Promise<void>>();
+  readonly #window = new ChangeWindow();
   #waiters: Waiter[] = [];
   #recent: StoredObject[] = [];
   #isReleasing = false;
@@ -42,6 +45,11 @@ export class WatchCache {
   /** The revision that all caches stand at. */
   get revision(): number {
     return this.#revision;
+  }
+
+  /** How much was written since the start, in bytes of objects. */
+  get changedBytes(): number {
+    return this.#window.totalBytes;
   }
 
   /** Begins to follow the store. */
@@ -112,7 +120,7 @@ export class WatchCache {
     const watcher: StoreWatcher = {
       onEvents(events, revision) {
         older.push(...events.filter((event) => event.revision <= upTo));
-        if (revision >= upTo || older.length > MAX_HISTORY) resolve(revision >= upTo);
+        if (revision >= upTo || older.length > MAX_OLDER) resolve(revision >= upTo);
       },
       onEnd: () => resolve(false),
     };
@@ -166,7 +174,9 @@ export class WatchCache {
   }
 
   #onEvents(events: readonly StoreEvent[], revision: number): void {
+    let hasMoved = false;
     for (const event of events) {
+      if (this.#window.add(event.revision, event.value.length)) hasMoved = true;
       const end = event.key.indexOf("/", REGISTRY_PREFIX.length) + 1;
       const prefix = event.key.slice(0, end);
       const cache = this.#caches.get(prefix);
@@ -174,6 +184,7 @@ export class WatchCache {
       else this.#loading.get(prefix)?.events.push(event);
     }
     if (revision > this.#revision) this.#revision = revision;
+    if (hasMoved) for (const cache of this.#caches.values()) cache.dropUpTo(this.#window.start);
     if (this.#waiters.length > 0) this.#wake();
   }
 

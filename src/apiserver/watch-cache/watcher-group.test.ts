@@ -32,7 +32,10 @@ function namesOf(events: readonly OutgoingEvent[]): string[] {
 }
 
 function taken(watcher: Watcher): string {
-  return String(watcher.takeBatch(form) ?? namesOf(watcher.take()).join(" "));
+  const all: string[] = [];
+  do all.push(String(watcher.takeBatch(form) ?? namesOf(watcher.take()).join(" ")));
+  while (watcher.hasEvents);
+  return all.join(" ");
 }
 
 test("watches at the same place get the very same bytes, others get theirs", () => {
@@ -80,21 +83,55 @@ test("each watch is told once that there is something, until it has taken it", (
   assert.deepEqual(told, ["first", "second", "first", "second"]);
 });
 
-test("a watch that takes nothing is ended, for its number of events or for their bytes; its neighbours go on", () => {
-  for (const [changes, padding] of [
-    [25_000, 0],
-    [150, 1 << 20],
-  ] as const) {
-    const cache = new ResourceCache(resource, 0, []);
-    const [slow, quick] = [cache.watch(all, 0), cache.watch(all, 0)];
-    const bytes = bytesOf("one", padding);
-    let seen = 0;
-    for (let revision = 1; revision <= changes; revision++) {
-      change(cache, revision, "one", bytes);
-      seen += quick.take().length;
-    }
+test("a watch that takes nothing is ended when what it waits for is dropped; its neighbours go on", () => {
+  const cache = new ResourceCache(resource, 0, []);
+  change(cache, 1);
+  const [slow, late, quick] = [cache.watch(all, 1), cache.watch(all, 0, 1), cache.watch(all, 1)];
+  for (const revision of [2, 3, 4]) change(cache, revision);
+  assert.equal(taken(quick), "c2 c3 c4");
 
-    assert.deepEqual([slow.isEnded, quick.isEnded, seen], [true, false, changes]);
-    assert.deepEqual([slow.hasEvents, slow.take()], [false, []]);
-  }
+  cache.dropUpTo(1);
+
+  // What happened before it began is as old as its beginning.
+  assert.deepEqual([slow.isEnded, late.isEnded, quick.isEnded], [false, true, false]);
+  cache.dropUpTo(2);
+  change(cache, 5);
+  assert.deepEqual([slow, late, quick].map(taken), ["", "", "c5"]);
+  assert.deepEqual(
+    [slow, late, quick].map(({ isEnded, hasEvents }) => [isEnded, hasEvents]),
+    [
+      [true, false],
+      [true, false],
+      [false, false],
+    ],
+  );
+});
+
+test("what all have taken is not kept, nor what only those waited for who left", () => {
+  const cache = new ResourceCache(resource, 0, []);
+  const [first, second] = [cache.watch(all, 0), cache.watch(all, 0)];
+  change(cache, 1);
+  taken(first);
+  assert.ok(first.group.at(0));
+
+  taken(second);
+  assert.equal(first.group.at(0), undefined);
+  change(cache, 2);
+  taken(first);
+  cache.unwatch(second);
+  assert.equal(first.group.at(1), undefined);
+  change(cache, 3);
+  assert.equal(taken(first), "c3");
+});
+
+test("much is put together in several pieces, which watches at the same place share", () => {
+  const cache = new ResourceCache(resource, 0, []);
+  const [first, second] = [cache.watch(all, 0), cache.watch(all, 0)];
+  for (let revision = 1; revision <= 5; revision++)
+    change(cache, revision, `c${revision}`, bytesOf(`c${revision}`, 100_000));
+
+  assert.deepEqual([first.takeBatch(form), second.takeBatch(form)].map(String), ["c1 c2 c3", "c1 c2 c3"]);
+  assert.deepEqual([first.hasEvents, second.hasEvents], [true, true]);
+  change(cache, 6);
+  assert.deepEqual([first, second].map(taken), ["c4 c5 c6", "c4 c5 c6"]);
 });

@@ -4,14 +4,14 @@
 import type { CacheEvent, OutgoingEvent } from "./cache-event.ts";
 import type { Selection } from "./selection.ts";
 
-/** Most events, and bytes of objects, that may wait for the slowest of a group. */
-const MAX_QUEUED = 20_000;
-const MAX_QUEUED_BYTES = 32 << 20;
-/** How many events come between two looks at who is slowest. */
-const TRIM_PERIOD = 1024;
+/** About how much is put together at once: it waits in memory for each client that is behind. */
+const MAX_BATCH_BYTES = 256 << 10;
 
 /** What some events came to in one form. */
 export type Batch = Buffer | Promise<Buffer>;
+
+/** A form of events, by a name of its own. */
+export type BatchForm = { readonly key: string; readonly encode: (events: readonly OutgoingEvent[]) => Batch };
 
 /** One watch in a group. */
 export interface GroupMember {
@@ -19,6 +19,8 @@ export interface GroupMember {
   readonly next: number;
   /** True when it takes no more. */
   readonly isEnded: boolean;
+  /** True when it holds on to changes up to this revision. */
+  isBehind(revision: number): boolean;
   /** Called when there are events, at most once until it has taken them. */
   wake(): void;
   /** Called when it is too far behind. */
@@ -31,12 +33,10 @@ export class WatcherGroup<W extends GroupMember = GroupMember> {
   readonly #members = new Set<W>();
   /** Those that have taken all there was, and wait to be told. */
   readonly #idle = new Set<W>();
-  readonly #batches = new Map<string, Batch>();
+  readonly #batches = new Map<string, { readonly batch: Batch; readonly count: number }>();
   #events: OutgoingEvent[] = [];
   /** The number of the first event in the queue. */
   #first = 0;
-  #bytes = 0;
-  #trimAt = TRIM_PERIOD;
   #progress = 0;
 
   constructor(selection: Selection) {
@@ -69,7 +69,9 @@ export class WatcherGroup<W extends GroupMember = GroupMember> {
   /** False when it was not one of the group's. */
   remove(watcher: W): boolean {
     this.#idle.delete(watcher);
-    return this.#members.delete(watcher);
+    const isMember = this.#members.delete(watcher);
+    this.#dropTaken();
+    return isMember;
   }
 
   /** Called by the cache. */
@@ -79,8 +81,6 @@ export class WatcherGroup<W extends GroupMember = GroupMember> {
     const outgoing = event.seenThrough(this.selection.filter);
     if (outgoing === undefined) return;
     this.#events.push(outgoing);
-    this.#bytes += outgoing.object.bytes.length;
-    if (this.#events.length > this.#trimAt || this.#bytes > MAX_QUEUED_BYTES) this.#trim();
     this.#batches.clear();
     this.#wake();
   }
@@ -90,25 +90,50 @@ export class WatcherGroup<W extends GroupMember = GroupMember> {
     return this.#events[number - this.#first];
   }
 
-  /** The events from number `from` on, all that there are. The watcher is told when more come. */
-  take(watcher: W, from: number): OutgoingEvent[] {
-    this.#idle.add(watcher);
-    return this.#events.slice(from - this.#first);
+  /** The events from number `from` on, as many as `maxBytes` of objects allow but at least one. Who has taken all is told when more come. */
+  take(watcher: W, from: number, maxBytes: number = Infinity): readonly OutgoingEvent[] {
+    const start = from - this.#first;
+    const taken = this.#events.slice(start, start + countWithin(this.#events, start, maxBytes));
+    if (from + taken.length === this.end) this.#hasTakenAll(watcher);
+    return taken;
   }
 
-  /** The same, put together by `encode` for the first watcher that asks for these events in this form. */
-  takeBatch(
-    watcher: W,
-    from: number,
-    form: { readonly key: string; readonly encode: (events: readonly OutgoingEvent[]) => Batch },
-  ): Batch {
-    this.#idle.add(watcher);
+  /** The same, put together by `encode` for the first watcher that asks for these events in this form, and how many they are. */
+  takeBatch(watcher: W, from: number, form: BatchForm): { readonly batch: Batch; readonly count: number } {
     const key = `${from} ${form.key}`;
     const there = this.#batches.get(key);
-    if (there !== undefined) return there;
-    const made = form.encode(this.#events.slice(from - this.#first));
-    this.#batches.set(key, made);
+    if (there !== undefined) {
+      if (from + there.count === this.end) this.#hasTakenAll(watcher);
+      return there;
+    }
+    const events = this.take(watcher, from, MAX_BATCH_BYTES);
+    const made = { batch: form.encode(events), count: events.length };
+    if (this.#idle.size < this.#members.size) this.#batches.set(key, made);
     return made;
+  }
+
+  /** Ends those that have not taken what happened up to a revision, and drops what the others have taken. */
+  trim(revision: number): void {
+    let keep = this.end;
+    for (const watcher of this.#members) {
+      if (!watcher.isEnded && watcher.isBehind(revision)) watcher.end();
+      else if (!watcher.isEnded) keep = Math.min(keep, watcher.next);
+    }
+    this.#events.splice(0, keep - this.#first);
+    this.#first = keep;
+  }
+
+  #hasTakenAll(watcher: W): void {
+    this.#idle.add(watcher);
+    this.#dropTaken();
+  }
+
+  // When all have taken all, nothing is kept.
+  #dropTaken(): void {
+    if (this.#idle.size < this.#members.size) return;
+    this.#first = this.end;
+    this.#events = [];
+    this.#batches.clear();
   }
 
   // Those that are told take later: while they are called the set stands still.
@@ -118,29 +143,13 @@ export class WatcherGroup<W extends GroupMember = GroupMember> {
     this.#idle.clear();
     for (const watcher of idle) watcher.wake();
   }
+}
 
-  // Drops what all have taken, and ends those that are too far behind.
-  #trim(): void {
-    let keep = this.end;
-    const oldest = this.#oldestAllowed();
-    for (const watcher of this.#members) {
-      if (watcher.isEnded || watcher.next >= keep) continue;
-      if (watcher.next < oldest) watcher.end();
-      else keep = watcher.next;
-    }
-    const dropped = this.#events.splice(0, keep - this.#first);
-    this.#first = keep;
-    for (const { object } of dropped) this.#bytes -= object.bytes.length;
-    this.#trimAt = this.#events.length + TRIM_PERIOD;
-  }
-
-  #oldestAllowed(): number {
-    let bytes = this.#bytes;
-    let index = Math.max(0, this.#events.length - MAX_QUEUED);
-    for (let i = 0; i < index; i++) bytes -= (this.#events[i] as OutgoingEvent).object.bytes.length;
-    while (bytes > MAX_QUEUED_BYTES / 2 && index < this.#events.length) {
-      bytes -= (this.#events[index++] as OutgoingEvent).object.bytes.length;
-    }
-    return this.#first + index;
-  }
+/** How many events from `start` on come to about `maxBytes`; at least one where there is one. */
+export function countWithin(events: readonly OutgoingEvent[], start: number, maxBytes: number): number {
+  if (maxBytes === Infinity) return Math.max(0, events.length - start);
+  let end = start;
+  for (let bytes = 0; end < events.length && bytes < maxBytes; end++)
+    bytes += (events[end] as OutgoingEvent).object.bytes.length;
+  return end - start;
 }

@@ -61,10 +61,18 @@ export class WatcherIndex {
     }
   }
 
+  /** Ends the watches that have not taken what happened up to a revision. */
+  trim(revision: number): void {
+    for (const group of this.#allGroups()) group.trim(revision);
+  }
+
   *all(): Generator<Watcher, void, undefined> {
-    for (const group of this.#general.values()) yield* group.members;
-    for (const byValue of this.#pinned.values())
-      for (const groups of byValue.values()) for (const group of groups.values()) yield* group.members;
+    for (const group of this.#allGroups()) yield* group.members;
+  }
+
+  *#allGroups(): Generator<WatcherGroup<Watcher>, void, undefined> {
+    yield* this.#general.values();
+    for (const byValue of this.#pinned.values()) for (const groups of byValue.values()) yield* groups.values();
   }
 
   #groups({ pinned }: Selection): Groups {

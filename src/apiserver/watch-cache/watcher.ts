@@ -4,13 +4,15 @@
  */
 import type { CacheEvent, OutgoingEvent } from "./cache-event.ts";
 import type { Selection } from "./selection.ts";
-import type { Batch, GroupMember, WatcherGroup } from "./watcher-group.ts";
+import { type Batch, type BatchForm, countWithin, type GroupMember, type WatcherGroup } from "./watcher-group.ts";
 
 /** A watch as the cache sees it. */
 export class Watcher implements GroupMember {
   /** Only events after this revision. */
   readonly afterRevision: number;
   readonly #group: WatcherGroup<Watcher>;
+  /** What was the newest when it began. */
+  readonly #startRevision: number;
   /** True until an event after its revision was seen: it may have begun at a revision that had not happened. */
   #isAhead = true;
   /** What happened between its revision and its beginning. */
@@ -19,9 +21,10 @@ export class Watcher implements GroupMember {
   #onReady: () => void = () => {};
   #isEnded = false;
 
-  constructor(group: WatcherGroup<Watcher>, afterRevision: number) {
+  constructor(group: WatcherGroup<Watcher>, afterRevision: number, startRevision: number) {
     this.#group = group;
     this.afterRevision = afterRevision;
+    this.#startRevision = startRevision;
     this.#next = group.end;
   }
 
@@ -52,36 +55,33 @@ export class Watcher implements GroupMember {
     return this.#next;
   }
 
+  /** True when it holds on to changes up to this revision. What happened before it began counts as of then. */
+  isBehind(revision: number): boolean {
+    if (this.#backlog.length > 0) return this.#startRevision <= revision;
+    return (this.#group.at(this.#next)?.object.revision ?? Infinity) <= revision;
+  }
+
   /** Registers what is called (once or more) after events were queued or the watch ended. */
   onReady(callback: () => void): void {
     this.#onReady = callback;
   }
 
-  /** All queued events; the queue is empty afterwards. */
-  take(): OutgoingEvent[] {
+  /** The next queued events: about as many as `maxBytes` of objects allow, but at least one. */
+  take(maxBytes: number = Infinity): readonly OutgoingEvent[] {
     if (this.#isEnded) return [];
+    if (this.#backlog.length > 0) return this.#backlog.splice(0, countWithin(this.#backlog, 0, maxBytes));
     this.#skipPast();
-    const { end } = this.#group;
-    const events = this.#group.take(this, this.#next);
-    this.#next = end;
-    if (this.#backlog.length > 0) {
-      const backlog = this.#backlog;
-      this.#backlog = [];
-      return [...backlog, ...events];
-    }
+    const events = this.#group.take(this, this.#next, maxBytes);
+    this.#next += events.length;
     return events;
   }
 
-  /** The same in one form, shared with all that take the same events. Undefined when this one has to {@link take} its own. */
-  takeBatch(form: {
-    readonly key: string;
-    readonly encode: (events: readonly OutgoingEvent[]) => Batch;
-  }): Batch | undefined {
+  /** The next of them in one form, shared with all that take the same events. Undefined when this one has to {@link take} its own. */
+  takeBatch(form: BatchForm): Batch | undefined {
     this.#skipPast();
     if (this.#backlog.length > 0 || !this.hasEvents) return undefined;
-    const { end } = this.#group;
-    const batch = this.#group.takeBatch(this, this.#next, form);
-    this.#next = end;
+    const { batch, count } = this.#group.takeBatch(this, this.#next, form);
+    this.#next += count;
     return batch;
   }
 
@@ -109,6 +109,7 @@ export class Watcher implements GroupMember {
   end(): void {
     if (this.#isEnded) return;
     this.#isEnded = true;
+    this.#backlog = [];
     this.#onReady();
   }
 }
