@@ -50,6 +50,7 @@ import { type Connecter, Connecters } from "./server/connecter.ts";
 import { HttpsServer, type Patience, type ServingCertificate } from "./server/https-server.ts";
 import { builtInSubresources } from "./subresources/built-in-subresources.ts";
 import { WatchWriters } from "./server/watch-writer.ts";
+import { compactForever } from "./storage/compaction.ts";
 import { ObjectCodec, type ValueTransformer } from "./storage/object-codec.ts";
 import { Turns } from "./turns.ts";
 import { WatchCache } from "./watch-cache/watch-cache.ts";
@@ -120,9 +121,6 @@ export type ApiServerOptions = {
 
 /** The server of this process itself: bootstrap and internal loops act as it. */
 export const loopbackUser: User = { name: "system:apiserver", groups: ["system:masters", "system:authenticated"] };
-
-/** How often history is compacted, in milliseconds. As kube-apiserver. */
-const COMPACTION_PERIOD_MS = 300_000;
 
 /** The API server. */
 export class ApiServer implements Service {
@@ -237,7 +235,7 @@ export class ApiServer implements Service {
     await this.#customResources.start(signal);
     await this.#aggregation?.start(signal);
     this.#isReady = true;
-    void this.#compactForever(this.#stopping.signal);
+    void compactForever(this.registry.parts, this.#stopping.signal);
     void expireEvents(this.registry, this.#stopping.signal);
     if (this.#options.https !== undefined) void this.#followFlows();
   }
@@ -354,22 +352,6 @@ export class ApiServer implements Service {
         check: () => (this.#stopping.signal.aborted ? "the server is stopping" : undefined),
       },
     ];
-  }
-
-  // What was the newest revision one period ago may go.
-  async #compactForever(signal: AbortSignal): Promise<void> {
-    const { store, clock, cache, logger } = this.registry.parts;
-    let last = store.currentRevision();
-    while (!signal.aborted) {
-      try {
-        await clock.sleep(COMPACTION_PERIOD_MS, signal);
-        await store.compact(last);
-        cache.dropBefore(last);
-        last = store.currentRevision();
-      } catch (error) {
-        if (!signal.aborted) logger.warn("Failed to compact the store", { error });
-      }
-    }
   }
 }
 
