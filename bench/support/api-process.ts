@@ -26,6 +26,8 @@ export type Usage = {
   /** Longest time that the event loop stood still, and the 99th percentile, in milliseconds. */
   readonly longestStallMs: number;
   readonly p99StallMs: number;
+  /** Most CPU time that its thread took in one turn of the loop: the stall without what a busy machine adds. */
+  readonly longestTurnMs: number;
   /** Longest pause of the garbage collector. */
   readonly longestGcMs: number;
 };
@@ -117,6 +119,13 @@ function answerQuestions(): void {
   const delay = monitorEventLoopDelay({ resolution: 1 });
   delay.enable();
   let longestGcMs = 0;
+  let longestTurn = 0;
+  let thread = process.threadCpuUsage();
+  setInterval(() => {
+    const { user, system } = process.threadCpuUsage(thread);
+    longestTurn = Math.max(longestTurn, user + system);
+    thread = process.threadCpuUsage();
+  }, 1).unref();
   new PerformanceObserver((list) => {
     for (const { duration } of list.getEntries()) longestGcMs = Math.max(longestGcMs, duration);
   }).observe({ entryTypes: ["gc"] });
@@ -125,10 +134,13 @@ function answerQuestions(): void {
     const { user, system } = process.cpuUsage(cpu);
     const { rss, heapUsed } = process.memoryUsage();
     const stalls = { longestStallMs: delay.max / 1e6, p99StallMs: delay.percentile(99) / 1e6, longestGcMs };
+    const longestTurnMs = longestTurn / 1000;
     cpu = process.cpuUsage();
     delay.reset();
     longestGcMs = 0;
-    return { cpuMicros: user + system, residentBytes: rss, heapBytes: heapUsed, ...stalls };
+    longestTurn = 0;
+    thread = process.threadCpuUsage();
+    return { longestTurnMs, cpuMicros: user + system, residentBytes: rss, heapBytes: heapUsed, ...stalls };
   };
   const session = new Session();
   process.on("message", async (question: { readonly want: string; readonly file?: string }) => {

@@ -175,6 +175,7 @@ export function isEnvVarName(value: string): readonly string[] {
 
 /** A key of a ConfigMap or Secret. */
 export function isConfigMapKey(value: string): readonly string[] {
+  if (/^[-_a-zA-Z0-9][-._a-zA-Z0-9]{0,252}$/.test(value)) return [];
   const errors = [...tooLong(value, 253)];
   if (!/^[-._a-zA-Z0-9]+$/.test(value)) {
     const message = "a valid config key must consist of alphanumeric characters, '-', '_' or '.'";

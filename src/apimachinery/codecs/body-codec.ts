@@ -5,8 +5,9 @@
 import { parseApiVersion } from "#apimachinery/meta.ts";
 import type { StructSchema } from "#apimachinery/schema.ts";
 import { StatusError, badRequest } from "#apimachinery/status-error.ts";
+import { parseJsonSteps } from "./json-pieces.ts";
 import { type JsonMember, parseJson, visitMembers } from "./json-text.ts";
-import { type ReadObject, readObject } from "./object-reader.ts";
+import { type ReadObject, readObject, readObjectSteps } from "./object-reader.ts";
 import type { ProtobufCodec } from "./protobuf-codec.ts";
 import { readEnvelope } from "./protobuf-envelope.ts";
 import { parseYaml, type YamlText } from "./yaml-text.ts";
@@ -26,7 +27,12 @@ export type BodyOptions = {
   readonly protobuf: ProtobufCodec;
   /** Reads YAML; absent: at once, in this thread. */
   readonly parseYaml?: (bytes: Uint8Array) => Promise<YamlText>;
+  /** Takes the steps in which large bodies are read, with turns for others between; absent: all at once. */
+  readonly takeSteps?: TakeSteps;
 };
+
+/** Takes steps to their end and gives what they come to. */
+export type TakeSteps = <T>(steps: Iterator<void, T>) => Promise<T>;
 
 /** What was read. `object` has apiVersion and kind, as named by the body or else as expected. `warnings` go into Warning headers. */
 export type DecodedBody = { readonly object: Record<string, unknown>; readonly warnings: readonly string[] };
@@ -40,7 +46,7 @@ type ParsedBody = {
 /** So often the same may be wrong before nobody looks on. */
 const maxComplaints = 2000;
 
-/** After parsing this much others have their turn before it is looked at. */
+/** Larger bodies are read in steps. */
 const LARGE_BYTES = 128 * 1024;
 
 /** Most complaints that are told of one body. */
@@ -50,10 +56,13 @@ const maxStrictErrors = 100;
 export async function decodeBody(bytes: Uint8Array, options: BodyOptions): Promise<DecodedBody> {
   if (options.mediaType === "application/vnd.kubernetes.protobuf") return decodeProtobuf(bytes, options);
   const parsed = await unrecognizedUnless(() => parseBody(bytes, options), bytes, options);
-  if (bytes.length > LARGE_BYTES) await new Promise((resolve) => setImmediate(resolve));
   const typed = await unrecognizedUnless(() => withTypeMeta(parsed.value, options.expected), bytes, options);
   const schema = schemaFor(typed, options);
-  const read = handledAs(typed, options, () => readObject(schema, typed.value));
+  const takeSteps = stepsFor(bytes, options);
+  const read =
+    takeSteps === undefined
+      ? handledAs(typed, options, () => readObject(schema, typed.value))
+      : await handledInSteps(typed, options, () => takeSteps(readObjectSteps(schema, typed.value)));
   if (options.fieldValidation === "Ignore") return { object: named(read.object, typed), warnings: [] };
   const errors = [...new Set(parsed.complaints(read, schema.name === ""))].slice(0, maxStrictErrors);
   if (options.fieldValidation === "Strict" && errors.length > 0) {
@@ -71,7 +80,7 @@ type TypedValue = {
 async function parseBody(bytes: Uint8Array, options: BodyOptions): Promise<ParsedBody> {
   const { mediaType } = options;
   if (mediaType === "application/json") {
-    const { value, memberCount } = parseJson(bytes);
+    const { value, memberCount } = (await stepsFor(bytes, options)?.(parseJsonSteps(bytes))) ?? parseJson(bytes);
     const complaints: ParsedBody["complaints"] = (read, isCustom) => {
       if (read.memberCount === memberCount && read.unknownFields.length === 0) return [];
       return isCustom ? customComplaints(bytes, read) : typedComplaints(bytes, read);
@@ -168,6 +177,24 @@ function decodeProtobuf(bytes: Uint8Array, options: BodyOptions): DecodedBody {
 /** Puts apiVersion and kind in front, also where the body had none. */
 function named(object: Record<string, unknown>, { apiVersion, kind }: TypedValue): Record<string, unknown> {
   return { kind, apiVersion, ...object, ...(object["kind"] === undefined ? {} : { kind, apiVersion }) };
+}
+
+function stepsFor(bytes: Uint8Array, { takeSteps }: BodyOptions): TakeSteps | undefined {
+  return bytes.length > LARGE_BYTES ? takeSteps : undefined;
+}
+
+async function handledInSteps<T>(
+  typed: Omit<TypedValue, "value">,
+  options: BodyOptions,
+  read: () => Promise<T>,
+): Promise<T> {
+  try {
+    return await read();
+  } catch (error) {
+    return handledAs(typed, options, () => {
+      throw error;
+    });
+  }
 }
 
 function handledAs<T>(typed: Omit<TypedValue, "value">, options: BodyOptions, read: () => T): T {

@@ -22,14 +22,13 @@ export function absenceOf(field: FieldSchema): Absence {
   return isOmitted ? { shown: "nothing" } : { shown: "value", value: zeroOf(schema) };
 }
 
-/** True when Go leaves the field out although it has this value: "" or 0 with omitempty, empty lists and maps. */
-export function isOmittedValue(field: FieldSchema, value: unknown): boolean {
+/** True when Go leaves the field out although it has this value: "" or 0 with omitempty, empty lists and maps. `size` is how many entries a list or map has. */
+export function isOmittedValue(field: FieldSchema, value: unknown, size: number): boolean {
   if (field.isPointer === true) return false;
   if (field.omitZero === true && value === null) return true;
   if (!field.omitEmpty) return false;
   const { schema } = field;
-  if (schema.kind === "list") return (value as readonly unknown[]).length === 0;
-  if (schema.kind === "map") return Object.keys(value as object).length === 0;
+  if (schema.kind === "list" || schema.kind === "map") return size === 0;
   return schema.kind === "scalar" && (isPlain(schema) || schema.type === "bytes") && value === zeroOf(schema);
 }
 

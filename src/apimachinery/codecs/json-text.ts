@@ -5,7 +5,7 @@ import { badRequest } from "#apimachinery/status-error.ts";
 import { findSyntaxError } from "./json-syntax-error.ts";
 
 /** Deepest nesting of a body. Upstream's bound is 10,000; nothing real comes near either. */
-const maxDepth = 1000;
+export const maxDepth: number = 1000;
 
 const quote = 0x22;
 const backslash = 0x5c;

@@ -10,7 +10,8 @@ import type { FieldSchema, MapSchema, ScalarSchema, Schema, StructSchema } from 
 import { badRequest } from "#apimachinery/status-error.ts";
 import { formatTime } from "#apimachinery/time.ts";
 import { type Absence, absenceOf, isOmittedValue, zeroOf } from "./go-json.ts";
-import { getOwn, setOwn, sortedKeys } from "./own-key.ts";
+import { sortSteps } from "#apimachinery/sort-steps.ts";
+import { getOwn, inOrder, setOwn } from "./own-key.ts";
 import { formatMicroTime, parseMicroTime, parseTime } from "./protobuf-scalars.ts";
 
 type JsonObject = Readonly<Record<string, unknown>>;
@@ -31,6 +32,20 @@ export function readObject(schema: StructSchema, value: unknown): ReadObject {
   throw walkObject(schema, value, true);
 }
 
+/** {@link readObject} in steps, for values with collections too large for one turn of the event loop. Unknown fields in large collections come last. */
+export function* readObjectSteps(schema: StructSchema, value: unknown): Generator<void, ReadObject> {
+  const walk = new Walk(false, []);
+  try {
+    const object = walk.struct(schema, value);
+    for (const steps of walk.later ?? []) yield* steps;
+    const { typeError, unknownFields, memberCount } = walk;
+    if (typeError === undefined) return { object, unknownFields, memberCount };
+  } catch {
+    // Said below, in the order of the text.
+  }
+  return readObject(schema, value);
+}
+
 /** Gives the error instead of throwing it. */
 function walkObject(schema: StructSchema, value: unknown, isInTextOrder: boolean): ReadObject | Error {
   const walk = new Walk(isInTextOrder);
@@ -42,8 +57,20 @@ function walkObject(schema: StructSchema, value: unknown, isInTextOrder: boolean
   }
 }
 
+/** Larger collections are read in steps of {@link STEP} entries, where steps are asked for. */
+const LARGE = 2000;
+const STEP = 50;
+
 /** So many unknown fields are named; a body of nothing else has a quarter of a million. */
 const maxUnknown = 1000;
+
+/** A list or map that is read later. */
+type Collection<T> = {
+  readonly value: T;
+  readonly schema: Schema;
+  readonly isCustom: boolean;
+  readonly resume: () => void;
+};
 
 class Walk {
   /** The first value of a wrong type. Go goes on reading then: a text that its type's own parser refuses counts for more. */
@@ -56,9 +83,14 @@ class Walk {
   /** Struct and field names only, as type errors are reported. */
   readonly #fields: string[] = [];
   #structName = "";
+  /** How many entries the list or map has that was read last; they may not be in it yet, and a map of 90,000 takes 20 ms to count them. */
+  #size = 0;
+  /** What is left to do of large collections; undefined: everything is done at once. */
+  readonly later: Iterable<void>[] | undefined;
 
-  constructor(isInTextOrder: boolean) {
+  constructor(isInTextOrder: boolean, later?: Iterable<void>[]) {
     this.#isInTextOrder = isInTextOrder;
+    this.later = later;
   }
 
   struct(schema: StructSchema, value: unknown): Record<string, unknown> {
@@ -88,7 +120,7 @@ class Walk {
       const read = this.#value(field.schema, given);
       this.#path.pop();
       this.#fields.pop();
-      if (!isOmittedValue(field, read)) object[field.name] = read;
+      if (!isOmittedValue(field, read, this.#size)) object[field.name] = read;
     }
     return object;
   }
@@ -123,7 +155,10 @@ class Walk {
   }
 
   #value(schema: Schema, value: unknown, isCustom = false): unknown {
-    if (schema === deducedSchema) return this.#any(value);
+    if (schema === deducedSchema) {
+      this.#size = Object.keys(value as object).length;
+      return this.#any(value);
+    }
     switch (schema.kind) {
       case "struct":
         return this.struct(schema, value);
@@ -139,30 +174,80 @@ class Walk {
   #list(schema: Schema & { readonly kind: "list" }, value: unknown, isCustom: boolean): unknown {
     if (!Array.isArray(value)) {
       if (isCustom) return this.#any(value);
+      this.#size = 0;
       return this.#wrongType(value, goTypeOf(schema), []);
     }
     const read: unknown[] = [];
+    const { length } = value;
+    if (this.later !== undefined && length > LARGE) {
+      this.later.push(this.#itemSteps(read, { value, schema: schema.items, isCustom, resume: this.#place() }));
+      this.#size = length;
+      return read;
+    }
     for (let index = 0; index < value.length; index++) {
       this.#path.push(`[${index}]`);
       read.push(this.#item(schema.items, value[index], isCustom));
       this.#path.pop();
     }
+    this.#size = length;
     return read;
   }
 
   #map(schema: MapSchema, value: unknown, isCustom: boolean): unknown {
     if (!isObject(value)) {
       if (isCustom) return this.#any(value);
+      this.#size = 0;
       return this.#wrongType(value, goTypeOf(schema), {});
     }
     const read: Record<string, unknown> = {};
-    for (const key of isCustom ? Object.keys(value) : sortedKeys(value)) {
-      this.memberCount++;
+    const given = Object.keys(value);
+    this.memberCount += given.length;
+    if (this.later !== undefined && given.length > LARGE) {
+      this.later.push(this.#keySteps(read, given, { value, schema: schema.values, isCustom, resume: this.#place() }));
+      this.#size = given.length;
+      return read;
+    }
+    for (const key of isCustom ? given : inOrder(given)) {
       this.#path.push(`.${key}`);
       setOwn(read, key, this.#item(schema.values, getOwn(value, key), isCustom));
       this.#path.pop();
     }
+    this.#size = given.length;
     return read;
+  }
+
+  *#itemSteps(read: unknown[], list: Collection<readonly unknown[]>): Iterable<void> {
+    list.resume();
+    for (let index = 0; index < list.value.length; index++) {
+      this.#path.push(`[${index}]`);
+      read.push(this.#item(list.schema, list.value[index], list.isCustom));
+      this.#path.pop();
+      if (index % STEP === 0) yield;
+    }
+  }
+
+  *#keySteps(read: Record<string, unknown>, keys: string[], map: Collection<JsonObject>): Iterable<void> {
+    if (!map.isCustom) yield* sortSteps(keys, (key) => key);
+    map.resume();
+    for (let index = 0; index < keys.length; index++) {
+      const key = keys[index] as string;
+      this.#path.push(`.${key}`);
+      setOwn(read, key, this.#item(map.schema, getOwn(map.value, key), map.isCustom));
+      this.#path.pop();
+      if (index % STEP === 0) yield;
+    }
+  }
+
+  /** Comes back to where the walk is now. */
+  #place(): () => void {
+    const path = [...this.#path];
+    const fields = [...this.#fields];
+    const structName = this.#structName;
+    return () => {
+      this.#path.splice(0, Infinity, ...path);
+      this.#fields.splice(0, Infinity, ...fields);
+      this.#structName = structName;
+    };
   }
 
   /** null in a list or map is the zero of its type; only bytes have nil. */

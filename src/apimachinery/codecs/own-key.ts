@@ -15,7 +15,11 @@ export function getOwn(object: Readonly<Record<string, unknown>>, key: string): 
 
 /** An object's keys in order, as Go writes a map's. Most come in order, so that is looked at first. */
 export function sortedKeys(object: object): readonly string[] {
-  const keys = Object.keys(object);
+  return inOrder(Object.keys(object));
+}
+
+/** The same, in order. */
+export function inOrder(keys: string[]): readonly string[] {
   for (let index = 1; index < keys.length; index++) {
     if ((keys[index - 1] as string) > (keys[index] as string)) return keys.sort();
   }

@@ -178,7 +178,7 @@ export class ProtobufDecoders {
     const { name, schema } = field;
     const absence = absenceOf(field);
     const zero = zeroOf(schema);
-    const omitted = schema.kind === "scalar" && isOmittedValue(field, zero) ? zero : nothing;
+    const omitted = schema.kind === "scalar" && isOmittedValue(field, zero, 0) ? zero : nothing;
     if (absence.shown === "nothing") return { name, absent: undefined, omitted };
     if (absence.shown === "value") return { name, absent: () => absence.value, omitted };
     const message = this.messageOf(schema as StructSchema);

@@ -20,6 +20,8 @@ export const emptySet: FieldSet = leaf;
 
 /** True for a set without members. */
 export function isEmptySet(set: FieldSet): boolean {
+  // To be asked whether there is any, an object of 100,000 keys lists them all.
+  if (set["."] !== undefined) return false;
   for (const _ in set) return false;
   return true;
 }
@@ -91,16 +93,18 @@ export function fieldPaths(set: FieldSet, prefix: readonly string[] = []): reado
   ];
 }
 
-/** The same set with its elements in upstream's order, so that equal sets are equal bytes. */
+/** The same set with its elements in upstream's order, so that equal sets are equal bytes. What is in order already is given back as it is. */
 export function sortedSet(set: FieldSet): FieldSet {
+  if (set === leaf) return leaf;
   const elements = Object.keys(set);
-  if (elements.length === 0) return leaf;
-  if (elements.length === 1) {
-    const [only] = elements as [string];
-    return only === "." ? leaf : { [only]: sortedSet(set[only] as FieldSet) };
-  }
+  if (elements.length === 0 || (elements.length === 1 && elements[0] === ".")) return leaf;
+  const below = elements.map((element) => sortedSet(set[element] as FieldSet));
+  const isSorted = elements.every((element, index) => index === 0 || (elements[index - 1] as string) < element);
+  if (isSorted && elements.every((element, index) => below[index] === set[element])) return set;
+  const order = elements.map((_, index) => index);
+  if (!isSorted) order.sort((a, b) => ((elements[a] as string) < (elements[b] as string) ? -1 : 1));
   const draft: FieldSetDraft = {};
-  for (const element of elements.sort()) draft[element] = sortedSet(set[element] as FieldSet);
+  for (const index of order) draft[elements[index] as string] = below[index] as FieldSet;
   return draft;
 }
 

@@ -7,6 +7,7 @@ import type { KubeObject, ManagedFieldsEntry } from "#apimachinery/meta.ts";
 import type { StructSchema } from "#apimachinery/schema.ts";
 import { formatTime } from "#apimachinery/time.ts";
 import { difference, type FieldSet, isEmptySet, recursiveDifference, union } from "./field-set.ts";
+import type { Later } from "./large-collections.ts";
 import {
   capUpdateManagers,
   decodeManagers,
@@ -36,6 +37,8 @@ export type ManagedFieldsUpdate = {
   readonly schema: StructSchema;
   /** Fields that this endpoint ignores, so that nobody comes to own them by it: `{ "f:status": {} }` for most main resources. */
   readonly resetFields?: FieldSet;
+  /** Where it is given, large collections of a new object are missing in what comes back until these steps are done. */
+  readonly later?: Later;
 };
 
 /** The managedFields that `next` is to be stored with; undefined for none. */
@@ -73,7 +76,7 @@ export function trackUpdate(
   const key = managerKey(identity);
   const time = formatTime(update.now);
   if (live === undefined && managers.size === 0) {
-    const created = createdFields(next as JsonObject, schema);
+    const created = createdFields(next as JsonObject, schema, update.later);
     const set = resetFields === undefined ? created : recursiveDifference(created, resetFields);
     return isEmptySet(set) ? managers : new Map([[key, { ...identity, set, isSorted: true, time }]]);
   }

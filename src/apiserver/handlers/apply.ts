@@ -37,7 +37,7 @@ export async function handleApply(
     change: async (old) => {
       if (old === undefined) await authorizeCreate(parts, context);
       const merged = merge(parts, { resource, context, old, applied: wanted, options });
-      return conform(merged as Draft, resource, { context, fieldValidation: "Ignore" });
+      return await conform(merged as Draft, resource, { context, fieldValidation: "Ignore" });
     },
     createsWhenAbsent: subresource === "",
     options,

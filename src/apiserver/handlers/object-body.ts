@@ -2,7 +2,7 @@
  * The object that a create or update sends: decoded, of the kind that the path names, free of what the kind does not know, with defaults.
  */
 import { type BodyOptions, decodeBody } from "#apimachinery/codecs/body-codec.ts";
-import { readObject } from "#apimachinery/codecs/object-reader.ts";
+import { type ReadObject, readObject, readObjectSteps } from "#apimachinery/codecs/object-reader.ts";
 import type { StructSchema } from "#apimachinery/schema.ts";
 import { invalid, invalidObject } from "#apimachinery/field-error.ts";
 import { badRequest, StatusError } from "#apimachinery/status-error.ts";
@@ -10,7 +10,7 @@ import type { Draft } from "#api/strategy.ts";
 import type { RequestContext } from "#apiserver/api-request.ts";
 import { mediaTypeOf } from "#apiserver/negotiation/decode-body.ts";
 import type { ServedResource } from "#apiserver/registry/served-resource.ts";
-import { betweenStages } from "#apiserver/turns.ts";
+import { betweenStages, isLarge, takeSteps } from "#apiserver/turns.ts";
 import { type HandlerParts, readBody } from "./handler-parts.ts";
 import type { FieldValidation } from "./write-options.ts";
 
@@ -51,6 +51,7 @@ export async function readKind(
     fieldValidation,
     protobuf: parts.decoder.protobuf,
     parseYaml: parts.decoder.parseYaml,
+    takeSteps,
   });
   context.warnings.push(...warnings);
   await betweenStages(context);
@@ -58,9 +59,14 @@ export async function readKind(
 }
 
 /** Brings a patched object into the kind's shape and fills in defaults. */
-export function conform(value: Draft, resource: ServedResource, check: Check): Draft {
+export async function conform(value: Draft, resource: ServedResource, check: Check): Promise<Draft> {
+  const { schema } = resource;
   const draft =
-    resource.schema === undefined ? (copyJson(value) as Draft) : patchedOrInvalid(resource.schema, value, check);
+    schema === undefined
+      ? (copyJson(value) as Draft)
+      : isLarge(check.context)
+        ? await patchedOrInvalid(value, async () => told(await takeSteps(readObjectSteps(schema, value)), value, check))
+        : await patchedOrInvalid(value, () => conformed(schema, value, check));
   if (draft["kind"] !== resource.kind || draft["apiVersion"] !== resource.apiVersion) throw wrongKind(draft, resource);
   resource.strategy.applyDefaults?.(draft);
   return draft;
@@ -72,9 +78,9 @@ export function checkFields(schema: StructSchema, value: Draft, check: Check): v
 }
 
 // What is wrong with a patched object is wrong with the patch: 422, as upstream.
-function patchedOrInvalid(schema: StructSchema, value: Draft, check: Check): Draft {
+async function patchedOrInvalid(value: Draft, read: () => Promise<Draft> | Draft): Promise<Draft> {
   try {
-    return conformed(schema, value, check);
+    return await read();
   } catch (error) {
     if (!(error instanceof StatusError) || error.code !== 400) throw error;
     throw invalidObject({ group: "", kind: "", name: "" }, [invalid("patch", JSON.stringify(value), error.message)]);
@@ -82,7 +88,11 @@ function patchedOrInvalid(schema: StructSchema, value: Draft, check: Check): Dra
 }
 
 function conformed(schema: StructSchema, value: Draft, check: Check): Draft {
-  const { object, unknownFields } = readObject(schema, value);
+  return told(readObject(schema, value), value, check);
+}
+
+/** What was read, when its unknown fields have been told or refused. */
+function told({ object, unknownFields }: ReadObject, value: Draft, check: Check): Draft {
   const complaints = unknownFields.map((field) => `unknown field ${JSON.stringify(field)}`);
   if (complaints.length > 0 && check.fieldValidation === "Strict") {
     throw badRequest(`strict decoding error: ${complaints.join(", ")}`);

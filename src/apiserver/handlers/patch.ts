@@ -15,6 +15,7 @@ import { subjectOf } from "#apiserver/registry/errors.ts";
 import type { ServedResource } from "#apiserver/registry/served-resource.ts";
 import { updateObject } from "#apiserver/registry/update.ts";
 import { updateRules } from "#apiserver/registry/update-rules.ts";
+import { betweenStages } from "#apiserver/turns.ts";
 import { handleApply } from "./apply.ts";
 import { type HandlerParts, readValue } from "./handler-parts.ts";
 import { conform } from "./object-body.ts";
@@ -45,9 +46,11 @@ export async function handlePatch(
     namespace,
     name,
     subresource,
-    change: (old) => {
+    change: async (old) => {
       if (old === undefined) throw notFound(subjectOf(resource, name));
-      return conform(patched(mediaType, resource, { old, patch }) as Draft, resource, check);
+      const value = patched(mediaType, resource, { old, patch }) as Draft;
+      await betweenStages(context);
+      return await conform(value, resource, check);
     },
     createsWhenAbsent: false,
     options,

@@ -1,6 +1,7 @@
 /**
  * Request bodies that are no objects of the resource: patches, DeleteOptions, options of subresources. Objects themselves are read by apimachinery's body codec.
  */
+import { parseJsonSteps } from "#apimachinery/codecs/json-pieces.ts";
 import { parseJson } from "#apimachinery/codecs/json-text.ts";
 import type { ProtobufCodec } from "#apimachinery/codecs/protobuf-codec.ts";
 import { readEnvelope } from "#apimachinery/codecs/protobuf-envelope.ts";
@@ -9,6 +10,7 @@ import { parseApiVersion } from "#apimachinery/meta.ts";
 import { badRequest, StatusError } from "#apimachinery/status-error.ts";
 import type { KindFacts } from "#api/kind-facts.ts";
 import type { RequestBody } from "#apiserver/api-request.ts";
+import { takeSteps } from "#apiserver/turns.ts";
 
 /** What bodies are decoded with. */
 export type BodyDecoder = {
@@ -16,6 +18,9 @@ export type BodyDecoder = {
   readonly protobuf: ProtobufCodec;
   readonly parseYaml: (bytes: Uint8Array) => Promise<YamlText>;
 };
+
+/** Larger bodies are parsed in steps. */
+const LARGE_BYTES = 128 * 1024;
 
 /** Decodes a body by its media type, unchecked. An empty one is undefined. Throws BadRequest, UnsupportedMediaType. */
 export async function decodeValue(decoder: BodyDecoder, body: RequestBody): Promise<unknown> {
@@ -33,7 +38,8 @@ export async function decodeValue(decoder: BodyDecoder, body: RequestBody): Prom
     case "application/merge-patch+json":
     case "application/strategic-merge-patch+json":
     case "application/json-patch+json":
-      return parseJson(body.bytes).value;
+      return (await (body.bytes.length > LARGE_BYTES ? takeSteps(parseJsonSteps(body.bytes)) : parseJson(body.bytes)))
+        .value;
     default:
       throw unsupportedMediaType(mediaType);
   }

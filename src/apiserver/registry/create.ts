@@ -2,22 +2,24 @@
  * Creates objects: system fields, admission, the kind's strategy, validation, and the write, with another try where a generated name was taken. Upstream's rest.BeforeCreate and
  * registry.Store.Create.
  */
-import { invalidObject } from "#apimachinery/field-error.ts";
+import { type FieldError, invalidObject } from "#apimachinery/field-error.ts";
+import { allOf, type Later } from "#apimachinery/managed-fields/large-collections.ts";
 import type { KubeObject } from "#apimachinery/meta.ts";
 import { alreadyExists, badRequest, StatusError } from "#apimachinery/status-error.ts";
-import type { Draft } from "#api/strategy.ts";
+import type { Draft, KindChecks } from "#api/strategy.ts";
 import type { WriteOperation } from "#store/store.ts";
 import type { RequestContext } from "#apiserver/api-request.ts";
 import type { WriteOptions } from "#apiserver/handlers/write-options.ts";
 import { WriteConflict } from "#apiserver/storage/object-storage.ts";
-import { StoredObject, toStoredBytes } from "#apiserver/storage/stored-object.ts";
-import { betweenStages } from "#apiserver/turns.ts";
+import { StoredObject, toStoredBytes, toStoredBytesSteps } from "#apiserver/storage/stored-object.ts";
+import { betweenStages, isLarge, takeSteps } from "#apiserver/turns.ts";
 import { keyOf } from "#apiserver/storage/stored-resource.ts";
 import { type AdmissionWrite, mutate, validate } from "./admission-chain.ts";
 import { subjectOf } from "./errors.ts";
 import { managerOf, recordOwnership } from "./field-ownership.ts";
 import { metadataRules, validateMetadata } from "./metadata-validation.ts";
 import { ensureNamespace, fillSystemFields, generateName, metadataOf } from "./object-meta.ts";
+import { refuseTooLong } from "./refuse-too-long.ts";
 import type { Registry } from "./registry.ts";
 import { checksOf, type ServedResource } from "./served-resource.ts";
 import { stampUser } from "./user-fields.ts";
@@ -69,9 +71,18 @@ async function createOnce(registry: Registry, input: CreateInput): Promise<Store
     dryRun: options.dryRun,
     options,
   };
+  if (isLarge(context)) {
+    const object = input.draft as KubeObject;
+    refuseTooLong(resource, object.metadata?.name ?? "", findErrors(resource, await checksOf(resource), object));
+    await betweenStages(context);
+  }
   if (input.isOwned !== true) {
     const manager = managerOf(context, options.fieldManager);
-    recordOwnership(input.draft, undefined, { resource, manager, subresource: "", nowMs: registry.parts.clock.now() });
+    const nowMs = registry.parts.clock.now();
+    const later: Later | undefined = isLarge(context) ? [] : undefined;
+    const isLater = later === undefined ? {} : { later };
+    recordOwnership(input.draft, undefined, { resource, manager, subresource: "", nowMs, ...isLater });
+    if (later !== undefined) await takeSteps(allOf(later));
     await betweenStages(context);
   }
   const admitted = await mutate(admission, write, { object: input.draft as KubeObject, oldObject: undefined });
@@ -93,12 +104,14 @@ async function createOnce(registry: Registry, input: CreateInput): Promise<Store
   }
 }
 
+/** What is wrong with a new object. */
+function findErrors(resource: ServedResource, checks: KindChecks, object: KubeObject): readonly FieldError[] {
+  return [...validateMetadata(object.metadata ?? {}, metadataRules(resource)), ...(checks.validate?.(object) ?? [])];
+}
+
 async function check(resource: ServedResource, object: KubeObject, context: RequestContext): Promise<void> {
   const checks = await checksOf(resource);
-  const errors = [
-    ...validateMetadata(object.metadata ?? {}, metadataRules(resource)),
-    ...(checks.validate?.(object) ?? []),
-  ];
+  const errors = findErrors(resource, checks, object);
   const name = object.metadata?.name ?? "";
   if (errors.length > 0) throw invalidObject({ group: resource.group, kind: resource.kind, name }, errors);
   if (checks.warnings !== undefined) context.warnings.push(...checks.warnings(object, undefined));
@@ -114,7 +127,10 @@ async function store(
   const object = (await resource.conversion?.toStored(served)) ?? served;
   const { namespace = "", name = "" } = object.metadata ?? {};
   const storage = registry.storageOf(resource);
-  if (!options.dryRun) return await storage.create(namespace, name, object, operations);
+  if (!options.dryRun) {
+    const bytes = isLarge(input.context) ? await takeSteps(toStoredBytesSteps(resource.stored, object)) : undefined;
+    return await storage.create(namespace, name, object, operations, bytes);
+  }
   if ((await storage.find(namespace, name)) !== undefined) throw new WriteConflict(undefined);
   return unstored(resource, object, keyOf(resource.stored, namespace, name));
 }

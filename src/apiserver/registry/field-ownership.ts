@@ -2,6 +2,7 @@
  * managedFields: who owns which field, kept on each write as upstream's field manager does. The computation is apimachinery's; this is where the registry calls it.
  */
 import type { FieldSet } from "#apimachinery/managed-fields/field-set.ts";
+import type { Later } from "#apimachinery/managed-fields/large-collections.ts";
 import { managerName } from "#apimachinery/managed-fields/managers.ts";
 import { updateManagedFields } from "#apimachinery/managed-fields/update-managed-fields.ts";
 import type { KubeObject } from "#apimachinery/meta.ts";
@@ -17,6 +18,8 @@ export type Ownership = {
   /** "" for the main resource. */
   readonly subresource: string;
   readonly nowMs: number;
+  /** Takes what is too much for one turn: the draft's managedFields are complete when these steps are done. For new objects only. */
+  readonly later?: Later;
 };
 
 /** The manager's name: the fieldManager option, else from the user agent. */
@@ -27,7 +30,7 @@ export function managerOf(context: RequestContext, fieldManager: string): string
 
 /** Sets the draft's managedFields for what this write changes. `old` is absent for a create. */
 export function recordOwnership(draft: Draft, old: KubeObject | undefined, ownership: Ownership): void {
-  const { resource, manager, subresource, nowMs } = ownership;
+  const { resource, manager, subresource, nowMs, later } = ownership;
   if (resource.schema === undefined) return;
   const entries = updateManagedFields({
     live: old,
@@ -38,6 +41,7 @@ export function recordOwnership(draft: Draft, old: KubeObject | undefined, owner
     now: nowMs,
     schema: resource.schema,
     resetFields: resetFieldsOf(resource, subresource),
+    ...(later === undefined ? {} : { later }),
   });
   const metadata = metadataOf(draft);
   if (entries === undefined) delete metadata["managedFields"];

@@ -7,19 +7,20 @@ import { type FieldError, invalid, invalidObject } from "#apimachinery/field-err
 import { jsonEqual } from "#apimachinery/json.ts";
 import type { KubeObject, ObjectMeta } from "#apimachinery/meta.ts";
 import { badRequest, conflict, notFound } from "#apimachinery/status-error.ts";
-import type { Draft } from "#api/strategy.ts";
+import type { Draft, KindChecks } from "#api/strategy.ts";
 import type { WriteOperation } from "#store/store.ts";
 import type { RequestContext } from "#apiserver/api-request.ts";
 import type { WriteOptions } from "#apiserver/handlers/write-options.ts";
 import { WriteConflict } from "#apiserver/storage/object-storage.ts";
-import { type StoredObject, toStoredBytes } from "#apiserver/storage/stored-object.ts";
-import { betweenStages } from "#apiserver/turns.ts";
+import { type StoredObject, toStoredBytes, toStoredBytesSteps } from "#apiserver/storage/stored-object.ts";
+import { betweenStages, isLarge, takeSteps } from "#apiserver/turns.ts";
 import { type AdmissionWrite, mutate, validate } from "./admission-chain.ts";
 import { createObject, hasGeneration, unstored } from "./create.ts";
 import { subjectOf } from "./errors.ts";
 import { hasStatus, managerOf, recordOwnership } from "./field-ownership.ts";
 import { metadataRules, validateMetadata, validateMetadataUpdate } from "./metadata-validation.ts";
 import { ensureNamespace, metadataOf } from "./object-meta.ts";
+import { refuseTooLong } from "./refuse-too-long.ts";
 import type { Registry } from "./registry.ts";
 import { checksOf, type ServedResource } from "./served-resource.ts";
 
@@ -88,7 +89,10 @@ async function createAbsent(registry: Registry, input: UpdateInput): Promise<Upd
 async function updateOnce(registry: Registry, input: UpdateInput, existing: StoredObject): Promise<UpdateOutput> {
   const { resource, options, context } = input;
   const { admission, hooks } = registry.parts;
+  // A small change of a large object is as much work.
+  if (existing.bytes.length > (context.bodyBytes ?? 0)) context.bodyBytes = existing.bytes.length;
   const old = await served(resource, existing);
+  await betweenStages(context);
   const changed = await input.change(old);
   await betweenStages(context);
   checkIdentity(input, changed, old);
@@ -102,6 +106,10 @@ async function updateOnce(registry: Registry, input: UpdateInput, existing: Stor
     options,
   };
   prepare(input, changed, old);
+  if (isLarge(context)) {
+    refuseTooLong(resource, input.name, findErrors(input, await checksOf(resource), { object: changed, old }));
+    await betweenStages(context);
+  }
   if (input.isOwned !== true) {
     const manager = managerOf(context, options.fieldManager);
     const nowMs = registry.parts.clock.now();
@@ -200,9 +208,14 @@ function specChanged(resource: ServedResource, draft: Draft, old: Draft): boolea
   return false;
 }
 
-async function check(input: UpdateInput, object: KubeObject, old: KubeObject): Promise<void> {
-  const { resource, subresource, context } = input;
-  const checks = await checksOf(resource);
+/** What is wrong with the new state. */
+function findErrors(
+  input: UpdateInput,
+  checks: KindChecks,
+  states: { readonly object: KubeObject; readonly old: KubeObject },
+): readonly FieldError[] {
+  const { resource, subresource } = input;
+  const { object, old } = states;
   const meta = object.metadata ?? {};
   const errors: FieldError[] = [
     ...validateMetadata(meta, metadataRules(resource)),
@@ -211,8 +224,16 @@ async function check(input: UpdateInput, object: KubeObject, old: KubeObject): P
   if (input.rules !== undefined) errors.push(...input.rules.validate(object, old));
   else if (subresource === "status") errors.push(...(checks.validateStatusUpdate?.(object, old) ?? []));
   else errors.push(...((checks.validateUpdate ?? checks.validate)?.(object, old) ?? []));
+  return errors;
+}
+
+async function check(input: UpdateInput, object: KubeObject, old: KubeObject): Promise<void> {
+  const { resource, subresource, context } = input;
+  const checks = await checksOf(resource);
+  const errors = findErrors(input, checks, { object, old });
   if (errors.length > 0) {
-    throw invalidObject({ group: resource.group, kind: resource.kind, name: meta.name ?? input.name }, errors);
+    const name = object.metadata?.name ?? input.name;
+    throw invalidObject({ group: resource.group, kind: resource.kind, name }, errors);
   }
   if (subresource === "" && checks.warnings !== undefined) context.warnings.push(...checks.warnings(object, old));
 }
@@ -233,7 +254,9 @@ async function store(
     hook?.afterDelete?.(existing.object);
     return { object: gone, isCreated: false, isDeleted: true };
   }
-  const bytes = toStoredBytes(resource.stored, object);
+  const bytes = isLarge(input.context)
+    ? await takeSteps(toStoredBytesSteps(resource.stored, object))
+    : toStoredBytes(resource.stored, object);
   // Nothing changed: no write, no new resourceVersion.
   if (bytes.equals(existing.bytes) || isSame(resource, object, existing.object))
     return { object: existing, isCreated: false, isDeleted: false };

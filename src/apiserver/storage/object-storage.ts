@@ -57,8 +57,9 @@ export class ObjectStorage {
     name: string,
     object: KubeObject,
     extra: readonly WriteOperation[] = [],
+    bytes?: Buffer,
   ): Promise<StoredObject> {
-    return this.#put(keyOf(this.resource, namespace, name), { object, expectedRevision: 0, extra });
+    return this.#put(keyOf(this.resource, namespace, name), { object, expectedRevision: 0, bytes, extra });
   }
 
   /** Writes a new state over `existing`. Throws {@link WriteConflict} when that is no longer the newest. */

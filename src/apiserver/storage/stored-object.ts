@@ -2,6 +2,7 @@
  * One object at one revision: the bytes that the store holds, and everything that is made of them when first asked for. The bytes are JSON without the resourceVersion, which
  * is known only after the write; it is spliced in behind `"metadata":{` whenever the object goes out.
  */
+import { writeJsonSteps } from "#apimachinery/codecs/json-write-steps.ts";
 import { freezeObject } from "#apimachinery/freeze.ts";
 import type { KubeObject, ObjectMeta } from "#apimachinery/meta.ts";
 import type { StoredResource } from "./stored-resource.ts";
@@ -191,10 +192,35 @@ export class StoredObject {
 
 /** An object as it is stored: kind, apiVersion and metadata first, no resourceVersion. */
 export function toStoredBytes(resource: StoredResource, object: KubeObject): Buffer {
+  return bytesOf(JSON.stringify(inStoredForm(resource, object)));
+}
+
+/** {@link toStoredBytes} in steps, for large objects. */
+export function* toStoredBytesSteps(resource: StoredResource, object: KubeObject): Generator<void, Buffer> {
+  const pieces: Buffer[] = [];
+  let text = "";
+  for (const piece of writeJsonSteps(inStoredForm(resource, object))) {
+    text += piece;
+    // Bytes as it goes: to make one text of a hundred thousand takes a long turn.
+    if (text.length > PIECE_LENGTH) pieces.push(bytesOf(text));
+    if (text.length > PIECE_LENGTH) text = "";
+    yield;
+  }
+  pieces.push(bytesOf(text));
+  const bytes = Buffer.allocUnsafeSlow(pieces.reduce((length, piece) => length + piece.length, 0));
+  let at = 0;
+  for (const piece of pieces) at += piece.copy(bytes, at);
+  return bytes;
+}
+
+/** Characters that become bytes at once. */
+const PIECE_LENGTH = 64 * 1024;
+
+function inStoredForm(resource: StoredResource, object: KubeObject): object {
   const { kind: _kind, apiVersion: own, metadata = {}, ...rest } = object;
   const { resourceVersion: _resourceVersion, ...meta } = metadata;
   const apiVersion = resource.keepsVersions === true ? (own ?? resource.apiVersion) : resource.apiVersion;
-  return bytesOf(JSON.stringify({ kind: resource.kind, apiVersion, metadata: meta, ...rest }));
+  return { kind: resource.kind, apiVersion, metadata: meta, ...rest };
 }
 
 // In memory of its own: a piece of Node's pool keeps 64 KB alive, with whatever else was in it.

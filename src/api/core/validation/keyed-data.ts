@@ -12,13 +12,15 @@ const immutableText = "field is immutable when `immutable` is set";
 
 export function validateConfigMap({ data = {}, binaryData = {} }: ConfigMap): Errors {
   const errors: FieldError[] = [];
+  let size = bytesOf(binaryData);
+  // One walk, and no texts for keys that are fine: there may be a hundred thousand.
   for (const key of Object.keys(data)) {
-    errors.push(...check(`data[${key}]`, key, isConfigMapKey));
+    for (const detail of isConfigMapKey(key)) errors.push(invalid(`data[${key}]`, key, detail));
     if (Object.hasOwn(binaryData, key))
       errors.push(invalid(`data[${key}]`, key, "duplicate of key present in binaryData"));
+    size += Buffer.byteLength(data[key] as string);
   }
   for (const key of Object.keys(binaryData)) errors.push(...check(`binaryData[${key}]`, key, isConfigMapKey));
-  const size = Object.values(data).reduce((sum, text) => sum + Buffer.byteLength(text), bytesOf(binaryData));
   return size > maxBytes ? [...errors, tooLong("[]", maxBytes)] : errors;
 }
 

@@ -1,0 +1,90 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import { parseJsonSteps } from "./json-pieces.ts";
+import { type JsonText, parseJson } from "./json-text.ts";
+
+function inPieces(text: string): JsonText {
+  const steps = parseJsonSteps(Buffer.from(text));
+  for (;;) {
+    const { done, value } = steps.next();
+    if (done === true) return value;
+  }
+}
+
+function outcome(parse: () => JsonText): unknown {
+  try {
+    return parse();
+  } catch (error) {
+    return (error as Error).message;
+  }
+}
+
+/** Long enough to be cut in several places, at any depth. */
+const values = fc.letrec((tie) => ({
+  value: fc.oneof(
+    { maxDepth: 4 },
+    fc.string(),
+    fc.double({ noNaN: true, noDefaultInfinity: true }),
+    fc.constantFrom(null, true, false, "x".repeat(9000), "__proto__", '"},{"[,'),
+    fc.array(tie("value"), { maxLength: 30 }),
+    fc.dictionary(fc.oneof(fc.string(), fc.constantFrom("__proto__", "a,b", '"', "7")), tie("value"), { maxKeys: 30 }),
+  ),
+})).value;
+
+test("a text read in pieces is what it is read at once", () => {
+  fc.assert(
+    fc.property(fc.array(values, { minLength: 1, maxLength: 20 }), fc.nat(3), (value, indent) => {
+      const text = JSON.stringify({ a: value, b: { c: value, d: 1 } }, null, indent);
+
+      const read = inPieces(text);
+
+      assert.deepEqual(read, parseJson(Buffer.from(text)));
+      assert.equal(JSON.stringify(read.value), JSON.stringify(JSON.parse(text)));
+    }),
+    { numRuns: 60 },
+  );
+});
+
+test("a text with something wrong in it is refused as it is at once", () => {
+  const long = `{"a":${JSON.stringify(Array.from({ length: 4000 }, (_, index) => ({ name: `n${index}`, value: "v" })))},"b":{"c":[1,2]}}`;
+  fc.assert(
+    fc.property(
+      fc.nat(long.length - 1),
+      fc.constantFrom("", ",", "}", "]", "{", "[", '"', ":", " ", "x", "\\", "1"),
+      (at, put) => {
+        const text = long.slice(0, at) + put + long.slice(at + 1);
+
+        assert.deepEqual(
+          outcome(() => inPieces(text)),
+          outcome(() => parseJson(Buffer.from(text))),
+        );
+      },
+    ),
+    { numRuns: 60 },
+  );
+});
+
+test("commas where nothing stands are refused wherever the text is cut", () => {
+  const items = Array(9000).fill("1").join(",");
+  for (const text of [
+    `[${items},]`,
+    `[,${items}]`,
+    `[${items},,1]`,
+    `{"a":[${items}],}`,
+    `{"a":[${items}],,"b":1}`,
+    `[[${items}]1]`,
+    `[[${items}]`,
+    `[[${items}]]]`,
+    `{"a" "b":[${items}]}`,
+  ]) {
+    assert.equal(typeof outcome(() => inPieces(text)), "string", text.slice(-10));
+  }
+});
+
+test("keys that stand twice are counted, and the last one counts", () => {
+  const padding = `"${"x".repeat(20_000)}"`;
+  const text = `{"a":${padding},"b":{"a":1,"z":${padding},"y":2},"a":2,"b":{"c":${padding},"d":3}}`;
+
+  assert.deepEqual(inPieces(text), { value: JSON.parse(text), memberCount: 9 });
+});
