@@ -26,14 +26,15 @@ describe("listening sockets", () => {
     assert.throws(() => listeners.listenAtPath(`/tmp/${"x".repeat(110)}`), { code: "ENAMETOOLONG" });
   });
 
-  it("a listener is moved to another port, and answers there only", async () => {
+  it("a listener is moved to another port, and answers there only, at its own address", async () => {
     const listeners = await loadListeners();
     const port = await freePort();
-    const fd = listeners.listenAnywhere();
+    const fd = listeners.listenAnywhere("127.0.0.1");
 
-    listeners.moveToPort(fd, port);
+    listeners.moveToPort(fd, "127.0.0.1", port);
 
     await connected({ port, host: "127.0.0.1" });
+    await assert.rejects(connected({ port, host: "127.0.0.2" }), { code: "ECONNREFUSED" });
     closeSync(fd);
     await assert.rejects(connected({ port, host: "127.0.0.1" }), { code: "ECONNREFUSED" });
   });
@@ -41,9 +42,9 @@ describe("listening sockets", () => {
   it("a port that is taken is refused", async () => {
     const listeners = await loadListeners();
     const server = await listening();
-    const fd = listeners.listenAnywhere();
+    const fd = listeners.listenAnywhere("127.0.0.1");
 
-    assert.throws(() => listeners.moveToPort(fd, portOf(server)), { code: "EADDRINUSE" });
+    assert.throws(() => listeners.moveToPort(fd, "127.0.0.1", portOf(server)), { code: "EADDRINUSE" });
     closeSync(fd);
     server.close();
   });

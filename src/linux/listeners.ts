@@ -10,10 +10,10 @@ import { SystemCallError } from "./libc.ts";
 export interface Listeners {
   /** A Unix stream socket at `path` (107 bytes at most), which must not exist or is replaced. The caller closes it. */
   listenAtPath(path: string): number;
-  /** A TCP socket over IPv4 at any free port, in the network namespace that the thread is in. The caller closes it. */
-  listenAnywhere(): number;
-  /** Makes a socket of {@link Listeners.listenAnywhere} listen at this port instead. Whoever accepts on it must not do so meanwhile. */
-  moveToPort(fileDescriptor: number, port: number): void;
+  /** A TCP socket over IPv4 at any free port of this address, in the network namespace that the thread is in. The caller closes it. */
+  listenAnywhere(address: string): number;
+  /** Makes a socket of {@link Listeners.listenAnywhere} listen at this port of the address instead. Whoever accepts on it must not do so meanwhile. */
+  moveToPort(fileDescriptor: number, address: string, port: number): void;
 }
 
 const unixFamily = 1;
@@ -61,13 +61,17 @@ export async function loadListeners(): Promise<Listeners> {
         check(listen(fd, backlog), "listen", path);
       });
     },
-    listenAnywhere() {
+    listenAnywhere(host) {
+      // Only a port that the kernel chose can be given up for another one.
+      const address = internetAddress(host, 0);
       const fd = open(internetFamily, "TCP");
-      // Without bind: only a port that the kernel chose can be given up for another one.
-      return orClosed(fd, () => check(listen(fd, backlog), "listen", "at any port"));
+      return orClosed(fd, () => {
+        check(bind(fd, address, address.length), "bind", host);
+        check(listen(fd, backlog), "listen", `at any port of ${host}`);
+      });
     },
-    moveToPort(fd, port) {
-      const address = internetAddress(port);
+    moveToPort(fd, host, port) {
+      const address = internetAddress(host, port);
       const one = Buffer.from(Uint32Array.of(1).buffer);
       check(shutdown(fd, shutdownBoth), "shutdown", `listener for port ${port}`);
       check(setsockopt(fd, solSocket, reuseAddress, one, one.length), "setsockopt", "SO_REUSEADDR");
@@ -83,10 +87,11 @@ function unixAddress(path: string): Buffer {
   return Buffer.concat([Buffer.from(Uint16Array.of(unixFamily).buffer), bytes, Buffer.alloc(1)]);
 }
 
-// sockaddr_in for 0.0.0.0: family as the machine has it, port as the network has it.
-function internetAddress(port: number): Buffer {
+// sockaddr_in: family as the machine has it, port and address as the network has them.
+function internetAddress(host: string, port: number): Buffer {
   const address = Buffer.alloc(16);
   Buffer.from(Uint16Array.of(internetFamily).buffer).copy(address);
   address.writeUInt16BE(port, 2);
+  address.set(host.split(".").map(Number), 4);
   return address;
 }

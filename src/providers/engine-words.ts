@@ -8,7 +8,7 @@ import {
   type Sandbox,
   type SandboxSpec,
 } from "#kubelet/container-runtime.ts";
-import type { ContainerRecord } from "#runtime/containers.ts";
+import type { ContainerRecord } from "#runtime/container-record.ts";
 import type { SandboxRecord } from "#runtime/sandboxes.ts";
 import { RuntimeFailure } from "#runtime/settings.ts";
 

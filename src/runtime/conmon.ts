@@ -7,7 +7,8 @@ import { closeSync, constants, openSync, readFileSync, readSync, writeFileSync }
 import { Socket } from "node:net";
 import { join } from "node:path";
 import type { Libc } from "#linux/libc.ts";
-import { identifyProcess, type ProcessIdentity } from "#linux/processes.ts";
+import { identifyProcess } from "#linux/processes.ts";
+import type { CreatedProcesses } from "./process-maker.ts";
 import { RuntimeFailure } from "./settings.ts";
 
 const firstInherited = 3;
@@ -30,9 +31,6 @@ export type ConmonOptions = {
   /** Descriptors that the container's process has as 3, 4, …: passed on as systemd passes sockets. */
   readonly inherit?: readonly number[] | undefined;
 };
-
-/** Who runs after a create: the container's first process, waiting to be started, and its conmon. */
-export type CreatedProcesses = { readonly container: ProcessIdentity; readonly monitor: ProcessIdentity };
 
 /** Creates the container under a new conmon. Throws {@link RuntimeFailure} with the OCI runtime's words. */
 export async function createUnderConmon(libc: Libc, options: ConmonOptions): Promise<CreatedProcesses> {

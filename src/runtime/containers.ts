@@ -3,70 +3,31 @@
  * only the processes know (that one ended, say) is asked of them.
  */
 import { randomBytes } from "node:crypto";
-import {
-  existsSync,
-  lstatSync,
-  mkdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  statSync,
-  symlinkSync,
-  writeFileSync,
-} from "node:fs";
-import { readFile } from "node:fs/promises";
+import { existsSync, lstatSync, readFileSync, renameSync, rmSync, statSync, symlinkSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import type { Clock, Timer } from "#component-base/clock.ts";
 import type { Logger } from "#component-base/logger.ts";
 import type { ImageStore, StoredImage } from "#images/image-store.ts";
-import type { ImageConfig } from "#images/oci.ts";
 import type { CgroupLimits, Cgroups, CgroupUsage } from "#linux/cgroups/cgroups.ts";
-import type { Libc } from "#linux/libc.ts";
-import { mountOverlay, unmount } from "#linux/mounts.ts";
 import { heedsSignal, identifyProcess, isRunning, type ProcessIdentity, signalProcess } from "#linux/processes.ts";
-import { createUnderConmon, reopenConmonLog, watchConmon } from "./conmon.ts";
-import type { MachineCapabilities } from "./machine.ts";
-import { buildSpec, chooseArguments } from "./oci-spec.ts";
+import { watchConmon } from "./conmon.ts";
+import type { ContainerRecord } from "./container-record.ts";
+import type { ProcessMaker } from "./process-maker.ts";
 import type { RecordFolder } from "./records.ts";
-import { makeFolderInRoot } from "./rooted-path.ts";
 import type { SandboxRecord, Sandboxes } from "./sandboxes.ts";
 import { type ContainerAssignment, type ContainerSettings, RuntimeFailure } from "./settings.ts";
 import { signalNumber } from "./signals.ts";
-import { startCreated } from "./start.ts";
-import { resolveUser, verifyNonRoot } from "./user.ts";
-
-/** What is kept on disk of a container. */
-export type ContainerRecord = {
-  readonly id: string;
-  readonly settings: ContainerSettings;
-  readonly bootId: string;
-  /** "making" until the OCI runtime has created it. */
-  readonly phase: "making" | "created" | "running" | "exited";
-  readonly cgroupPath: string;
-  /** Where conmon opened the log, if it was moved since. */
-  readonly openedLogPath?: string;
-  readonly createdMs: number;
-  readonly startedMs?: number;
-  readonly finishedMs?: number;
-  readonly exitCode?: number;
-  readonly oomKilled?: boolean;
-  readonly message?: string;
-  readonly container?: ProcessIdentity;
-  readonly monitor?: ProcessIdentity;
-};
 
 /** Parts that {@link Containers} works with. */
 export type ContainerParts = {
-  readonly libc: Libc;
   readonly clock: Clock;
   readonly logger: Logger;
-  readonly machine: MachineCapabilities;
+  readonly maker: ProcessMaker;
   readonly cgroups: Cgroups;
   readonly images: ImageStore;
-  readonly sandboxes: Sandboxes;
+  readonly sandboxes: Pick<Sandboxes, "find">;
   readonly records: RecordFolder<ContainerRecord>;
   readonly bootId: string;
-  readonly runtimeRoot: string;
   readonly exitFolder: string;
 };
 
@@ -126,6 +87,7 @@ export class Containers {
       watched.killTimer?.clear();
     }
     this.#watched.clear();
+    this.#parts.maker.close();
   }
 
   find(id: string): ContainerRecord | undefined {
@@ -306,7 +268,7 @@ export class Containers {
   reopenLog(id: string): void {
     this.runningProcess(id);
     this.#linkLog(id);
-    reopenConmonLog(this.folder(id));
+    this.#parts.maker.reopenLog(this.#known.get(id) as ContainerRecord, this.folder(id));
   }
 
   #write(record: ContainerRecord): ContainerRecord {
@@ -315,90 +277,22 @@ export class Containers {
     return record;
   }
 
-  async #create({ id, settings, sandbox, image, inherit }: Plan): Promise<void> {
-    const { libc, machine, runtimeRoot, exitFolder } = this.#parts;
-    if (!machine.conmon || !machine.runtime)
-      throw new RuntimeFailure("create", "conmon or an OCI runtime is missing on this machine");
-    const bundle = this.folder(id);
-    const rootfs = image ? this.#mountRoot(bundle, image) : makeBareRoot(bundle);
-    const spec = await this.#buildSpec(id, settings, sandbox, image?.config.config ?? {}, rootfs);
-    writeFileSync(join(bundle, "config.json"), JSON.stringify(spec), { mode: 0o600 });
-    const created = await createUnderConmon(libc, {
-      conmon: machine.conmon,
-      runtime: machine.runtime.path,
-      runtimeRoot,
-      id,
-      name: settings.name,
-      bundle,
-      exitFolder,
-      logPath: settings.logPath,
-      tty: settings.tty,
-      stdin: settings.stdin,
-      stdinOnce: settings.stdinOnce,
-      inherit,
-    });
+  async #create({ id, sandbox, image, inherit }: Plan): Promise<void> {
+    const { maker, exitFolder } = this.#parts;
+    const record = this.#known.get(id) as ContainerRecord;
+    const created = await maker.create({ record, sandbox, image, folder: this.folder(id), exitFolder, inherit });
     this.#write({ ...(this.#known.get(id) as ContainerRecord), ...created, phase: "created" });
   }
 
-  #mountRoot(bundle: string, image: StoredImage): string {
-    const { libc, images } = this.#parts;
-    const [rootfs, upper, work] = ["rootfs", "upper", "work"].map((name) => join(bundle, name)) as [
-      string,
-      string,
-      string,
-    ];
-    mkdirSync(rootfs, { mode: 0o755 });
-    mkdirSync(upper, { mode: 0o755 });
-    mkdirSync(work, { mode: 0o700 });
-    mountOverlay(libc, rootfs, { lowerFolder: images.layersFolder, lower: [...image.layers].reverse(), upper, work });
-    return rootfs;
-  }
-
-  async #buildSpec(
-    id: string,
-    settings: ContainerSettings,
-    sandbox: SandboxRecord,
-    config: NonNullable<ImageConfig["config"]>,
-    rootfs: string,
-  ): Promise<Record<string, unknown>> {
-    const { machine, sandboxes } = this.#parts;
-    const user = resolveUser(rootfs, config.User ?? "", settings.security);
-    verifyNonRoot(user, config.User ?? "", settings.security, settings.about ?? `(container: ${settings.name})`);
-    const workingDir = settings.workingDir || config.WorkingDir || "/";
-    const isMounted = settings.mounts.some((mount) =>
-      `${workingDir}/`.startsWith(`${mount.containerPath.replace(/\/+$/, "")}/`),
-    );
-    if (!isMounted) makeFolderInRoot(rootfs, workingDir);
-    const { seccomp } = settings.security;
-    const namespaces = sandboxes.namespacePaths(sandbox);
-    const target = settings.targetContainer === undefined ? undefined : this.runningProcess(settings.targetContainer);
-    return buildSpec({
-      container: settings,
-      sandbox: sandbox.settings,
-      machine,
-      rootfs,
-      user,
-      argv: chooseArguments(settings, config),
-      imageEnv: config.Env ?? [],
-      workingDir,
-      cgroupPath: `${sandbox.settings.cgroupPath}/${id}`,
-      namespaces: target ? { ...namespaces, pid: `/proc/${target.pid}/ns/pid` } : namespaces,
-      shmFolder: sandboxes.shmFolder(sandbox.settings.id),
-      ...(seccomp.type === "Localhost" && {
-        localSeccomp: JSON.parse(await readFile(seccomp.path, "utf8")) as unknown,
-      }),
-    });
-  }
-
   async #startCreated(id: string): Promise<ContainerRecord> {
-    const { machine, runtimeRoot, clock } = this.#parts;
+    const { maker, clock } = this.#parts;
     // Written before it starts: from here on a restarted agent must not remove it.
     const record = this.#write({
       ...(this.#known.get(id) as ContainerRecord),
       phase: "running",
       startedMs: clock.now(),
     });
-    if (machine.runtime) await startCreated(machine.runtime, runtimeRoot, id);
+    await maker.start(id);
     this.#watch(id);
     return record;
   }
@@ -415,6 +309,7 @@ export class Containers {
     const { promise: ended, resolve: resolveEnded } = Promise.withResolvers<void>();
     const stopWatching = watchConmon(this.folder(id), () => void this.#onMonitorEnd(id));
     this.#watched.set(id, { stopWatching, ended, resolveEnded });
+    this.#parts.maker.attend(this.#known.get(id) as ContainerRecord, this.folder(id));
   }
 
   // conmon ends right after it wrote the exit code. Without one, somebody killed it, and the container has lost its streams: it must not run on.
@@ -430,6 +325,7 @@ export class Containers {
       this.#finish(record, { exitCode: killedExitCode, message: "the monitor of the container died" });
       return;
     }
+    await this.#parts.maker.drained(id);
     const exitCode = this.#endings.get(id) ?? Number(readFileSync(exitFile, "utf8").trim() || unknownExitCode);
     this.#endings.delete(id);
     // With a process namespace of its own the kernel has killed all others; with a shared one they are still there.
@@ -487,7 +383,7 @@ export class Containers {
 
   // Takes apart whatever there is of a container, however far it had come.
   async #discard(id: string, record: ContainerRecord | undefined): Promise<void> {
-    const { libc, images, records, runtimeRoot, exitFolder, cgroups, bootId } = this.#parts;
+    const { maker, images, records, exitFolder, cgroups, bootId } = this.#parts;
     if (record && record.bootId === bootId) {
       if (record.phase !== "exited") {
         // The monitor first: it may be about to create what is to be killed.
@@ -498,8 +394,7 @@ export class Containers {
       this.#killAll(record);
       await this.#removeCgroup(record.cgroupPath, cgroups);
     }
-    unmount(libc, join(this.folder(id), "rootfs"));
-    rmSync(join(runtimeRoot, id), { recursive: true, force: true });
+    maker.discard(id, this.folder(id));
     rmSync(join(exitFolder, id), { force: true });
     // The record last: as long as it is there, whoever comes after a crash does all of this again.
     if (record?.settings.imageId) await images.release(record.settings.imageId, id);
@@ -515,14 +410,6 @@ export class Containers {
     }
     this.#parts.logger.warn("Could not remove a control group", { path });
   }
-}
-
-// Nobody writes there but the agent, from outside.
-function makeBareRoot(bundle: string): string {
-  const rootfs = join(bundle, "rootfs");
-  // OCI runtimes put null, zero and the like there, whatever the specification says.
-  mkdirSync(join(rootfs, "dev"), { recursive: true, mode: 0o755 });
-  return rootfs;
 }
 
 // A conmon that was started when the agent ended, before it could be written down.

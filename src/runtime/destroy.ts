@@ -9,7 +9,7 @@ import { openCgroups } from "#linux/cgroups/open-cgroups.ts";
 import { loadLibc } from "#linux/libc.ts";
 import { unmountBelow } from "#linux/mounts.ts";
 import { readBootId, signalProcess } from "#linux/processes.ts";
-import type { ContainerRecord } from "./containers.ts";
+import type { ContainerRecord } from "./container-record.ts";
 
 /** The node's process must have ended. May be called again. */
 export async function destroyRuntime(options: {

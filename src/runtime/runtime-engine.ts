@@ -11,8 +11,11 @@ import { linkMtu } from "#linux/ip.ts";
 import { type Libc, loadLibc } from "#linux/libc.ts";
 import { readBootId } from "#linux/processes.ts";
 import { AddressPool } from "./addresses.ts";
-import { type ContainerRecord, Containers } from "./containers.ts";
+import type { ContainerRecord } from "./container-record.ts";
+import { Containers } from "./containers.ts";
+
 import { detectCapabilities, type MachineCapabilities } from "./machine.ts";
+import { OciMaker } from "./oci-maker.ts";
 import { RecordFolder } from "./records.ts";
 import { SandboxNetworks } from "./sandbox-network.ts";
 import { type SandboxRecord, Sandboxes } from "./sandboxes.ts";
@@ -43,16 +46,28 @@ export type RuntimeOptions = {
   readonly logger: Logger;
 };
 
-/** The parts, opened. */
-export type RuntimeEngine = {
+/** What every engine has, whatever cages its processes. */
+export type CagingEngine = {
   readonly libc: Libc;
+  readonly machine: Pick<MachineCapabilities, "sysResource">;
+  readonly networks: Pick<SandboxNetworks, "insideNetwork">;
+  readonly sandboxes: Omit<Sandboxes, "open" | "namespacePaths" | "shmFolder">;
+  readonly containers: Containers;
+  /** Where a sandbox's own sockets listen, and are reached from the node inside of its network. */
+  readonly ownAddress: (sandbox: SandboxRecord) => OwnAddress;
+  /** Stops watching. All that runs, runs on. */
+  close(): void;
+};
+
+/** Addresses of a sandbox as seen from within its network. */
+export type OwnAddress = { readonly listen: string; readonly connect: string };
+
+/** The parts, opened. */
+export type RuntimeEngine = CagingEngine & {
   readonly machine: MachineCapabilities;
   readonly networks: SandboxNetworks;
   readonly sandboxes: Sandboxes;
-  readonly containers: Containers;
   readonly runtimeRoot: string;
-  /** Stops watching. All that runs, runs on. */
-  close(): void;
 };
 
 /** Opens everything and takes over what runs from before. */
@@ -86,8 +101,11 @@ export async function openRuntime(options: RuntimeOptions, images: ImageStore): 
   networks.open();
   const common = { libc, clock, logger, machine, cgroups, bootId, runtimeRoot };
   const sandboxes = new Sandboxes({ ...common, networks, addresses, records: sandboxRecords });
-  const containers = new Containers({
+  const findProcess = (id: string): number => containers.runningProcess(id).pid;
+  const maker = new OciMaker({ libc, machine, images, sandboxes, runtimeRoot, findProcess });
+  const containers: Containers = new Containers({
     ...common,
+    maker,
     images,
     sandboxes,
     records: containerRecords,
@@ -102,6 +120,8 @@ export async function openRuntime(options: RuntimeOptions, images: ImageStore): 
     sandboxes,
     containers,
     runtimeRoot,
+    // The network is the sandbox's alone.
+    ownAddress: () => ({ listen: "0.0.0.0", connect: "127.0.0.1" }),
     close() {
       containers.close();
       networks.close();

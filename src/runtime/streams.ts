@@ -41,37 +41,38 @@ export async function attachToContainer(
   await writing;
 }
 
-/** Opens a TCP connection to 127.0.0.1 (else ::1) of a network that `enter` runs a function in. Throws when nothing listens. */
+/** Opens a TCP connection to `address` (else ::1) of a network that `enter` runs a function in. Throws when nothing listens. */
 export async function connectInside(
   libc: Libc,
   enter: <T>(inside: () => T) => T,
   port: number,
   signal: AbortSignal,
+  address = "127.0.0.1",
 ): Promise<Duplex> {
   try {
-    return await connectFamily(libc, enter, port, "IPv4", signal);
+    return await connectTo(libc, enter, { address, port }, signal);
   } catch (error) {
-    if (signal.aborted) throw error;
-    return connectFamily(libc, enter, port, "IPv6", signal).catch(() => {
+    if (signal.aborted || address !== "127.0.0.1") throw error;
+    return connectTo(libc, enter, { address: "::1", port }, signal).catch(() => {
       throw error;
     });
   }
 }
 
 // The socket is made inside and belongs to that network for ever; everything after happens outside.
-async function connectFamily(
+async function connectTo(
   libc: Libc,
   enter: <T>(inside: () => T) => T,
-  port: number,
-  family: "IPv4" | "IPv6",
+  { address, port }: { readonly address: string; readonly port: number },
   signal: AbortSignal,
 ): Promise<Socket> {
   signal.throwIfAborted();
+  const family = address.includes(":") ? "IPv6" : "IPv4";
   const socket = new Socket({ fd: enter(() => libc.openTcpSocket(family)), allowHalfOpen: true });
   const onAbort = () => socket.destroy(signal.reason as Error);
   signal.addEventListener("abort", onAbort, { once: true });
   try {
-    socket.connect(port, family === "IPv4" ? "127.0.0.1" : "::1");
+    socket.connect(port, address);
     await once(socket, "connect");
     return socket;
   } finally {

@@ -6,7 +6,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { ClusterStatus } from "#cli/machine.ts";
 import { identifyProcess, isRunning, type ProcessIdentity } from "#linux/processes.ts";
-import type { ContainerRecord } from "#runtime/containers.ts";
+import type { ContainerRecord } from "#runtime/container-record.ts";
 import { eventually, type TestCluster } from "../support/cluster.ts";
 
 /** A container whose first process lives. */

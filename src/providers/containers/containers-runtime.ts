@@ -19,7 +19,7 @@ import {
 } from "#kubelet/container-runtime.ts";
 import type { ContainerUsage, PodRef, ProcessStreams } from "#kubelet/provider.ts";
 import { readNetworkUsage } from "#linux/network-usage.ts";
-import type { ContainerRecord } from "#runtime/containers.ts";
+import type { ContainerRecord } from "#runtime/container-record.ts";
 import { execInContainer } from "#runtime/exec.ts";
 import { findProgram, type MachineCapabilities } from "#runtime/machine.ts";
 import { openRuntime, type RuntimeEngine, type RuntimeOptions } from "#runtime/runtime-engine.ts";

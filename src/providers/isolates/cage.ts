@@ -6,15 +6,15 @@ import { closeSync, mkdirSync, readFileSync, truncateSync, writeFileSync } from 
 import { join } from "node:path";
 import type { ContainerMount } from "#kubelet/container-runtime.ts";
 import type { Listeners } from "#linux/listeners.ts";
-import type { RuntimeEngine } from "#runtime/runtime-engine.ts";
-import type { ContainerSettings } from "#runtime/settings.ts";
+import type { CagingEngine } from "#runtime/runtime-engine.ts";
+import { type ContainerSettings, RuntimeFailure } from "#runtime/settings.ts";
 import { Control } from "./control.ts";
 import { sockets } from "./loader.ts";
 import type { WorkerdProgram } from "./workerd-program.ts";
 
 /** What cages are made of. */
 export type CageParts = {
-  readonly engine: RuntimeEngine;
+  readonly engine: CagingEngine;
   readonly listeners: Listeners;
   readonly workerd: WorkerdProgram;
   /** workerd's configuration in binary form: the loader. */
@@ -45,9 +45,12 @@ const startPatienceMs = 30_000;
 export async function makeCage(parts: CageParts, sandboxId: string, name: string, logPath: string): Promise<Cage> {
   const { engine, listeners, controlFolder } = parts;
   const sandbox = engine.sandboxes.find(sandboxId);
-  const address = sandbox?.namespaces.address ?? "0.0.0.0";
+  if (!sandbox) throw new RuntimeFailure("create", `there is no sandbox ${sandboxId}`);
+  const { key, address = "0.0.0.0" } = sandbox.namespaces;
   const controlPath = join(controlFolder, randomBytes(6).toString("hex"));
-  const listener = engine.networks.insideNetwork(sandbox?.namespaces.key ?? "", () => listeners.listenAnywhere());
+  const listener = engine.networks.insideNetwork(key, () =>
+    listeners.listenAnywhere(engine.ownAddress(sandbox).listen),
+  );
   const control = listeners.listenAtPath(controlPath);
   try {
     const settings = cageSettings(parts, sandboxId, address, name, logPath);
@@ -67,7 +70,7 @@ export async function makeCage(parts: CageParts, sandboxId: string, name: string
 }
 
 /** Names of hosts and resolvers as the kubelet wrote them for the pod, put where the process in the cage looks for them. */
-export function writeNames(engine: RuntimeEngine, containerId: string, mounts: readonly ContainerMount[]): void {
+export function writeNames(engine: CagingEngine, containerId: string, mounts: readonly ContainerMount[]): void {
   const folder = join(engine.containers.folder(containerId), "rootfs", "etc");
   mkdirSync(folder, { recursive: true, mode: 0o755 });
   for (const name of ["hosts", "resolv.conf"]) {

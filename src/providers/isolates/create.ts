@@ -6,7 +6,7 @@ import { open } from "node:fs/promises";
 import { join } from "node:path";
 import { rootCertificates } from "node:tls";
 import type { ImageStore } from "#images/image-store.ts";
-import type { RuntimeOptions } from "#runtime/runtime-engine.ts";
+import { openRuntime, type RuntimeOptions } from "#runtime/runtime-engine.ts";
 import { IsolatesRuntime } from "./isolates-runtime.ts";
 import { compileConfiguration } from "./loader.ts";
 import { findWorkerd } from "./workerd-program.ts";
@@ -26,7 +26,11 @@ const defaultPoolSize = 4;
 /** Nothing runs yet. */
 export function createIsolatesProvider(options: IsolatesProviderOptions): IsolatesRuntime {
   return new IsolatesRuntime({
-    ...options,
+    images: options.images,
+    cgroupParent: options.cgroupParent,
+    clock: options.clock,
+    logger: options.logger,
+    openEngine: () => openRuntime(options, options.images),
     poolSize: options.poolSize ?? defaultPoolSize,
     async prepare() {
       const workerd = findWorkerd();

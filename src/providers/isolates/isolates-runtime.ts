@@ -6,6 +6,8 @@ import { randomBytes } from "node:crypto";
 import { closeSync, mkdirSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import type { Duplex } from "node:stream";
+import type { Clock } from "#component-base/clock.ts";
+import type { Logger } from "#component-base/logger.ts";
 import type { ImageStore } from "#images/image-store.ts";
 import {
   type ContainerSpec,
@@ -17,8 +19,8 @@ import {
 import type { ContainerUsage, PodRef, ProcessStreams } from "#kubelet/provider.ts";
 import { signalProcess } from "#linux/processes.ts";
 import { type Listeners, loadListeners } from "#linux/listeners.ts";
-import type { ContainerRecord } from "#runtime/containers.ts";
-import { openRuntime, type RuntimeEngine, type RuntimeOptions } from "#runtime/runtime-engine.ts";
+import type { ContainerRecord } from "#runtime/container-record.ts";
+import type { CagingEngine } from "#runtime/runtime-engine.ts";
 import type { SandboxRecord } from "#runtime/sandboxes.ts";
 import { RuntimeFailure } from "#runtime/settings.ts";
 import { attachToContainer, connectInside } from "#runtime/streams.ts";
@@ -33,14 +35,18 @@ import { ReadyPool } from "./ready-pool.ts";
 import { checkContainer, checkSandbox, terminationFile } from "./refusals.ts";
 
 /** Where isolates of one node live. The folders are theirs alone; addresses are shared with the node's other pods. */
-export type IsolatesRuntimeOptions = RuntimeOptions & {
+export type IsolatesRuntimeOptions = {
   readonly images: ImageStore;
+  /** Opens what cages processes here, and takes over what runs from before. */
+  readonly openEngine: () => Promise<CagingEngine>;
   /** Where this node's control groups go: "/nodeless-default". */
   readonly cgroupParent: string;
   /** Finds workerd and prepares its configuration; called once, with the first isolate. */
   readonly prepare: () => Promise<Omit<CageParts, "engine" | "listeners">>;
   /** How many processes wait for pods. */
   readonly poolSize: number;
+  readonly clock: Clock;
+  readonly logger: Logger;
 };
 
 const defaultPort = 8080;
@@ -53,7 +59,7 @@ const loadPatienceMs = 10_000;
 /** Runs isolates on this machine, a workerd process each. */
 export class IsolatesRuntime implements RuntimeOfClass {
   readonly #options: IsolatesRuntimeOptions;
-  #engine: RuntimeEngine | undefined;
+  #engine: CagingEngine | undefined;
   #listeners: Listeners | undefined;
   #parts: Promise<CageParts> | undefined;
   #listener: (state: ContainerState) => void = () => {};
@@ -86,7 +92,7 @@ export class IsolatesRuntime implements RuntimeOfClass {
   /** Takes over what runs. What waited for a pod is removed: the sockets with which it would be given one are gone. */
   async start(): Promise<void> {
     this.#listeners = await loadListeners();
-    const engine = await openRuntime(this.#options, this.#options.images);
+    const engine = await this.#options.openEngine();
     this.#engine = engine;
     engine.containers.onEnd((record) => {
       if (record.settings.attachment !== undefined) this.#listener(stateOf(record));
@@ -208,11 +214,11 @@ export class IsolatesRuntime implements RuntimeOfClass {
   }
 
   async portForward(pod: PodRef, port: number, signal: AbortSignal): Promise<Duplex> {
-    const { sandboxes, networks, libc } = this.#running();
+    const { sandboxes, networks, libc, ownAddress } = this.#running();
     const record = sandboxes.find(this.#sandboxIds.get(pod.uid) ?? "");
     if (!record?.isReady) throw new Error(`sandbox of pod ${pod.namespace}/${pod.name} is not ready`);
     const enter = <T>(inside: () => T) => networks.insideNetwork(record.namespaces.key, inside);
-    const connection = await connectInside(libc, enter, port, signal);
+    const connection = await connectInside(libc, enter, port, signal, ownAddress(record).connect);
     const all = this.#connections.get(pod.uid) ?? new Set();
     this.#connections.set(pod.uid, all.add(connection));
     connection.once("close", () => {
@@ -372,12 +378,14 @@ export class IsolatesRuntime implements RuntimeOfClass {
 
   // While it is stopped it does not look at its sockets, so it never sees the moment in which this one does not listen.
   #listenAt(listeners: Listeners, cage: Cage, port: number): void {
-    const { networks, sandboxes, containers } = this.#running();
-    const key = sandboxes.find(cage.sandboxId)?.namespaces.key ?? "";
+    const { networks, sandboxes, containers, ownAddress } = this.#running();
+    const sandbox = sandboxes.find(cage.sandboxId);
+    if (!sandbox) throw new RuntimeFailure("start", `the sandbox ${cage.sandboxId} is gone`);
+    const { listen } = ownAddress(sandbox);
     const process = containers.runningProcess(cage.containerId);
     signalProcess(process, "SIGSTOP");
     try {
-      networks.insideNetwork(key, () => listeners.moveToPort(cage.listener, port));
+      networks.insideNetwork(sandbox.namespaces.key, () => listeners.moveToPort(cage.listener, listen, port));
     } catch (cause) {
       throw new RuntimeFailure("start", `cannot listen at port ${port}: ${(cause as Error).message}`, { cause });
     } finally {
@@ -409,7 +417,7 @@ export class IsolatesRuntime implements RuntimeOfClass {
     return this.#parts;
   }
 
-  #running(): RuntimeEngine {
+  #running(): CagingEngine {
     if (!this.#engine) throw new Error("the isolates runtime is not started");
     return this.#engine;
   }
