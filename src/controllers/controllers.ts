@@ -3,7 +3,7 @@
  */
 import type { KeyPair } from "#component-base/x509.ts";
 import { createCertificateSigner } from "./certificates/certificate-signer.ts";
-import type { ControllerContext, NamedController } from "./common/context.ts";
+import type { ControllerContext, NamedController } from "#client/controller.ts";
 import { createCronJobController } from "./cronjob/cronjob-controller.ts";
 import { createDaemonSetController } from "./daemon/daemonset-controller.ts";
 import { createDeploymentController } from "./deployment/deployment-controller.ts";

@@ -12,8 +12,8 @@ import {
   parseCertificateRequest,
   signCertificate,
 } from "#component-base/x509.ts";
-import { KeyedController } from "#controllers/common/context.ts";
-import type { ControllerContext, NamedController } from "#controllers/common/context.ts";
+import { KeyedController } from "#client/controller.ts";
+import type { ControllerContext, NamedController } from "#client/controller.ts";
 
 const resource = { group: "certificates.k8s.io", version: "v1", resource: "certificatesigningrequests" } as const;
 const longestMs = 365 * 86_400_000;

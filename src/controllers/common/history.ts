@@ -6,7 +6,7 @@ import type { PodTemplateSpec } from "#api/generated/types/core-v1.ts";
 import type { Json, KubeObject } from "#apimachinery/meta.ts";
 import { hasReason } from "#apimachinery/status-error.ts";
 import type { Client } from "#client/client.ts";
-import { semanticEqual } from "./equal.ts";
+import { semanticEqual } from "#apimachinery/semantic-equal.ts";
 import { templateHash } from "./hash.ts";
 import { controllerReference } from "./owners.ts";
 import { controllerRevisions } from "./resources.ts";

@@ -4,7 +4,7 @@
 import type { Namespace, Node, Pod } from "#api/generated/types/core-v1.ts";
 import type { GroupVersionResource, KubeObject } from "#apimachinery/meta.ts";
 import type { Informer } from "#client/informer.ts";
-import type { ControllerContext } from "./context.ts";
+import type { ControllerContext } from "#client/controller.ts";
 import { controllerOf } from "./owners.ts";
 
 function core(resource: string): GroupVersionResource {

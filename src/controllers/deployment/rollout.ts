@@ -9,7 +9,7 @@ import { StatusError, hasReason } from "#apimachinery/status-error.ts";
 import type { Client } from "#client/client.ts";
 import type { EventRecorder } from "#client/event-recorder.ts";
 import { findCondition } from "#controllers/common/conditions.ts";
-import { semanticEqual } from "#controllers/common/equal.ts";
+import { semanticEqual } from "#apimachinery/semantic-equal.ts";
 import { templateHash } from "#controllers/common/hash.ts";
 import { controllerReference, isControlledBy } from "#controllers/common/owners.ts";
 import { isNamespaceTerminating } from "#controllers/common/pods.ts";

@@ -14,9 +14,9 @@ import type { EventRecorder } from "#client/event-recorder.ts";
 import type { Informer } from "#client/informer.ts";
 import { keyOf, splitKey } from "#client/object-store.ts";
 import { findCondition, withoutCondition } from "#controllers/common/conditions.ts";
-import { KeyedController } from "#controllers/common/context.ts";
-import type { ControllerContext, NamedController } from "#controllers/common/context.ts";
-import { semanticEqual } from "#controllers/common/equal.ts";
+import { KeyedController } from "#client/controller.ts";
+import type { ControllerContext, NamedController } from "#client/controller.ts";
+import { semanticEqual } from "#apimachinery/semantic-equal.ts";
 import { controllerOf } from "#controllers/common/owners.ts";
 import { isPodReady, isPodTerminating } from "#controllers/common/pods.ts";
 import {

@@ -4,9 +4,9 @@
 import type { EndpointAddress, EndpointSubset, Endpoints, Pod, Service } from "#api/generated/types/core-v1.ts";
 import { hasReason } from "#apimachinery/status-error.ts";
 import { keyOf, splitKey } from "#client/object-store.ts";
-import { KeyedController } from "#controllers/common/context.ts";
-import type { ControllerContext, NamedController } from "#controllers/common/context.ts";
-import { semanticEqual } from "#controllers/common/equal.ts";
+import { KeyedController } from "#client/controller.ts";
+import type { ControllerContext, NamedController } from "#client/controller.ts";
+import { semanticEqual } from "#apimachinery/semantic-equal.ts";
 import { isNamespaceTerminating, isPodReady } from "#controllers/common/pods.ts";
 import { endpoints } from "#controllers/common/resources.ts";
 import { addressesOf, hasEndpoints, headlessLabel, hostnameIn, isHeadless, isListed, portsOn } from "./service-pods.ts";

@@ -4,7 +4,7 @@
 import type { Pod, Service, ServicePort } from "#api/generated/types/core-v1.ts";
 import { matchesLabels } from "#apimachinery/label-selector.ts";
 import { isPodFinished, isPodReady, isPodTerminating } from "#controllers/common/pods.ts";
-import { semanticEqual } from "#controllers/common/equal.ts";
+import { semanticEqual } from "#apimachinery/semantic-equal.ts";
 
 /** A port of the Service as the pod serves it. */
 export type ResolvedPort = {

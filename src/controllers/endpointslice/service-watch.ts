@@ -4,8 +4,8 @@
 import type { Node, Pod, Service } from "#api/generated/types/core-v1.ts";
 import type { Informer } from "#client/informer.ts";
 import { keyOf } from "#client/object-store.ts";
-import type { ControllerContext, KeyedController } from "#controllers/common/context.ts";
-import { semanticEqual } from "#controllers/common/equal.ts";
+import type { ControllerContext, KeyedController } from "#client/controller.ts";
+import { semanticEqual } from "#apimachinery/semantic-equal.ts";
 import { nodeInformer, podInformer, services } from "#controllers/common/resources.ts";
 import { endpointChanged, selects } from "./service-pods.ts";
 

@@ -6,9 +6,9 @@ import type { EndpointAddress, EndpointSubset, Endpoints, Service } from "#api/g
 import type { Endpoint, EndpointSlice } from "#api/generated/types/discovery-v1.ts";
 import { hasReason } from "#apimachinery/status-error.ts";
 import { keyOf, splitKey } from "#client/object-store.ts";
-import { KeyedController } from "#controllers/common/context.ts";
-import type { ControllerContext, NamedController } from "#controllers/common/context.ts";
-import { semanticEqual } from "#controllers/common/equal.ts";
+import { KeyedController } from "#client/controller.ts";
+import type { ControllerContext, NamedController } from "#client/controller.ts";
+import { semanticEqual } from "#apimachinery/semantic-equal.ts";
 import { templateHash } from "#controllers/common/hash.ts";
 import { controllerReference } from "#controllers/common/owners.ts";
 import { isNamespaceTerminating } from "#controllers/common/pods.ts";

@@ -7,7 +7,7 @@ import { hasReason } from "#apimachinery/status-error.ts";
 import type { ResourceRef } from "#client/client.ts";
 import type { EventRecorder } from "#client/event-recorder.ts";
 import { Reconciler } from "#client/reconciler.ts";
-import type { ControllerContext, NamedController } from "#controllers/common/context.ts";
+import type { ControllerContext, NamedController } from "#client/controller.ts";
 import { OwnerGraph, foregroundFinalizer, isRightOwner, orphanFinalizer } from "./owner-graph.ts";
 import type { GraphNode, Identity } from "./owner-graph.ts";
 import { ResourceMonitors } from "./resource-monitors.ts";

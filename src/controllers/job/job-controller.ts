@@ -11,8 +11,8 @@ import type { EventRecorder } from "#client/event-recorder.ts";
 import type { Informer } from "#client/informer.ts";
 import { keyOf, splitKey } from "#client/object-store.ts";
 import { findCondition, withoutCondition } from "#controllers/common/conditions.ts";
-import { KeyedController } from "#controllers/common/context.ts";
-import type { ControllerContext, NamedController } from "#controllers/common/context.ts";
+import { KeyedController } from "#client/controller.ts";
+import type { ControllerContext, NamedController } from "#client/controller.ts";
 import { Expectations } from "#controllers/common/expectations.ts";
 import { claimObjects, controllerOf, isControlledBy } from "#controllers/common/owners.ts";
 import {

@@ -7,7 +7,7 @@ import type { Pod } from "#api/generated/types/core-v1.ts";
 import { hasReason } from "#apimachinery/status-error.ts";
 import type { Client } from "#client/client.ts";
 import { findCondition, withoutCondition } from "#controllers/common/conditions.ts";
-import { semanticEqual } from "#controllers/common/equal.ts";
+import { semanticEqual } from "#apimachinery/semantic-equal.ts";
 import { jobs, pods as podsResource } from "#controllers/common/resources.ts";
 import { formatIndexes } from "./completion-indexes.ts";
 import { conditionOf, uncountedOf } from "./job-look.ts";

@@ -7,8 +7,8 @@ import { hasReason } from "#apimachinery/status-error.ts";
 import { formatTime } from "#apimachinery/time.ts";
 import type { Informer } from "#client/informer.ts";
 import { keyOf, splitKey } from "#client/object-store.ts";
-import { KeyedController } from "#controllers/common/context.ts";
-import type { ControllerContext, NamedController } from "#controllers/common/context.ts";
+import { KeyedController } from "#client/controller.ts";
+import type { ControllerContext, NamedController } from "#client/controller.ts";
 import { isPodFinished, isPodTerminating } from "#controllers/common/pods.ts";
 import { byNode, nodeInformer, nodes, podInformer, pods } from "#controllers/common/resources.ts";
 

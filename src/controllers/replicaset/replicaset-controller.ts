@@ -11,9 +11,9 @@ import { formatTime } from "#apimachinery/time.ts";
 import type { Informer } from "#client/informer.ts";
 import { keyOf, splitKey } from "#client/object-store.ts";
 import { findCondition, withCondition, withoutCondition } from "#controllers/common/conditions.ts";
-import { KeyedController } from "#controllers/common/context.ts";
-import type { ControllerContext, NamedController } from "#controllers/common/context.ts";
-import { semanticEqual } from "#controllers/common/equal.ts";
+import { KeyedController } from "#client/controller.ts";
+import type { ControllerContext, NamedController } from "#client/controller.ts";
+import { semanticEqual } from "#apimachinery/semantic-equal.ts";
 import { Expectations } from "#controllers/common/expectations.ts";
 import { claimObjects, controllerOf, isControlledBy } from "#controllers/common/owners.ts";
 import {

@@ -3,7 +3,7 @@
  */
 import type { ReplicationController } from "#api/generated/types/core-v1.ts";
 import { nothing, selectorFromLabels } from "#apimachinery/label-selector.ts";
-import type { ControllerContext, NamedController } from "#controllers/common/context.ts";
+import type { ControllerContext, NamedController } from "#client/controller.ts";
 import { replicationControllers } from "#controllers/common/resources.ts";
 import { ReplicaController } from "./replicaset-controller.ts";
 

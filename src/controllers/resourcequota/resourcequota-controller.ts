@@ -9,8 +9,8 @@ import { formatQuantity, type Quantity, quantityOf } from "#apimachinery/quantit
 import type { GroupVersionResource, KubeObject } from "#apimachinery/meta.ts";
 import { hasReason } from "#apimachinery/status-error.ts";
 import { keyOf, splitKey } from "#client/object-store.ts";
-import { KeyedController } from "#controllers/common/context.ts";
-import type { ControllerContext, NamedController } from "#controllers/common/context.ts";
+import { KeyedController } from "#client/controller.ts";
+import type { ControllerContext, NamedController } from "#client/controller.ts";
 import { resourceQuotas } from "#controllers/common/resources.ts";
 import { countedResources } from "./counted-resources.ts";
 

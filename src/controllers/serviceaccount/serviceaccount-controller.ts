@@ -3,8 +3,8 @@
  */
 import type { ServiceAccount } from "#api/generated/types/core-v1.ts";
 import { hasReason } from "#apimachinery/status-error.ts";
-import { KeyedController } from "#controllers/common/context.ts";
-import type { ControllerContext, NamedController } from "#controllers/common/context.ts";
+import { KeyedController } from "#client/controller.ts";
+import type { ControllerContext, NamedController } from "#client/controller.ts";
 import { isNamespaceTerminating } from "#controllers/common/pods.ts";
 import { namespaceInformer, serviceAccounts } from "#controllers/common/resources.ts";
 

@@ -9,9 +9,9 @@ import { hasReason } from "#apimachinery/status-error.ts";
 import type { EventRecorder } from "#client/event-recorder.ts";
 import type { Informer } from "#client/informer.ts";
 import { keyOf, splitKey } from "#client/object-store.ts";
-import { KeyedController } from "#controllers/common/context.ts";
-import type { ControllerContext, NamedController } from "#controllers/common/context.ts";
-import { semanticEqual } from "#controllers/common/equal.ts";
+import { KeyedController } from "#client/controller.ts";
+import type { ControllerContext, NamedController } from "#client/controller.ts";
+import { semanticEqual } from "#apimachinery/semantic-equal.ts";
 import { byNumber, ensureRevision, pruneRevisions, templateOf } from "#controllers/common/history.ts";
 import { claimObjects, controllerOf } from "#controllers/common/owners.ts";
 import {

@@ -15,7 +15,7 @@ import { createClient } from "#client/rest-client.ts";
 import { FakeTransport } from "#client/testing/fake-transport.ts";
 import type { FakeHook } from "#client/testing/fake-transport.ts";
 import { settle } from "#client/testing/settle.ts";
-import type { ControllerContext, NamedController } from "#controllers/common/context.ts";
+import type { ControllerContext, NamedController } from "#client/controller.ts";
 
 /** A running control plane. Stop it at the end of the test. */
 export class TestCluster {

@@ -4,8 +4,8 @@
 import type { Job } from "#api/generated/types/batch-v1.ts";
 import { hasReason } from "#apimachinery/status-error.ts";
 import { keyOf, splitKey } from "#client/object-store.ts";
-import { KeyedController } from "#controllers/common/context.ts";
-import type { ControllerContext, NamedController } from "#controllers/common/context.ts";
+import { KeyedController } from "#client/controller.ts";
+import type { ControllerContext, NamedController } from "#client/controller.ts";
 import { jobs } from "#controllers/common/resources.ts";
 
 /** The controller. Keys are Jobs. */

@@ -5,11 +5,11 @@ import type { Clock } from "#component-base/clock.ts";
 import type { Service } from "#component-base/life-cycle.ts";
 import type { Logger } from "#component-base/logger.ts";
 import type { KubeObject } from "#apimachinery/meta.ts";
-import type { Client } from "#client/client.ts";
-import type { EventRecorder } from "#client/event-recorder.ts";
-import type { InformerFactory } from "#client/informer-factory.ts";
-import type { Informer, InformerHandler } from "#client/informer.ts";
-import { Reconciler } from "#client/reconciler.ts";
+import type { Client } from "./client.ts";
+import type { EventRecorder } from "./event-recorder.ts";
+import type { InformerFactory } from "./informer-factory.ts";
+import type { Informer, InformerHandler } from "./informer.ts";
+import { Reconciler } from "./reconciler.ts";
 
 /** What a controller works with. Informers are shared by all controllers of the process. */
 export type ControllerContext = {
