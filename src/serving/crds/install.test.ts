@@ -1,0 +1,95 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { loadKindFacts } from "#api/kind-facts-table.ts";
+import type { KubeObject } from "#apimachinery/meta.ts";
+import { startTestApiServer } from "#apiserver/testing/test-api-server.ts";
+import { systemClock } from "#component-base/clock.ts";
+import { revisions, services } from "#serving/kinds.ts";
+import { customResourceDefinitions } from "./custom-resources.ts";
+import { installCustomResources } from "./install.ts";
+
+const options = { clock: systemClock, signal: new AbortController().signal };
+const definitions = { group: "apiextensions.k8s.io", version: "v1", resource: "customresourcedefinitions" };
+
+describe("Serving's CustomResourceDefinitions", () => {
+  it("are accepted by the API server, serve all kinds, and are left alone the second time", async () => {
+    const { client, stop } = await startTestApiServer();
+    try {
+      await installCustomResources(client, options);
+      const first = await client.list({ resource: definitions });
+      await installCustomResources(client, options);
+      const second = await client.list({ resource: definitions });
+
+      assert.deepEqual(
+        first.items.map(({ metadata }) => metadata?.name).toSorted(),
+        customResourceDefinitions(loadKindFacts())
+          .map(({ metadata }) => metadata?.name)
+          .toSorted(),
+      );
+      assert.equal(second.metadata.resourceVersion, first.metadata.resourceVersion);
+    } finally {
+      await stop();
+    }
+  });
+
+  it("keep what a revision may have, refuse wrong types, and drop what no pod of a revision has", async () => {
+    const { client, stop } = await startTestApiServer();
+    try {
+      await installCustomResources(client, options);
+      const make = (name: string, spec: object): KubeObject =>
+        ({
+          apiVersion: "serving.knative.dev/v1",
+          kind: "Service",
+          metadata: { name },
+          spec: { template: { spec } },
+        }) as KubeObject;
+      const at = { resource: services, namespace: "default" };
+      const container = {
+        image: "a",
+        ports: [{ containerPort: 80 }],
+        env: [{ name: "A", value: "b" }],
+        resources: { limits: { cpu: 1 } },
+        readinessProbe: { tcpSocket: {} },
+      };
+      const good = await client.create(
+        at,
+        make("good", { containers: [container], hostname: "x", affinity: { a: 1 } }),
+      );
+      const { template } = (good as { spec?: { template?: { spec?: object } } }).spec ?? {};
+
+      assert.deepEqual(template?.spec, { containers: [container], affinity: { a: 1 } });
+      await assert.rejects(
+        client.create(at, make("bad", { containers: [{ image: 7 }] })),
+        /image.*must be of type string/,
+      );
+    } finally {
+      await stop();
+    }
+  });
+
+  it("have a status of their own and columns", async () => {
+    const { client, stop } = await startTestApiServer();
+    try {
+      await installCustomResources(client, options);
+      const at = { resource: revisions, namespace: "default" };
+      const revision = {
+        apiVersion: "serving.knative.dev/v1",
+        kind: "Revision",
+        metadata: { name: "hello-00001" },
+        spec: { containers: [{ name: "c", image: "a" }] },
+        status: { actualReplicas: 3 },
+      };
+      const made = (await client.create(at, revision as KubeObject)) as typeof revision;
+      assert.equal(made.status, undefined);
+
+      const body = { status: { actualReplicas: 2 } };
+      const patched = await client.patch(
+        { ...at, name: "hello-00001", subresource: "status" },
+        { type: "merge", body },
+      );
+      assert.equal((patched as typeof revision).status.actualReplicas, 2);
+    } finally {
+      await stop();
+    }
+  });
+});

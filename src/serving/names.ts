@@ -1,0 +1,148 @@
+/**
+ * The labels, annotations and names by which Knative Serving's objects know each other, as upstream's `pkg/apis/serving/register.go` and `pkg/apis/autoscaling/register.go` (v1.23).
+ */
+import { createHash } from "node:crypto";
+
+/** Group of Service, Configuration, Revision, Route, DomainMapping. */
+export const servingGroup = "serving.knative.dev";
+
+/** Group of the annotations that steer autoscaling. */
+export const autoscalingGroup = "autoscaling.knative.dev";
+
+/** Group of PodAutoscaler. */
+export const autoscalingInternalGroup = "autoscaling.internal.knative.dev";
+
+/** Group of Ingress and ClusterDomainClaim: what Serving asks of the network. */
+export const networkingInternalGroup = "networking.internal.knative.dev";
+
+/** Where Serving's ConfigMaps live. */
+export const servingNamespace = "knative-serving";
+
+/** Labels of objects under serving.knative.dev. */
+export const labels = {
+  configuration: "serving.knative.dev/configuration",
+  configurationGeneration: "serving.knative.dev/configurationGeneration",
+  configurationUid: "serving.knative.dev/configurationUID",
+  revision: "serving.knative.dev/revision",
+  revisionUid: "serving.knative.dev/revisionUID",
+  route: "serving.knative.dev/route",
+  routeNamespace: "serving.knative.dev/routeNamespace",
+  routingState: "serving.knative.dev/routingState",
+  service: "serving.knative.dev/service",
+  serviceUid: "serving.knative.dev/serviceUID",
+  domainMappingUid: "serving.knative.dev/domainMappingUID",
+  domainMappingNamespace: "serving.knative.dev/domainMappingNamespace",
+  app: "app",
+  /** "cluster-local": not to be reached from outside. */
+  visibility: "networking.knative.dev/visibility",
+  /** "Public" or "Private", on the Services in front of a revision's pods. */
+  serviceType: "networking.internal.knative.dev/serviceType",
+  serverlessService: "networking.internal.knative.dev/serverlessservice",
+} as const;
+
+/** Annotations under serving.knative.dev and networking.knative.dev. */
+export const annotations = {
+  creator: "serving.knative.dev/creator",
+  lastModifier: "serving.knative.dev/lastModifier",
+  routes: "serving.knative.dev/routes",
+  routingStateModified: "serving.knative.dev/routingStateModified",
+  noGc: "serving.knative.dev/no-gc",
+  rollout: "serving.knative.dev/rollout",
+  ingressClass: "networking.knative.dev/ingress.class",
+} as const;
+
+/** An annotation's key and its older spellings: the first that is present counts. */
+export type KeyPriority = readonly [string, ...string[]];
+
+/** What can be said of a revision's scaling. */
+export type ScalingKey =
+  | "class"
+  | "minScale"
+  | "maxScale"
+  | "initialScale"
+  | "activationScale"
+  | "scaleDownDelay"
+  | "metric"
+  | "metricAggregationAlgorithm"
+  | "target"
+  | "targetUtilizationPercentage"
+  | "targetBurstCapacity"
+  | "window"
+  | "panicWindowPercentage"
+  | "panicThresholdPercentage"
+  | "scaleToZeroPodRetentionPeriod";
+
+/** The autoscaling annotations; each also has the camel-case spelling it had before v0.25, where it had one. */
+export const scaling: Readonly<Record<ScalingKey, KeyPriority>> = {
+  class: [`${autoscalingGroup}/class`],
+  minScale: [`${autoscalingGroup}/min-scale`, `${autoscalingGroup}/minScale`],
+  maxScale: [`${autoscalingGroup}/max-scale`, `${autoscalingGroup}/maxScale`],
+  initialScale: [`${autoscalingGroup}/initial-scale`, `${autoscalingGroup}/initialScale`],
+  activationScale: [`${autoscalingGroup}/activation-scale`],
+  scaleDownDelay: [`${autoscalingGroup}/scale-down-delay`, `${autoscalingGroup}/scaleDownDelay`],
+  metric: [`${autoscalingGroup}/metric`],
+  metricAggregationAlgorithm: [
+    `${autoscalingGroup}/metric-aggregation-algorithm`,
+    `${autoscalingGroup}/metricAggregationAlgorithm`,
+  ],
+  target: [`${autoscalingGroup}/target`],
+  targetUtilizationPercentage: [
+    `${autoscalingGroup}/target-utilization-percentage`,
+    `${autoscalingGroup}/targetUtilizationPercentage`,
+  ],
+  targetBurstCapacity: [`${autoscalingGroup}/target-burst-capacity`, `${autoscalingGroup}/targetBurstCapacity`],
+  window: [`${autoscalingGroup}/window`],
+  panicWindowPercentage: [`${autoscalingGroup}/panic-window-percentage`, `${autoscalingGroup}/panicWindowPercentage`],
+  panicThresholdPercentage: [
+    `${autoscalingGroup}/panic-threshold-percentage`,
+    `${autoscalingGroup}/panicThresholdPercentage`,
+  ],
+  scaleToZeroPodRetentionPeriod: [
+    `${autoscalingGroup}/scale-to-zero-pod-retention-period`,
+    `${autoscalingGroup}/scaleToZeroPodRetentionPeriod`,
+  ],
+};
+
+/** `serving.knative.dev/rollout-duration` and its older spelling: over how long a new revision takes the traffic over. */
+export const rolloutDuration: KeyPriority = [
+  "serving.knative.dev/rollout-duration",
+  "serving.knative.dev/rolloutDuration",
+];
+
+/** `serving.knative.dev/progress-deadline`: how long a revision may take to become ready. */
+export const progressDeadline: KeyPriority = ["serving.knative.dev/progress-deadline"];
+
+/** The one autoscaler class we run. */
+export const kpaClass = "kpa.autoscaling.knative.dev";
+
+/** HorizontalPodAutoscaler's class: accepted in annotations as upstream's, nobody acts on it here. */
+export const hpaClass = "hpa.autoscaling.knative.dev";
+
+/** The first of an annotation's spellings that is there, with its value. */
+export function findAnnotation(
+  all: Readonly<Record<string, string>> | undefined,
+  keys: KeyPriority,
+): { readonly key: string; readonly value: string } | undefined {
+  for (const key of keys) {
+    const value = all?.[key];
+    if (value !== undefined) return { key, value };
+  }
+  return undefined;
+}
+
+const maxNameLength = 63;
+const hashLength = 32;
+const headLength = maxNameLength - hashLength;
+
+/** `parent` + `suffix`, shortened by a hash when it would be no DNS label any more. The same names as upstream's `kmeta.ChildName`, so that objects made elsewhere are found. */
+export function childName(parent: string, suffix: string): string {
+  if (parent.length + suffix.length <= maxNameLength) return parent + suffix;
+  if (suffix.length < headLength) return parent.slice(0, headLength - suffix.length) + md5(parent) + suffix;
+  // Such a suffix leaves no room for the parent's hash: one hash stands for both.
+  const hashed = parent.slice(0, headLength) + md5(parent + suffix);
+  return (hashed + suffix.slice(0, maxNameLength - hashed.length)).replace(/[^a-zA-Z0-9]+$/, "");
+}
+
+function md5(text: string): string {
+  return createHash("md5").update(text).digest("hex");
+}
