@@ -7,57 +7,65 @@ const MB = 1 << 20;
 
 async function watched() {
   const clock = new FakeClock();
-  const state = { cpuMs: 0, bytes: 100 * MB, collected: 0 };
-  const giveBack = (): void => {
-    state.collected++;
-    state.bytes = 60 * MB;
+  const state = { cpuMs: 0, bytes: 100 * MB, collected: 0, trimmed: 0 };
+  const memory = {
+    cpuMs: () => state.cpuMs,
+    residentBytes: () => state.bytes,
+    collectYoung: () => void state.collected++,
+    trimFree: () => void state.trimmed++,
   };
-  const memory = { cpuMs: () => state.cpuMs, residentBytes: () => state.bytes, giveBack };
   const service = new IdleMemory(clock, memory);
   await service.start(new AbortController().signal);
-  const period = async (busyMs: number) => {
-    state.cpuMs += busyMs;
-    await clock.advance(10_000);
+  /** Periods of ten seconds, in each of which so much is done. Gives what was done about memory until then. */
+  const pass = async (periods: number, busyMs = 0) => {
+    for (let i = 0; i < periods; i++) {
+      state.cpuMs += busyMs;
+      await clock.advance(10_000);
+    }
+    return [state.collected, state.trimmed];
   };
-  return { state, service, period };
+  return { state, service, pass };
 }
 
 test("what the start has used is given back once the process is idle", async () => {
-  const { state, period } = await watched();
+  const { pass } = await watched();
 
-  await period(3000);
-  assert.equal(state.collected, 0);
-  await period(10);
-
-  assert.equal(state.collected, 1);
+  assert.deepEqual(await pass(3, 3000), [0, 0]);
+  assert.deepEqual(await pass(1, 10), [1, 1]);
+  assert.deepEqual(await pass(10), [4, 4]);
 });
 
 test("a process that did not grow is left alone, one that did is not", async () => {
-  const { state, period } = await watched();
-  await period(0);
+  const { state, pass } = await watched();
+  await pass(4);
 
-  await period(0);
-  state.bytes = 80 * MB;
-  await period(0);
-  assert.equal(state.collected, 1);
-  state.bytes = 200 * MB;
-  await period(0);
+  state.bytes = 107 * MB;
+  assert.deepEqual(await pass(5), [4, 4]);
+  state.bytes = 109 * MB;
+  assert.deepEqual(await pass(5), [8, 8]);
+});
 
-  assert.equal(state.collected, 2);
+test("work that comes in between is waited for", async () => {
+  const { pass } = await watched();
+  await pass(2);
+
+  assert.deepEqual(await pass(5, 2000), [2, 2]);
+  assert.deepEqual(await pass(5), [4, 4]);
 });
 
 test("nothing is done after the stop", async () => {
-  const { state, service, period } = await watched();
+  const { service, pass } = await watched();
 
   await service.stop();
-  await period(0);
 
-  assert.equal(state.collected, 0);
+  assert.deepEqual(await pass(5), [0, 0]);
 });
 
-test("the real process can be asked", () => {
+test("the real process can be asked, and gives memory back", () => {
   const memory = processMemory();
 
   assert.ok(memory.cpuMs() > 0);
   assert.ok(memory.residentBytes() > MB);
+  memory.collectYoung();
+  memory.trimFree();
 });

@@ -1,8 +1,11 @@
 /**
- * Gives back memory that a process used for a while. V8 keeps the pages of a heap that has shrunk, for good: after a burst of writes they are more than everything that is in
- * use. Only its last-resort collection lets go of them, and that stops the process for as long as marking its heap takes, several times over: so it is run when nothing goes on,
- * and again only when the process has grown.
+ * Gives back memory that a process used for a while. After a burst of work two parties keep most of it: V8 the pages of a heap that has shrunk, malloc the gaps between what is left.
+ *
+ * V8 would let go of them by itself, in small steps, some seconds after the work: but it looks at how much was allocated before the last collection, and in an idle process there is no
+ * further one. A collection of the young generation, a few milliseconds, tells it so. (Its last-resort collection does the same at once, and stops the process for 50 to 460 ms.)
+ * malloc is told to give back whole free pages; that takes about as long, and next to nothing when there are none.
  */
+import { createRequire } from "node:module";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import type { Clock, Timer } from "./clock.ts";
@@ -12,8 +15,10 @@ import type { Service } from "./life-cycle.ts";
 const PERIOD_MS = 10_000;
 /** Less than this share of a core over one period is idle. */
 const IDLE_SHARE = 0.05;
-/** Growth since the last collection that is worth another one. */
-const GROWTH_BYTES = 32 << 20;
+/** Growth since the process settled that is worth the work. */
+const GROWTH_BYTES = 8 << 20;
+/** Idle periods until V8 has done its part: it begins after 8 to 16 seconds, and what it frees may be malloc's. */
+const SETTLING_PERIODS = 4;
 
 /** What is asked of the process. {@link processMemory} is the real one. */
 export interface ProcessMemory {
@@ -21,22 +26,29 @@ export interface ProcessMemory {
   cpuMs(): number;
   /** Resident memory in bytes. */
   residentBytes(): number;
-  /** Collects garbage and gives free pages back. */
-  giveBack(): void;
+  /** Collects the young generation. */
+  collectYoung(): void;
+  /** Gives free pages of malloc back to the system. */
+  trimFree(): void;
 }
 
 /** This process. */
 export function processMemory(): ProcessMemory {
   let collect: ((options: object) => void) | undefined;
+  let trim: (() => void) | undefined;
   return {
     cpuMs() {
       const { user, system } = process.cpuUsage();
       return (user + system) / 1000;
     },
     residentBytes: () => process.memoryUsage.rss(),
-    giveBack() {
+    collectYoung() {
       collect ??= exposedCollector();
-      collect({ type: "major", execution: "sync", flavor: "last-resort" });
+      collect({ type: "minor", execution: "sync" });
+    },
+    trimFree() {
+      trim ??= loadTrim();
+      trim();
     },
   };
 }
@@ -47,6 +59,17 @@ function exposedCollector(): (options: object) => void {
   return runInNewContext("gc") as (options: object) => void;
 }
 
+// Only glibc has it.
+function loadTrim(): () => void {
+  try {
+    const koffi = createRequire(import.meta.url)("koffi") as typeof import("koffi");
+    const trim = koffi.load(null).func("int malloc_trim(size_t)") as (pad: number) => number;
+    return () => void trim(0);
+  } catch {
+    return () => {};
+  }
+}
+
 /** Watches one process. */
 export class IdleMemory implements Service {
   readonly #clock: Clock;
@@ -54,6 +77,8 @@ export class IdleMemory implements Service {
   #timer: Timer | undefined;
   #cpuMs = 0;
   #settledBytes = 0;
+  /** Idle periods that are left until it counts as settled. */
+  #settling = 0;
 
   constructor(clock: Clock, memory: ProcessMemory = processMemory()) {
     this.#clock = clock;
@@ -80,8 +105,13 @@ export class IdleMemory implements Service {
     const before = this.#cpuMs;
     this.#cpuMs = this.#memory.cpuMs();
     if (this.#cpuMs - before > PERIOD_MS * IDLE_SHARE) return;
-    if (this.#memory.residentBytes() < this.#settledBytes + GROWTH_BYTES) return;
-    this.#memory.giveBack();
-    this.#settledBytes = this.#memory.residentBytes();
+    if (this.#settling === 0) {
+      if (this.#memory.residentBytes() < this.#settledBytes + GROWTH_BYTES) return;
+      this.#settling = SETTLING_PERIODS;
+    }
+    this.#memory.collectYoung();
+    this.#memory.trimFree();
+    this.#settling--;
+    if (this.#settling === 0) this.#settledBytes = this.#memory.residentBytes();
   }
 }
