@@ -1,6 +1,5 @@
 /**
- * What a cluster costs, sample by sample: memory and descriptors of its two processes, the store's file, and what it has in the kernel. And the verdict: whether anything grew that
- * should not.
+ * What a cluster costs, sample by sample: memory and descriptors of its two processes, the store's file, and what it has in the kernel.
  */
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
@@ -65,40 +64,6 @@ export function takeSample(machine: ClusterMachine, minute: number, done: number
     elements: count("nftables elements"),
     done,
   };
-}
-
-/** In minutes. */
-const shortestForMemory = 5;
-
-/**
- * What grew, in words; empty when nothing did. `start` and `end` were taken at rest, before and after the load; `during` under load. Caches fill up at first: growth is looked for
- * between the middle and the last third, and only in runs that are long enough for it.
- */
-export function findGrowth(start: Sample, during: readonly Sample[], end: Sample): string[] {
-  const problems: string[] = [];
-  for (const name of ["controlPlaneFiles", "nodeFiles"] as const)
-    if (end[name] > start[name] + 6) problems.push(`${name}: ${start[name]} before, ${end[name]} after`);
-  if ((during.at(-1)?.minute ?? 0) < shortestForMemory) return problems;
-  const third = Math.floor(during.length / 3);
-  for (const [name, spare] of [
-    ["controlPlaneMB", 12],
-    ["nodeMB", 12],
-    ["storeMB", 8],
-  ] as const) {
-    const [middle, last] = [during.slice(third, 2 * third), during.slice(2 * third)].map((part) =>
-      median(part.map((sample) => sample[name])),
-    );
-    if (middle === undefined || last === undefined) continue;
-    if (last > middle * 1.15 + spare)
-      problems.push(`${name} under load: ${middle.toFixed(1)}, later ${last.toFixed(1)}`);
-    if (name !== "storeMB" && end[name] > last * 1.1 + spare)
-      problems.push(`${name}: ${last.toFixed(1)} under load, ${end[name].toFixed(1)} at rest afterwards`);
-  }
-  return problems;
-}
-
-function median(values: readonly number[]): number | undefined {
-  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)];
 }
 
 function memoryOf(pid: number): number {

@@ -1,13 +1,18 @@
 /**
- * `npm run soak [-- 5m] [--name CLUSTER]`: a cluster under load for an hour, or as long as said. A line of figures every minute, and at the end the verdict: whether all is back where it began.
+ * `npm run soak [-- 5m] [--name CLUSTER]`: a cluster under load for an hour, or as long as said, in rounds: load, all that was made is deleted, a rest. A line of figures every minute and
+ * at each rest, and at the end the verdict: whether all is back where it began, each time.
  */
+import { rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { setTimeout as sleep } from "node:timers/promises";
 import { deleteNamespace } from "./apps.ts";
 import type { FaultContext } from "./fault.ts";
 import { startFaultCluster } from "./fault-cluster.ts";
 import { seeded } from "./random.ts";
-import { findGrowth, type Sample, tableHead, tableRow, takeSample } from "./soak-meter.ts";
+import { type Sample, tableHead, tableRow, takeSample } from "./soak-meter.ts";
+import { findGrowth, isConclusive } from "./soak-verdict.ts";
 import { prepareWork, type Tally, work, workNamespace } from "./soak-work.ts";
 import { SteadyApp } from "./steady-app.ts";
 
@@ -16,16 +21,23 @@ const { values, positionals } = parseArgs({
   options: { name: { type: "string", default: "soak" } },
 });
 const lengthMs = parseLength(positionals[0] ?? "60m");
-const everyMs = Math.min(60_000, lengthMs / 10);
+/** Long enough for what happens every few seconds to have happened often, short enough for several rounds. */
+const roundMs = Math.min(300_000, lengthMs / 3);
+/** Idle processes look every ten seconds whether they can give memory back, kept connections end after 90. */
+const restMs = Math.min(100_000, roundMs / 3);
+const everyMs = Math.min(60_000, roundMs / 3);
 const alive = setInterval(() => {}, 1000); // the client's connections do not keep a process alive
 console.log(`node ${process.version}, ${Math.round(lengthMs / 60_000)} minutes`);
 
-const shared = await startFaultCluster(values.name);
+// Folders of its own: what else is tested within the hour does not touch them.
+const dataRoot = join(tmpdir(), `nodeless-${values.name}`);
+const shared = await startFaultCluster(values.name, { dataRoot, runRoot: `/run/nodeless-${values.name}` });
 let problems: string[];
 try {
   problems = await soak({ ...shared, random: seeded(1), size: "long", log: (line) => console.log(line) });
 } finally {
   await shared.remove();
+  rmSync(dataRoot, { recursive: true, force: true });
   clearInterval(alive);
 }
 for (const problem of problems) console.log(problem);
@@ -33,51 +45,47 @@ console.log(problems.length === 0 ? "all is back where it began" : "SOMETHING GR
 process.exit(problems.length === 0 ? 0 : 1);
 
 async function soak(context: FaultContext): Promise<string[]> {
-  const { client, machine } = context;
+  const { machine } = context;
   const census = machine.census();
-  // One round first: code is loaded and caches exist once they were needed.
   const tally: Tally = { done: 0, failures: [] };
-  await load(context, tally, Math.min(30_000, lengthMs / 5), () => {});
-  await machine.sameAs(census, 60_000);
-  const start = takeSample(machine, 0, tally.done);
-  console.log(`${tableHead}\n${tableRow(start)}  (at rest)`);
-  const during: Sample[] = [];
-  const app = await SteadyApp.start(context, 100);
-  await load(context, tally, lengthMs, (minute) => {
-    const sample = takeSample(machine, minute, tally.done);
-    during.push(sample);
-    console.log(tableRow(sample));
-  });
-  await app.assertUntouched();
-  await app.stop();
-  await machine.sameAs(census, 60_000);
-  await sleep(5000);
-  const end = takeSample(machine, lengthMs / 60_000, tally.done);
-  console.log(`${tableRow(end)}  (at rest)`);
-  await deleteNamespace(client, workNamespace);
+  const startMs = Date.now();
+  const minute = () => (Date.now() - startMs) / 60_000;
+  const look = (remark = ""): Sample => {
+    const sample = takeSample(machine, minute(), tally.done);
+    console.log(`${tableRow(sample)}${remark}`);
+    return sample;
+  };
+  const rests: Sample[] = [];
+  console.log(tableHead);
+  // Nothing is compared with the time before the first round: code is loaded and caches exist once they were needed.
+  for (let isLast = false; !isLast; ) {
+    isLast = minute() * 60_000 + 2 * (roundMs + restMs) > lengthMs;
+    const app = await SteadyApp.start(context, 100);
+    await load(context, tally, () => void look());
+    await app.assertUntouched();
+    await app.stop();
+    await machine.sameAs(census, 60_000);
+    await sleep(restMs);
+    rests.push(look("  (at rest)"));
+  }
   console.log(`${tally.done} pieces of work were done, ${tally.failures.length} failed`);
   for (const failure of tally.failures.slice(0, 20)) console.log(failure);
+  if (!isConclusive(rests)) console.log("too short to tell whether memory and the store's file level off");
   // Programs that were started on a busy machine may come too late; more than a few is something else.
   const failed = tally.failures.length > tally.done / 100 ? ["more than 1 % of the work failed"] : [];
-  return [...findGrowth(start, during, end), ...failed];
+  return [...findGrowth(rests), ...failed];
 }
 
-/** Works for a while, tells of it now and then, and takes away what the work was done on. */
-async function load(
-  context: FaultContext,
-  tally: Tally,
-  forMs: number,
-  onLook: (minute: number) => void,
-): Promise<void> {
+/** Works for a round, tells of it now and then, and takes away what the work was done on. */
+async function load(context: FaultContext, tally: Tally, onLook: () => void): Promise<void> {
   await prepareWork(context);
   const stop = new AbortController();
   const working = work(context, tally, stop.signal);
   const startMs = Date.now();
-  for (let look = 1; look * everyMs <= forMs; look++) {
+  for (let look = 1; look * everyMs <= roundMs; look++) {
     await sleep(startMs + look * everyMs - Date.now());
-    onLook((look * everyMs) / 60_000);
+    onLook();
   }
-  await sleep(Math.max(0, startMs + forMs - Date.now()));
   stop.abort(new Error("enough"));
   await working;
   await deleteNamespace(context.client, workNamespace);
