@@ -93,6 +93,22 @@ function defineTests(root: string): void {
       await runtime.removeSandbox(pod);
     });
 
+    it("has Node's timers, whoever asks for them first", async () => {
+      const plain = await run(`export default { async fetch() {
+        const timer = setTimeout(() => {}, 1); clearTimeout(timer);
+        await new Promise((done) => setImmediate(done));
+        globalThis.setInterval = "mine";
+        return Response.json([timer.constructor.name, typeof timer.unref, setInterval]) } }`);
+      const imported = await run(`import { setTimeout as wait } from "node:timers/promises";
+        import { setTimeout as other } from "node:timers";
+        export default { async fetch() { await wait(1);
+          return Response.json([setTimeout(() => {}, 1).constructor.name, other === setTimeout]) } }`);
+
+      assert.deepEqual(await (await fetch(`http://${plain.ip}:8080/`)).json(), ["Timeout", "function", "mine"]);
+      assert.deepEqual(await (await fetch(`http://${imported.ip}:8080/`)).json(), ["Timeout", true]);
+      await Promise.all([plain, imported].map(({ pod }) => runtime.removeSandbox(pod)));
+    });
+
     it("listens at PORT where no port is named, else at 8080", async () => {
       const source = `export default { fetch: () => new Response("here") }`;
       const named = await run(source, { env: [{ name: "PORT", value: "81" }] });

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { describe, it } from "node:test";
 import { codeOf, readLayers, readMounts } from "./bundle.ts";
 
-const defaults = { compatibilityDate: "2026-01-01", compatibilityFlags: ["nodejs_compat"] };
+const newestDate = "2026-03-01";
 
 describe("a bundle", () => {
   it("is made of modules by their extension", () => {
@@ -19,10 +19,10 @@ describe("a bundle", () => {
       "blob.bin": "xyz",
     });
 
-    const { modules, mainModule, compatibilityDate } = codeOf(files, { A: "b" }, defaults);
+    const { modules, mainModule, compatibilityDate } = codeOf(files, { A: "b" }, newestDate);
 
     assert.equal(mainModule, "index.js");
-    assert.equal(compatibilityDate, "2026-01-01");
+    assert.equal(compatibilityDate, newestDate);
     assert.deepEqual(modules["index.js"], { js: "export default {}" });
     assert.deepEqual(modules["lib/old.cjs"], { cjs: "module.exports = 1" });
     assert.match((modules["types.ts"] as { js: string }).js, /^export const one\s+= 1;$/);
@@ -39,16 +39,17 @@ describe("a bundle", () => {
     };
     const files = bytesOf({ "package.json": JSON.stringify(description), "src/main.js": "", "index.js": "" });
 
-    const code = codeOf(files, {}, defaults);
+    const code = codeOf(files, {}, newestDate);
 
     assert.equal(code.mainModule, "src/main.js");
     assert.equal(code.compatibilityDate, "2025-01-01");
     assert.deepEqual(code.compatibilityFlags, []);
+    assert.equal(code.lazyTimers, false);
   });
 
   it("is refused without a main module, with JSON that is none and with types that cannot be taken out", () => {
     const refused = (files: Readonly<Record<string, string | Uint8Array>>, message: RegExp) =>
-      assert.throws(() => codeOf(bytesOf(files), {}, defaults), { reason: "CreateContainerError", message });
+      assert.throws(() => codeOf(bytesOf(files), {}, newestDate), { reason: "CreateContainerError", message });
 
     refused({ "readme.md": "" }, /it has none of index\.js/);
     refused({ "index.js": "", "package.json": "{" }, /package\.json is not JSON/);

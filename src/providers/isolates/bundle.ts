@@ -18,6 +18,10 @@ export const bundleMountPath = "/bundle";
 const mostBytes = 64 * 1024 * 1024;
 /** Most files, folders counted: what is mounted may be all of a disk. */
 const mostEntries = 10_000;
+/** What bundles get that choose nothing: Node's modules beside the web's. Node's timers come when they are first used (loader.ts). */
+const defaultFlags = ["nodejs_compat", "no_nodejs_global_timers"];
+/** From this compatibility date on nodejs_compat has Node's timers as globals. */
+const nodeTimersDate = "2026-02-10";
 const mainNames = ["index.js", "index.mjs", "index.ts", "worker.js"];
 const textExtensions = [".txt", ".html", ".css", ".svg", ".xml", ".md", ".yaml", ".yml", ".toml", ".sql"];
 
@@ -44,12 +48,8 @@ export function isBundlePath(path: string): boolean {
   return path === bundleMountPath || path.startsWith(`${bundleMountPath}/`);
 }
 
-/** The code as it is posted. `defaults` hold where the bundle's package.json says nothing. Throws {@link ContainerError}. */
-export function codeOf(
-  files: BundleFiles,
-  env: IsolateCode["env"],
-  defaults: Pick<IsolateCode, "compatibilityDate" | "compatibilityFlags">,
-): IsolateCode {
+/** The code as it is posted. `newestDate` holds where the bundle's package.json names no date. Throws {@link ContainerError}. */
+export function codeOf(files: BundleFiles, env: IsolateCode["env"], newestDate: string): IsolateCode {
   const description = readDescription(files.get("package.json"));
   const mainModule = [description.main?.replace(/^\.\//, ""), ...mainNames].find(
     (name) => name !== undefined && files.has(name),
@@ -57,9 +57,11 @@ export function codeOf(
   if (mainModule === undefined)
     throw refused(`it has none of ${mainNames.join(", ")}, and no package.json names its main module`);
   const modules = [...files].map(([name, bytes]) => [name, moduleOf(name, bytes)] as const);
+  const { compatibilityDate = newestDate, compatibilityFlags } = description.nodeless ?? {};
   return {
-    compatibilityDate: description.nodeless?.compatibilityDate ?? defaults.compatibilityDate,
-    compatibilityFlags: description.nodeless?.compatibilityFlags ?? defaults.compatibilityFlags,
+    compatibilityDate,
+    compatibilityFlags: compatibilityFlags ?? defaultFlags,
+    lazyTimers: compatibilityFlags === undefined && compatibilityDate >= nodeTimersDate,
     mainModule,
     modules: Object.fromEntries(modules),
     env,

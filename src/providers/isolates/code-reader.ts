@@ -8,8 +8,6 @@ import { type BundleFiles, codeOf, readLayers, readMounts } from "./bundle.ts";
 import { inlineImage } from "./inline-image.ts";
 import type { IsolateCode } from "./loader.ts";
 
-/** What bundles get that choose nothing: Node's modules beside the web's. */
-const defaultFlags = ["nodejs_compat"];
 /** Images that are kept read. */
 const mostImages = 16;
 
@@ -26,7 +24,7 @@ export class CodeReader {
   async read(spec: ContainerSpec, compatibilityDate: string): Promise<IsolateCode> {
     const files = new Map([...(await this.#filesOf(spec.imageId)), ...readMounts(spec.mounts)]);
     const env = Object.fromEntries(spec.env.map(({ name, value }) => [name, value]));
-    return codeOf(files, env, { compatibilityDate, compatibilityFlags: defaultFlags });
+    return codeOf(files, env, compatibilityDate);
   }
 
   async #filesOf(id: string): Promise<BundleFiles> {

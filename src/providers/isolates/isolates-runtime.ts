@@ -318,13 +318,18 @@ export class IsolatesRuntime implements RuntimeOfClass {
         () => undefined,
         (error: unknown) => error,
       );
-      // While the engine works on it, so do we.
+      // While the engine works on it, so do we. Who comes to the port before it has the code waits for it.
       await Promise.race([sent.promise, loading]);
-      containers.moveLog(id, spec.logPath);
-      writeNames(engine, id, spec.mounts);
-      setOutOfMemoryScore(containers.runningProcess(id).pid, spec.oomScoreAdj, engine.machine.sysResource);
+      try {
+        containers.moveLog(id, spec.logPath);
+        writeNames(engine, id, spec.mounts);
+        setOutOfMemoryScore(containers.runningProcess(id).pid, spec.oomScoreAdj, engine.machine.sysResource);
+        this.#listenAt(listeners, cage, portOf(spec));
+      } catch (error) {
+        // One that died of its code has run; that is told below.
+        if ((await loading) === undefined) throw error;
+      }
       const [outcome] = await Promise.all([loading, this.#hold(spec.imageId, id)]);
-      if (outcome === undefined) this.#listenAt(listeners, cage, portOf(spec));
       return this.#assign(id, spec, outcome);
     } catch (error) {
       await containers.remove(id);

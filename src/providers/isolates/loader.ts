@@ -24,45 +24,86 @@ export type ModuleContent =
 export type IsolateCode = {
   readonly compatibilityDate: string;
   readonly compatibilityFlags: readonly string[];
+  /** Whether Node's timers are to be the global ones: see below. */
+  readonly lazyTimers: boolean;
   readonly mainModule: string;
   readonly modules: Readonly<Record<string, ModuleContent>>;
   readonly env: Readonly<Record<string, string>>;
 };
 
 const entry = "nodeless-entry.js";
+const preludeName = "nodeless-prelude.js";
 
 /**
- * The loader. The code is kept because workerd may ask for it again. What is posted is wrapped: the wrapper's `check` makes workerd load everything now, so that a fault is
- * known before the pod is called ready. The stub is made anew for each request, as workerd binds it to one.
+ * Node's timers as globals, taken in when they are first used: workerd's own way (nodejs_global_timers) loads them at start, a third of all that a small worker costs.
+ * They look for the web's timers when they are loaded, by these very names: so they find those until they are there themselves.
+ */
+const preludeSource = `
+  const names = ["setTimeout", "setInterval", "setImmediate", "clearTimeout", "clearInterval", "clearImmediate"];
+  const web = Object.fromEntries(names.map((name) => [name, globalThis[name]]));
+  let isLoading = false;
+  const put = (name, value) =>
+    Object.defineProperty(globalThis, name, { value, writable: true, enumerable: true, configurable: true });
+  const load = () => {
+    isLoading = true;
+    try {
+      const timers = process.getBuiltinModule("node:timers");
+      for (const name of names) if (Object.getOwnPropertyDescriptor(globalThis, name).get) put(name, timers[name]);
+    } finally {
+      isLoading = false;
+    }
+  };
+  for (const name of names)
+    Object.defineProperty(globalThis, name, {
+      enumerable: true,
+      configurable: true,
+      get() {
+        if (isLoading || new Error().stack.includes("node-internal:")) return web[name];
+        load();
+        return Object.getOwnPropertyDescriptor(globalThis, name).value ?? web[name];
+      },
+      set: (value) => put(name, value),
+    });`;
+
+/**
+ * The loader. The code is kept because workerd may ask for it again. What is posted is wrapped: a request to the wrapper's check makes workerd load everything now, so that a
+ * fault is known before the pod is called ready. The stub is made anew for each request, as workerd binds it to one.
  */
 const loaderSource = `
+  const prelude = ${JSON.stringify(preludeSource)};
   let code;
   const isolate = (env) => env.LOADER.get("pod", () => code);
   export default {
-    fetch: (request, env) => isolate(env).getEntrypoint().fetch(request),
+    // At the pod's port people may be sooner than the code.
+    fetch: (request, env) =>
+      code ? isolate(env).getEntrypoint().fetch(request) : new Response("no code yet", { status: 503 }),
   };
+  const wrapper = (mainModule, hasPrelude) => \`
+    \${hasPrelude ? 'import "./${preludeName}";' : ""}
+    import * as main from \${JSON.stringify("./" + mainModule)};
+    export default main.default ?? { fetch() {} };
+    export const nodelessCheck = {
+      fetch() {
+        const handler = main.default;
+        const isHandler = typeof handler?.fetch === "function" || typeof handler?.prototype?.fetch === "function";
+        return new Response(null, { status: isHandler ? 204 : 404 });
+      },
+    };\`;
   export const control = {
     async fetch(request, env) {
-      const { mainModule, modules, ...rest } = await request.json();
+      const { mainModule, modules, lazyTimers, ...rest } = await request.json();
       if (!modules) return new Response("waiting");
       const bytes = (text) => Uint8Array.fromBase64(text).buffer;
       for (const module of Object.values(modules)) {
         if ("data" in module) module.data = bytes(module.data);
         if ("wasm" in module) module.wasm = bytes(module.wasm);
       }
-      modules["${entry}"] = { js: \`
-        import * as main from \${JSON.stringify("./" + mainModule)};
-        import { WorkerEntrypoint } from "cloudflare:workers";
-        export default main.default ?? { fetch() {} };
-        export class NodelessCheck extends WorkerEntrypoint {
-          check() {
-            const handler = main.default;
-            return typeof handler?.fetch === "function" || typeof handler?.prototype?.fetch === "function";
-          }
-        }\` };
+      if (lazyTimers) modules["${preludeName}"] = { js: prelude };
+      modules["${entry}"] = { js: wrapper(mainModule, lazyTimers) };
       code = { ...rest, mainModule: "${entry}", modules };
       try {
-        if (await isolate(env).getEntrypoint("NodelessCheck").check()) return new Response("ok");
+        const { status } = await isolate(env).getEntrypoint("nodelessCheck").fetch("http://check/");
+        if (status === 204) return new Response("ok");
         throw new TypeError(mainModule + " has no default export with a fetch handler");
       } catch (error) {
         console.error(error.stack ?? String(error));
