@@ -82,6 +82,7 @@ export class Containers {
 
   /** Stops watching; the containers run on. */
   close(): void {
+    this.#parts.records.flush();
     for (const watched of this.#watched.values()) {
       watched.stopWatching();
       watched.killTimer?.clear();
@@ -185,6 +186,7 @@ export class Containers {
 
   /**
    * Gives a running process that was started ahead to who needs it: it counts as started now. Its log must have been moved, and its bounds are set by {@link updateLimits}.
+   * It is written down in the next turn: an agent that dies before finds a process of nobody.
    */
   assign(id: string, assignment: ContainerAssignment): ContainerRecord {
     const record = this.#known.get(id);
@@ -193,7 +195,7 @@ export class Containers {
     const nowMs = record.finishedMs ?? this.#parts.clock.now();
     const settings = { ...record.settings, ...assignment };
     const opened = record.settings.logPath === assignment.logPath ? {} : { openedLogPath: record.settings.logPath };
-    return this.#write({ ...record, ...opened, settings, createdMs: nowMs, startedMs: nowMs });
+    return this.#writeSoon({ ...record, ...opened, settings, createdMs: nowMs, startedMs: nowMs });
   }
 
   /** Kills a container, and lets it have ended with this exit code if one is given: for processes that cannot end themselves. Resolves when it has. */
@@ -269,6 +271,15 @@ export class Containers {
     this.runningProcess(id);
     this.#linkLog(id);
     this.#parts.maker.reopenLog(this.#known.get(id) as ContainerRecord, this.folder(id));
+  }
+
+  #writeSoon(record: ContainerRecord): ContainerRecord {
+    const { records, logger } = this.#parts;
+    records.writeSoon(record.id, record, (error) => {
+      logger.warn("Could not write the record of a container", { container: record.id, error });
+    });
+    this.#known.set(record.id, record);
+    return record;
   }
 
   #write(record: ContainerRecord): ContainerRecord {

@@ -8,6 +8,9 @@ import { join } from "node:path";
 /** Records of type T, each in a folder of its own that may hold more of what belongs to it. */
 export class RecordFolder<T> {
   readonly folder: string;
+  /** Records that are still to be written, and who hears when that fails. */
+  readonly #due = new Map<string, { readonly record: T; readonly onFailure: (error: unknown) => void }>();
+  #writing: NodeJS.Immediate | undefined;
 
   constructor(folder: string) {
     this.folder = folder;
@@ -21,7 +24,27 @@ export class RecordFolder<T> {
     return join(this.folder, id);
   }
 
+  /** Writes when this turn of the event loop is over: for what is worth nothing if the agent dies before, so that it can be told first. */
+  writeSoon(id: string, record: T, onFailure: (error: unknown) => void): void {
+    this.#due.set(id, { record, onFailure });
+    this.#writing ??= setImmediate(() => this.flush());
+  }
+
+  /** Writes what is due now. */
+  flush(): void {
+    clearImmediate(this.#writing);
+    this.#writing = undefined;
+    for (const [id, { record, onFailure }] of this.#due) {
+      try {
+        this.write(id, record);
+      } catch (error) {
+        onFailure(error);
+      }
+    }
+  }
+
   write(id: string, record: T): void {
+    this.#due.delete(id);
     const folder = this.path(id);
     mkdirSync(folder, { recursive: true, mode: 0o700 });
     writeFileSync(join(folder, "record.part"), JSON.stringify(record), { mode: 0o600 });
@@ -35,6 +58,7 @@ export class RecordFolder<T> {
 
   /** Removes the record and all in its folder. Unknown is success. */
   async remove(id: string): Promise<void> {
+    this.#due.delete(id);
     await rm(this.path(id), { recursive: true, force: true });
   }
 

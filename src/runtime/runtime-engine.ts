@@ -124,6 +124,7 @@ export async function openRuntime(options: RuntimeOptions, images: ImageStore): 
     ownAddress: () => ({ listen: "0.0.0.0", connect: "127.0.0.1" }),
     close() {
       containers.close();
+      sandboxes.close();
       networks.close();
     },
   };

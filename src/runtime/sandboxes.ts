@@ -70,6 +70,11 @@ export class Sandboxes {
     for (const key of networks.listKeys()) if (!named.has(key)) networks.remove(key);
   }
 
+  /** Nothing that was done is left unwritten. */
+  close(): void {
+    this.#parts.records.flush();
+  }
+
   find(id: string): SandboxRecord | undefined {
     return this.#known.get(id);
   }
@@ -116,16 +121,21 @@ export class Sandboxes {
     }
   }
 
-  /** Gives a sandbox that was made ahead to who needs it: names, kernel settings, bounds and attachment become those of `settings`; id, namespaces and control group stay. Bounds are set by {@link setLimits}. */
+  /** Gives a sandbox that was made ahead to who needs it: names, kernel settings, bounds and attachment become those of `settings`; id, namespaces and control group stay. Bounds are set by {@link setLimits}. Written down in the next turn. */
   assign(
     id: string,
     settings: Pick<SandboxSettings, "hostname" | "domainname" | "sysctls" | "limits" | "attachment">,
   ): SandboxRecord {
     const record = this.#known.get(id);
     if (!record?.isReady) throw new RuntimeFailure("sandbox", `sandbox ${id} is not ready`);
-    const { networks, clock } = this.#parts;
+    const { networks, clock, records, logger } = this.#parts;
     networks.configure(record.namespaces, settings);
-    return this.#write({ ...record, createdMs: clock.now(), settings: { ...record.settings, ...settings } });
+    const assigned = { ...record, createdMs: clock.now(), settings: { ...record.settings, ...settings } };
+    this.#known.set(id, assigned);
+    records.writeSoon(id, assigned, (error) => {
+      logger.warn("Could not write the record of a sandbox", { sandbox: id, error });
+    });
+    return assigned;
   }
 
   /** Sets bounds without writing them down: they are what the settings say already. Unknown is success. */
