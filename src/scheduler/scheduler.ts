@@ -113,8 +113,8 @@ export class Scheduler implements Service {
   }
 
   async #run(): Promise<void> {
-    // A burst of new pods is taken in before the first of them is placed: the most important goes first.
-    await nextTurn();
+    // A burst of new pods is taken in before the first of them is placed: the most important goes first. Such a tick comes when nothing is left to be taken in, and before sockets and timers.
+    await new Promise<void>((resolve) => process.nextTick(resolve));
     let sliceStartMs = this.#options.clock.now();
     for (let next = this.#takeNext(); next !== undefined; next = this.#takeNext()) {
       this.#scheduleOne(next);

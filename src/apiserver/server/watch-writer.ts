@@ -118,7 +118,7 @@ export class WatchWriters {
     this.#isScheduled = true;
     const isLoaded = this.#lastRoundMs > LOAD_MS;
     if (isLoaded) setTimeout(() => void this.#round(), GATHER_MS);
-    else setImmediate(() => void this.#round());
+    else queueMicrotask(() => void this.#round());
   }
 
   async #round(): Promise<void> {
