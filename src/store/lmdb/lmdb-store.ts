@@ -54,6 +54,9 @@ export type LmdbStoreOptions = {
   readonly clock?: Clock;
 };
 
+/** The first revision is the empty store itself: it changed nothing, and the log has no record of it. */
+const NEW_STORE: State = { revision: 1, compactedRevision: 0 };
+
 /** Room in the map beyond `maxBytes`, for the deletes that bring the store below it again. */
 const HEADROOM_BYTES = 64 << 20;
 
@@ -96,10 +99,9 @@ async function openDatabase(
   if (readFormat(folder) === "new") {
     beginCreating(folder);
     const database = open();
-    const state = { revision: 1, compactedRevision: 0 };
-    await database.commit({ entries: new Map(), log: [], dropLog: undefined, state });
+    await database.commit({ entries: new Map(), log: [], dropLog: undefined, state: NEW_STORE });
     endCreating(folder);
-    return { database, state };
+    return { database, state: NEW_STORE };
   }
   const mark = takeClosedMark(folder);
   if (!mark.isUntouched) {
@@ -187,7 +189,16 @@ class LmdbStore implements Store {
     const { database } = this.#parts;
     const [reader, recent, hub] = [this.#reader, this.#recent, this.#hub];
     const currentRevision = (): number => this.currentRevision();
-    const catchUp = new CatchUp({ database, reader, recent, hub, currentRevision, prefix, afterRevision, watcher });
+    const catchUp = new CatchUp({
+      database,
+      reader,
+      recent,
+      hub,
+      currentRevision,
+      prefix,
+      afterRevision: Math.max(afterRevision, NEW_STORE.revision),
+      watcher,
+    });
     this.#catchUps.add(catchUp);
     // Not awaited: the watch has begun, and its errors go to the watcher.
     void catchUp.run().finally(() => this.#catchUps.delete(catchUp));

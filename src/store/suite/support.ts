@@ -83,9 +83,10 @@ export class Recorder {
     return this.events.map(showEvent);
   }
 
-  /** Resolves when the watch has seen this revision. */
+  /** Resolves when the watch has seen this revision. Throws when it ended before. */
   async reached(revision: number): Promise<void> {
-    await this.#until(() => this.revision >= revision);
+    await this.#until(() => this.revision >= revision || this.endings.length > 0);
+    if (this.revision < revision) throw new Error(`the watch ended at ${this.revision}`, { cause: this.endings[0] });
   }
 
   /** Resolves when the watch ended. */

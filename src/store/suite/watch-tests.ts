@@ -103,6 +103,25 @@ export function watchTests(factory: StoreFactory): void {
   );
 
   test(
+    "a watch from revision 0 gives all that ever happened, also of a store in which nothing has",
+    withStore(factory, async (store) => {
+      const fromEmpty = new Recorder();
+      await store.watch({ prefix: "/", afterRevision: 0 }, fromEmpty);
+      await commit(store, put("/a", "1"));
+      for (let i = 2; i <= 60; i++) await commit(store, put(`/other${i}`, "1"));
+      await commit(store, remove("/a"));
+      const fromFull = new Recorder();
+      await store.watch({ prefix: "/a", afterRevision: 0 }, fromFull);
+
+      await fromEmpty.reached(62);
+      await fromFull.reached(62);
+      assert.equal(fromEmpty.events.length, 61);
+      assert.deepEqual(fromFull.lines(), ["2 put /a=1 from=2", "62 delete /a=1 from=2"]);
+      assert.deepEqual([...fromEmpty.endings, ...fromFull.endings], []);
+    }),
+  );
+
+  test(
     "watches that begin while writes are under way miss nothing and see nothing twice",
     withStore(factory, async (store) => {
       const watchers: { readonly from: number; readonly recorder: Recorder }[] = [];
