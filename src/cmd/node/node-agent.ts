@@ -5,7 +5,7 @@ import { existsSync, readdirSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createHttpTransport, type HttpTransport } from "#client/http-transport.ts";
-import { createInformerFactory, withoutManagedFields } from "#client/informer-factory.ts";
+import { createInformerFactory, type InformerFactory, withoutManagedFields } from "#client/informer-factory.ts";
 import { createClient } from "#client/rest-client.ts";
 import type { Transport } from "#client/transport.ts";
 import { addressPlan } from "#cmd/machine/address-plan.ts";
@@ -75,16 +75,16 @@ export class NodeAgent {
   /** Resolves when the node is registered and runs its pods. */
   async start(): Promise<void> {
     const { plan } = this.#options;
+    const [asNode, asNetwork] = await Promise.all([this.#connect(plan.name), this.#connect(`${plan.name}-network`)]);
+    const informers = this.#networkInformers(asNetwork);
     const [containers] = await Promise.all([
       this.#startContainers(),
-      setUpNodeNetwork(plan.network),
+      // Names are answered from what was known last as long as nobody tells more.
+      setUpNodeNetwork(plan.network).then(() => this.#startNames(informers)),
       deleteFormerTables(this.#options.cluster.record),
       this.#awaitApiServer(),
     ]);
-    const [asNode, asNetwork] = await Promise.all([this.#connect(plan.name), this.#connect(`${plan.name}-network`)]);
-    this.#parts.push({ stop: () => asNode.close() }, { stop: () => asNetwork.close() });
-    this.#transports.push(asNode, asNetwork);
-    await Promise.all([this.#startNetwork(asNetwork), this.#startKubelet(asNode, containers)]);
+    await Promise.all([this.#startNetwork(informers), this.#startKubelet(asNode, containers)]);
   }
 
   /** Leaves containers running unless told otherwise. */
@@ -184,7 +184,7 @@ export class NodeAgent {
     const { cluster } = this.#options;
     const { layout, record } = cluster;
     const folder = join(layout.pki, "nodes");
-    return createHttpTransport({
+    const transport = createHttpTransport({
       server: `https://${addressPlan(record.slot).controlPlane}:${record.apiPort}`,
       ca: await readFile(join(layout.pki, "ca.crt"), "utf8"),
       // Read again for each connection: certificates are renewed on disk.
@@ -194,17 +194,37 @@ export class NodeAgent {
       }),
       userAgent: "nodeless-node",
     });
+    this.#transports.push(transport);
+    this.#parts.push({ stop: () => transport.close() });
+    return transport;
   }
 
-  async #startNetwork(transport: Transport): Promise<void> {
+  /** What the network's parts share; nothing is asked before they are started. */
+  #networkInformers(transport: Transport): InformerFactory {
+    const { clock, logger } = this.#options;
+    return createInformerFactory({ client: createClient(transport), clock, logger, transform: withoutManagedFields });
+  }
+
+  async #startNames(informers: InformerFactory): Promise<void> {
     const { cluster, plan, clock, logger } = this.#options;
-    const informers = createInformerFactory({
-      client: createClient(transport),
+    const dnsAddress = addressPlan(cluster.record.slot).dnsService;
+    // Held beside this process: what pods ask while it is away waits for its successor.
+    const sockets = openHeldSockets(await loadLibc(), { name: plan.layout.run, address: dnsAddress, port: 53 });
+    const dns = createClusterDns({
+      informers,
+      zone: "cluster.local",
+      addresses: [],
+      sockets: [sockets],
+      lastKnownFile: join(plan.layout.data, "names.json"),
       clock,
       logger,
-      transform: withoutManagedFields,
     });
-    const dnsAddress = addressPlan(cluster.record.slot).dnsService;
+    await dns.start(this.#abort.signal);
+    this.#parts.push(dns);
+  }
+
+  async #startNetwork(informers: InformerFactory): Promise<void> {
+    const { plan, clock, logger } = this.#options;
     const proxy = new ServiceProxy({
       informers,
       nodeName: plan.name,
@@ -214,19 +234,9 @@ export class NodeAgent {
       clock,
       logger,
     });
-    // Held beside this process: what pods ask while it is away waits for its successor.
-    const sockets = openHeldSockets(await loadLibc(), { name: plan.layout.run, address: dnsAddress, port: 53 });
-    const dns = createClusterDns({
-      informers,
-      zone: "cluster.local",
-      addresses: [],
-      sockets: [sockets],
-      clock,
-      logger,
-    });
     await informers.start(this.#abort.signal);
-    await Promise.all([proxy.start(this.#abort.signal), dns.start(this.#abort.signal)]);
-    this.#parts.push(informers, dns, proxy);
+    await proxy.start(this.#abort.signal);
+    this.#parts.push(informers, proxy);
   }
 
   async #startKubelet(transport: Transport, { images, imageVolumes }: ContainersProvider): Promise<void> {

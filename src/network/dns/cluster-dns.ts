@@ -8,9 +8,10 @@ import type { InformerFactory } from "#client/informer-factory.ts";
 import type { Clock } from "#component-base/clock.ts";
 import type { Service } from "#component-base/life-cycle.ts";
 import type { Logger } from "#component-base/logger.ts";
-import { ClusterRecords, endpointSliceIndexes, serviceIndexes } from "./cluster-records.ts";
+import { ClusterRecords, endpointSliceIndexes, type RecordSources, serviceIndexes } from "./cluster-records.ts";
 import { type BoundSockets, DnsServer } from "./dns-server.ts";
 import { Forwarder, readUpstreams, type Upstream } from "./forwarder.ts";
+import { LastKnownRecords } from "./last-known.ts";
 import { Resolver } from "./resolver.ts";
 
 /** How the cluster's DNS is set up. */
@@ -24,6 +25,8 @@ export type ClusterDnsOptions = {
   readonly port?: number;
   /** Bound descriptors to answer on beside the addresses. */
   readonly sockets?: readonly BoundSockets[];
+  /** Where the records are kept for a start without the API server. Absent: nowhere. */
+  readonly lastKnownFile?: string;
   /** Resolvers for other names. Default: those of /etc/resolv.conf, read again every 30 s. */
   readonly upstreams?: () => readonly Upstream[];
   readonly clock: Clock;
@@ -32,8 +35,13 @@ export type ClusterDnsOptions = {
 
 /** Longest wait for the informers' first lists: shorter than clients wait for an answer (5 s). */
 const patienceMs = 4000;
+/** From a start on, how long questions wait for the truth when there is something older to say. RFC 8767, section 5. */
+const staleAfterMs = 1800;
 
-/** Makes the DNS of a node. Names outside the cluster are answered as soon as it is started, those of the cluster once the informers have their first lists. */
+/**
+ * Makes the DNS of a node. Names outside the cluster are answered as soon as it is started, those of the cluster once the informers have their first lists; while these are not to be
+ * had, from what was known last.
+ */
 export function createClusterDns(options: ClusterDnsOptions): Service {
   const { informers, zone, addresses, clock, logger } = options;
   const services = informers.informer<KubeService>({
@@ -45,19 +53,26 @@ export function createClusterDns(options: ClusterDnsOptions): Service {
     indexes: endpointSliceIndexes,
   });
   const namespaces = informers.informer<Namespace>({ resource: { group: "", version: "v1", resource: "namespaces" } });
-  const records = new ClusterRecords(zone, {
-    services: services.lister,
-    endpointSlices: endpointSlices.lister,
-    namespaces: namespaces.lister,
-  });
-  const forwarder = new Forwarder({ upstreams: options.upstreams ?? machineUpstreams(clock), clock });
   let isSynced = false;
+  const current = { services: services.lister, endpointSlices: endpointSlices.lister, namespaces: namespaces.lister };
+  const { lastKnownFile: path } = options;
+  const file = path === undefined ? undefined : new LastKnownRecords({ path, clock, logger });
+  let lastKnown: RecordSources | undefined;
+  let startMs = clock.now();
+  const sources = () => (isSynced ? current : (lastKnown ?? current));
+  const records = new ClusterRecords(zone, sources);
+  const forwarder = new Forwarder({ upstreams: options.upstreams ?? machineUpstreams(clock), clock });
   const { promise: synced, resolve: onSynced } = Promise.withResolvers<true>();
   const resolver = new Resolver({
     zone,
     records,
     forward: (question) => forwarder.ask(question),
-    areRecordsKnown: async () => isSynced || (await within(synced, patienceMs, clock)),
+    async knowledge() {
+      if (isSynced) return "current";
+      const waitMs = lastKnown ? Math.max(0, startMs + staleAfterMs - clock.now()) : patienceMs;
+      if (waitMs > 0 && (await within(synced, waitMs, clock))) return "current";
+      return lastKnown ? "last-known" : "none";
+    },
   });
   const server = new DnsServer({
     resolver,
@@ -68,11 +83,15 @@ export function createClusterDns(options: ClusterDnsOptions): Service {
   });
   return {
     async start(signal) {
+      startMs = clock.now();
+      lastKnown = file?.load();
       const first = [services, endpointSlices, namespaces].map((informer) => informer.waitForSync(signal));
       void Promise.all(first).then(
         () => {
           isSynced = true;
+          lastKnown = undefined;
           onSynced(true);
+          file?.follow({ services, endpointSlices, namespaces });
         },
         () => {}, // stopped before
       );
@@ -80,6 +99,7 @@ export function createClusterDns(options: ClusterDnsOptions): Service {
     },
     async stop() {
       await server.stop();
+      await file?.stop();
       forwarder.close();
     },
   };

@@ -42,10 +42,10 @@ export const endpointSliceIndexes: {
 /** Names of one zone. */
 export class ClusterRecords {
   readonly #zone: string;
-  readonly #sources: RecordSources;
+  readonly #sources: () => RecordSources;
 
-  /** `zone` as "cluster.local". */
-  constructor(zone: string, sources: RecordSources) {
+  /** `zone` as "cluster.local". `sources` is asked for each question: where records come from may change. */
+  constructor(zone: string, sources: () => RecordSources) {
     this.#zone = zone;
     this.#sources = sources;
   }
@@ -68,16 +68,18 @@ export class ClusterRecords {
 
   /** The names of an address: of the Service with this ClusterIP, or of endpoints of headless Services. Empty when unknown. */
   findByAddress(address: string): readonly string[] {
-    const services = this.#sources.services.byIndex("clusterIP", address);
+    const services = this.#sources().services.byIndex("clusterIP", address);
     if (services.length > 0)
       return services.map((service) => this.#nameOf(service.metadata?.name, service.metadata?.namespace));
-    return this.#sources.endpointSlices.byIndex("address", address).flatMap((slice) => {
-      const { namespace, labels } = slice.metadata ?? {};
-      const service = this.#sources.services.find(namespace ?? "", labels?.["kubernetes.io/service-name"] ?? "");
-      if (!service || !isHeadless(service)) return [];
-      const endpoints = (slice.endpoints ?? []).filter((endpoint) => endpoint.addresses.includes(address));
-      return endpoints.map((endpoint) => `${hostOf(endpoint)}.${this.#nameOf(service.metadata?.name, namespace)}`);
-    });
+    return this.#sources()
+      .endpointSlices.byIndex("address", address)
+      .flatMap((slice) => {
+        const { namespace, labels } = slice.metadata ?? {};
+        const service = this.#sources().services.find(namespace ?? "", labels?.["kubernetes.io/service-name"] ?? "");
+        if (!service || !isHeadless(service)) return [];
+        const endpoints = (slice.endpoints ?? []).filter((endpoint) => endpoint.addresses.includes(address));
+        return endpoints.map((endpoint) => `${hostOf(endpoint)}.${this.#nameOf(service.metadata?.name, namespace)}`);
+      });
   }
 
   #nameOf(service: string | undefined, namespace: string | undefined): string {
@@ -87,8 +89,8 @@ export class ClusterRecords {
   #serviceName(labels: readonly string[]): RecordSet {
     const [namespace, name, ...host] = labels.toReversed();
     if (namespace === undefined) return [];
-    if (name === undefined) return this.#sources.namespaces.find("", namespace) ? [] : undefined;
-    const service = this.#sources.services.find(namespace, name);
+    if (name === undefined) return this.#sources().namespaces.find("", namespace) ? [] : undefined;
+    const service = this.#sources().services.find(namespace, name);
     if (!service) return undefined;
     if (service.spec?.type === "ExternalName") {
       return host.length === 0
@@ -150,8 +152,8 @@ export class ClusterRecords {
 
   #readyEndpoints(service: Service): { readonly endpoint: Endpoint; readonly slice: EndpointSlice }[] {
     const key = `${service.metadata?.namespace ?? ""}/${service.metadata?.name ?? ""}`;
-    return this.#sources.endpointSlices
-      .byIndex("service", key)
+    return this.#sources()
+      .endpointSlices.byIndex("service", key)
       .flatMap((slice) => (slice.endpoints ?? []).map((endpoint) => ({ endpoint, slice })))
       .filter(({ endpoint }) => endpoint.conditions?.ready !== false);
   }
@@ -160,14 +162,15 @@ export class ClusterRecords {
   #podName(labels: readonly string[]): RecordSet {
     const [namespace, host, ...rest] = labels.toReversed();
     if (namespace === undefined) return [];
-    if (!this.#sources.namespaces.find("", namespace)) return undefined;
+    if (!this.#sources().namespaces.find("", namespace)) return undefined;
     if (host === undefined) return [];
     const address = host.replaceAll("-", ".");
     return rest.length === 0 && /^\d{1,3}(\.\d{1,3}){3}$/.test(address) ? [{ type: "A", data: address }] : undefined;
   }
 }
 
-function isHeadless(service: Service): boolean {
+/** A Service without an address of its own: its name means its endpoints. */
+export function isHeadless(service: Service): boolean {
   return service.spec?.clusterIP === "None";
 }
 

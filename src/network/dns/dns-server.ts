@@ -32,6 +32,9 @@ export type DnsServerOptions = {
   readonly logger: Logger;
 };
 
+/** Extended DNS Error (RFC 8914), and what it says of answers that may be out of date. */
+const extendedError = { option: 15, staleAnswer: 3, staleNameError: 19 } as const;
+
 const emptyOptions: Omit<OptAnswer, "udpPayloadSize"> = {
   type: "OPT",
   name: ".",
@@ -162,7 +165,7 @@ function replyTo(query: Packet, resolution: Resolution, withEdns: boolean): Pack
   const desired = (query.flags ?? 0) & RECURSION_DESIRED;
   const flags =
     desired | RECURSION_AVAILABLE | (resolution.isAuthoritative ? AUTHORITATIVE_ANSWER : 0) | rcodes[resolution.rcode];
-  const opt: OptAnswer = { ...emptyOptions, udpPayloadSize: maxUdpBytes };
+  const opt: OptAnswer = { ...emptyOptions, udpPayloadSize: maxUdpBytes, options: staleMark(resolution) };
   return {
     type: "response",
     ...(query.id === undefined ? {} : { id: query.id }),
@@ -172,6 +175,12 @@ function replyTo(query: Packet, resolution: Resolution, withEdns: boolean): Pack
     authorities: [...resolution.authorities],
     additionals: [...resolution.additionals, ...(withEdns ? [opt] : [])],
   };
+}
+
+function staleMark({ isStale, rcode }: Resolution): OptAnswer["options"] {
+  if (isStale !== true) return [];
+  const data = Buffer.from([0, rcode === "NXDOMAIN" ? extendedError.staleNameError : extendedError.staleAnswer]);
+  return [{ code: extendedError.option, data } as unknown as OptAnswer["options"][number]];
 }
 
 /** The answer for UDP: without its records and marked as cut when it is too long. */

@@ -67,11 +67,11 @@ const slices: readonly EndpointSlice[] = [
   },
 ];
 const namespaces: readonly Namespace[] = [{ metadata: { name: "shop" } }];
-const records = new ClusterRecords("cluster.local", {
+const records = new ClusterRecords("cluster.local", () => ({
   services: listerOf(services, serviceIndexes),
   endpointSlices: listerOf(slices, endpointSliceIndexes),
   namespaces: listerOf(namespaces),
-});
+}));
 const outside = async (question: Question): Promise<Packet> => {
   if (question.name !== "example.org") throw new Error("silence");
   return { answers: [{ type: "A", name: "example.org", ttl: 60, data: "192.0.2.1" }] };
@@ -110,21 +110,21 @@ test("unknown Services, namespaces and endpoints are NXDOMAIN with the zone's SO
 });
 
 test("before the records are known nothing of the cluster's is said not to exist, and the world outside answers", async () => {
-  const known = Promise.withResolvers<boolean>();
+  const known = Promise.withResolvers<"current">();
   const young = new Resolver({
     zone: "cluster.local",
     records,
     forward: outside,
-    areRecordsKnown: () => known.promise,
+    knowledge: () => known.promise,
   });
 
   const early = young.resolve({ name: "web.shop.svc.cluster.local", type: "A", class: "IN" });
   const abroad = await young.resolve({ name: "example.org", type: "A", class: "IN" });
-  known.resolve(true);
+  known.resolve("current");
   assert.equal(abroad.rcode, "NOERROR");
   assert.equal((await early).rcode, "NOERROR");
 
-  const blind = new Resolver({ zone: "cluster.local", records, forward: outside, areRecordsKnown: async () => false });
+  const blind = new Resolver({ zone: "cluster.local", records, forward: outside, knowledge: async () => "none" });
   for (const name of ["nope.shop.svc.cluster.local", "7.0.43.10.in-addr.arpa"])
     assert.equal((await blind.resolve({ name, type: "A", class: "IN" })).rcode, "SERVFAIL");
 });

@@ -14,7 +14,12 @@ export type Resolution = {
   readonly answers: readonly Answer[];
   readonly authorities: readonly Answer[];
   readonly additionals: readonly Answer[];
+  /** From what was known last, while the truth cannot be had. */
+  readonly isStale?: boolean;
 };
+
+/** What the records say: what is, what was when the API was last heard, or nothing yet. */
+export type Knowledge = "current" | "last-known" | "none";
 
 /** How long answers may be kept, in seconds. Short, because endpoints come and go. */
 const ttlSeconds = 5;
@@ -35,8 +40,8 @@ export type ResolverOptions = {
   readonly zone: string;
   readonly records: ClusterRecords;
   readonly forward: Forward;
-  /** Resolves when the records can be asked; with false when that takes too long. Until then nothing of the cluster's can be said not to exist. */
-  readonly areRecordsKnown?: () => Promise<boolean>;
+  /** Resolves when the records can be asked, or with "none" when that takes too long: nothing of the cluster's can be said not to exist then. Default: current. */
+  readonly knowledge?: () => Promise<Knowledge>;
 };
 
 /** Resolves names for the pods of a cluster. */
@@ -44,28 +49,33 @@ export class Resolver {
   readonly #zone: string;
   readonly #records: ClusterRecords;
   readonly #forward: Forward;
-  readonly #areRecordsKnown: () => Promise<boolean>;
+  readonly #knowledge: () => Promise<Knowledge>;
 
   constructor(options: ResolverOptions) {
     this.#zone = options.zone;
     this.#records = options.records;
     this.#forward = options.forward;
-    this.#areRecordsKnown = options.areRecordsKnown ?? (async () => true);
+    this.#knowledge = options.knowledge ?? (async () => "current");
   }
 
   /** The answer to a question; never throws. */
   async resolve(question: Question): Promise<Resolution> {
     const name = normalise(question.name);
-    if (this.#records.owns(name)) {
-      return (await this.#areRecordsKnown()) ? await this.#resolveOwn(question, name) : failure;
-    }
-    const address = addressOfReverseName(name);
-    if (address !== undefined && !(await this.#areRecordsKnown())) return failure;
-    const names = address === undefined ? [] : this.#records.findByAddress(address);
-    if (names.length > 0 && question.type === "PTR") {
-      return found(names.map((data) => ({ type: "PTR", name: question.name, ttl: ttlSeconds, data })));
-    }
-    return await this.#ask(question);
+    const isOwn = this.#records.owns(name);
+    const address = isOwn ? undefined : addressOfReverseName(name);
+    if (!isOwn && address === undefined) return await this.#ask(question);
+    const knowledge = await this.#knowledge();
+    if (knowledge === "none") return failure;
+    const resolution = await (address === undefined
+      ? this.#resolveOwn(question, name)
+      : this.#resolveAddress(question, address));
+    return knowledge === "last-known" && resolution.isAuthoritative ? { ...resolution, isStale: true } : resolution;
+  }
+
+  async #resolveAddress(question: Question, address: string): Promise<Resolution> {
+    const names = this.#records.findByAddress(address);
+    if (names.length === 0 || question.type !== "PTR") return await this.#ask(question);
+    return found(names.map((data) => ({ type: "PTR", name: question.name, ttl: ttlSeconds, data })));
   }
 
   async #resolveOwn(question: Question, name: string, depth = 0): Promise<Resolution> {
