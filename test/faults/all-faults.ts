@@ -4,6 +4,7 @@
 import type { Fault } from "./fault.ts";
 import { durability } from "./durability.ts";
 import { fullDisk } from "./full-disk.ts";
+import { lastKnownNames } from "./last-known-names.ts";
 import { monitorDeaths, runtimeDeaths } from "./monitor-deaths.ts";
 import { helperDeaths, phaseDeaths } from "./phases.ts";
 import { bothDeaths, controlPlaneDeath, nodeDeath } from "./process-deaths.ts";
@@ -15,6 +16,7 @@ export const allFaults: readonly Fault[] = [
   controlPlaneDeath,
   nodeDeath,
   bothDeaths,
+  lastKnownNames,
   phaseDeaths,
   helperDeaths,
   monitorDeaths,

@@ -11,6 +11,9 @@ import type { Random } from "./random.ts";
 /** How much of it: minutes by itself, seconds among the tests. */
 export type FaultSize = "long" | "short";
 
+/** `{ number: 2, of: 3 }` is the second third. */
+export type Part = { readonly number: number; readonly of: number };
+
 /** What a fault works with. */
 export type FaultContext = {
   readonly cluster: TestCluster;
@@ -19,6 +22,8 @@ export type FaultContext = {
   readonly machine: ClusterMachine;
   readonly random: Random;
   readonly size: FaultSize;
+  /** Of what is tried one by one, only the k-th of every n: a long form in several runs. */
+  readonly part?: Part;
   /** Says what is done. */
   readonly log: (line: string) => void;
 };
@@ -37,4 +42,9 @@ export type Fault = {
 export function reasonToSkip({ needs }: Fault): string | undefined {
   if (needs === undefined || spawnSync("sh", ["-c", `command -v ${needs}`]).status === 0) return undefined;
   return `${needs} is not installed`;
+}
+
+/** The items of this part, or all. */
+export function partOf<T>(items: readonly T[], part: Part | undefined): readonly T[] {
+  return part === undefined ? items : items.filter((_, index) => index % part.of === part.number - 1);
 }

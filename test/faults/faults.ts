@@ -1,10 +1,10 @@
 /**
- * `npm run faults [-- NAME …] [--seed N] [--short] [--list] [--name CLUSTER]`: kills, cuts and fills until something breaks. All, or those named. The last line is the verdict; a run can be
+ * `npm run faults [-- NAME …] [--seed N] [--short] [--list] [--part K/N] [--name CLUSTER]`: kills, cuts and fills until something breaks. All, or those named. The last line is the verdict; a run can be
  * made again by its seed.
  */
 import { parseArgs } from "node:util";
 import { allFaults } from "./all-faults.ts";
-import { reasonToSkip } from "./fault.ts";
+import { type Part, reasonToSkip } from "./fault.ts";
 import { startFaultCluster } from "./fault-cluster.ts";
 import { seeded } from "./random.ts";
 
@@ -14,6 +14,7 @@ const { values, positionals } = parseArgs({
     seed: { type: "string" },
     short: { type: "boolean", default: false },
     list: { type: "boolean" },
+    part: { type: "string" },
     name: { type: "string", default: "faults" },
   },
 });
@@ -23,6 +24,7 @@ if (values.list === true || unknown.length > 0) {
   process.exit(unknown.length > 0 ? 2 : 0);
 }
 const seed = values.seed === undefined ? Math.floor(Math.random() * 2 ** 31) : Number(values.seed);
+const part = parsePart(values.part);
 const size = values.short ? "short" : "long";
 const startMs = Date.now();
 const log = (line: string) => console.log(`${((Date.now() - startMs) / 1000).toFixed(1).padStart(7)}  ${line}`);
@@ -41,7 +43,7 @@ try {
       continue;
     }
     try {
-      await fault.run({ ...shared, random: seeded(seed), size, log });
+      await fault.run({ ...shared, random: seeded(seed), size, log, ...(part && { part }) });
       log(`${fault.name} holds`);
     } catch (error) {
       failed.push(fault.name);
@@ -55,3 +57,8 @@ try {
 clearInterval(alive);
 console.log(failed.length === 0 ? "all hold" : `${failed.join(", ")} FAILED; again with --seed ${seed}`);
 process.exit(failed.length === 0 ? 0 : 1);
+
+function parsePart(text: string | undefined): Part | undefined {
+  const [number, of] = (text ?? "").split("/").map(Number);
+  return number !== undefined && of !== undefined ? { number, of } : undefined;
+}

@@ -8,7 +8,7 @@ import type { KubeObject } from "#apimachinery/meta.ts";
 import { hasReason } from "#apimachinery/status-error.ts";
 import { eventually } from "../support/cluster.ts";
 import { createNamespace, deleteNamespace, pods } from "./apps.ts";
-import type { Fault, FaultContext } from "./fault.ts";
+import { type Fault, type FaultContext, partOf } from "./fault.ts";
 
 const namespace = "phases";
 
@@ -72,7 +72,7 @@ async function strikeAll(context: FaultContext, all: readonly Strike[], few: num
   const { client, machine, log, size, random } = context;
   const before = machine.census();
   await createNamespace(client, namespace);
-  const strikes = size === "long" ? all : Array.from({ length: few }, () => random.pick(all));
+  const strikes = size === "long" ? partOf(all, context.part) : Array.from({ length: few }, () => random.pick(all));
   let struck = 0;
   for (const [index, strike] of strikes.entries()) {
     const startMs = performance.now();
