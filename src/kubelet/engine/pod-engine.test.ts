@@ -464,6 +464,25 @@ describe("the pod engine", () => {
     });
   });
 
+  it("hears of a container that ends at the very moment when it is adopted", async () => {
+    await withHouse(async (house) => {
+      await house.run(podOf("web", [{}]));
+      await house.until("web", isReady);
+      const { runtime } = house;
+      const list = runtime.listContainers.bind(runtime);
+      runtime.listContainers = async () => {
+        const states = await list();
+        runtime.end("web/main", 137);
+        return states;
+      };
+
+      await house.restart();
+
+      const after = await house.until("web", (it) => isReady(it) && it.containerStatuses?.[0]?.restartCount === 1);
+      assert.equal(after.containerStatuses?.[0]?.lastState?.terminated?.exitCode, 137);
+    });
+  });
+
   it("keeps a pod ready across a restart of the agent until its probe says otherwise", async () => {
     await withHouse(async (house) => {
       const readinessProbe = {

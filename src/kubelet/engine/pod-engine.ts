@@ -65,8 +65,8 @@ export class PodEngine implements PodProvider, PodStreams, PodStats, PodDisk, Se
   readonly #streams: EngineStreams;
   readonly #rotator: LogRotator;
   readonly #workers = new Map<string, PodWorker>();
-  /** News of containers whose pod is not known yet, while adoption is under way. */
-  readonly #early: ContainerState[] = [];
+  /** News of containers whose pod is not known yet, until adoption has taken them in. */
+  #early: ContainerState[] | undefined = [];
   #parts: EngineParts | undefined;
   #listener: (ref: PodRef, status: PodStatus) => void = () => {};
 
@@ -216,7 +216,7 @@ export class PodEngine implements PodProvider, PodStreams, PodStats, PodDisk, Se
   #onContainer(state: ContainerState): void {
     const worker = this.#workers.get(state.pod.uid);
     if (worker) worker.onContainer(state);
-    else if (!this.#parts) this.#early.push(state);
+    else this.#early?.push(state);
   }
 
   async #adopt(parts: EngineParts): Promise<void> {
@@ -225,7 +225,9 @@ export class PodEngine implements PodProvider, PodStreams, PodStats, PodDisk, Se
       parts.runtime.listSandboxes(),
       parts.runtime.listContainers(),
     ]);
-    const byUid = Map.groupBy([...containers, ...this.#early.splice(0)], (state) => state.pod.uid);
+    // What happened since the list was made comes later, and counts. From here to the last worker nothing else runs.
+    const byUid = Map.groupBy([...containers, ...(this.#early ?? [])], (state) => state.pod.uid);
+    this.#early = undefined;
     const sandboxByUid = new Map(sandboxes.map((sandbox) => [sandbox.pod.uid, sandbox]));
     for (const { pod, status, last } of records) {
       const { uid } = refOf(pod);
