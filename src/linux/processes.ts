@@ -18,6 +18,27 @@ export function isRunning(identity: ProcessIdentity): boolean {
   return stat !== undefined && stat.startTicks === identity.startTicks && stat.state !== "Z" && stat.state !== "X";
 }
 
+/** What a process does, by its first thread: the one that answers. */
+export type ProcessActivity = {
+  /** "R": runs or waits for a processor, "S": sleeps, "D": waits for a disk, "T": was stopped by a signal. */
+  readonly state: string;
+  /** Processor time that the thread has used so far, in ms. */
+  readonly cpuMs: number;
+  /** A debugger or tracer holds it. */
+  readonly isTraced: boolean;
+};
+
+/** The kernel counts processor time in hundredths of a second. */
+const tickMs = 10;
+
+/** What the process does now; undefined when it is gone. */
+export function readActivity({ pid, startTicks }: ProcessIdentity): ProcessActivity | undefined {
+  const stat = readStat(pid, `${pid}/task/${pid}`);
+  if (!stat || stat.startTicks !== startTicks || stat.state === "Z" || stat.state === "X") return undefined;
+  const isTraced = !/^TracerPid:\s*0$/m.test(readText(`/proc/${pid}/status`) ?? "TracerPid: 0");
+  return { state: stat.state, cpuMs: stat.cpuTicks * tickMs, isTraced };
+}
+
 /** Sends a signal; false when the process is gone. */
 export function signalProcess(identity: ProcessIdentity, signal: NodeJS.Signals | number): boolean {
   if (!isRunning(identity)) return false;
@@ -54,14 +75,25 @@ export function readBootId(): string {
   return readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
 }
 
-function readStat(pid: number): { readonly state: string; readonly startTicks: string } | undefined {
-  let text: string;
-  try {
-    text = readFileSync(`/proc/${pid}/stat`, "latin1");
-  } catch {
-    return undefined;
-  }
+type Stat = { readonly state: string; readonly startTicks: string; readonly cpuTicks: number };
+
+/** `folder` below /proc: that of the process, or of one of its threads. */
+function readStat(pid: number, folder: string = String(pid)): Stat | undefined {
+  const text = readText(`/proc/${folder}/stat`);
+  if (text === undefined) return undefined;
   // The command's name stands in brackets and may hold blanks and brackets itself.
   const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
-  return { state: fields[0] ?? "", startTicks: fields[19] ?? "" };
+  return {
+    state: fields[0] ?? "",
+    startTicks: fields[19] ?? "",
+    cpuTicks: Number(fields[11]) + Number(fields[12]),
+  };
+}
+
+function readText(path: string): string | undefined {
+  try {
+    return readFileSync(path, "latin1");
+  } catch {
+    return undefined; // gone
+  }
 }

@@ -91,6 +91,31 @@ describe("the life of a cluster", { skip }, () => {
     assert.deepEqual([down.code, processesOfCluster()], [0, []]);
   });
 
+  test("an up that waits no longer names what hangs, and it is restarted all the same", {
+    timeout: 90_000,
+  }, async () => {
+    await nodeless("up");
+    const [stuck, dead] = [await pidOf("node"), await pidOf("control-plane")];
+    process.kill(stuck, "SIGSTOP");
+    process.kill(dead, "SIGKILL");
+
+    const environment = { ...cluster.environment, NODELESS_HANG_SECONDS: "4" };
+    const late = await run(program, ["up", "--name", "life-e2e", "--timeout", "2"], { environment, mayFail: true });
+
+    assert.equal(late.code, 1);
+    assert.match(
+      late.stderr,
+      /"life-e2e" is not ready after 2 s:\n +node life-e2e does not answer; its log is \/.*\.log$/m,
+    );
+    await eventually("the cluster to be ready", async () => (await status()).isReady, 40_000);
+    assert.notEqual(await pidOf("node"), stuck);
+
+    const control = await pidOf("control-plane");
+    process.kill(control, "SIGSTOP");
+    await eventually("another control plane", async () => (await pidOf("control-plane")) !== control, 40_000);
+    await eventually("the cluster to be ready", async () => (await status()).isReady, 40_000);
+  });
+
   test("a second up says that the cluster runs, and refuses what cannot be changed while it does", async () => {
     const first = await nodeless("up");
     const second = await nodeless("up");

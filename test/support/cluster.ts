@@ -42,12 +42,18 @@ export function canRunContainers(): boolean {
 /** Brings a cluster up. `images` from the machine's store are shared by all clusters that tests make, so loading is done once. */
 export async function startCluster(
   name: string,
-  options: { readonly nodes?: number; readonly dataRoot?: string; readonly runRoot?: string } = {},
+  options: {
+    readonly nodes?: number;
+    readonly dataRoot?: string;
+    readonly runRoot?: string;
+    readonly environment?: NodeJS.ProcessEnv;
+  } = {},
 ): Promise<TestCluster> {
   const folder = mkdtempSync(join(tmpdir(), `nodeless-${name}-`));
   const kubeconfig = join(folder, "kubeconfig");
   const environment: NodeJS.ProcessEnv = {
     ...process.env,
+    ...options.environment,
     NODELESS_DATA_ROOT: options.dataRoot ?? join(tmpdir(), "nodeless-e2e"),
     NODELESS_RUN_ROOT: options.runRoot ?? "/run/nodeless-e2e",
     KUBECONFIG: kubeconfig,

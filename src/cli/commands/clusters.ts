@@ -39,6 +39,12 @@ const up: Command = {
       value: "PORT",
       help: "Port of the API server; by default 6443. One that is taken is replaced by the next free one",
     },
+    timeout: {
+      type: "string",
+      value: "SECONDS",
+      default: "300",
+      help: "How long to wait until it is ready. One that is late goes on starting",
+    },
     foreground: { type: "boolean", help: "Stay until Ctrl-C, then stop the cluster" },
     boot: { type: "boolean", help: "Also bring it up when the machine boots (systemd)" },
     expose: { type: "boolean", help: "Listen on all addresses of this machine; --no-expose takes it back" },
@@ -63,9 +69,10 @@ const up: Command = {
 };
 
 function upOptions(args: Arguments): UpOptions {
-  const [nodes, apiPort] = [
+  const [nodes, apiPort, timeoutSeconds] = [
     numberFlag(args, "nodes", { min: 1, max: 126 }),
     numberFlag(args, "api-port", { min: 1, max: 65_535 }),
+    numberFlag(args, "timeout", { min: 1, max: 86_400 }),
   ];
   const [dataFolder, kubeconfig] = [textFlag(args, "data-dir"), textFlag(args, "kubeconfig")];
   return {
@@ -74,6 +81,7 @@ function upOptions(args: Arguments): UpOptions {
     ...(kubeconfig === undefined ? {} : { kubeconfig }),
     ...(nodes === undefined ? {} : { nodes }),
     ...(apiPort === undefined ? {} : { apiPort }),
+    timeoutSeconds: timeoutSeconds ?? 300,
     foreground: args.flags["foreground"] === true,
     boot: args.flags["boot"] === true,
     ...(typeof args.flags["expose"] === "boolean" ? { expose: args.flags["expose"] } : {}),

@@ -9,6 +9,7 @@ import { type ApiServer, loopbackUser } from "#apiserver/api-server.ts";
 import type { Cluster, MachineContext } from "#cmd/machine/clusters.ts";
 import { missingTools } from "#cmd/machine/doctor.ts";
 import { Guardian } from "#cmd/machine/guardian.ts";
+import { hangPatienceMs } from "#cmd/machine/hang-watch.ts";
 import { setUpMachineNetwork } from "#cmd/machine/machine-network.ts";
 import { type NodePlan, nodePlans } from "#cmd/machine/node-plan.ts";
 import { claimSlot } from "#cmd/machine/slot-claim.ts";
@@ -98,6 +99,7 @@ export class ControlPlane {
       socket: node.layout.socket,
       process: () => nodeProcess({ context, cluster, permit }, node),
       permit,
+      hangPatienceMs: hangPatienceMs(context.environment),
       clock,
       logger,
     });

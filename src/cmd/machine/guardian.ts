@@ -1,11 +1,12 @@
 /**
- * Keeps a peer process alive: watches it over its socket, and starts it again when it ends without a goodbye. A peer that keeps dying is started ever more slowly.
+ * Keeps a peer process alive: watches it over its socket, and starts it again when it ends without a goodbye. A peer that keeps dying is started ever more slowly, one that hangs is killed.
  */
 import type { Clock } from "#component-base/clock.ts";
 import type { Logger } from "#component-base/logger.ts";
+import { HangWatch } from "./hang-watch.ts";
 import type { RunPermit } from "./run-permit.ts";
 import { type ProcessSpec, startAndFollow } from "./processes.ts";
-import { type Peer, type PeerStatus, type StageMessage, type StopMode, watchPeer } from "./supervision.ts";
+import { type Peer, PeerSilent, type PeerStatus, type StageMessage, type StopMode, watchPeer } from "./supervision.ts";
 
 /** Which peer, and how it is started. */
 export type GuardianOptions = {
@@ -19,6 +20,8 @@ export type GuardianOptions = {
   readonly onEnd?: () => void;
   /** Under which the peer runs, and is started again as long as it is valid. */
   readonly permit: RunPermit | undefined;
+  /** How long the peer may hang before it is killed, in ms; 0: for ever. */
+  readonly hangPatienceMs: number;
   readonly clock: Clock;
   readonly logger: Logger;
 };
@@ -32,6 +35,7 @@ const healthyMs = 60_000;
 /** Watches over one peer until it is told to stop. */
 export class Guardian {
   readonly #options: GuardianOptions;
+  readonly #hangWatch: HangWatch;
   #peer: Peer | undefined;
   #isStopped = false;
   #isEnsuring = false;
@@ -39,11 +43,14 @@ export class Guardian {
 
   constructor(options: GuardianOptions) {
     this.#options = options;
+    const { socket, hangPatienceMs: patienceMs, clock, logger } = options;
+    this.#hangWatch = new HangWatch({ socket, patienceMs, isWanted: () => this.#isWanted(), clock, logger });
   }
 
   /** Joins the peer if it lives, else starts it. Resolves when it is ready; rejects when it cannot start. */
   async ensure(): Promise<void> {
     this.#isEnsuring = true;
+    this.#hangWatch.start();
     try {
       if (await this.#joinReady()) return;
       const outcome = await startAndFollow(await this.#options.process(), (message) =>
@@ -59,6 +66,7 @@ export class Guardian {
 
   /** Joins the peer if it lives, and gives whether it does; else has it started in the background. */
   async watch(): Promise<boolean> {
+    this.#hangWatch.start();
     const isThere = await this.#join().catch(() => false);
     if (!isThere) void this.#restart(); // never rejects
     return isThere;
@@ -72,6 +80,7 @@ export class Guardian {
   /** Stops watching, and with a mode the peer too. */
   async stop(mode?: StopMode): Promise<void> {
     this.#isStopped = true;
+    this.#hangWatch.stop();
     const peer = this.#peer;
     if (mode === undefined) peer?.leave();
     else await peer?.stop(mode);
@@ -84,7 +93,19 @@ export class Guardian {
     return this.#peer?.status().isReady === true || (await promise);
   }
 
+  /** Joins the peer if it lives. One that does not answer does so later, or will be killed. */
   async #join(onReady?: (isReady: boolean) => void): Promise<boolean> {
+    for (;;) {
+      try {
+        return await this.#joinOnce(onReady);
+      } catch (error) {
+        const mayEnd = this.#options.hangPatienceMs > 0 && this.#isWanted();
+        if (!(error instanceof PeerSilent) || !mayEnd) throw error;
+      }
+    }
+  }
+
+  async #joinOnce(onReady?: (isReady: boolean) => void): Promise<boolean> {
     const startedMs = this.#options.clock.now();
     const peer = await watchPeer(this.#options.socket, {
       onStage: (message) => this.#options.onStage?.(message),
@@ -104,14 +125,13 @@ export class Guardian {
   }
 
   async #restart(): Promise<void> {
-    const { clock, logger, socket, permit, patienceMs = 0 } = this.#options;
-    const isWanted = () => !this.#isStopped && permit?.isValid() !== false;
-    while (isWanted()) {
+    const { clock, logger, socket, patienceMs = 0 } = this.#options;
+    while (this.#isWanted()) {
       const waitMs = patienceMs + (this.#failures === 0 ? 0 : Math.min(longestWaitMs, 100 * 2 ** this.#failures));
       if (waitMs > 0) await clock.sleep(waitMs);
       this.#failures += 1;
       try {
-        if (!isWanted()) return;
+        if (!this.#isWanted()) return;
         await this.ensure();
         logger.warn("Restarted a process that had died", { socket });
         return;
@@ -119,5 +139,9 @@ export class Guardian {
         logger.error("Restarted no process", { socket, error });
       }
     }
+  }
+
+  #isWanted(): boolean {
+    return !this.#isStopped && this.#options.permit?.isValid() !== false;
   }
 }

@@ -31,24 +31,34 @@ export const machineNamespaces: Required<Pick<ProcessSpec, "prefix" | "inherit">
 };
 
 /** How a start went. */
-export type StartOutcome = { readonly ok: true; readonly pid: number } | { readonly ok: false; readonly why: string };
+export type StartOutcome =
+  | { readonly ok: true; readonly pid: number }
+  /** `isLate`: it is there, and was not ready within the time. */
+  | { readonly ok: false; readonly isLate: boolean; readonly why: string };
 
 /** Descriptor on which a child reports progress, as lines of JSON. */
 const progressDescriptor = 3;
 
-/** Starts a process and follows its progress until it is ready or has failed. It lives on when this one ends. */
-export function startAndFollow(spec: ProcessSpec, onStage: (message: StageMessage) => void): Promise<StartOutcome> {
+/** Starts a process and follows its progress until it is ready or has failed, or the signal aborts. It lives on when this one ends. */
+export function startAndFollow(
+  spec: ProcessSpec,
+  onStage: (message: StageMessage) => void,
+  signal?: AbortSignal,
+): Promise<StartOutcome> {
   const child = launch(spec);
   const pipe = child.stdio[progressDescriptor];
   return new Promise((resolve) => {
     let rest = "";
     let failure: string | undefined;
     const end = (outcome: StartOutcome) => {
+      signal?.removeEventListener("abort", giveUp);
       child.removeAllListeners();
       pipe?.destroy();
       child.unref();
       resolve(outcome);
     };
+    const giveUp = () => end({ ok: false, isLate: true, why: "it was not ready in time" });
+    signal?.addEventListener("abort", giveUp, { once: true });
     pipe?.on("data", (chunk: Buffer) => {
       const lines = (rest + chunk.toString()).split("\n");
       rest = lines.pop() ?? "";
@@ -60,11 +70,12 @@ export function startAndFollow(spec: ProcessSpec, onStage: (message: StageMessag
         onStage(message);
       }
     });
-    child.on("error", (error) => end({ ok: false, why: error.message }));
+    child.on("error", (error) => end({ ok: false, isLate: false, why: error.message }));
     child.on("exit", (code, signal) => {
       const how = signal === null ? `ended with code ${code}` : `was ended by ${signal}`;
       end({
         ok: false,
+        isLate: false,
         why: failure ?? `${spec.entry} ${how}; its log ${spec.logFile} ends with:\n${lastLines(spec.logFile, 5)}`,
       });
     });

@@ -220,6 +220,23 @@ export async function askPeer(path: string): Promise<PeerStatus | undefined> {
   return status;
 }
 
+/** A question for a sign of life. */
+export type Probe = {
+  /** Resolves with whom the sign is from, or with undefined when nobody is there; not at all while the process hangs. Never rejects. */
+  readonly answered: Promise<number | undefined>;
+  readonly cancel: () => void;
+};
+
+/** Asks whoever is behind a socket for a sign of life, which is the greeting that everybody gets: processes of older versions give it too. */
+export function probePeer(path: string): Probe {
+  const socket = createConnection(path);
+  const { promise: answered, resolve } = Promise.withResolvers<number | undefined>();
+  onMessages(socket, ({ pid }) => pid !== undefined && resolve(pid));
+  socket.on("error", () => socket.destroy());
+  socket.on("close", () => resolve(undefined));
+  return { answered, cancel: () => socket.destroy() };
+}
+
 type Message = {
   readonly pid?: number;
   readonly ready?: boolean;

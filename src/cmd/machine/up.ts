@@ -4,7 +4,7 @@
 import { closeSync, rmSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { UserError } from "#cli/command.ts";
-import type { ClusterStatus, UpOptions } from "#cli/machine.ts";
+import type { ClusterStatus, ProcessStatus, UpOptions } from "#cli/machine.ts";
 import type { Stage, Terminal } from "#cli/terminal.ts";
 import { installBootUnit } from "./boot.ts";
 import {
@@ -22,7 +22,7 @@ import { missingTools } from "./doctor.ts";
 import { stopCluster } from "./down.ts";
 import { endProcesses } from "./end-processes.ts";
 import { whenInterrupted } from "./interrupts.ts";
-import { clusterLayout, controlPlaneSocket } from "./layout.ts";
+import { clusterLayout, controlPlaneSocket, nodeLayout } from "./layout.ts";
 import { machineAddresses } from "./machine-addresses.ts";
 import { nodePlan } from "./node-plan.ts";
 import { type ProcessSpec, startAndFollow } from "./processes.ts";
@@ -73,10 +73,11 @@ async function ensureAndStart(context: MachineContext, start: StartOptions): Pro
           `Interrupted: cluster "${options.name}" goes on starting. 'nodeless up --name ${options.name}' waits for it, 'nodeless down --name ${options.name}' ends it.`,
         );
       };
-      await whenInterrupted(onInterrupt, () => startCluster(context, cluster, terminal));
+      await whenInterrupted(onInterrupt, () => startCluster(context, cluster, terminal, options.timeoutSeconds));
       return cluster;
     } catch (error) {
-      if (attempt === 3 || (await isApiPortFree(cluster.record))) throw error;
+      // One that is late has the port itself.
+      if (error instanceof NotReadyInTime || attempt === 3 || (await isApiPortFree(cluster.record))) throw error;
     }
   }
 }
@@ -155,7 +156,11 @@ async function joinRunning(
   { cluster, peer, options, terminal }: JoinOptions,
 ): Promise<UpResult> {
   refuseChanges(cluster, options);
-  if (!peer.isReady) await untilReady(cluster, stagesOn(terminal));
+  if (!peer.isReady) {
+    const { timeoutSeconds } = options;
+    const end = await untilReady(cluster, stagesOn(terminal), AbortSignal.timeout(timeoutSeconds * 1000));
+    if (end === "late") throw await tooLate(context, cluster, timeoutSeconds);
+  }
   const notes = writeContext(cluster);
   if (options.boot) notes.push(installBootUnit(context, cluster.record.name));
   return { status: await describeCluster(context, cluster), alreadyRunning: true, notes };
@@ -180,7 +185,13 @@ function refuseChanges({ record, layout }: Cluster, options: UpOptions): void {
 const slowStartMs = 30_000;
 
 /** Starts the control plane of a cluster that is not running, and waits until it and its nodes are ready. */
-export async function startCluster(context: MachineContext, cluster: Cluster, terminal: Terminal): Promise<void> {
+export async function startCluster(
+  context: MachineContext,
+  cluster: Cluster,
+  terminal: Terminal,
+  timeoutSeconds = 300,
+): Promise<void> {
+  const limit = AbortSignal.timeout(timeoutSeconds * 1000);
   const show = stagesOn(terminal);
   const hint = setTimeout(
     () => terminal.warn(`Not ready after ${slowStartMs / 1000} s; the logs are in ${cluster.layout.logs}`),
@@ -189,10 +200,12 @@ export async function startCluster(context: MachineContext, cluster: Cluster, te
   const wasAlone = listPermitHolders(cluster.layout).length === 0;
   const permit = issuePermit(cluster.layout);
   try {
-    const outcome = await startAndFollow(controlPlaneProcess(context, cluster, permit), show);
+    const outcome = await startAndFollow(controlPlaneProcess(context, cluster, permit), show, limit);
     if (outcome.ok) return;
     // A node that lived on may have been quicker; ours has ended then, and that one is as good.
-    if (await untilReady(cluster, show)) return;
+    const end = outcome.isLate ? "late" : await untilReady(cluster, show, limit);
+    if (end === "ready") return;
+    if (end === "late") throw await tooLate(context, cluster, timeoutSeconds);
     // What it had started already would be left alone; containers that ran before run on.
     if (wasAlone) await endProcesses(cluster, "process").all();
     throw new UserError(`cluster "${cluster.record.name}" did not start: ${outcome.why}`);
@@ -216,20 +229,58 @@ function stagesOn(terminal: Terminal): (message: StageMessage) => void {
   };
 }
 
-/** Follows a control plane that is there already. False when none is, or it ends before it is ready. */
-async function untilReady({ layout }: Cluster, onStage: (message: StageMessage) => void): Promise<boolean> {
-  const { promise, resolve } = Promise.withResolvers<boolean>();
+/** Follows a control plane that is there already. "ended": none is, or it ends before it is ready; "late": the signal aborted before. */
+async function untilReady(
+  { layout }: Cluster,
+  onStage: (message: StageMessage) => void,
+  signal: AbortSignal,
+): Promise<"ready" | "ended" | "late"> {
+  const { promise, resolve } = Promise.withResolvers<"ready" | "ended" | "late">();
+  const giveUp = () => resolve("late");
+  signal.addEventListener("abort", giveUp, { once: true });
+  if (signal.aborted) giveUp();
   const peer = await watchPeer(controlPlaneSocket(layout), {
     onStage,
-    onReady: () => resolve(true),
-    onEnd: () => resolve(false),
+    onReady: () => resolve("ready"),
+    onEnd: () => resolve("ended"),
   });
-  if (!peer) return false;
+  if (!peer) return "ended";
   try {
     return await promise;
   } finally {
+    signal.removeEventListener("abort", giveUp);
     peer.leave();
   }
+}
+
+/** The start goes on, but was waited for long enough. */
+class NotReadyInTime extends UserError {}
+
+/** What is not ready yet, and where it says why. */
+async function tooLate(context: MachineContext, cluster: Cluster, timeoutSeconds: number): Promise<NotReadyInTime> {
+  const { record, layout } = cluster;
+  const { processes } = await describeCluster(context, cluster);
+  const late = processes.filter(({ isReady }) => !isReady);
+  // The control plane is ready when its nodes are.
+  const awaited = late.some(({ role }) => role === "node") ? late.filter(isItself) : late;
+  const lines = awaited.map((process) => {
+    const { role, name, pid, isSilent } = process;
+    const how = isSilent ? "does not answer" : pid === undefined ? "does not run" : `is starting (pid ${pid})`;
+    const log = role === "node" ? nodeLayout(layout, name).log : controlPlaneLog(cluster);
+    return `  ${role === "node" ? `node ${name}` : "the control plane"} ${how}; its log is ${log}`;
+  });
+  return new NotReadyInTime(
+    [
+      `cluster "${record.name}" is not ready after ${timeoutSeconds} s:`,
+      ...lines,
+      `It goes on starting: 'nodeless up --name ${record.name}' waits again, 'nodeless down --name ${record.name}' ends it`,
+    ].join("\n"),
+  );
+}
+
+/** Not one that only waits for others. */
+function isItself({ role, pid, isSilent }: ProcessStatus): boolean {
+  return role === "node" || isSilent || pid === undefined;
 }
 
 /** How the control plane of a cluster is started. */
@@ -239,5 +290,9 @@ export function controlPlaneProcess(
   permit: RunPermit | undefined,
 ): ProcessSpec {
   const args = ["--name", record.name, "--data-root", context.dataRoot, "--run-root", context.runRoot];
-  return { entry: "control-plane", args, logFile: join(layout.logs, "control-plane.log"), permit };
+  return { entry: "control-plane", args, logFile: controlPlaneLog({ layout }), permit };
+}
+
+function controlPlaneLog({ layout }: Pick<Cluster, "layout">): string {
+  return join(layout.logs, "control-plane.log");
 }

@@ -14,6 +14,7 @@ import { Guardian } from "#cmd/machine/guardian.ts";
 import { controlPlaneSocket, isolateFolders } from "#cmd/machine/layout.ts";
 import { readRegistriesFile } from "#images/registries-file.ts";
 import type { RegistrySettings } from "#images/registry-client.ts";
+import { hangPatienceMs } from "#cmd/machine/hang-watch.ts";
 import { machineNamespaces } from "#cmd/machine/processes.ts";
 import { type NodePlan, searchPath } from "#cmd/machine/node-plan.ts";
 import { deleteFormerTables } from "#cmd/machine/kernel-names.ts";
@@ -161,6 +162,7 @@ export class NodeAgent {
         socket: controlPlaneSocket(cluster.layout),
         process: async () => ({ ...controlPlaneProcess(context, cluster, permit), ...machineNamespaces }),
         permit,
+        hangPatienceMs: hangPatienceMs(context.environment),
         // The first node acts at once, the others only if it did not.
         patienceMs: plan.index * 2000,
         onStage: ({ stage, state }) => {
