@@ -4,6 +4,7 @@
 import type { Fault } from "./fault.ts";
 import { durability } from "./durability.ts";
 import { fullDisk } from "./full-disk.ts";
+import { hangs } from "./hangs.ts";
 import { lastKnownNames } from "./last-known-names.ts";
 import { monitorDeaths, runtimeDeaths } from "./monitor-deaths.ts";
 import { helperDeaths, phaseDeaths } from "./phases.ts";
@@ -17,6 +18,7 @@ export const allFaults: readonly Fault[] = [
   nodeDeath,
   bothDeaths,
   lastKnownNames,
+  hangs,
   phaseDeaths,
   helperDeaths,
   monitorDeaths,

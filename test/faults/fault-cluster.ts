@@ -15,12 +15,15 @@ export type FaultCluster = Pick<FaultContext, "cluster" | "client" | "machine"> 
   readonly remove: () => Promise<void>;
 };
 
+/** Less than by default, so that hanging need not be waited for so long, and a watch that is too strict is found out. */
+const hangSeconds = "8";
+
 /** Brings it up. */
 export async function startFaultCluster(
   name: string,
   options: Parameters<typeof startCluster>[1] = {},
 ): Promise<FaultCluster> {
-  const cluster = await startCluster(name, options);
+  const cluster = await startCluster(name, { environment: { NODELESS_HANG_SECONDS: hangSeconds }, ...options });
   await cluster.nodeless(["image", "load", await ensureLayout("busybox")]);
   const machine = await ClusterMachine.of(cluster);
   // The kernel takes links of a cluster that was here before away a moment after it.

@@ -40,7 +40,7 @@ async function nodeAlone(context: FaultContext): Promise<void> {
     writeFileSync(format, `${JSON.stringify({ format: 9999 })}\n`);
     const lookups = lookUp(`web.${namespace}.svc.cluster.local`, machine.dnsAddress, 20);
     startNode(context);
-    await sleep(5000);
+    await sleep(3500);
     const { count, failures, longestMs, p50Ms } = await lookups.stop();
     log(`${count} lookups, ${failures.length} failed, p50 ${p50Ms} ms, longest ${longestMs} ms`);
     assert.ok(machine.findProcess("node"), "the node lives");

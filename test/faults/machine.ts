@@ -25,14 +25,15 @@ export type Census = ReadonlyMap<string, readonly string[]>;
 /** The view. For clusters of one node. */
 export class ClusterMachine {
   readonly #cluster: TestCluster;
-  readonly #node: string;
+  /** Name of the node. */
+  readonly node: string;
   readonly dataFolder: string;
   readonly runFolder: string;
   readonly #slot: number;
 
   private constructor(cluster: TestCluster, status: ClusterStatus) {
     this.#cluster = cluster;
-    this.#node = status.processes.find(({ role }) => role === "node")?.name ?? "";
+    this.node = status.processes.find(({ role }) => role === "node")?.name ?? "";
     this.dataFolder = status.dataFolder;
     this.runFolder = join(cluster.environment["NODELESS_RUN_ROOT"] ?? "", cluster.name);
     this.#slot = (Number(status.addresses.controlPlane.split(".")[1]) - 40) / 2;
@@ -43,16 +44,16 @@ export class ClusterMachine {
   }
 
   get nodeFolder(): string {
-    return join(this.dataFolder, "nodes", this.#node);
+    return join(this.dataFolder, "nodes", this.node);
   }
 
   get nodeRunFolder(): string {
-    return join(this.runFolder, "nodes", this.#node);
+    return join(this.runFolder, "nodes", this.node);
   }
 
   /** Above the control groups of all pods. */
   get cgroupParent(): string {
-    return `nodeless_${this.#slot}/${this.#node}`;
+    return `nodeless_${this.#slot}/${this.node}`;
   }
 
   /** "10.43.0.10" of the first cluster. */
@@ -66,7 +67,7 @@ export class ClusterMachine {
 
   /** The process of a role, or undefined while it is dead. Found in /proc: asking would take longer than a revival. */
   findProcess(role: "control-plane" | "node"): ProcessIdentity | undefined {
-    const title = `nodeless ${role} ${role === "node" ? this.#node : this.#cluster.name}`;
+    const title = `nodeless ${role} ${role === "node" ? this.node : this.#cluster.name}`;
     return listProcesses().find(({ command }) => command === title)?.identity;
   }
 
