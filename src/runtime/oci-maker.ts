@@ -4,6 +4,7 @@
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import type { Logger } from "#component-base/logger.ts";
 import type { ImageStore, StoredImage } from "#images/image-store.ts";
 import type { Libc } from "#linux/libc.ts";
 import { mountOverlay, unmount } from "#linux/mounts.ts";
@@ -16,7 +17,7 @@ import type { CreatedProcesses, MakePlan, ProcessMaker } from "./process-maker.t
 import { makeFolderInRoot } from "./rooted-path.ts";
 import type { Sandboxes } from "./sandboxes.ts";
 import { RuntimeFailure } from "./settings.ts";
-import { startCreated } from "./start.ts";
+import { finishStart, isUnstarted, startCreated } from "./start.ts";
 import { resolveUser, verifyNonRoot } from "./user.ts";
 
 /** What it works with. */
@@ -27,6 +28,7 @@ export type OciMakerParts = {
   readonly sandboxes: Sandboxes;
   /** Where the OCI runtime keeps its state. */
   readonly runtimeRoot: string;
+  readonly logger: Logger;
   /** A process of the container whose process namespace others join. Throws RuntimeFailure when it does not run. */
   readonly findProcess: (containerId: string) => number;
 };
@@ -69,8 +71,15 @@ export class OciMaker implements ProcessMaker {
     if (machine.runtime) await startCreated(machine.runtime, runtimeRoot, id);
   }
 
-  attend(): void {
-    // conmon reads what the process says.
+  /** conmon reads what the process says. But an agent that died right after it had written down that it would start the process may not have done so. */
+  attend({ id }: ContainerRecord): void {
+    const { machine, runtimeRoot, logger } = this.#parts;
+    if (!machine.runtime || !isUnstarted(runtimeRoot, id)) return;
+    logger.info("Started a container that was made before", { container: id });
+    // One that cannot be started any more has ended, which its conmon tells.
+    void finishStart(machine.runtime, runtimeRoot, id).catch((error: unknown) => {
+      logger.warn("Started no container that was made before", { container: id, error });
+    });
   }
 
   /** conmon has written all before it ends. */

@@ -33,7 +33,10 @@ export interface ProcessMaker {
   create(plan: MakePlan): Promise<CreatedProcesses>;
   /** Lets a made process begin. Throws RuntimeFailure. */
   start(id: string): Promise<void>;
-  /** The process runs, since now or since before a restart of the agent: from here on its output has to reach its log. */
+  /**
+   * The process was started, just now or before a restart of the agent: from here on its output has to reach its log. An agent that died in the middle of {@link ProcessMaker.start} may
+   * have left it unstarted: then it is started now.
+   */
   attend(record: ContainerRecord, folder: string): void;
   /** Resolves when all output of an ended process is in its log. */
   drained(id: string): Promise<void>;

@@ -102,7 +102,7 @@ export async function openRuntime(options: RuntimeOptions, images: ImageStore): 
   const common = { libc, clock, logger, machine, cgroups, bootId, runtimeRoot };
   const sandboxes = new Sandboxes({ ...common, networks, addresses, records: sandboxRecords });
   const findProcess = (id: string): number => containers.runningProcess(id).pid;
-  const maker = new OciMaker({ libc, machine, images, sandboxes, runtimeRoot, findProcess });
+  const maker = new OciMaker({ libc, machine, images, sandboxes, runtimeRoot, findProcess, logger });
   const containers: Containers = new Containers({
     ...common,
     maker,
