@@ -99,7 +99,8 @@ describe("the life of a cluster", { skip }, () => {
     process.kill(stuck, "SIGSTOP");
     process.kill(dead, "SIGKILL");
 
-    const environment = { ...cluster.environment, NODELESS_HANG_SECONDS: "4" };
+    // Longer than it takes to ask a process that does not answer.
+    const environment = { ...cluster.environment, NODELESS_HANG_SECONDS: "12" };
     const late = await run(program, ["up", "--name", "life-e2e", "--timeout", "2"], { environment, mayFail: true });
 
     assert.equal(late.code, 1);
@@ -109,11 +110,6 @@ describe("the life of a cluster", { skip }, () => {
     );
     await eventually("the cluster to be ready", async () => (await status()).isReady, 40_000);
     assert.notEqual(await pidOf("node"), stuck);
-
-    const control = await pidOf("control-plane");
-    process.kill(control, "SIGSTOP");
-    await eventually("another control plane", async () => (await pidOf("control-plane")) !== control, 40_000);
-    await eventually("the cluster to be ready", async () => (await status()).isReady, 40_000);
   });
 
   test("a second up says that the cluster runs, and refuses what cannot be changed while it does", async () => {

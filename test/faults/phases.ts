@@ -4,6 +4,8 @@
  */
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import type { KubeObject } from "#apimachinery/meta.ts";
 import { hasReason } from "#apimachinery/status-error.ts";
 import { eventually } from "../support/cluster.ts";
@@ -146,10 +148,26 @@ async function readyOnce({ client, machine }: FaultContext, name: string, uid: s
     throw new Error(`${(error as Error).message}: ${JSON.stringify(seen)}`);
   });
   assert.equal(machine.liveContainers().filter((container) => container.uid === uid).length, 1, "one live container");
+  const restarts = (seen as PodState["status"])?.containerStatuses?.[0]?.restartCount ?? 0;
+  const marks = join(machine.nodeFolder, "pods/pods", uid, "volumes/kubernetes.io~empty-dir/marks/starts");
+  // A container that was killed while it was made may not have come so far; the last one has, a moment after it counts as ready.
+  const starts = await eventually(
+    `the container of ${name} to begin`,
+    async () => existsSync(marks) && linesOf(marks),
+    10_000,
+  );
+  assert.ok(starts <= restarts + 1, `${name} began ${starts} times with ${restarts} restarts`);
+}
+
+function linesOf(file: string): number {
+  return readFileSync(file, "utf8").trim().split("\n").length;
 }
 
 type PodState = KubeObject & {
-  readonly status?: { readonly conditions?: readonly { readonly type: string; readonly status: string }[] };
+  readonly status?: {
+    readonly conditions?: readonly { readonly type: string; readonly status: string }[];
+    readonly containerStatuses?: readonly { readonly restartCount: number }[];
+  };
 };
 
 /** Does the work while strace lies in wait in the node's process, for one death. Says who died. */
