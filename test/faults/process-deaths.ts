@@ -3,6 +3,8 @@
  */
 import assert from "node:assert/strict";
 import { setTimeout as sleep } from "node:timers/promises";
+import type { KubeObject } from "#apimachinery/meta.ts";
+import { eventually } from "../support/cluster.ts";
 import { deleteNamespace, createNamespace, deploy, idleCommand, pods } from "./apps.ts";
 import { ended, killBoth, killProcess, revived } from "./deaths.ts";
 import type { Fault, FaultContext } from "./fault.ts";
@@ -31,14 +33,15 @@ export const bothDeaths: Fault = {
     const before = machine.census();
     const app = await SteadyApp.start(context);
     for (let round = 0; round < (size === "long" ? 10 : 1); round++) {
-      await withVictim(context, async (victim) => {
+      await withVictims(context, async ({ victim, last }) => {
         await ended(...killBoth(context));
         await sleep(context.random.integer(0, 1000));
         assert.equal(machine.findProcess("node"), undefined, "nobody is left to revive them");
         process.kill(victim.process.pid, "SIGKILL"); // the API must learn of this
+        process.kill(last.process.pid, "SIGTERM"); // and that this has done its work
         await cluster.nodeless(["up", "--name", cluster.name]);
         const upMs = performance.now();
-        await truthIsShown(context, victim.uid);
+        await truthIsShown(context, { victim: victim.uid, last: last.uid });
         const tookMs = Math.round(performance.now() - upMs);
         log(`round ${round}: the truth ${tookMs} ms after up`);
         assert.ok(tookMs <= truthMs, `the truth was shown only after ${tookMs} ms`);
@@ -66,44 +69,86 @@ async function killRepeatedly(context: FaultContext, role: "control-plane" | "no
 
 type Victim = { readonly uid: string; readonly process: { readonly pid: number } };
 
-async function withVictim(context: FaultContext, body: (victim: Victim) => Promise<void>): Promise<void> {
+/** Two containers that will end while nobody looks: one that is to be started again, and one for which that is the end. */
+async function withVictims(
+  context: FaultContext,
+  body: (victims: { readonly victim: Victim; readonly last: Victim }) => Promise<void>,
+): Promise<void> {
   const { client, machine } = context;
   const namespace = "victims";
   await createNamespace(client, namespace);
+  await client.create({ resource: pods, namespace }, onceOnly(namespace));
   await deploy(client, { namespace, name: "victim", replicas: 1, command: idleCommand });
-  const { items } = await client.list({ resource: pods, namespace });
-  const uid = items[0]?.metadata?.uid ?? "";
-  const victim = machine.liveContainers().find((container) => container.uid === uid);
-  assert.ok(victim);
-  await body(victim);
+  const find = async (isIt: (name: string) => boolean): Promise<Victim> => {
+    const { items } = await client.list({ resource: pods, namespace });
+    const uid = items.find(({ metadata }) => isIt(metadata?.name ?? ""))?.metadata?.uid;
+    return await eventually("the victim's container", async () =>
+      machine.liveContainers().find((container) => container.uid === uid),
+    );
+  };
+  await body({ victim: await find((name) => name !== "once"), last: await find((name) => name === "once") });
   await deleteNamespace(client, namespace);
 }
 
-/** The killed container is started again and says why, all nodes and pods are Ready. */
-async function truthIsShown({ client, machine }: FaultContext, uid: string): Promise<void> {
+/** Ends with 7 when it is told to, and is not started again. */
+function onceOnly(namespace: string): KubeObject {
+  const command = ["sh", "-c", "trap 'exit 7' TERM; sleep 1000000 & wait"];
+  const container = {
+    name: "main",
+    image: "docker.io/library/busybox:latest",
+    imagePullPolicy: "IfNotPresent",
+    command,
+  };
+  return {
+    apiVersion: "v1",
+    kind: "Pod",
+    metadata: { name: "once", namespace },
+    spec: { restartPolicy: "Never", containers: [container] },
+  } as KubeObject;
+}
+
+/** The killed container is started again and says why, the one that ended says how and stays so, all others run as the API says, and the node is Ready. */
+async function truthIsShown(
+  { client, machine }: FaultContext,
+  uids: { readonly victim: string; readonly last: string },
+): Promise<void> {
   const deadlineMs = performance.now() + 10_000;
   for (;;) {
     const { items } = await client.list<PodState>({ resource: pods });
-    const victim = items.find(({ metadata }) => metadata.uid === uid);
-    const [status] = victim?.status.containerStatuses ?? [];
+    const nodes = await client.list<NodeState>({ resource: { group: "", version: "v1", resource: "nodes" } });
+    const find = (uid: string) => items.find(({ metadata }) => metadata.uid === uid)?.status;
+    const [victim] = find(uids.victim)?.containerStatuses ?? [];
+    const last = find(uids.last);
     const live = new Set(machine.liveContainers().map(({ id }) => id));
-    const areTrue = items.every(({ status }) =>
+    const others = items.filter(({ metadata }) => metadata.uid !== uids.last);
+    const areTrue = others.every(({ status }) =>
       status.containerStatuses.every(({ ready, containerID }) => ready && live.has(containerID.replace(/^.*\/\//, ""))),
     );
-    if (status?.restartCount === 1 && status.lastState.terminated?.exitCode === 137 && areTrue) return;
-    assert.ok(performance.now() < deadlineMs, `not the truth: ${JSON.stringify(items.map(({ status }) => status))}`);
+    const isVictimTrue = victim?.restartCount === 1 && victim.lastState.terminated?.exitCode === 137;
+    const isLastTrue = last?.phase === "Failed" && last.containerStatuses[0]?.state?.terminated?.exitCode === 7;
+    const isNodeReady = nodes.items.every(({ status }) =>
+      status.conditions.some((condition) => condition.type === "Ready" && condition.status === "True"),
+    );
+    if (areTrue && isVictimTrue && isLastTrue && isNodeReady) return;
+    const shown = JSON.stringify(items.map(({ status }) => status));
+    assert.ok(performance.now() < deadlineMs, `not the truth, the node ${isNodeReady ? "" : "not "}Ready: ${shown}`);
     await sleep(10);
   }
 }
 
 type PodState = {
   readonly metadata: { readonly uid: string };
-  readonly status: { readonly containerStatuses: readonly ContainerStatus[] };
+  readonly status: { readonly phase: string; readonly containerStatuses: readonly ContainerStatus[] };
+};
+
+type NodeState = KubeObject & {
+  readonly status: { readonly conditions: readonly { readonly type: string; readonly status: string }[] };
 };
 
 type ContainerStatus = {
   readonly ready: boolean;
   readonly restartCount: number;
   readonly containerID: string;
+  readonly state?: { readonly terminated?: { readonly exitCode: number } };
   readonly lastState: { readonly terminated?: { readonly exitCode: number } };
 };
