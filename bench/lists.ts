@@ -79,7 +79,9 @@ try {
   const client = await FrameClient.connect(api.access);
   const list = async (accept: string): Promise<number> => (await client.get(pods, { accept })).bytes;
   for (const [name, accept] of Object.entries(forms)) {
+    if (profileFolder !== undefined) await api.startProfile();
     await measure(api, `list of ${COUNT} pods, ${name}, first`, 1, () => list(accept));
+    if (profileFolder !== undefined) await api.stopProfile(`${profileFolder}/${name}-first.cpuprofile`);
     if (profileFolder !== undefined) await api.startProfile();
     await measure(api, `list of ${COUNT} pods, ${name}, again`, 7, () => list(accept));
     if (profileFolder !== undefined) await api.stopProfile(`${profileFolder}/${name}.cpuprofile`);

@@ -8,6 +8,7 @@ import { canonicalQuantity } from "#apimachinery/quantity.ts";
 import { badRequest } from "#apimachinery/status-error.ts";
 import { sortedKeys } from "./own-key.ts";
 import { parseTime } from "./protobuf-scalars.ts";
+import { RawJson } from "./raw-json.ts";
 import type { ProtobufWriter } from "./protobuf-writer.ts";
 
 type JsonObject = Readonly<Record<string, unknown>>;
@@ -242,6 +243,7 @@ function encodeIntOrString(writer: ProtobufWriter, value: unknown): void {
 /** RawExtension, FieldsV1 and CustomResourceDefinitions' JSON: a message with the JSON text in field 1; null is an empty message. */
 function encodeAny(writer: ProtobufWriter, value: unknown): void {
   if (value === null) return;
-  writer.string(JSON.stringify(value));
+  if (value instanceof RawJson) writer.bytes(value.bytes);
+  else writer.string(JSON.stringify(value));
   writer.byte(0x0a);
 }

@@ -23,7 +23,9 @@ export class ProtobufWriter {
 
   /** A copy of what was written; the writer is empty afterwards and can be used again. What a rare large message needed is given back. */
   take(): Buffer {
-    const bytes = Buffer.from(this.#buffer.subarray(this.#start));
+    // Many times quicker than Buffer.from.
+    const bytes = Buffer.allocUnsafe(this.length);
+    this.#buffer.copy(bytes, 0, this.#start);
     if (this.#buffer.length > largestKept) this.#buffer = Buffer.allocUnsafe(largestKept);
     this.#start = this.#buffer.length;
     return bytes;

@@ -2,6 +2,7 @@
  * Items of lists, written into a piece of memory out of what lies ready with each stored object: its JSON, its metadata, its row of a Table.
  */
 import { AGES_LATER, withAges } from "#api/printers/cells.ts";
+import type { KubeObject } from "#apimachinery/meta.ts";
 import type { Draft, TablePrinter } from "#api/strategy.ts";
 import type { ServedResource } from "#apiserver/registry/served-resource.ts";
 import type { StoredObject } from "#apiserver/storage/stored-object.ts";
@@ -44,7 +45,7 @@ export function rowItems(
   return {
     room: (object) => {
       text = withAges(
-        object.rowOf(printer, () => rowText(printer, object)),
+        object.rowOf(printer, () => rowText(printer, resource.isCustom ? object.passing : object.lean)),
         row.nowMs,
       );
       return text.length * 3 + OBJECT.length + 1 + (hasObject ? objects.room(object) : 0);
@@ -64,10 +65,9 @@ export function rowItems(
 const OBJECT = Buffer.from(',"object":');
 
 /** `{"cells":[…],"conditions":[…]`, without the closing brace. */
-function rowText(printer: TablePrinter, stored: StoredObject): string {
-  const object = stored.passing as Draft;
-  const conditions = printer.conditions?.(object) ?? [];
-  const cells = JSON.stringify(printer.row(object, AGES_LATER));
+function rowText(printer: TablePrinter, object: KubeObject): string {
+  const conditions = printer.conditions?.(object as Draft) ?? [];
+  const cells = JSON.stringify(printer.row(object as Draft, AGES_LATER));
   return `{"cells":${cells}${conditions.length === 0 ? "" : `,"conditions":${JSON.stringify(conditions)}`}`;
 }
 

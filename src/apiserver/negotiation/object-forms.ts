@@ -101,7 +101,7 @@ export function encodePlain(parts: EncoderParts, object: KubeObject, form: Media
 export function protobufOf(parts: EncoderParts, resource: ServedResource, object: StoredObject): Buffer {
   if (resource.schema === undefined) throw notAcceptable({ hasProtobuf: false, hasTransforms: true });
   const { schema } = resource;
-  return object.cached("protobuf", () => parts.protobuf.encode(schema, object.passing));
+  return object.cached("protobuf", () => parts.protobuf.encode(schema, object.lean));
 }
 
 /** The schema of a kind. Throws NotAcceptable for kinds without. */

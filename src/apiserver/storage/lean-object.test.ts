@@ -1,0 +1,93 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import { ProtobufCodec } from "#apimachinery/codecs/protobuf-codec.ts";
+import { RawJson } from "#apimachinery/codecs/raw-json.ts";
+import type { KubeObject } from "#apimachinery/meta.ts";
+import type { StructSchema } from "#apimachinery/schema.ts";
+import { loadKindFacts } from "#api/kind-facts-table.ts";
+import { StoredObject, toStoredBytes } from "./stored-object.ts";
+import { createStoredResource } from "./stored-resource.ts";
+
+const resource = createStoredResource({ groupResource: "pods", isNamespaced: true, kind: "Pod", apiVersion: "v1" });
+const texts = fc.oneof(fc.string(), fc.constantFrom("fieldsV1", '"fieldsV1":{', "}]}", "\\", 'fieldsV1":{'));
+const empty = fc.constant({});
+const inner = fc.dictionary(texts, empty, { maxKeys: 3 });
+const sets = fc.dictionary(texts, fc.oneof(empty, inner), { maxKeys: 3 });
+
+type Given = {
+  readonly labels: Readonly<Record<string, string>>;
+  readonly annotations: Readonly<Record<string, string>>;
+  readonly entries: readonly {
+    readonly manager: string;
+    readonly fields: object | null;
+    readonly subresource: string;
+  }[];
+  readonly isFirst: boolean;
+  readonly command: readonly string[];
+};
+
+const pods: fc.Arbitrary<Given> = fc.record({
+  labels: fc.dictionary(texts, texts),
+  annotations: fc.dictionary(texts, texts),
+  entries: fc.array(fc.record({ manager: texts, fields: fc.option(sets), subresource: texts }), { maxLength: 3 }),
+  isFirst: fc.boolean(),
+  command: fc.array(texts),
+});
+
+function podOf({ labels, annotations, entries, isFirst, command }: Given): KubeObject {
+  const managedFields = entries.map(({ manager, fields, subresource }) => ({
+    manager,
+    operation: "Update",
+    apiVersion: "v1",
+    fieldsType: "FieldsV1",
+    ...(fields === null ? {} : { fieldsV1: fields }),
+    subresource,
+  }));
+  const owned = entries.length === 0 ? {} : { managedFields };
+  const metadata = { ...(isFirst ? owned : {}), name: "p", labels, annotations, ...owned };
+  const inner = { metadata: { labels, managedFields }, fieldsV1: { a: {} } };
+  return { metadata, spec: { containers: [{ name: "c", command }], fieldsV1: inner } } as unknown as KubeObject;
+}
+
+function storedOf(object: KubeObject): StoredObject {
+  return new StoredObject(resource, { key: "/registry/pods/a/p", revision: 7, bytes: toStoredBytes(resource, object) });
+}
+
+test("an object without what managers own is the object, and their sets are there as bytes", () => {
+  fc.assert(
+    fc.property(pods, (given) => {
+      const stored = storedOf(podOf(given));
+
+      const whole = JSON.parse(
+        JSON.stringify(stored.lean, (_, value) => (value instanceof RawJson ? parsed(value) : value)),
+      );
+
+      assert.deepEqual(whole, JSON.parse(JSON.stringify(stored.passing)));
+    }),
+  );
+});
+
+test("protobuf made of it is the protobuf of the whole object", () => {
+  const codec = new ProtobufCodec();
+  const schema = loadKindFacts().schemaOf("", "v1", "Pod") as StructSchema;
+  fc.assert(
+    fc.property(pods, (given) => {
+      const stored = storedOf(podOf(given));
+
+      assert.ok(codec.encode(schema, stored.lean).equals(codec.encode(schema, stored.passing)));
+    }),
+  );
+});
+
+test("nothing is parsed where the object is at hand", () => {
+  const parsed = podOf({ labels: {}, annotations: {}, entries: [], isFirst: false, command: [] });
+  const bytes = toStoredBytes(resource, parsed);
+  const stored = new StoredObject(resource, { key: "/registry/pods/a/p", revision: 7, bytes, parsed });
+
+  assert.equal((stored.lean as { spec?: unknown }).spec, (parsed as { spec?: unknown }).spec);
+});
+
+function parsed({ bytes }: RawJson): unknown {
+  return JSON.parse(Buffer.from(bytes).toString());
+}
