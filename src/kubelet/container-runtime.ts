@@ -127,6 +127,8 @@ export type ContainerState = {
   readonly finishedMs?: number;
   readonly exitCode?: number;
   readonly oomKilled?: boolean;
+  /** Why it ended, in one word, where the exit code does not say it: "StartError". */
+  readonly reason?: string;
   /** Why it ended, where more is known than the exit code: "the monitor of the container died". */
   readonly message?: string;
 };
@@ -190,9 +192,16 @@ export class ContainerError extends Error {
     | "RunContainerError"
     | "CreateContainerConfigError"
     | "CreatePodSandboxError";
-  constructor(reason: ContainerError["reason"], message: string, options?: ErrorOptions) {
+  /** The container that was made, where only its process could not be started: it has exited, with the code 128 and the reason StartError, and is there until it is removed. */
+  readonly container: ContainerState | undefined;
+  constructor(
+    reason: ContainerError["reason"],
+    message: string,
+    options?: ErrorOptions & { readonly container?: ContainerState },
+  ) {
     super(message, options);
     this.reason = reason;
+    this.container = options?.container;
   }
 }
 

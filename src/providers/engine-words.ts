@@ -9,6 +9,7 @@ import {
   type SandboxSpec,
 } from "#kubelet/container-runtime.ts";
 import type { ContainerRecord } from "#runtime/container-record.ts";
+import { NotStarted } from "#runtime/containers.ts";
 import type { SandboxRecord } from "#runtime/sandboxes.ts";
 import { RuntimeFailure } from "#runtime/settings.ts";
 
@@ -22,7 +23,7 @@ export function sandboxOf(record: SandboxRecord): Sandbox {
 /** A container as the contract has it. Its attachment is the ContainerSpec that it was made from. */
 export function stateOf(record: ContainerRecord): ContainerState {
   const spec = record.settings.attachment as ContainerSpec;
-  const { id, createdMs, startedMs, finishedMs, exitCode, oomKilled, message } = record;
+  const { id, createdMs, startedMs, finishedMs, exitCode, oomKilled, reason, message } = record;
   return {
     id,
     pod: spec.pod,
@@ -35,6 +36,7 @@ export function stateOf(record: ContainerRecord): ContainerState {
     ...(finishedMs !== undefined && { finishedMs }),
     ...(exitCode !== undefined && { exitCode }),
     ...(oomKilled !== undefined && { oomKilled }),
+    ...(reason !== undefined && { reason }),
     ...(message !== undefined && { message }),
   };
 }
@@ -48,6 +50,8 @@ const reasons = {
 
 /** The failure as the contract has it; what is no failure of the runtime stays as it is. */
 export function asContainerError(error: unknown): unknown {
+  if (error instanceof NotStarted)
+    return new ContainerError(reasons.start, error.message, { cause: error, container: stateOf(error.record) });
   if (!(error instanceof RuntimeFailure)) return error;
   return new ContainerError(reasons[error.step], error.message, { cause: error });
 }

@@ -5,7 +5,7 @@
 import { spawn } from "node:child_process";
 import { closeSync, constants, openSync, readFileSync, readSync, writeFileSync } from "node:fs";
 import { Socket } from "node:net";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import type { Libc } from "#linux/libc.ts";
 import { identifyProcess } from "#linux/processes.ts";
 import type { CreatedProcesses } from "./process-maker.ts";
@@ -32,7 +32,7 @@ export type ConmonOptions = {
   readonly inherit?: readonly number[] | undefined;
 };
 
-/** Creates the container under a new conmon. Throws {@link RuntimeFailure} with the OCI runtime's words. */
+/** Creates the container under a new conmon. Throws {@link RuntimeFailure}, at the step "start" with the OCI runtime's words. */
 export async function createUnderConmon(libc: Libc, options: ConmonOptions): Promise<CreatedProcesses> {
   const alive = join(options.bundle, "alive");
   libc.mkfifo(alive, 0o600);
@@ -55,7 +55,7 @@ export async function createUnderConmon(libc: Libc, options: ConmonOptions): Pro
   const monitorPid = Number(readFileSync(join(options.bundle, "conmon.pid"), "utf8"));
   const container = identifyProcess(report);
   const monitor = identifyProcess(monitorPid);
-  if (!container || !monitor) throw new RuntimeFailure("create", "the container ended while it was created");
+  if (!container || !monitor) throw new RuntimeFailure("start", "the container ended while it was created");
   return { container, monitor };
 }
 
@@ -129,10 +129,20 @@ function readReport(child: ReturnType<typeof spawn>, pipe: Socket, options: Conm
       if (report.data > 0) {
         pipe.destroy();
         resolve(report.data);
-      } else fail(report.message ?? `the OCI runtime gave exit code ${-report.data}`);
+      } else {
+        pipe.destroy();
+        reject(refusal(options.runtime, report.message ?? `exit code ${-report.data}`));
+      }
     });
     pipe.once("end", () => fail(`conmon of ${options.id} ended without a report: ${text}`));
   });
+}
+
+/** The OCI runtime could not run the process. The sentence is containerd's. */
+function refusal(runtime: string, words: string): RuntimeFailure {
+  const name = basename(runtime);
+  const said = words.startsWith(`${name}: `) ? words : `${name}: ${words}`;
+  return new RuntimeFailure("start", `OCI runtime create failed: ${said}`);
 }
 
 function parseReport(text: string): { readonly data: number; readonly message?: string } {

@@ -19,6 +19,8 @@ export type ContainerRecord = {
   readonly finishedMs?: number;
   readonly exitCode?: number;
   readonly oomKilled?: boolean;
+  /** Why it ended, in one word, where the exit code does not say it: "StartError". */
+  readonly reason?: string;
   readonly message?: string;
   readonly container?: ProcessIdentity;
   readonly monitor?: ProcessIdentity;

@@ -40,6 +40,16 @@ type Plan = {
   readonly inherit: readonly number[];
 };
 
+/** A container that was made, and whose process could not be started: it has ended, and stays until it is removed. */
+export class NotStarted extends Error {
+  readonly kind = "NotStarted";
+  readonly record: ContainerRecord;
+  constructor(record: ContainerRecord, cause: RuntimeFailure) {
+    super(cause.message, { cause });
+    this.record = record;
+  }
+}
+
 type Watched = {
   readonly stopWatching: () => void;
   readonly ended: Promise<void>;
@@ -48,6 +58,8 @@ type Watched = {
   killAtMs?: number;
 };
 
+/** Of a container whose process could not be started. As containerd's. */
+const startFailed = { exitCode: 128, reason: "StartError" } as const;
 const unknownExitCode = 255;
 const killedExitCode = 137;
 
@@ -130,6 +142,19 @@ export class Containers {
     signal: AbortSignal,
     inherit: readonly number[] = [],
   ): Promise<ContainerRecord> {
+    return await this.#begin(settings, signal, { inherit, keepsFailed: false });
+  }
+
+  /** As {@link start}; but when all went well until its process was to run, the container is kept. Throws {@link NotStarted} then. */
+  async startOrKeep(settings: ContainerSettings, signal: AbortSignal): Promise<ContainerRecord> {
+    return await this.#begin(settings, signal, { inherit: [], keepsFailed: true });
+  }
+
+  async #begin(
+    settings: ContainerSettings,
+    signal: AbortSignal,
+    { inherit, keepsFailed }: { readonly inherit: readonly number[]; readonly keepsFailed: boolean },
+  ): Promise<ContainerRecord> {
     const { images, sandboxes, clock, bootId } = this.#parts;
     const image = settings.hasBareRoot ? undefined : await images.find(settings.imageId);
     const sandbox = sandboxes.find(settings.sandboxId);
@@ -142,10 +167,22 @@ export class Containers {
     try {
       return await this.#watchOver(id, this.#makeAndStart({ id, settings, sandbox, image, inherit }, signal));
     } catch (error) {
-      await this.#discard(id, this.#known.get(id));
+      const record = this.#known.get(id);
+      if (keepsFailed && record && isOfStart(error) && !signal.aborted) {
+        throw new NotStarted(await this.#watchOver(id, this.#keepFailed(record, error)), error);
+      }
+      await this.#discard(id, record);
       if (error instanceof RuntimeFailure) throw error;
       throw new RuntimeFailure("create", (error as Error).message, { cause: error });
     }
+  }
+
+  /** What was begun of its process is taken apart; the record, and what the user may ask for, stays. */
+  async #keepFailed(record: ContainerRecord, { message }: RuntimeFailure): Promise<ContainerRecord> {
+    await this.#takeApart(record);
+    const current = this.#known.get(record.id) ?? record;
+    const finishedMs = this.#parts.clock.now();
+    return this.#write({ ...current, ...startFailed, startedMs: 0, finishedMs, message, phase: "exited" });
   }
 
   async #watchOver<T>(id: string, work: Promise<T>): Promise<T> {
@@ -394,23 +431,26 @@ export class Containers {
 
   // Takes apart whatever there is of a container, however far it had come.
   async #discard(id: string, record: ContainerRecord | undefined): Promise<void> {
-    const { maker, images, records, exitFolder, cgroups, bootId } = this.#parts;
-    if (record && record.bootId === bootId) {
-      if (record.phase !== "exited") {
-        // The monitor first: it may be about to create what is to be killed.
-        const monitor = record.monitor ?? findMonitor(this.folder(id));
-        if (monitor) signalProcess(monitor, "SIGKILL");
-        await this.#killUntilGone(record);
-      }
-      this.#killAll(record);
-      await this.#removeCgroup(record.cgroupPath, cgroups);
-    }
+    const { maker, images, records, exitFolder, bootId } = this.#parts;
+    if (record && record.bootId === bootId) await this.#takeApart(record);
     maker.discard(id, this.folder(id));
     rmSync(join(exitFolder, id), { force: true });
     // The record last: as long as it is there, whoever comes after a crash does all of this again.
     if (record?.settings.imageId) await images.release(record.settings.imageId, id);
     await records.remove(id);
     this.#known.delete(id);
+  }
+
+  /** Its processes and its control group. */
+  async #takeApart(record: ContainerRecord): Promise<void> {
+    if (record.phase !== "exited") {
+      // The monitor first: it may be about to create what is to be killed.
+      const monitor = record.monitor ?? findMonitor(this.folder(record.id));
+      if (monitor) signalProcess(monitor, "SIGKILL");
+      await this.#killUntilGone(record);
+    }
+    this.#killAll(record);
+    await this.#removeCgroup(record.cgroupPath, this.#parts.cgroups);
   }
 
   async #removeCgroup(path: string, cgroups: Cgroups): Promise<void> {
@@ -421,6 +461,10 @@ export class Containers {
     }
     this.#parts.logger.warn("Could not remove a control group", { path });
   }
+}
+
+function isOfStart(error: unknown): error is RuntimeFailure {
+  return error instanceof RuntimeFailure && error.step === "start";
 }
 
 // A conmon that was started when the agent ended, before it could be written down.

@@ -124,7 +124,7 @@ export class OciMaker implements ProcessMaker {
     const isMounted = settings.mounts.some((mount) =>
       `${workingDir}/`.startsWith(`${mount.containerPath.replace(/\/+$/, "")}/`),
     );
-    if (!isMounted) makeFolderInRoot(rootfs, workingDir);
+    if (!isMounted) makeWorkingFolder(rootfs, workingDir);
     const { seccomp } = settings.security;
     const namespaces = sandboxes.namespacePaths(sandbox);
     const target = settings.targetContainer === undefined ? undefined : findProcess(settings.targetContainer);
@@ -144,5 +144,15 @@ export class OciMaker implements ProcessMaker {
         localSeccomp: JSON.parse(await readFile(seccomp.path, "utf8")) as unknown,
       }),
     });
+  }
+}
+
+/** An image where something else stands there cannot run so; whatever else is in the way may pass. */
+function makeWorkingFolder(rootfs: string, path: string): void {
+  try {
+    makeFolderInRoot(rootfs, path);
+  } catch (cause) {
+    if (!["EEXIST", "ENOTDIR"].includes((cause as NodeJS.ErrnoException).code ?? "")) throw cause;
+    throw new RuntimeFailure("start", `OCI runtime create failed: mkdir ${path}: not a directory`, { cause });
   }
 }

@@ -89,7 +89,7 @@ export type ContainerAssignment = Pick<ContainerSettings, "name" | "imageId" | "
   readonly stopSignal?: string;
 };
 
-/** What went wrong while something was made. `step` says how far it had come. */
+/** What went wrong while something was made. `step` says how far it had come: at "start" the OCI runtime was given a whole container, and could not run its process. */
 export class RuntimeFailure extends Error {
   readonly kind = "RuntimeFailure";
   readonly step: "sandbox" | "configuration" | "create" | "start";

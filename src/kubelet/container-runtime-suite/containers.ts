@@ -51,19 +51,40 @@ export function containerTests(house: SuiteHouse): void {
       await house.given.runtime.removeSandbox(pod);
     });
 
-    it("a command that does not exist is a ContainerError, and nothing is left", async () => {
+    it("a command that does not exist is a ContainerError, and leaves a container that has exited with 128 and StartError", async () => {
       const pod = await sandbox();
       const spec = containerSpec(pod, "", { command: ["/no/such/program"] });
 
       await assert.rejects(house.given.runtime.startContainer(spec, never), (error: ContainerError) => {
         assert.equal(error.kind, "ContainerError");
-        assert.match(error.message, /no\/such\/program/);
+        assert.equal(error.reason, "RunContainerError");
+        assert.match(error.message, /^OCI runtime create failed: .*no\/such\/program/);
         return true;
       });
+      const left = (await house.given.runtime.listContainers()).filter((state) => state.pod.uid === pod.uid);
+      assert.deepEqual(
+        left.map(({ phase, exitCode, reason, startedMs }) => [phase, exitCode, reason, startedMs]),
+        [["exited", 128, "StartError", 0]],
+      );
+      assert.match(left[0]?.message ?? "", /no\/such\/program/);
+      await house.given.runtime.removeContainer(left[0]?.id ?? "");
       assert.deepEqual(
         (await house.given.runtime.listContainers()).filter((state) => state.pod.uid === pod.uid),
         [],
       );
+      await house.given.runtime.removeSandbox(pod);
+    });
+
+    it("a working folder that is a file in the image is a failed start too", async () => {
+      const pod = await sandbox();
+      const spec = containerSpec(pod, "true", { workingDir: "/etc/passwd" });
+
+      await assert.rejects(house.given.runtime.startContainer(spec, never), (error: ContainerError) => {
+        assert.equal(error.reason, "RunContainerError");
+        assert.match(error.message, /^OCI runtime create failed: mkdir \/etc\/passwd: not a directory$/);
+        assert.equal(error.container?.exitCode, 128);
+        return true;
+      });
       await house.given.runtime.removeSandbox(pod);
     });
 

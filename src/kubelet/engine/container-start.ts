@@ -23,10 +23,18 @@ export class StartFailure extends Error {
   readonly reason: string;
   /** undefined: the crash backoff of the container that was made decides. */
   readonly retryMs: number | undefined;
-  constructor(reason: string, message: string, retryMs: number | undefined, options?: ErrorOptions) {
+  /** What was made all the same, and has exited. */
+  readonly container: ContainerState | undefined;
+  constructor(
+    reason: string,
+    message: string,
+    retryMs: number | undefined,
+    options?: ErrorOptions & { readonly container?: ContainerState | undefined },
+  ) {
     super(message, options);
     this.reason = reason;
     this.retryMs = retryMs;
+    this.container = options?.container;
   }
 }
 
@@ -149,6 +157,9 @@ function checkTarget(container: Container, { latest }: StartContext): void {
 function asFailure(error: unknown): StartFailure {
   const message = error instanceof Error ? error.message : String(error);
   if (error instanceof ImageNotReady) return new StartFailure(error.reason, message, error.retryMs, { cause: error });
-  if (error instanceof ContainerError) return new StartFailure(error.reason, message, configRetryMs, { cause: error });
+  if (error instanceof ContainerError) {
+    const { reason, container } = error;
+    return new StartFailure(reason, message, container ? undefined : configRetryMs, { cause: error, container });
+  }
   return new StartFailure("CreateContainerError", message, configRetryMs, { cause: error });
 }

@@ -68,15 +68,27 @@ export class ContainerStarts {
         await this.#startOnce(container);
         holds.started(container.name);
       } catch (error) {
-        if (!this.#abort.signal.aborted) holds.failed(container, error);
+        if (!this.#abort.signal.aborted) this.#onFailure(container, error);
       } finally {
         this.#starting.delete(container.name);
       }
     });
   }
 
+  #onFailure(container: Container, error: unknown): void {
+    this.#options.holds.failed(container, error);
+    if (error instanceof StartFailure && error.container) this.#take(error.container);
+  }
+
+  /** One more container, and so perhaps one too many. */
+  #take(state: ContainerState): void {
+    const { core, onContainer } = this.#options;
+    onContainer(state);
+    for (const old of core.containers.prune()) void core.run(() => core.parts.runtime.removeContainer(old.id));
+  }
+
   async #startOnce(container: Container): Promise<void> {
-    const { core, probes, nextAttempt, isHidden, onContainer } = this.#options;
+    const { core, probes, nextAttempt, isHidden } = this.#options;
     const { parts, containers } = core;
     const state = await startContainer(container, {
       parts,
@@ -87,8 +99,7 @@ export class ContainerStarts {
       isHidden,
       signal: this.#abort.signal,
     });
-    onContainer(state);
-    for (const old of containers.prune()) void core.run(() => parts.runtime.removeContainer(old.id));
+    this.#take(state);
     // Without a hook not even a microtask lies between the start and its probes: one status says both, instead of Running first and Ready after it.
     if (container.lifecycle?.postStart) await this.#postStart(container, state);
     if (containers.find(state.id)?.phase === "running") probes.watch(state, undefined);

@@ -82,7 +82,7 @@ function terminated(view: PodView, state: ContainerState, runtimeName: string): 
   const startedMs = state.startedMs ?? state.createdMs;
   return {
     exitCode,
-    reason: state.oomKilled ? "OOMKilled" : exitCode === 0 ? "Completed" : "Error",
+    reason: state.reason ?? (state.oomKilled ? "OOMKilled" : exitCode === 0 ? "Completed" : "Error"),
     ...(message === "" ? {} : { message }),
     startedAt: formatTime(startedMs),
     finishedAt: formatTime(state.finishedMs ?? startedMs),

@@ -204,6 +204,49 @@ describe("the pod engine", () => {
     });
   });
 
+  it("fails a pod that is never restarted when a process cannot be started, and says why", async () => {
+    await withHouse(async (house) => {
+      house.runtime.script = () => ({ failure: "StartError" });
+
+      await house.run(podOf("job", [{}], { restartPolicy: "Never" }));
+      await house.until("job", (it) => it.phase === "Failed");
+
+      const ended = terminatedOf(house, "job");
+      assert.deepEqual([ended?.exitCode, ended?.reason], [128, "StartError"]);
+      assert.equal(ended?.message, "OCI runtime create failed: it was told to fail");
+      assert.equal(ended?.startedAt, "1970-01-01T00:00:00Z");
+      assert.deepEqual(house.events.slice(-2), [
+        "Normal Created Container created",
+        "Warning Failed Error: OCI runtime create failed: it was told to fail",
+      ]);
+    });
+  });
+
+  it("tries a process that cannot be started ever more slowly, and keeps no more than two of its containers", async () => {
+    await withHouse(async (house) => {
+      house.runtime.script = () => ({ failure: "StartError" });
+      const attempts = () => house.runtime.log.filter((line) => line.startsWith("start")).length;
+
+      await house.run(podOf("web", [{}]));
+      const waiting = await house.until(
+        "web",
+        (it) => it.containerStatuses?.[0]?.state?.waiting?.reason === "CrashLoopBackOff",
+      );
+
+      assert.equal(attempts(), 2);
+      assert.equal(waiting.phase, "Running");
+      assert.equal(waiting.containerStatuses?.[0]?.lastState?.terminated?.reason, "StartError");
+      await house.clock.advance(9_000);
+      assert.equal(attempts(), 2);
+      await house.clock.advance(1_000);
+      await house.until("web", (it) => it.containerStatuses?.[0]?.restartCount === 2);
+      assert.equal((await house.runtime.listContainers()).length, 2);
+      house.runtime.script = () => ({});
+      await house.clock.advance(20_000);
+      await house.until("web", isReady);
+    });
+  });
+
   it("restarts what a liveness probe had killed by how often it fails, not by how long its end took", async () => {
     await withHouse(async (house) => {
       house.runtime.onExec = () => ({ exitCode: 1 });

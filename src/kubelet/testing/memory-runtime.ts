@@ -21,8 +21,8 @@ import type { PodRef, ProcessStreams } from "#kubelet/provider.ts";
 export type ContainerScript = {
   /** Ends by itself, at once, with this code. */
   readonly exitCode?: number;
-  /** The start fails with this reason. */
-  readonly failure?: "CreateContainerError" | "RunContainerError";
+  /** The start fails with this reason. After StartError the container is there, and has exited. */
+  readonly failure?: "CreateContainerError" | "RunContainerError" | "StartError";
   /** Ignores SIGTERM: ends only when its grace is over. */
   readonly isStubborn?: boolean;
 };
@@ -89,7 +89,8 @@ export class MemoryRuntime implements ContainerRuntime, ImageService {
     const script = this.script(spec);
     this.log.push(`start ${spec.pod.name}/${spec.name}#${spec.attempt}`);
     this.specs.push(spec);
-    if (script.failure) throw new ContainerError(script.failure, "it was told to fail");
+    if (script.failure && script.failure !== "StartError")
+      throw new ContainerError(script.failure, "it was told to fail");
     this.#made += 1;
     const nowMs = this.#clock.now();
     const id = `${spec.name}-${spec.attempt}-${this.#made}`;
@@ -105,9 +106,18 @@ export class MemoryRuntime implements ContainerRuntime, ImageService {
       startedMs: nowMs,
     };
     this.#containers.set(id, state);
+    if (script.failure) throw this.#notStarted(state);
     if (script.isStubborn) this.#stubborn.add(id);
     if (script.exitCode !== undefined) queueMicrotask(() => this.end(id, script.exitCode ?? 0));
     return state;
+  }
+
+  #notStarted(state: ContainerState): ContainerError {
+    const message = "OCI runtime create failed: it was told to fail";
+    const ended = { exitCode: 128, reason: "StartError", startedMs: 0, finishedMs: this.#clock.now(), message };
+    const container: ContainerState = { ...state, ...ended, phase: "exited" };
+    this.#containers.set(state.id, container);
+    return new ContainerError("RunContainerError", message, { container });
   }
 
   async stopContainer(id: string, gracePeriodSeconds: number): Promise<void> {

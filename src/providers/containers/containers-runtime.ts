@@ -105,7 +105,7 @@ export class ContainersRuntime implements ContainerRuntime, ContainerFiles, Serv
 
   async startContainer(spec: ContainerSpec, signal: AbortSignal): Promise<ContainerState> {
     try {
-      return stateOf(await this.#running().containers.start(this.#containerSettings(spec), signal));
+      return stateOf(await this.#running().containers.startOrKeep(this.#containerSettings(spec), signal));
     } catch (error) {
       if (signal.aborted) throw error;
       throw asContainerError(error);
