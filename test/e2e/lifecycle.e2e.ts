@@ -384,6 +384,21 @@ describe("the life of a cluster", { skip }, () => {
     assert.match(up.stderr, /run \(\d+, \d+\) whose data is gone\. End them with 'nodeless delete --name life-e2e'/);
   });
 
+  test("a cluster whose folder was removed after its processes had died leaves no addresses taken", async () => {
+    await nodeless("up");
+    const { addresses, dataFolder } = await status();
+    const pids = await Promise.all([pidOf("control-plane"), pidOf("node")]);
+    for (const pid of pids) process.kill(pid, "SIGKILL");
+    await eventually("both have ended", async () => processesOfCluster().length === 0);
+    rmSync(dataFolder, { recursive: true });
+
+    const up = await nodeless("up");
+
+    assert.equal(up.code, 0);
+    assert.match(up.stdout + up.stderr, /Removed what was left of cluster "life-e2e", whose data in \S+ is gone\./);
+    assert.deepEqual((await status()).addresses, addresses);
+  });
+
   test("commands on one cluster wait for each other", async () => {
     await nodeless("down");
     const [one, two] = await Promise.all([nodeless("up"), nodeless("up")]);

@@ -218,7 +218,7 @@ async function processStatus(role: ProcessStatus["role"], name: string, socket: 
 }
 
 /** One `up` at a time chooses slots and ports. Root's are the machine's, whatever the data root. */
-async function underMachineLock<T>({ dataRoot, isRoot }: MachineContext, work: () => Promise<T>): Promise<T> {
+export async function underMachineLock<T>({ dataRoot, isRoot }: MachineContext, work: () => Promise<T>): Promise<T> {
   mkdirSync(dataRoot, { recursive: true, mode: 0o711 });
   const lock = await lockFile(join(isRoot ? claimsFolder : dataRoot, "lock"));
   try {

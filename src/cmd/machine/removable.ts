@@ -1,15 +1,16 @@
 /**
- * What `delete` works on: a cluster, or what can be found out about one whose record is damaged or gone, enough to remove all of it.
+ * What `delete` works on: a cluster, or what can be found out about one whose record is damaged or gone, enough to remove all of it. And the same of clusters of which there is nothing left
+ * but a claim.
  */
 import { X509Certificate } from "node:crypto";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { defaultKubeconfigPath } from "#cli/kubeconfig.ts";
 import { addressPlan, maxSlots } from "./address-plan.ts";
 import { type ClusterRecord, currentFormat, DamagedRecord, findClusterFolders } from "./cluster-record.ts";
 import { type Cluster, getCluster, type MachineContext } from "./clusters.ts";
 import { type ClusterLayout, clusterLayout } from "./layout.ts";
-import { findClaim } from "./slot-claim.ts";
+import { type Claim, findClaim } from "./slot-claim.ts";
 
 /** The cluster. Throws UserError when there is none, or it is of a newer version. */
 export function getRemovable(context: MachineContext, name: string): Cluster {
@@ -23,6 +24,12 @@ export function getRemovable(context: MachineContext, name: string): Cluster {
     if (!(error instanceof DamagedRecord) && !isOrphaned) throw error;
     return { record: guessRecord(context, layout), layout };
   }
+}
+
+/** A cluster whose folder was removed, by its claim. */
+export function getAbandoned(context: MachineContext, { cluster, folder, socket }: Claim): Cluster {
+  const layout = clusterLayout(cluster, folder, context.dataRoot, dirname(dirname(socket)));
+  return { record: guessRecord(context, layout), layout };
 }
 
 function guessRecord({ environment }: MachineContext, { name, folder, pki, run }: ClusterLayout): ClusterRecord {

@@ -1,9 +1,10 @@
 /**
  * Which cluster has an address slot. Clusters of one data root have slots of their own, but other data roots give out slots too: a claim in /run, from the making of a cluster to its
- * removal, keeps one from getting what another has, from taking the other's addresses, or taking them away. A reboot forgets claims; then whoever starts first has the slot.
+ * removal, keeps one from getting what another has, from taking the other's addresses, or taking them away. A reboot forgets claims; then whoever starts first has the slot. So do clusters
+ * whose folder somebody removed, but not those whose file system is only not mounted: the claim says on which one the folder was.
  */
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { UserError } from "#cli/command.ts";
 import type { ClusterRecord } from "./cluster-record.ts";
 import { type ClusterLayout, controlPlaneSocket } from "./layout.ts";
@@ -15,7 +16,13 @@ export const claimsFolder = "/run/nodeless-slots";
 /** Of a cluster, what has to do with claims. */
 export type Claimant = { readonly record: Pick<ClusterRecord, "name" | "slot">; readonly layout: ClusterLayout };
 
-type Claim = { readonly cluster: string; readonly folder: string; readonly socket: string };
+/** What a claim says: whose it is, where its control plane listens, and the number of the file system that its folder is on. */
+export type Claim = {
+  readonly cluster: string;
+  readonly folder: string;
+  readonly socket: string;
+  readonly device?: number;
+};
 
 /** Claims the cluster's slot. Throws UserError when another cluster that runs has it. */
 export async function claimSlot({ record, layout }: Claimant, claims: string = claimsFolder): Promise<void> {
@@ -25,15 +32,34 @@ export async function claimSlot({ record, layout }: Claimant, claims: string = c
     throw new UserError(`${message}: take that one down first, or delete this one and make it anew`);
   }
   mkdirSync(claims, { recursive: true, mode: 0o755 });
-  const claim: Claim = { cluster: record.name, folder: layout.folder, socket: controlPlaneSocket(layout) };
+  const { folder } = layout;
+  const claim: Claim = { cluster: record.name, folder, socket: controlPlaneSocket(layout), device: deviceOf(folder) };
   writeFileSync(join(claims, String(record.slot)), JSON.stringify(claim));
 }
 
-/** Slots of clusters that exist, whatever their data root. */
+/** Slots of clusters, whatever their data root, that exist or may be found to exist. */
 export function claimedSlots(claims: string = claimsFolder): number[] {
-  return listClaims(claims)
-    .filter(({ claim }) => existsSync(join(claim.folder, "cluster.json")))
-    .map(({ slot }) => slot);
+  return listClaims(claims).map(({ slot }) => slot);
+}
+
+/** Claims of clusters whose folder was removed and whose control plane does not run. Where no file system is mounted that was there before, a folder may come back. */
+export async function abandonedClaims(
+  claims: string = claimsFolder,
+): Promise<readonly { readonly slot: number; readonly claim: Claim }[]> {
+  const gone = listClaims(claims).filter(({ claim }) => isRemoved(claim));
+  const alive = await Promise.all(gone.map(({ claim }) => isAlive(claim)));
+  return gone.filter((_, index) => !alive[index]);
+}
+
+function isRemoved({ folder, device }: Claim): boolean {
+  if (existsSync(join(folder, "cluster.json"))) return false;
+  return device === undefined || deviceOf(folder) === device;
+}
+
+/** Of the file system that the folder is on, or would be. */
+function deviceOf(folder: string): number {
+  const stats = statSync(folder, { throwIfNoEntry: false });
+  return stats === undefined ? deviceOf(dirname(folder)) : stats.dev;
 }
 
 function listClaims(claims: string): { readonly slot: number; readonly claim: Claim }[] {

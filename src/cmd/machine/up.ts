@@ -6,6 +6,7 @@ import { join, resolve } from "node:path";
 import { UserError } from "#cli/command.ts";
 import type { ClusterStatus, ProcessStatus, UpOptions } from "#cli/machine.ts";
 import type { Stage, Terminal } from "#cli/terminal.ts";
+import { freeAbandonedSlots } from "./abandoned-slots.ts";
 import { installBootUnit } from "./boot.ts";
 import {
   type Cluster,
@@ -64,6 +65,7 @@ type StartOptions = { readonly options: UpOptions; readonly notes: string[]; rea
 /** Makes or reads the record and starts the cluster; once more with another port when somebody took the first one meanwhile. */
 async function ensureAndStart(context: MachineContext, start: StartOptions): Promise<Cluster> {
   const { options, notes, terminal } = start;
+  await freeAbandonedSlots(context, notes);
   for (let attempt = 1; ; attempt++) {
     const cluster = await ensureCluster(context, options, notes);
     try {
