@@ -97,6 +97,21 @@ test("health, version and discovery are served", async () => {
   await assert.rejects(get("/apis/nope.example.com/v1"), { code: 404 });
 });
 
+test("discovery names the host under which others reach the server", async () => {
+  for (const [given, host] of [
+    [{}, "127.0.0.1"],
+    [{ externalHost: "192.0.2.2" }, "192.0.2.2"],
+  ] as const) {
+    const server = await startTestApiServer({ https: true, ...given });
+    const { body } = await server.httpClient().transport.request({ method: "GET", path: "/api" });
+
+    assert.deepEqual((body as { serverAddressByClientCIDRs: object }).serverAddressByClientCIDRs, [
+      { clientCIDR: "0.0.0.0/0", serverAddress: `${host}:${server.server.port}` },
+    ]);
+    await server.stop();
+  }
+});
+
 type Setup = { readonly client: Client; readonly server: TestApiServer; [Symbol.asyncDispose](): Promise<void> };
 
 async function start(way: "in-process" | "https"): Promise<Setup> {

@@ -87,6 +87,8 @@ export type ApiServerOptions = {
   /** Where to listen; absent: in-process only. Port 0 takes a free one. */
   readonly https?: {
     readonly addresses: readonly string[];
+    /** Under which host others reach it, as discovery says. Default the first address. */
+    readonly externalHost?: string;
     readonly port: number;
     readonly serving: ServingCertificate;
     readonly clientCa: string;
@@ -188,7 +190,7 @@ export class ApiServer implements Service {
       createMetricsHandler(this.metrics),
       createDiscoveryHandler(
         this.table,
-        () => `${options.https?.addresses[0] ?? "127.0.0.1"}:${this.#port}`,
+        () => `${options.https?.externalHost ?? options.https?.addresses[0] ?? "127.0.0.1"}:${this.#port}`,
         this.#aggregation,
       ),
       createOpenApiHandler(this.table, kindFacts, this.#aggregation),

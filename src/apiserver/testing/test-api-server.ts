@@ -48,6 +48,8 @@ export type TestApiServer = {
 export type TestApiServerOptions = Partial<Omit<ApiServerOptions, "https">> & {
   readonly https?: boolean;
   /** With `https`. */
+  readonly externalHost?: string;
+  /** With `https`. */
   readonly patience?: Patience;
 };
 
@@ -84,7 +86,7 @@ function refuseTerminating(findObject: Loopback["findObject"]): AdmissionPlugin 
 export async function startTestApiServer(options: TestApiServerOptions = {}): Promise<TestApiServer> {
   const clock: Clock = options.clock ?? systemClock;
   const store = options.store ?? createMemoryStore();
-  const { https: wantsHttps = false, patience, ...rest } = options;
+  const { https: wantsHttps = false, patience, externalHost, ...rest } = options;
   const pki = wantsHttps ? await temporaryPki(clock) : undefined;
   const server = createApiServer({
     store,
@@ -98,7 +100,15 @@ export async function startTestApiServer(options: TestApiServerOptions = {}): Pr
     clock,
     logger: silentLogger,
     ...rest,
-    ...(pki === undefined ? {} : { https: { ...httpsOf(pki), ...(patience === undefined ? {} : { patience }) } }),
+    ...(pki === undefined
+      ? {}
+      : {
+          https: {
+            ...httpsOf(pki),
+            ...(patience === undefined ? {} : { patience }),
+            ...(externalHost === undefined ? {} : { externalHost }),
+          },
+        }),
   });
   await server.start(new AbortController().signal);
   const clients: Client[] = [];

@@ -12,6 +12,7 @@ import { nodeReader } from "#apiserver/connect/node-request.ts";
 import { createMetricsResources } from "#apiserver/node-metrics/metrics-resources.ts";
 import { addressPlan } from "#cmd/machine/address-plan.ts";
 import type { Cluster } from "#cmd/machine/clusters.ts";
+import { machineAddresses } from "#cmd/machine/machine-addresses.ts";
 import type { Clock } from "#component-base/clock.ts";
 import type { Logger } from "#component-base/logger.ts";
 import { openLmdbStore } from "#store/lmdb/lmdb-store.ts";
@@ -89,6 +90,7 @@ export async function startApiServer(setup: ApiServerSetup): Promise<ApiServer> 
     logger,
     https: {
       addresses,
+      ...(record.isExposed && { externalHost: machineAddresses()[0] ?? plan.controlPlane }),
       port: record.apiPort,
       serving: { certificate: pki.server.certificate, key: pki.server.privateKey },
       // Users, and proxies that name users in headers.

@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, unlinkSync } from "node:fs";
-import type { NetworkInterfaceInfo } from "node:os";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
@@ -103,23 +102,6 @@ test("the API server of an exposed cluster is known under the machine's addresse
 
   assert.deepEqual(names(hidden.pki.server.certificate), []);
   assert.deepEqual(names(exposed.pki.server.certificate), own);
-});
-
-test("addresses of loopback, of links to pods and of single links are not the machine's", () => {
-  const one = (address: string, more: Partial<NetworkInterfaceInfo> = {}) => [
-    { address, family: "IPv4", internal: false, ...more } as NetworkInterfaceInfo,
-  ];
-
-  const found = machineAddresses({
-    lo: one("127.0.0.1", { internal: true }),
-    eth0: one("192.0.2.2"),
-    nl3p1a2b: one("169.254.1.1"),
-    nl3n0: one("10.0.0.1"),
-    wlan0: one("169.254.9.9"),
-    vpn: one("fd00::1", { family: "IPv6" } as Partial<NetworkInterfaceInfo>),
-  });
-
-  assert.deepEqual(found, ["192.0.2.2"]);
 });
 
 async function settled(condition: () => boolean): Promise<void> {
