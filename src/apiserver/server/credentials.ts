@@ -1,7 +1,7 @@
 /**
  * What a connection and its headers bring along to prove who asks.
  */
-import type { TLSSocket } from "node:tls";
+import type { PeerCertificate, TLSSocket } from "node:tls";
 import { takeWebSocketBearer } from "#apiserver/authentication/web-socket-bearer.ts";
 import type { Credentials } from "#apiserver/request.ts";
 
@@ -34,8 +34,9 @@ export function credentialsOf(headers: Headers, certificate: ClientCertificate |
 
 function readCertificate(socket: TLSSocket): ClientCertificate | undefined {
   if (!socket.authorized) return undefined;
-  const peer = socket.getPeerCertificate();
-  if (peer.subject === undefined || peer.raw === undefined) return undefined;
+  // Null when the connection has ended meanwhile, which its type does not say.
+  const peer = socket.getPeerCertificate() as Partial<PeerCertificate> | null;
+  if (peer?.subject === undefined || peer.raw === undefined) return undefined;
   const { CN, O } = peer.subject as { readonly CN?: string | string[]; readonly O?: string | string[] };
   const commonName = Array.isArray(CN) ? (CN[0] ?? "") : (CN ?? "");
   return { commonName, organizations: O === undefined ? [] : Array.isArray(O) ? O : [O], der: peer.raw };

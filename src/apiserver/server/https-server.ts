@@ -51,8 +51,9 @@ const UPLOAD_WINDOW_BYTES = 256 * 1024;
 /** Streams that a client may reset at once, and per second: a client that gives up has a hundred of them at most. */
 const RESET_BURST = 200;
 const RESETS_PER_SECOND = 50;
-/** Streams that are handled in the turn of the event loop in which they came. */
-const STREAMS_PER_TURN = 128;
+/** How long streams are handled in the turn of the event loop in which they came, and how many of those that had to wait are handled in one. */
+const TURN_MS = 4;
+const WAITING_PER_TURN = 16;
 const HEADER_TIMEOUT_MS = 32_000;
 const IDLE_TIMEOUT_MS = 90_000;
 // Node's default (10 MB) kills every stream of a connection when one list of 35 MB is read slowly.
@@ -66,7 +67,8 @@ export class HttpsServer {
   readonly #sockets = new Set<Duplex>();
   readonly #servers: Http2SecureServer[] = [];
   #waiting: { readonly stream: ServerHttp2Stream; readonly headers: IncomingHttpHeaders }[] = [];
-  #arrived = 0;
+  /** When this turn's first stream came. */
+  #turnStartMs: number | undefined;
 
   constructor(parts: HttpsParts) {
     this.#parts = parts;
@@ -152,19 +154,26 @@ export class HttpsServer {
     server.on("sessionError", () => {});
   }
 
-  // Of a burst most wait for the next turn, and those that their client has reset by then are not handled at all.
+  // Of a burst most wait for later turns, and those that their client has reset by then are not handled at all.
   #arrive(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
-    if (this.#arrived++ === 0) setImmediate(() => this.#nextTurn());
-    if (this.#arrived > STREAMS_PER_TURN) this.#waiting.push({ stream, headers });
+    if (this.#turnStartMs === undefined) {
+      this.#turnStartMs = performance.now();
+      setImmediate(() => this.#nextTurn());
+    }
+    const mustWait = this.#waiting.length > 0 || performance.now() - this.#turnStartMs > TURN_MS;
+    if (mustWait) this.#waiting.push({ stream, headers });
     else this.#serve(createHttp2Exchange(stream, headers, this.#certificates));
   }
 
+  // What they go on to do comes after this, so it is their number that is bounded.
   #nextTurn(): void {
-    this.#arrived = 0;
+    this.#turnStartMs = undefined;
+    const due = this.#waiting.splice(0, WAITING_PER_TURN);
+    for (const { stream, headers } of due)
+      if (!stream.destroyed && !stream.closed) this.#serve(createHttp2Exchange(stream, headers, this.#certificates));
     if (this.#waiting.length === 0) return;
-    const waiting = this.#waiting;
-    this.#waiting = [];
-    for (const { stream, headers } of waiting) if (!stream.destroyed && !stream.closed) this.#arrive(stream, headers);
+    this.#turnStartMs = performance.now();
+    setImmediate(() => this.#nextTurn());
   }
 
   #serve(exchange: Exchange): void {
