@@ -47,15 +47,15 @@ export function tableRow(sample: Sample): string {
 }
 
 export function takeSample(machine: ClusterMachine, minute: number, done: number): Sample {
-  const [controlPlane, node] = (["control-plane", "node"] as const).map((role) => machine.findProcess(role)?.pid ?? 0);
+  const [controlPlane, node] = [livingProcess(machine, "control-plane"), livingProcess(machine, "node")];
   const census = machine.census();
   const count = (category: string) => census.get(category)?.length ?? 0;
   return {
     minute,
-    controlPlaneMB: memoryOf(controlPlane ?? 0),
-    nodeMB: memoryOf(node ?? 0),
-    controlPlaneFiles: descriptorsOf(controlPlane ?? 0),
-    nodeFiles: descriptorsOf(node ?? 0),
+    controlPlaneMB: memoryOf(controlPlane),
+    nodeMB: memoryOf(node),
+    controlPlaneFiles: descriptorsOf(controlPlane),
+    nodeFiles: descriptorsOf(node),
     storeMB: statSync(join(machine.dataFolder, "store/data.mdb")).size / 2 ** 20,
     helpers: count("helpers"),
     groups: count("control groups"),
@@ -64,6 +64,12 @@ export function takeSample(machine: ClusterMachine, minute: number, done: number
     elements: count("nftables elements"),
     done,
   };
+}
+
+function livingProcess(machine: ClusterMachine, role: "control-plane" | "node"): number {
+  const pid = machine.findProcess(role)?.pid;
+  if (pid === undefined) throw new Error(`the process of the ${role} is gone`);
+  return pid;
 }
 
 function memoryOf(pid: number): number {

@@ -2,7 +2,7 @@
  * `npm run soak [-- 5m] [--name CLUSTER]`: a cluster under load for an hour, or as long as said, in rounds: load, all that was made is deleted, a rest. A line of figures every minute and
  * at each rest, and at the end the verdict: whether all is back where it began, each time.
  */
-import { rmSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -35,6 +35,9 @@ const shared = await startFaultCluster(values.name, { dataRoot, runRoot: `/run/n
 let problems: string[];
 try {
   problems = await soak({ ...shared, random: seeded(1), size: "long", log: (line) => console.log(line) });
+} catch (error) {
+  showLogs(shared.machine.dataFolder);
+  throw error;
 } finally {
   await shared.remove();
   rmSync(dataRoot, { recursive: true, force: true });
@@ -89,6 +92,15 @@ async function load(context: FaultContext, tally: Tally, onLook: () => void): Pr
   stop.abort(new Error("enough"));
   await working;
   await deleteNamespace(context.client, workNamespace);
+}
+
+/** What the processes said last; the logs go with the cluster. */
+function showLogs(dataFolder: string): void {
+  const folder = join(dataFolder, "logs");
+  for (const name of readdirSync(folder)) {
+    const lines = readFileSync(join(folder, name), "utf8").trimEnd().split("\n");
+    console.log(`${name} ends with:\n${lines.slice(-30).join("\n")}`);
+  }
 }
 
 /** "90s", "5m" or "1h" in milliseconds. */
