@@ -178,7 +178,7 @@ class Reflector<T extends KubeObject> implements OwnedInformer<T> {
         continue: continueToken,
         signal: this.#abort.signal,
       });
-      for (const object of page.items) objects.set(keyOf(object), this.#kept(withKind(object, page)));
+      for (const object of page.items) objects.set(keyOf(object), this.#kept(object));
       continueToken = page.metadata.continue ?? "";
       if (continueToken === "") return this.#replaceAll(objects, page.metadata.resourceVersion ?? "");
     }
@@ -281,12 +281,6 @@ class Reflector<T extends KubeObject> implements OwnedInformer<T> {
 
 function endsInitialEvents(event: WatchEvent): boolean {
   return event.type === "BOOKMARK" && event.object.metadata?.annotations?.["k8s.io/initial-events-end"] === "true";
-}
-
-/** Items of built-in lists do not say their kind, as upstream's do not; events of watches do. */
-function withKind<T extends KubeObject>(object: T, list: KubeObject): T {
-  if (object.kind !== undefined || list.kind === undefined) return object;
-  return Object.freeze({ ...object, apiVersion: list.apiVersion, kind: list.kind.replace(/List$/, "") });
 }
 
 function selectors(options: {

@@ -71,9 +71,16 @@ export function createClient(transport: Transport): Client {
   };
 }
 
-// Servers in Go may say null where a list is empty.
+/** Items of built-in kinds do not say their kind over HTTPS, since their list does; and servers in Go may say null where a list is empty. */
 function withItems<T extends KubeObject>(list: KubeList<T>): KubeList<T> {
-  return (list.items as readonly T[] | null | undefined) ? list : { ...list, items: [] };
+  const items = (list.items as readonly T[] | null | undefined) ?? [];
+  if (list.items === items && (list.kind === undefined || items[0]?.kind !== undefined)) return list;
+  const { apiVersion, kind } = list;
+  const named = { ...(apiVersion !== undefined && { apiVersion }), ...(kind && { kind: kind.replace(/List$/, "") }) };
+  return {
+    ...list,
+    items: items.map((item) => (item.kind === undefined ? Object.freeze({ ...named, ...item }) : item)),
+  };
 }
 
 type Parts = Pick<TransportRequest, "query" | "accept" | "signal" | "body">;

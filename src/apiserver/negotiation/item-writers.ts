@@ -15,9 +15,15 @@ export type ItemWriter = {
   readonly write: (object: StoredObject, target: Buffer, offset: number) => number;
 };
 
-/** Objects as they are. */
+/** Objects of a list. Those of built-in kinds are without kind and apiVersion, which the list says: as Go's typed lists. */
 export function jsonItems(resource: ServedResource): ItemWriter {
-  const { head } = resource;
+  return objectItems(resource.isCustom ? resource.head : METADATA);
+}
+
+const METADATA = Buffer.from('{"metadata":{');
+
+/** Objects, beginning with this head. */
+function objectItems(head: Buffer): ItemWriter {
   return {
     room: (object) => object.maxJsonLength(head),
     write: (object, target, offset) => object.writeJson(target, offset, head),
@@ -39,7 +45,7 @@ export function rowItems(
   printer: TablePrinter,
   row: { readonly includeObject: TableOptions["includeObject"]; readonly version: string; readonly nowMs: number },
 ): ItemWriter {
-  const objects = row.includeObject === "Object" ? jsonItems(resource) : metadataItems(row.version);
+  const objects = row.includeObject === "Object" ? objectItems(resource.head) : metadataItems(row.version);
   const hasObject = row.includeObject !== "None";
   let text = "";
   return {

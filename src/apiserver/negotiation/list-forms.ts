@@ -128,12 +128,16 @@ async function itemEncoder(
   table: TableOptions,
 ): Promise<(object: KubeObject) => string> {
   const { as } = form;
-  if (as === undefined) return (object) => JSON.stringify(object);
+  if (as === undefined) return (object) => JSON.stringify(resource.isCustom ? object : withoutKind(object));
   const { version } = as;
   if (as.kind === "PartialObjectMetadata") return (object) => JSON.stringify(metadataOnly(object, version));
   const printer = await printerOf(resource);
   const row = { includeObject: table.includeObject, version, nowMs: parts.clock.now() };
   return (object) => JSON.stringify(rowOf(printer, object, row));
+}
+
+function withoutKind({ kind: _kind, apiVersion: _apiVersion, ...rest }: KubeObject): object {
+  return rest;
 }
 
 async function jsonHead(page: ListPage, form: MediaForm, table: TableOptions): Promise<string> {

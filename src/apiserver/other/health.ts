@@ -24,11 +24,16 @@ export function createHealthHandler(checks: readonly HealthCheck[]): NonResource
       const wanted = checks.filter((check) => (check.endpoints as readonly string[]).includes(endpoint));
       if (only !== undefined) {
         const one = wanted.find((check) => check.name === only);
-        return one === undefined ? undefined : report(endpoint, [one], request.query.getAll("exclude"), false);
+        return one && reportOne(one);
       }
       return report(endpoint, wanted, request.query.getAll("exclude"), request.query.get("verbose") !== undefined);
     },
   };
+}
+
+function reportOne({ check }: HealthCheck): ApiResult {
+  const problem = check();
+  return problem === undefined ? text(200, "ok") : text(500, `internal server error: ${problem}\n`);
 }
 
 function report(
@@ -45,6 +50,11 @@ function report(
     else if (problem === undefined) lines.push(`[+]${name} ok`);
     else lines.push(`[-]${name} failed: reason withheld`);
     hasFailed ||= problem !== undefined;
+  }
+  const unknown = [...new Set(excluded)].filter((name) => !checks.some((check) => check.name === name)).sort();
+  if (unknown.length > 0) {
+    const names = unknown.map((name) => JSON.stringify(name)).join(",");
+    lines.push(`warn: some health checks cannot be excluded: no matches for ${names}`);
   }
   if (hasFailed) return text(500, `${lines.join("\n")}\n${endpoint} check failed\n`);
   return text(200, isVerbose ? `${lines.join("\n")}\n${endpoint} check passed\n` : "ok");
