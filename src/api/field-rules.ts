@@ -90,6 +90,21 @@ export function ipAddress(field: string, value: string): Errors {
     : [];
 }
 
+/** An address that is somebody's from outside: neither none, nor this machine, nor link-local. */
+export function endpointIp(field: string, address: string): Errors {
+  const errors = ipAddress(field, address);
+  if (errors.length > 0) return errors;
+  const says = (what: string) => [invalid(field, address, what)];
+  if (address === "0.0.0.0" || address === "::") return says(`may not be unspecified (${address})`);
+  if (address.startsWith("127.") || address === "::1")
+    return says("may not be in the loopback range (127.0.0.0/8, ::1/128)");
+  if (address.startsWith("169.254.") || /^fe[89ab]/i.test(address))
+    return says("may not be in the link-local range (169.254.0.0/16, fe80::/10)");
+  if (address.startsWith("224.0.0.") || /^ff.2:/i.test(address))
+    return says("may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)");
+  return [];
+}
+
 /** A path that stays below where it is mounted: relative, without "..". */
 export function descendingPath(field: string, value: string): Errors {
   const isAbsolute = value.startsWith("/") ? [invalid(field, value, "must be a relative path")] : [];

@@ -116,7 +116,10 @@ test("wrong objects are told with upstream's fields and messages", () => {
       "discovery.k8s.io",
       "EndpointSlice",
       { addressType: "IPv4", endpoints: [{ addresses: ["::1"] }] },
-      ['endpoints[0].addresses: Invalid value: "::1": must be an IPv4 address'],
+      [
+        'endpoints[0].addresses: Invalid value: "::1": must be an IPv4 address',
+        'endpoints[0].addresses[0]: Invalid value: "::1": may not be in the loopback range (127.0.0.0/8, ::1/128)',
+      ],
     ],
     [
       "autoscaling",
@@ -129,6 +132,82 @@ test("wrong objects are told with upstream's fields and messages", () => {
         },
       },
       ["spec.maxReplicas: Invalid value: 2: must be greater than or equal to `minReplicas`"],
+    ],
+    [
+      "autoscaling",
+      "HorizontalPodAutoscaler",
+      {
+        spec: {
+          scaleTargetRef: { apiVersion: "apps/v1", kind: "Deployment", name: "a" },
+          minReplicas: 0,
+          maxReplicas: 2,
+          metrics: [{ type: "X" }],
+        },
+      },
+      [
+        "spec.minReplicas: Invalid value: 0: must be greater than or equal to 1",
+        'spec.metrics[0].type: Unsupported value: "X": supported values: "ContainerResource", "External", "Object", "Pods", "Resource"',
+        "spec.metrics: Forbidden: must specify at least one Object or External metric to support scaling to zero replicas",
+      ],
+    ],
+    [
+      "admissionregistration.k8s.io",
+      "ValidatingWebhookConfiguration",
+      {
+        webhooks: [
+          {
+            name: "a.b.c",
+            sideEffects: "None",
+            clientConfig: {},
+            admissionReviewVersions: ["v9"],
+            rules: [
+              {
+                operations: ["*", "X"],
+                apiVersions: ["*", ""],
+                resources: ["pods/*", "pods/status", "*/scale", "jobs/scale", "*", "pods"],
+                scope: "x",
+              },
+            ],
+          },
+        ],
+      },
+      [
+        `webhooks[0].rules[0].operations: Invalid value: ["*","X"]: if '*' is present, must not specify other operations`,
+        'webhooks[0].rules[0].operations[1]: Unsupported value: "X": supported values: "*", "CONNECT", "CREATE", "DELETE", "UPDATE"',
+        "webhooks[0].rules[0].apiGroups: Required value",
+        `webhooks[0].rules[0].apiVersions: Invalid value: ["*",""]: if '*' is present, must not specify other API versions`,
+        "webhooks[0].rules[0].apiVersions[1]: Required value",
+        `webhooks[0].rules[0].resources[1]: Invalid value: "pods/status": if 'pods/*' is present, must not specify pods/status`,
+        `webhooks[0].rules[0].resources[3]: Invalid value: "jobs/scale": if '*/scale' is present, must not specify jobs/scale`,
+        `webhooks[0].rules[0].resources: Invalid value: ["pods/*","pods/status","*/scale","jobs/scale","*","pods"]: if '*' is present, must not specify other resources without subresources`,
+        'webhooks[0].rules[0].scope: Unsupported value: "x": supported values: "*", "Cluster", "Namespaced"',
+        "webhooks[0].clientConfig: Required value: exactly one of url or service is required",
+        'webhooks[0].admissionReviewVersions: Invalid value: ["v9"]: must include at least one of v1, v1beta1',
+      ],
+    ],
+    [
+      "",
+      "Endpoints",
+      {
+        subsets: [
+          {
+            ports: [
+              { port: 80, protocol: "TCP" },
+              { name: "b", port: 0, protocol: "X" },
+            ],
+          },
+          { addresses: [{ ip: "169.254.1.1", hostname: "A" }], notReadyAddresses: [{ ip: "224.0.0.1" }] },
+        ],
+      },
+      [
+        "subsets[0]: Required value: must specify `addresses` or `notReadyAddresses`",
+        "subsets[0].ports[0].name: Required value",
+        "subsets[0].ports[1].port: Invalid value: 0: must be between 1 and 65535, inclusive",
+        'subsets[0].ports[1].protocol: Unsupported value: "X": supported values: "SCTP", "TCP", "UDP"',
+        'subsets[1].addresses[0].ip: Invalid value: "169.254.1.1": may not be in the link-local range (169.254.0.0/16, fe80::/10)',
+        `subsets[1].addresses[0].hostname: Invalid value: "A": a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')`,
+        'subsets[1].notReadyAddresses[0].ip: Invalid value: "224.0.0.1": may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)',
+      ],
     ],
   ];
 

@@ -3,6 +3,7 @@
  */
 import type {
   MutatingWebhookConfiguration,
+  RuleWithOperations,
   ValidatingWebhook,
   ValidatingWebhookConfiguration,
 } from "#api/generated/types/admissionregistration-v1.ts";
@@ -17,6 +18,8 @@ type Configuration = { readonly webhooks?: readonly ValidatingWebhook[] };
 
 /** Versions of AdmissionReview that this server speaks. */
 const reviewVersions = ["v1", "v1beta1"];
+
+const knownOperations = ["*", "CONNECT", "CREATE", "DELETE", "UPDATE"];
 
 export const validatingWebhookConfigurationStrategy: KindStrategy<ValidatingWebhookConfiguration> = {
   allowsUnconditionalUpdate: false,
@@ -69,6 +72,7 @@ function validateWebhook(webhook: ValidatingWebhook, field: string): readonly Fi
   const errors: FieldError[] = [];
   const { name, failurePolicy, matchPolicy, sideEffects, timeoutSeconds, clientConfig } = webhook;
   errors.push(...validateQualifiedName(`${field}.name`, name));
+  webhook.rules?.forEach((rule, index) => errors.push(...validateRule(rule, `${field}.rules[${index}]`)));
   errors.push(...validateSupported(`${field}.failurePolicy`, failurePolicy, ["Fail", "Ignore"]));
   errors.push(...validateSupported(`${field}.matchPolicy`, matchPolicy, ["Equivalent", "Exact"]));
   if (!sideEffects) errors.push(required(`${field}.sideEffects`, "must specify one of None, NoneOnDryRun"));
@@ -78,7 +82,6 @@ function validateWebhook(webhook: ValidatingWebhook, field: string): readonly Fi
       invalid(`${field}.timeoutSeconds`, timeoutSeconds, "the timeout value must be between 1 and 30 seconds"),
     );
   }
-  errors.push(...validateReviewVersions(webhook.admissionReviewVersions ?? [], `${field}.admissionReviewVersions`));
   errors.push(...validateLabelSelector(webhook.namespaceSelector, `${field}.namespaceSelector`));
   errors.push(...validateLabelSelector(webhook.objectSelector, `${field}.objectSelector`));
   if ((clientConfig?.url === undefined) === (clientConfig?.service === undefined)) {
@@ -93,11 +96,59 @@ function validateWebhook(webhook: ValidatingWebhook, field: string): readonly Fi
       ),
     );
   }
-  webhook.rules?.forEach((rule, index) => {
-    for (const list of ["operations", "apiGroups", "apiVersions", "resources"] as const) {
-      if (!rule[list]?.length) errors.push(required(`${field}.rules[${index}].${list}`));
-    }
+  errors.push(...validateReviewVersions(webhook.admissionReviewVersions ?? [], `${field}.admissionReviewVersions`));
+  return errors;
+}
+
+function validateRule(rule: RuleWithOperations, field: string): readonly FieldError[] {
+  const { operations = [], apiGroups = [], apiVersions = [], scope } = rule;
+  return [
+    ...(operations.length === 0 ? [required(`${field}.operations`)] : []),
+    ...validateAlone(`${field}.operations`, operations, "operations"),
+    ...operations.flatMap((operation, at) =>
+      validateSupported(`${field}.operations[${at}]`, operation, knownOperations),
+    ),
+    ...(apiGroups.length === 0 ? [required(`${field}.apiGroups`)] : []),
+    ...validateAlone(`${field}.apiGroups`, apiGroups, "API groups"),
+    ...(apiVersions.length === 0 ? [required(`${field}.apiVersions`)] : []),
+    ...validateAlone(`${field}.apiVersions`, apiVersions, "API versions"),
+    ...apiVersions.flatMap((version, at) => (version === "" ? [required(`${field}.apiVersions[${at}]`)] : [])),
+    ...validateResources(`${field}.resources`, rule.resources ?? []),
+    ...validateSupported(`${field}.scope`, scope, ["*", "Cluster", "Namespaced"]),
+  ];
+}
+
+/** All is said with a star. */
+function validateAlone(field: string, values: readonly string[], what: string): readonly FieldError[] {
+  if (values.length < 2 || !values.includes("*")) return [];
+  return [invalid(field, values, `if '*' is present, must not specify other ${what}`)];
+}
+
+function validateResources(field: string, resources: readonly string[]): readonly FieldError[] {
+  if (resources.length === 0) return [required(field)];
+  const errors: FieldError[] = [];
+  const [wholes, everywhere] = [new Set<string>(), new Set<string>()];
+  resources.forEach((resource, index) => {
+    const path = `${field}[${index}]`;
+    if (resource === "") errors.push(required(path));
+    const slash = resource.indexOf("/");
+    if (slash < 0) return;
+    const [kind, part] = [resource.slice(0, slash), resource.slice(slash + 1)];
+    const repeats = (star: string) => invalid(path, resource, `if '${star}' is present, must not specify ${resource}`);
+    if (wholes.has(kind)) errors.push(repeats(`${kind}/*`));
+    if (everywhere.has(part)) errors.push(repeats(`*/${part}`));
+    if (part === "*") wholes.add(kind);
+    if (kind === "*") everywhere.add(part);
   });
+  if (resources.length > 1 && resources.includes("*/*")) {
+    errors.push(invalid(field, resources, "if '*/*' is present, must not specify other resources"));
+  }
+  // Upstream's loop remembers of those without a slash only the last.
+  const last = resources.findLast((resource) => resource !== "" && !resource.includes("/"));
+  if (resources.includes("*") && last !== "*") {
+    const message = "if '*' is present, must not specify other resources without subresources";
+    errors.push(invalid(field, resources, message));
+  }
   return errors;
 }
 

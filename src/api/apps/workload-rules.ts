@@ -19,6 +19,9 @@ export function validateSelectorAndTemplate(
   if (!selector) errors.push(required("spec.selector"));
   else {
     errors.push(...validateLabelSelector(selector, "spec.selector"));
+    if (errors.length > 0 && names.kind === "ReplicaSet") {
+      return [...errors, invalid("spec.selector", selector, "invalid label selector")];
+    }
     if (isEmptySelector(selector))
       errors.push(invalid("spec.selector", selector, `empty selector is invalid for ${names.emptyName}`));
   }

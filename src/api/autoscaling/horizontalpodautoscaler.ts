@@ -9,15 +9,15 @@ import type {
 import { ensureObject, setDefault } from "#api/defaults.ts";
 import type { Draft, KindStrategy } from "#api/strategy.ts";
 import { validateSupported } from "#api/validation.ts";
-import { type FieldError, invalid, required } from "#apimachinery/field-error.ts";
+import { type FieldError, forbiddenField, invalid, required } from "#apimachinery/field-error.ts";
 import { parseApiVersion } from "#apimachinery/meta.ts";
 
 const sources = {
+  ContainerResource: "containerResource",
+  External: "external",
   Object: "object",
   Pods: "pods",
   Resource: "resource",
-  ContainerResource: "containerResource",
-  External: "external",
 } as const;
 
 export const horizontalPodAutoscalerStrategy: KindStrategy<HorizontalPodAutoscaler> = {
@@ -76,6 +76,10 @@ function validate(autoscaler: HorizontalPodAutoscaler, allowsEmptyGroup: boolean
     errors.push(invalid("spec.scaleTargetRef.apiVersion", given, "apiVersion must specify API group"));
   }
   metrics?.forEach((metric, index) => errors.push(...validateMetric(metric, `spec.metrics[${index}]`)));
+  if (minReplicas === 0 && metrics && !metrics.some(({ type }) => type === "Object" || type === "External")) {
+    const message = "must specify at least one Object or External metric to support scaling to zero replicas";
+    errors.push(forbiddenField("spec.metrics", message));
+  }
   for (const side of ["scaleUp", "scaleDown"] as const) {
     const rules = spec?.behavior?.[side];
     errors.push(

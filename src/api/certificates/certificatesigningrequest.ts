@@ -3,33 +3,33 @@
  */
 import type { CertificateSigningRequest, CertificateSigningRequestSpec } from "#api/generated/types/certificates-v1.ts";
 import type { KindStrategy } from "#api/strategy.ts";
-import { type FieldError, invalid, required } from "#apimachinery/field-error.ts";
+import { type FieldError, invalid, notSupported, required } from "#apimachinery/field-error.ts";
 
 /** What every signer understands. */
 const knownUsages = [
-  "signing",
-  "digital signature",
-  "content commitment",
-  "key encipherment",
-  "key agreement",
-  "data encipherment",
-  "cert sign",
-  "crl sign",
-  "encipher only",
-  "decipher only",
   "any",
-  "server auth",
+  "cert sign",
   "client auth",
   "code signing",
+  "content commitment",
+  "crl sign",
+  "data encipherment",
+  "decipher only",
+  "digital signature",
   "email protection",
-  "s/mime",
+  "encipher only",
   "ipsec end system",
   "ipsec tunnel",
   "ipsec user",
-  "timestamping",
-  "ocsp signing",
+  "key agreement",
+  "key encipherment",
   "microsoft sgc",
   "netscape sgc",
+  "ocsp signing",
+  "s/mime",
+  "server auth",
+  "signing",
+  "timestamping",
 ];
 
 export const certificateSigningRequestStrategy: KindStrategy<CertificateSigningRequest> = {
@@ -53,7 +53,7 @@ function validate({ spec }: CertificateSigningRequest): readonly FieldError[] {
   }
   if (usages.length === 0) errors.push(required("spec.usages"));
   usages.forEach((usage, index) => {
-    if (!knownUsages.includes(usage)) errors.push(invalid(`spec.usages[${index}]`, usage, "unknown usage"));
+    if (!knownUsages.includes(usage)) errors.push(notSupported(`spec.usages[${index}]`, usage, knownUsages));
   });
   if (!signerName) errors.push(required("spec.signerName"));
   else if (!/^[a-z0-9.-]+\.[a-z0-9.-]+\/.+$/.test(signerName)) {

@@ -3,6 +3,7 @@
  */
 import type { Endpoint, EndpointPort, EndpointSlice } from "#api/generated/types/discovery-v1.ts";
 import { itemsOf, setDefault } from "#api/defaults.ts";
+import { endpointIp } from "#api/field-rules.ts";
 import type { KindStrategy } from "#api/strategy.ts";
 import { messagesAt, validateImmutable, validateIp, validateSupported } from "#api/validation.ts";
 import { duplicate, type FieldError, invalid, required, tooMany } from "#apimachinery/field-error.ts";
@@ -78,5 +79,8 @@ function validateAddress(address: string, type: string, field: string, index: nu
   const wrong = validateIp(`${field}[${index}]`, address);
   if (wrong.length > 0) return wrong;
   const fits = type === "IPv4" ? isIPv4(address) : isIPv6(address);
-  return fits ? [] : [invalid(field, address, `must be an ${type} address`)];
+  return [
+    ...(fits ? [] : [invalid(field, address, `must be an ${type} address`)]),
+    ...endpointIp(`${field}[${index}]`, address),
+  ];
 }

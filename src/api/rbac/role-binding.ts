@@ -79,5 +79,7 @@ function validateSubject(
 
 function validateRoleRefUpdate({ roleRef }: Binding, old: Binding): readonly FieldError[] {
   const isSame = (["apiGroup", "kind", "name"] as const).every((key) => roleRef?.[key] === old.roleRef?.[key]);
-  return isSame ? [] : [invalid("roleRef", roleRef, "cannot change roleRef")];
+  // As upstream prints its own form.
+  const shown = { APIGroup: roleRef?.apiGroup ?? "", Kind: roleRef?.kind ?? "", Name: roleRef?.name ?? "" };
+  return isSame ? [] : [invalid("roleRef", shown, "cannot change roleRef")];
 }

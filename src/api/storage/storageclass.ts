@@ -25,7 +25,7 @@ export const storageClassStrategy: KindStrategy<StorageClass> = {
 function validate({ provisioner, reclaimPolicy, volumeBindingMode }: StorageClass): readonly FieldError[] {
   return [
     ...(provisioner
-      ? messagesAt("provisioner", provisioner, isQualifiedName(provisioner.toLowerCase()))
+      ? messagesAt("provisioner", provisioner.toLowerCase(), isQualifiedName(provisioner.toLowerCase()))
       : [required("provisioner")]),
     ...validateSupported("reclaimPolicy", reclaimPolicy, ["Delete", "Retain"]),
     ...validateSupported("volumeBindingMode", volumeBindingMode, ["Immediate", "WaitForFirstConsumer"]),

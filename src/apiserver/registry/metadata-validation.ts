@@ -135,16 +135,16 @@ function validateAnnotations(annotations: Readonly<Record<string, string>>, fiel
 function ownerErrors(owners: readonly OwnerReference[]): readonly FieldError[] {
   const errors: FieldError[] = [];
   let controller: OwnerReference | undefined;
-  owners.forEach((owner, index) => {
+  owners.forEach((owner) => {
     const field = "metadata.ownerReferences";
     if (!owner.apiVersion?.split("/").at(-1)) {
-      errors.push(invalid(`${field}[${index}].apiVersion`, owner.apiVersion ?? "", "version must not be empty"));
+      errors.push(invalid(`${field}.apiVersion`, owner.apiVersion ?? "", "version must not be empty"));
     }
-    if (!owner.kind) errors.push(invalid(`${field}[${index}].kind`, owner.kind ?? "", "must not be empty"));
-    if (!owner.name) errors.push(invalid(`${field}[${index}].name`, owner.name ?? "", "must not be empty"));
-    if (!owner.uid) errors.push(invalid(`${field}[${index}].uid`, owner.uid ?? "", "must not be empty"));
+    if (!owner.kind) errors.push(invalid(`${field}.kind`, owner.kind ?? "", "must not be empty"));
+    if (!owner.name) errors.push(invalid(`${field}.name`, owner.name ?? "", "must not be empty"));
+    if (!owner.uid) errors.push(invalid(`${field}.uid`, owner.uid ?? "", "must not be empty"));
     if (owner.apiVersion === "v1" && owner.kind === "Event") {
-      errors.push(invalid(`${field}[${index}]`, owner, "/v1, Kind=Event is disallowed from being an owner"));
+      errors.push(invalid(field, owner, "/v1, Kind=Event is disallowed from being an owner"));
     }
     if (owner.controller !== true) return;
     if (controller !== undefined) {

@@ -17,6 +17,7 @@ import {
   dnsSubdomain,
   type Errors,
   inRange,
+  endpointIp,
   ipAddress,
   oneOf,
   portNumber,
@@ -47,7 +48,7 @@ export function validateService({ spec }: Service): Errors {
     ),
     ...validateLabels(spec.selector, "spec.selector"),
     ...validateAffinity(spec),
-    ...(spec.externalIPs ?? []).flatMap((address, index) => validateExternalIp(`spec.externalIPs[${index}]`, address)),
+    ...(spec.externalIPs ?? []).flatMap((address, index) => endpointIp(`spec.externalIPs[${index}]`, address)),
     ...requiredOneOf("spec.type", spec.type, types),
     ...validatePortsTogether(spec, ports),
     ...validateLoadBalancer(spec),
@@ -173,7 +174,7 @@ function validatePortsTogether({ type }: ServiceSpec, ports: readonly ServicePor
       errors.push(forbiddenField(`${path}.nodePort`, "may not be used when `type` is 'ClusterIP'"));
     if (nodePort && nodePorts.has(`${protocol}/${nodePort}`)) errors.push(duplicate(`${path}.nodePort`, nodePort));
     if (nodePort) nodePorts.add(`${protocol}/${nodePort}`);
-    if (taken.has(`${protocol}/${port}`)) errors.push(duplicate(path, { port, protocol }));
+    if (taken.has(`${protocol}/${port}`)) errors.push(duplicate(path, internalPort(port, protocol)));
     taken.add(`${protocol}/${port}`);
     return errors;
   });
@@ -204,17 +205,9 @@ function validateAffinity({ sessionAffinity, sessionAffinityConfig }: ServiceSpe
       ];
 }
 
-/** Addresses that must never be somebody's from outside: none, this machine, link-local. */
-function validateExternalIp(field: string, address: string): Errors {
-  const errors = ipAddress(field, address);
-  if (errors.length > 0) return errors;
-  const says = (what: string) => [invalid(field, address, what)];
-  if (address === "0.0.0.0" || address === "::") return says("may not be unspecified (0.0.0.0 or ::)");
-  if (address.startsWith("127.") || address === "::1")
-    return says("may not be in the loopback range (127.0.0.0/8, ::1/128)");
-  if (address.startsWith("169.254.") || /^fe[89ab]/i.test(address))
-    return says("may not be in the link-local range (169.254.0.0/16, fe80::/10)");
-  return [];
+/** As upstream prints its own form of a port in which nothing else is said. */
+function internalPort(port: number, protocol: string | undefined): object {
+  return { Name: "", Protocol: protocol, AppProtocol: null, Port: port, TargetPort: 0, NodePort: 0 };
 }
 
 function validateLoadBalancer(spec: ServiceSpec): Errors {

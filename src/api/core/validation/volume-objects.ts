@@ -5,9 +5,8 @@ import { isDeepStrictEqual } from "node:util";
 import { type FieldError, forbiddenField, invalid, notSupported, required } from "#apimachinery/field-error.ts";
 import type { PersistentVolume, PersistentVolumeClaim, PersistentVolumeSpec } from "#api/generated/types/core-v1.ts";
 import { isDns1123Subdomain } from "#apimachinery/names.ts";
-import { compareQuantities, isQuantity, parseQuantity } from "#apimachinery/quantity.ts";
+import { compareQuantities, formatQuantity, isQuantity, parseQuantity } from "#apimachinery/quantity.ts";
 import { check, type Errors, noBacksteps, oneOf } from "#api/field-rules.ts";
-import { validateAmounts } from "./resources.ts";
 import { validateNodeSelector } from "./scheduling.ts";
 import { accessModes, validateClaimSpec } from "./volume-claims.ts";
 import { csiDriverName, validateNetworkSource } from "./volume-sources.ts";
@@ -53,7 +52,7 @@ export function validatePersistentVolume({ spec }: PersistentVolume): Errors {
   if (Object.keys(capacity).length === 0) errors.push(required("spec.capacity"));
   else if (capacity["storage"] === undefined || Object.keys(capacity).length > 1)
     errors.push(notSupported("spec.capacity", capacity, ["storage"]));
-  errors.push(...validateAmounts("spec.capacity", capacity, () => []));
+  for (const [name, text] of Object.entries(capacity)) errors.push(...validateCapacity(`spec.capacity[${name}]`, text));
   errors.push(
     ...oneOf("spec.persistentVolumeReclaimPolicy", spec.persistentVolumeReclaimPolicy, ["Delete", "Recycle", "Retain"]),
   );
@@ -61,6 +60,17 @@ export function validatePersistentVolume({ spec }: PersistentVolume): Errors {
     errors.push(...validateNodeSelector("spec.nodeAffinity.required", spec.nodeAffinity.required));
   if (spec.storageClassName) errors.push(...check("spec.storageClassName", spec.storageClassName, isDns1123Subdomain));
   return [...errors, ...oneOf("spec.volumeMode", spec.volumeMode, ["Block", "Filesystem"]), ...validateSources(spec)];
+}
+
+function validateCapacity(field: string, text: string): Errors {
+  if (!isQuantity(text)) return [invalid(field, text, "must be a valid resource quantity")];
+  const amount = parseQuantity(text);
+  if (amount.nanos > 0n) return [];
+  const positive = invalid(field, formatQuantity(amount), "must be greater than zero");
+  // Upstream looks at it twice, and prints it once as a number.
+  return amount.nanos < 0n
+    ? [invalid(field, Number(formatQuantity(amount)) || text, "must be a valid resource quantity"), positive]
+    : [positive];
 }
 
 export function validatePersistentVolumeUpdate(volume: PersistentVolume, old: PersistentVolume): Errors {
