@@ -8,7 +8,7 @@ import { hasReason } from "#apimachinery/status-error.ts";
 import type { Client } from "#client/client.ts";
 import { semanticEqual } from "#apimachinery/semantic-equal.ts";
 import { templateHash } from "./hash.ts";
-import { controllerReference } from "./owners.ts";
+import { controllerReference } from "#apimachinery/owner-references.ts";
 import { controllerRevisions } from "./resources.ts";
 
 /** What {@link ensureRevision} needs. */

@@ -1,33 +1,12 @@
 /**
  * Who owns an object, and how a controller takes objects that match its selector and gives up those that no longer do. As client-go's controller references.
  */
-import type { GroupVersionResource, KubeObject, OwnerReference } from "#apimachinery/meta.ts";
+import type { GroupVersionResource, KubeObject } from "#apimachinery/meta.ts";
 import { matchesSelector } from "#apimachinery/label-selector.ts";
 import type { Selector } from "#apimachinery/label-selector.ts";
+import { controllerOf, controllerReference } from "#apimachinery/owner-references.ts";
 import { hasReason, StatusError } from "#apimachinery/status-error.ts";
 import type { Client } from "#client/client.ts";
-
-/** The reference to the object's one managing controller, or undefined. */
-export function controllerOf(object: KubeObject): OwnerReference | undefined {
-  return object.metadata?.ownerReferences?.find((owner) => owner.controller === true);
-}
-
-/** True when `owner` is the controller of `object`. */
-export function isControlledBy(object: KubeObject, owner: KubeObject): boolean {
-  return controllerOf(object)?.uid === owner.metadata?.uid;
-}
-
-/** The reference that makes `owner` the controller of an object. */
-export function controllerReference(owner: KubeObject): OwnerReference {
-  return {
-    apiVersion: owner.apiVersion ?? "",
-    kind: owner.kind ?? "",
-    name: owner.metadata?.name ?? "",
-    uid: owner.metadata?.uid ?? "",
-    controller: true,
-    blockOwnerDeletion: true,
-  };
-}
 
 /** What {@link claimObjects} needs. */
 export type Claim<T extends KubeObject> = {

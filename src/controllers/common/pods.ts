@@ -6,7 +6,7 @@ import type { KubeObject, OwnerReference } from "#apimachinery/meta.ts";
 import { StatusError, hasReason } from "#apimachinery/status-error.ts";
 import type { Client } from "#client/client.ts";
 import type { EventRecorder } from "#client/event-recorder.ts";
-import { controllerReference } from "./owners.ts";
+import { controllerReference } from "#apimachinery/owner-references.ts";
 import { pods } from "./resources.ts";
 
 /** The pod's condition of this type, or undefined. */

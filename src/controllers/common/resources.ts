@@ -5,7 +5,7 @@ import type { Namespace, Node, Pod } from "#api/generated/types/core-v1.ts";
 import type { GroupVersionResource, KubeObject } from "#apimachinery/meta.ts";
 import type { Informer } from "#client/informer.ts";
 import type { ControllerContext } from "#client/controller.ts";
-import { controllerOf } from "./owners.ts";
+import { controllerOf } from "#apimachinery/owner-references.ts";
 
 function core(resource: string): GroupVersionResource {
   return { group: "", version: "v1", resource };

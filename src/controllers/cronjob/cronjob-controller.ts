@@ -12,7 +12,7 @@ import { keyOf, splitKey } from "#client/object-store.ts";
 import { KeyedController } from "#client/controller.ts";
 import type { ControllerContext, NamedController } from "#client/controller.ts";
 import { semanticEqual } from "#apimachinery/semantic-equal.ts";
-import { controllerOf, controllerReference } from "#controllers/common/owners.ts";
+import { controllerOf, controllerReference } from "#apimachinery/owner-references.ts";
 import { isNamespaceTerminating } from "#controllers/common/pods.ts";
 import { byController, cronJobs, jobs, ownedInformer } from "#controllers/common/resources.ts";
 import { parseSchedule } from "./schedule.ts";

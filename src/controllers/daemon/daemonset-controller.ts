@@ -13,7 +13,8 @@ import type { ControllerContext, NamedController } from "#client/controller.ts";
 import { semanticEqual } from "#apimachinery/semantic-equal.ts";
 import { Expectations } from "#controllers/common/expectations.ts";
 import { ensureRevision, pruneRevisions } from "#controllers/common/history.ts";
-import { claimObjects, controllerOf } from "#controllers/common/owners.ts";
+import { controllerOf } from "#apimachinery/owner-references.ts";
+import { claimObjects } from "#controllers/common/owners.ts";
 import {
   PodControl,
   isNamespaceTerminating,

@@ -12,7 +12,8 @@ import { findCondition } from "#controllers/common/conditions.ts";
 import { KeyedController } from "#client/controller.ts";
 import type { ControllerContext, NamedController } from "#client/controller.ts";
 import { semanticEqual } from "#apimachinery/semantic-equal.ts";
-import { claimObjects, controllerOf } from "#controllers/common/owners.ts";
+import { controllerOf } from "#apimachinery/owner-references.ts";
+import { claimObjects } from "#controllers/common/owners.ts";
 import {
   byController,
   byOrphanNamespace,

@@ -11,7 +11,7 @@ import type { EventRecorder } from "#client/event-recorder.ts";
 import { findCondition } from "#controllers/common/conditions.ts";
 import { semanticEqual } from "#apimachinery/semantic-equal.ts";
 import { templateHash } from "#controllers/common/hash.ts";
-import { controllerReference, isControlledBy } from "#controllers/common/owners.ts";
+import { controllerReference, isControlledBy } from "#apimachinery/owner-references.ts";
 import { isNamespaceTerminating } from "#controllers/common/pods.ts";
 import { deployments, replicaSets } from "#controllers/common/resources.ts";
 import { byAge, desiredReplicasOf, newSetReplicas, sumOf } from "./replicas.ts";

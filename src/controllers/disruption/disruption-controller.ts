@@ -17,7 +17,7 @@ import { findCondition, withoutCondition } from "#controllers/common/conditions.
 import { KeyedController } from "#client/controller.ts";
 import type { ControllerContext, NamedController } from "#client/controller.ts";
 import { semanticEqual } from "#apimachinery/semantic-equal.ts";
-import { controllerOf } from "#controllers/common/owners.ts";
+import { controllerOf } from "#apimachinery/owner-references.ts";
 import { isPodReady, isPodTerminating } from "#controllers/common/pods.ts";
 import {
   deployments,

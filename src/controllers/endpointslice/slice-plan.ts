@@ -5,7 +5,7 @@
 import { isIPv6 } from "node:net";
 import type { Node, Pod, Service } from "#api/generated/types/core-v1.ts";
 import type { Endpoint, EndpointSlice } from "#api/generated/types/discovery-v1.ts";
-import { controllerReference } from "#controllers/common/owners.ts";
+import { controllerReference } from "#apimachinery/owner-references.ts";
 import { isPodReady, isPodTerminating } from "#controllers/common/pods.ts";
 import { semanticEqual } from "#apimachinery/semantic-equal.ts";
 import { addressesOf, headlessLabel, hostnameIn, isHeadless, isListed, portsOn } from "./service-pods.ts";

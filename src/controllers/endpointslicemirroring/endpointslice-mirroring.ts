@@ -10,7 +10,7 @@ import { KeyedController } from "#client/controller.ts";
 import type { ControllerContext, NamedController } from "#client/controller.ts";
 import { semanticEqual } from "#apimachinery/semantic-equal.ts";
 import { templateHash } from "#controllers/common/hash.ts";
-import { controllerReference } from "#controllers/common/owners.ts";
+import { controllerReference } from "#apimachinery/owner-references.ts";
 import { isNamespaceTerminating } from "#controllers/common/pods.ts";
 import { endpointSlices, endpoints, services } from "#controllers/common/resources.ts";
 

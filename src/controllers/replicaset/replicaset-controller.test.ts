@@ -3,7 +3,7 @@ import { test } from "node:test";
 import type { ReplicaSet } from "#api/generated/types/apps-v1.ts";
 import type { Pod } from "#api/generated/types/core-v1.ts";
 import { StatusError } from "#apimachinery/status-error.ts";
-import { controllerOf } from "#controllers/common/owners.ts";
+import { controllerOf } from "#apimachinery/owner-references.ts";
 import { pods, replicaSets } from "#controllers/common/resources.ts";
 import { TestCluster } from "#controllers/testing/cluster.ts";
 import { createReplicaSetController } from "./replicaset-controller.ts";

@@ -15,7 +15,8 @@ import { KeyedController } from "#client/controller.ts";
 import type { ControllerContext, NamedController } from "#client/controller.ts";
 import { semanticEqual } from "#apimachinery/semantic-equal.ts";
 import { Expectations } from "#controllers/common/expectations.ts";
-import { claimObjects, controllerOf, isControlledBy } from "#controllers/common/owners.ts";
+import { controllerOf, isControlledBy } from "#apimachinery/owner-references.ts";
+import { claimObjects } from "#controllers/common/owners.ts";
 import {
   PodControl,
   isNamespaceTerminating,

@@ -4,7 +4,7 @@
 import type { StatefulSet } from "#api/generated/types/apps-v1.ts";
 import type { PersistentVolumeClaim, Pod, PodTemplateSpec, Volume } from "#api/generated/types/core-v1.ts";
 import { isPodAvailable, isPodReady, isPodTerminating, podFromTemplate } from "#controllers/common/pods.ts";
-import { controllerReference } from "#controllers/common/owners.ts";
+import { controllerReference } from "#apimachinery/owner-references.ts";
 
 export const revisionLabel = "controller-revision-hash";
 const podNameLabel = "statefulset.kubernetes.io/pod-name";

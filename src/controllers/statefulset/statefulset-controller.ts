@@ -13,7 +13,8 @@ import { KeyedController } from "#client/controller.ts";
 import type { ControllerContext, NamedController } from "#client/controller.ts";
 import { semanticEqual } from "#apimachinery/semantic-equal.ts";
 import { byNumber, ensureRevision, pruneRevisions, templateOf } from "#controllers/common/history.ts";
-import { claimObjects, controllerOf } from "#controllers/common/owners.ts";
+import { controllerOf } from "#apimachinery/owner-references.ts";
+import { claimObjects } from "#controllers/common/owners.ts";
 import {
   isNamespaceTerminating,
   isPodAvailable,
