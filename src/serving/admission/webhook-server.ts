@@ -1,0 +1,92 @@
+/**
+ * Serves Serving's admission webhooks over HTTPS, with a certificate made at start: defaults at /defaulting, validation at /resource-validation, ConfigMaps at
+ * /config-validation. The API server calls it as it would call anybody's.
+ */
+import { createServer, type Server } from "node:https";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import type { Clock } from "#component-base/clock.ts";
+import type { Logger } from "#component-base/logger.ts";
+import { createCa, issueCertificate, type KeyPair } from "#component-base/x509.ts";
+import { type AdmissionReview, answerReview, type Reviewers } from "./admission-review.ts";
+
+/** Bodies beyond this are refused: the API server takes none that large. */
+const maxBodyBytes = 8 << 20;
+const certificateDays = 3650;
+const dayMs = 86_400_000;
+
+/** A running server, and what the API server must know to call it. */
+export type WebhookServer = {
+  /** "https://127.0.0.1:PORT". */
+  readonly url: string;
+  /** PEM of the authority that signed its certificate. */
+  readonly ca: string;
+  stop(): Promise<void>;
+};
+
+/** Starts one on a free port of 127.0.0.1. */
+export async function startWebhookServer(options: {
+  readonly reviewers: Reviewers;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}): Promise<WebhookServer> {
+  const { reviewers, clock, logger } = options;
+  const { ca, pair } = makeCertificates(clock);
+  const server = createServer({ cert: pair.certificate, key: pair.privateKey }, (request, response) => {
+    handle(request, response, reviewers).catch((error: unknown) => {
+      logger.warn("Admission review failed", { error });
+      if (!response.headersSent) response.writeHead(500);
+      response.end();
+    });
+  });
+  await new Promise<void>((resolve, reject) => server.once("error", reject).listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo;
+  return { url: `https://127.0.0.1:${port}`, ca, stop: () => close(server) };
+}
+
+function makeCertificates(clock: Clock): { readonly ca: string; readonly pair: KeyPair } {
+  const times = { notBeforeMs: clock.now() - dayMs, notAfterMs: clock.now() + certificateDays * dayMs };
+  const ca = createCa({ subject: { commonName: "nodeless-serving-webhook-ca" }, usages: ["cert sign"], ...times });
+  const pair = issueCertificate(ca, {
+    subject: { commonName: "nodeless-serving-webhook" },
+    addresses: ["127.0.0.1"],
+    usages: ["digital signature", "server auth"],
+    ...times,
+  });
+  return { ca: ca.certificate, pair };
+}
+
+async function handle(request: IncomingMessage, response: ServerResponse, reviewers: Reviewers): Promise<void> {
+  const path = (request.url ?? "").split("?")[0] ?? "";
+  const review = reviewers[path];
+  if (review === undefined || request.method !== "POST") {
+    response.writeHead(404).end();
+    return;
+  }
+  const body = await readBody(request);
+  if (body === undefined) {
+    response.writeHead(413).end();
+    return;
+  }
+  const answer = JSON.stringify(answerReview(JSON.parse(body) as AdmissionReview, review));
+  response.writeHead(200, { "content-type": "application/json", "content-length": Buffer.byteLength(answer) });
+  response.end(answer);
+}
+
+async function readBody(request: IncomingMessage): Promise<string | undefined> {
+  const parts: Buffer[] = [];
+  let size = 0;
+  for await (const part of request) {
+    size += (part as Buffer).length;
+    if (size > maxBodyBytes) return undefined;
+    parts.push(part as Buffer);
+  }
+  return Buffer.concat(parts).toString("utf8");
+}
+
+function close(server: Server): Promise<void> {
+  return new Promise((resolve) => {
+    server.close(() => resolve());
+    server.closeAllConnections();
+  });
+}

@@ -1,0 +1,180 @@
+/**
+ * Brings each revision to the scale that the autoscaler wants, through its Deployment's scale, and says so in the PodAutoscaler's status. As upstream's
+ * `pkg/reconciler/autoscaling/kpa` (v1.23).
+ */
+import type { Deployment } from "#api/generated/types/apps-v1.ts";
+import type { Pod } from "#api/generated/types/core-v1.ts";
+import { KeyedController, type NamedController } from "#client/controller.ts";
+import type { Informer } from "#client/informer.ts";
+import { keyOf, splitKey } from "#client/object-store.ts";
+import { type AutoscalerView } from "#serving/autoscaler/autoscaler.ts";
+import { deciderSpecOf, isKpa } from "#serving/autoscaler/decider-spec.ts";
+import { Conditions, isFalse, isTrue, isUnknown } from "#serving/common/conditions.ts";
+import {
+  byRevision,
+  deploymentInformer,
+  deployments,
+  podInformer,
+  type ServingContext,
+} from "#serving/common/context.ts";
+import {
+  ensureService,
+  ensureSlice,
+  type KubeServices,
+  kubeServiceInformers,
+  ServiceNotOwned,
+} from "#serving/common/kube-services.ts";
+import { writeStatus } from "#serving/common/objects.ts";
+import { type PodAutoscaler, podAutoscalers, type PodAutoscalerStatus } from "#serving/kinds.ts";
+import { labels } from "#serving/names.ts";
+import { dataPlaneSlice, privateServiceName, privateServiceOf, publicServiceOf } from "./revision-services.ts";
+import { activeThreshold, type ScaleStep, scaleStep, scaleUnknown } from "./scale.ts";
+
+/** The controller of PodAutoscalers of class KPA. */
+export function createPodAutoscalerController(context: ServingContext): NamedController {
+  return new PodAutoscalerController(context).controller;
+}
+
+const noTraffic = isFalse("NoTraffic", "The target is not receiving traffic.");
+
+class PodAutoscalerController {
+  readonly controller: KeyedController;
+  readonly #context: ServingContext;
+  readonly #autoscalers: Informer<PodAutoscaler>;
+  readonly #deployments: Informer<Deployment>;
+  readonly #pods: Informer<Pod>;
+  readonly #kube: KubeServices;
+
+  constructor(context: ServingContext) {
+    this.#context = context;
+    this.controller = new KeyedController(context, {
+      name: "serving-podautoscaler",
+      reconcile: (key, signal) => this.#reconcile(key, signal),
+    });
+    const { queue } = this.controller;
+    this.#autoscalers = this.controller.watch(context.informers.informer<PodAutoscaler>({ resource: podAutoscalers }), {
+      onAdd: (autoscaler) => queue.add(keyOf(autoscaler)),
+      onUpdate: (_before, autoscaler) => queue.add(keyOf(autoscaler)),
+      onDelete: (autoscaler) => context.autoscaler.forget(keyOf(autoscaler)),
+    });
+    this.#deployments = this.controller.watch(deploymentInformer(context));
+    const onPod = (pod: Pod) => this.#enqueueRevision(pod);
+    this.#pods = this.controller.watch(podInformer(context), {
+      onAdd: onPod,
+      onUpdate: (before, pod) => {
+        if (isReadyPod(before) !== isReadyPod(pod)) onPod(pod);
+      },
+      onDelete: onPod,
+    });
+    this.#kube = { client: context.client, ...kubeServiceInformers(context) };
+    this.controller.watch(this.#kube.services);
+    this.controller.watch(this.#kube.slices);
+    context.autoscaler.onDecision((key) => queue.add(key));
+    const all = () => {
+      for (const autoscaler of this.#autoscalers.lister.list()) queue.add(keyOf(autoscaler));
+    };
+    context.config.onChange(all);
+    context.dataPlane.onChange(all);
+  }
+
+  #enqueueRevision({ metadata }: Pod): void {
+    const revision = metadata?.labels?.[labels.revision];
+    if (revision !== undefined) this.controller.queue.add(`${metadata?.namespace}/${revision}`);
+  }
+
+  async #reconcile(key: string, signal: AbortSignal): Promise<number | void> {
+    const { namespace, name } = splitKey(key);
+    const autoscaler = this.#autoscalers.lister.find(namespace, name);
+    if (autoscaler === undefined || autoscaler.metadata?.deletionTimestamp !== undefined || !isKpa(autoscaler)) return;
+    const { client, clock, config } = this.#context;
+    const conditions = new Conditions(autoscaler.status?.conditions, ["Active", "ScaleTargetInitialized", "SKSReady"]);
+    const services = await this.#ensureServices(autoscaler, conditions, signal);
+    const spec = deciderSpecOf(autoscaler, config.current.autoscaler);
+    const view: AutoscalerView = this.#context.autoscaler.ensure(key, spec);
+    const options = {
+      desired: view.desiredScale,
+      stableWindowMs: spec.stableWindowMs,
+      nowMs: clock.now(),
+      config: config.current,
+    };
+    const step = scaleStep(autoscaler, options);
+    if (step.apply !== undefined) await this.#apply(autoscaler, step.apply, signal);
+    const ready = this.#pods.lister.byIndex(byRevision, key).filter(isReadyPod).length;
+    this.#markActive(autoscaler, conditions, { step, ready });
+    const status: PodAutoscalerStatus = {
+      ...services,
+      actualScale: ready,
+      ...desiredOf(autoscaler, step),
+      conditions: conditions.result(clock.now()),
+    };
+    await writeStatus(client, podAutoscalers, { object: autoscaler, status, signal });
+    return step.againAfterMs;
+  }
+
+  async #ensureServices(
+    autoscaler: PodAutoscaler,
+    conditions: Conditions,
+    signal: AbortSignal,
+  ): Promise<Pick<PodAutoscalerStatus, "serviceName" | "metricsServiceName">> {
+    const { dataPlane } = this.#context;
+    const { name = "" } = autoscaler.metadata ?? {};
+    try {
+      const [open] = await Promise.all([
+        ensureService(this.#kube, { owner: autoscaler, wanted: publicServiceOf(autoscaler, dataPlane), signal }),
+        ensureService(this.#kube, { owner: autoscaler, wanted: privateServiceOf(autoscaler), signal }),
+      ]);
+      await ensureSlice(this.#kube, dataPlaneSlice(open, dataPlane), signal);
+    } catch (error) {
+      if (!(error instanceof ServiceNotOwned)) throw error;
+      conditions.mark("SKSReady", isUnknown("NotReady", error.message));
+      return {};
+    }
+    conditions.mark("SKSReady", isTrue);
+    return { serviceName: name, metricsServiceName: privateServiceName(name) };
+  }
+
+  async #apply({ metadata, spec }: PodAutoscaler, replicas: number, signal: AbortSignal): Promise<void> {
+    const namespace = metadata?.namespace ?? "";
+    const name = spec?.scaleTargetRef?.name ?? "";
+    const deployment = this.#deployments.lister.find(namespace, name);
+    if (deployment === undefined || (deployment.spec?.replicas ?? 1) === replicas) return;
+    const ref = { resource: deployments, namespace, name, subresource: "scale" };
+    await this.#context.client.patch(ref, { type: "merge", body: { spec: { replicas } } }, { signal });
+    const from = deployment.spec?.replicas ?? 1;
+    this.#context.logger.info("Scaled revision", { revision: `${namespace}/${metadata?.name}`, from, to: replicas });
+  }
+
+  #markActive(
+    autoscaler: PodAutoscaler,
+    conditions: Conditions,
+    { step, ready }: { readonly step: ScaleStep; readonly ready: number },
+  ): void {
+    const threshold = activeThreshold(autoscaler, this.#context.config.current);
+    if (ready >= threshold) conditions.mark("ScaleTargetInitialized", isTrue);
+    const wasInactive = conditions.is("Active", "False");
+    if (step.want === 0 || threshold === 0) {
+      const hasFailed = conditions.is("Active", "Unknown") && threshold > 0;
+      conditions.mark("Active", hasFailed ? isFalse("TimedOut", "The target could not be activated.") : noTraffic);
+      return;
+    }
+    const isWanted = step.want > 0 || !wasInactive;
+    if (!isWanted) {
+      if (ready < threshold) conditions.mark("Active", noTraffic);
+      return;
+    }
+    const queued = isUnknown("Queued", "Requests to the target are being buffered as resources are provisioned.");
+    conditions.mark("Active", ready < threshold ? queued : isTrue);
+  }
+}
+
+function desiredOf({ status }: PodAutoscaler, { want }: ScaleStep): { readonly desiredScale?: number } {
+  const before = status?.desiredScale;
+  // What is not known any more is no news.
+  if (want !== scaleUnknown) return { desiredScale: want };
+  return before === undefined ? { desiredScale: scaleUnknown } : { desiredScale: before };
+}
+
+function isReadyPod({ metadata, status }: Pod): boolean {
+  if (metadata?.deletionTimestamp !== undefined) return false;
+  return (status?.conditions ?? []).some((condition) => condition.type === "Ready" && condition.status === "True");
+}

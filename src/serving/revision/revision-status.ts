@@ -1,0 +1,99 @@
+/**
+ * What a Revision's Deployment, pods and PodAutoscaler mean for its conditions. As upstream's `revision_lifecycle.go` and `reconcile_resources.go` (v1.23).
+ */
+import type { Deployment } from "#api/generated/types/apps-v1.ts";
+import type { Pod } from "#api/generated/types/core-v1.ts";
+import { type Conditions, findCondition, isFalse, isTrue, isUnknown } from "#serving/common/conditions.ts";
+import type { PodAutoscaler, RevisionStatus } from "#serving/kinds.ts";
+
+/** Conditions that decide whether a revision is ready. Active only informs: a revision at zero is ready. */
+export const revisionDependents: readonly string[] = ["ContainerHealthy", "ResourcesAvailable"];
+
+const deploying = "Deploying";
+
+/** Marks what the Deployment says of itself. */
+export function markDeployment(conditions: Conditions, { status }: Deployment): void {
+  const failure = status?.conditions?.find(({ type }) => type === "ReplicaFailure");
+  const progress = status?.conditions?.find(({ type }) => type === "Progressing");
+  const { reason = "", message = "" } = progress ?? {};
+  if (failure?.status === "True")
+    conditions.mark("ResourcesAvailable", isFalse(failure.reason ?? "", failure.message ?? ""));
+  else if (progress === undefined) conditions.mark("ResourcesAvailable", isUnknown(deploying));
+  else if (progress.status === "True") conditions.mark("ResourcesAvailable", isTrue);
+  else if (progress.status === "False") conditions.mark("ResourcesAvailable", isFalse(reason, message));
+  else conditions.mark("ResourcesAvailable", isUnknown(reason, message));
+}
+
+/** Marks why none of the pods is available, as far as one of them tells. */
+export function markPods(conditions: Conditions, deployment: Deployment, pods: readonly Pod[]): void {
+  const [pod] = pods;
+  if ((deployment.spec?.replicas ?? 0) > 0 && !deployment.status?.availableReplicas && pod !== undefined)
+    markPod(conditions, deployment, pod);
+  if ((deployment.status?.readyReplicas ?? 0) > 0) conditions.mark("ContainerHealthy", isTrue);
+}
+
+function markPod(conditions: Conditions, deployment: Deployment, { status }: Pod): void {
+  const scheduled = status?.conditions?.find(({ type }) => type === "PodScheduled");
+  if (scheduled?.status === "False")
+    conditions.mark("ResourcesAvailable", isFalse(scheduled.reason ?? "", scheduled.message ?? ""));
+  for (const container of status?.containerStatuses ?? []) {
+    const ended = container.lastState?.terminated;
+    const waiting = container.state?.waiting;
+    if (ended !== undefined) {
+      const message = ended.message ?? "";
+      const why = ended.exitCode === 0 && message === "" ? "container exited with no error" : message;
+      conditions.mark("ContainerHealthy", isFalse(`ExitCode${ended.exitCode}`, `Container failed with: ${why}`));
+      return;
+    }
+    if (waiting !== undefined && hasTimedOut(deployment)) {
+      conditions.mark("ResourcesAvailable", isFalse(waiting.reason ?? "", waiting.message ?? ""));
+      return;
+    }
+  }
+}
+
+function hasTimedOut({ status }: Deployment): boolean {
+  return (status?.conditions ?? []).some(
+    (condition) =>
+      condition.type === "Progressing" &&
+      condition.status === "False" &&
+      condition.reason === "ProgressDeadlineExceeded",
+  );
+}
+
+/** Marks what the PodAutoscaler says, and gives the scale it tells of. */
+export function markAutoscaler(
+  conditions: Conditions,
+  { status }: PodAutoscaler,
+): Pick<RevisionStatus, "actualReplicas" | "desiredReplicas"> {
+  const isBroken = revisionDependents.some((type) => conditions.is(type, "False"));
+  const ready = findCondition(status?.conditions, "Ready");
+  if (ready === undefined) {
+    conditions.mark("Active", isUnknown(deploying));
+    if (!isBroken) conditions.mark("ResourcesAvailable", isUnknown(deploying));
+    return scaleOf(status);
+  }
+  const isInitialized = findCondition(status?.conditions, "ScaleTargetInitialized")?.status === "True";
+  const hasService = (status?.serviceName ?? "") !== "";
+  // Once it ran at its initial scale it is good, whatever its scale is now.
+  if (isInitialized && !isBroken) for (const type of revisionDependents) conditions.mark(type, isTrue);
+  if (conditions.is("ResourcesAvailable", "True") && !(hasService && isInitialized))
+    conditions.mark("ResourcesAvailable", isUnknown(deploying));
+  const { reason = "", message = "" } = ready;
+  if (ready.status === "True") conditions.mark("Active", isTrue);
+  else if (ready.status === "Unknown") conditions.mark("Active", isUnknown(reason, message));
+  else {
+    if (!isInitialized && !isBroken && hasService)
+      conditions.mark("ResourcesAvailable", isFalse("ProgressDeadlineExceeded", "Initial scale was never achieved"));
+    conditions.mark("Active", isFalse(reason, message));
+  }
+  return scaleOf(status);
+}
+
+function scaleOf(status: PodAutoscaler["status"]): Pick<RevisionStatus, "actualReplicas" | "desiredReplicas"> {
+  const { actualScale = -1, desiredScale = -1 } = status ?? {};
+  return {
+    ...(actualScale < 0 ? {} : { actualReplicas: actualScale }),
+    ...(desiredScale < 0 ? {} : { desiredReplicas: desiredScale }),
+  };
+}

@@ -1,0 +1,105 @@
+/**
+ * Starts Serving's control side: installs its kinds, serves their admission webhooks, and runs the controllers and the autoscaler. Who starts it joins it to the data planes.
+ */
+import type { Pod } from "#api/generated/types/core-v1.ts";
+import type { KubeObject } from "#apimachinery/meta.ts";
+import { hasReason } from "#apimachinery/status-error.ts";
+import type { Client } from "#client/client.ts";
+import type { ControllerContext, NamedController } from "#client/controller.ts";
+import type { Service } from "#component-base/life-cycle.ts";
+import { servingReviewers } from "./admission/admission-review.ts";
+import { ensureWebhookConfigurations } from "./admission/webhook-configurations.ts";
+import { startWebhookServer } from "./admission/webhook-server.ts";
+import { Autoscaler } from "./autoscaler/autoscaler.ts";
+import { byRevision, podInformer, type ServingContext } from "./common/context.ts";
+import { ConfigStore } from "./config/config-store.ts";
+import { createConfigurationController } from "./configuration/configuration-controller.ts";
+import { installCustomResources } from "./crds/install.ts";
+import type { DataPlane, StatSink } from "./data-plane.ts";
+import { createGcController } from "./gc/gc-controller.ts";
+import { createIngressController } from "./ingress/ingress-controller.ts";
+import { createLabelerController } from "./labeler/labeler-controller.ts";
+import { servingNamespace } from "./names.ts";
+import { createPodAutoscalerController } from "./podautoscaler/podautoscaler-controller.ts";
+import type { ImageResolver } from "./revision/image-resolver.ts";
+import { createRevisionController } from "./revision/revision-controller.ts";
+import { createRouteController } from "./route/route-controller.ts";
+import { createServiceController } from "./service/service-controller.ts";
+
+/** What Serving works with. The informer factory runs already. */
+export type ServingOptions = ControllerContext & {
+  readonly dataPlane: DataPlane;
+  /** Finds images' digests. Absent: images are run as they are named. */
+  readonly images?: ImageResolver;
+  readonly signal: AbortSignal;
+};
+
+/** Serving as it runs. */
+export type Serving = Pick<Service, "stop"> & {
+  /** Where statistics of requests go. */
+  readonly stats: StatSink;
+  /** True when no controller has anything to do. */
+  readonly isIdle: boolean;
+};
+
+/** Resolves when its kinds can be used. Starting it again, after a crash too, finds things as they are. */
+export async function startServing(options: ServingOptions): Promise<Serving> {
+  const { client, clock, informers, logger, signal } = options;
+  await Promise.all([installCustomResources(client, { clock, signal }), ensureNamespace(client, signal)]);
+  const config = new ConfigStore(informers, logger);
+  const pods = podInformer({ informers });
+  const readyPods = (key: string) => pods.lister.byIndex(byRevision, key).filter(isReady).length;
+  const autoscaler = new Autoscaler({ clock, readyPods });
+  const endConfig = config.start();
+  await config.informer.waitForSync(signal);
+  const webhooks = await startWebhookServer({ reviewers: servingReviewers(() => config.current), clock, logger });
+  await ensureWebhookConfigurations(client, webhooks, signal);
+  const controllers = createServingControllers({ ...options, config, autoscaler });
+  await Promise.all(controllers.map((controller) => controller.start(signal)));
+  return {
+    stats: autoscaler,
+    get isIdle() {
+      return controllers.every((controller) => controller.isIdle);
+    },
+    async stop() {
+      autoscaler.stop();
+      endConfig();
+      await Promise.all(controllers.map((controller) => controller.stop()));
+      await webhooks.stop();
+    },
+  };
+}
+
+/** All of Serving's controllers. */
+export function createServingControllers(context: ServingContext): readonly NamedController[] {
+  return [
+    createServiceController(context),
+    createConfigurationController(context),
+    createRevisionController(context),
+    createPodAutoscalerController(context),
+    createRouteController(context),
+    createLabelerController(context),
+    createIngressController(context),
+    createGcController(context),
+  ];
+}
+
+async function ensureNamespace(client: Client, signal: AbortSignal): Promise<void> {
+  const resource = { group: "", version: "v1", resource: "namespaces" };
+  const namespace: KubeObject = {
+    apiVersion: "v1",
+    kind: "Namespace",
+    metadata: { name: servingNamespace, labels: { "app.kubernetes.io/name": "knative-serving" } },
+  };
+  try {
+    await client.get({ resource, name: servingNamespace }, { signal });
+  } catch (error) {
+    if (!hasReason(error, "NotFound")) throw error;
+    await client.create({ resource }, namespace, { signal });
+  }
+}
+
+function isReady({ metadata, status }: Pod): boolean {
+  if (metadata?.deletionTimestamp !== undefined) return false;
+  return (status?.conditions ?? []).some((condition) => condition.type === "Ready" && condition.status === "True");
+}
