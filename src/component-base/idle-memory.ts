@@ -2,11 +2,12 @@
  * Gives back memory that a process used for a while. After a burst of work two parties keep most of it: V8 the pages of a heap that has shrunk, malloc the gaps between what is left.
  *
  * V8 would let go of them by itself, in small steps, some seconds after the work: but it looks at how much was allocated before the last collection, and in an idle process there is no
- * further one. A collection of the young generation, a few milliseconds, tells it so. (Its last-resort collection does the same at once, and stops the process for 50 to 460 ms.)
+ * further one. A collection of the young generation, a few milliseconds, tells it so. It also stops looking after some attempts, until the next full collection: where the heap is still
+ * wide after a while there is one, as any other under load. (V8's last-resort collection does it all at once, and stops the process for 50 to 460 ms.)
  * malloc is told to give back whole free pages; that takes about as long, and next to nothing when there are none.
  */
 import { createRequire } from "node:module";
-import { setFlagsFromString } from "node:v8";
+import { getHeapStatistics, setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import type { Clock, Timer } from "./clock.ts";
 import type { Service } from "./life-cycle.ts";
@@ -18,7 +19,11 @@ const IDLE_SHARE = 0.05;
 /** Growth since the process settled that is worth the work. */
 const GROWTH_BYTES = 8 << 20;
 /** Idle periods until V8 has done its part: it begins after 8 to 16 seconds, and what it frees may be malloc's. */
-const SETTLING_PERIODS = 4;
+const SETTLING_PERIODS = 5;
+/** When it should have begun. */
+const REMINDER_AT = 3;
+/** More than this of a heap that is not in use is wide. */
+const WIDE_BYTES = 12 << 20;
 
 /** What is asked of the process. {@link processMemory} is the real one. */
 export interface ProcessMemory {
@@ -26,8 +31,10 @@ export interface ProcessMemory {
   cpuMs(): number;
   /** Resident memory in bytes. */
   residentBytes(): number;
-  /** Collects the young generation. */
-  collectYoung(): void;
+  /** Bytes of V8's heap in which nothing is. */
+  unusedHeapBytes(): number;
+  /** Collects garbage: of the young generation, or all. */
+  collect(type: "minor" | "major"): void;
   /** Gives free pages of malloc back to the system. */
   trimFree(): void;
 }
@@ -42,9 +49,13 @@ export function processMemory(): ProcessMemory {
       return (user + system) / 1000;
     },
     residentBytes: () => process.memoryUsage.rss(),
-    collectYoung() {
+    unusedHeapBytes() {
+      const { total_physical_size, used_heap_size } = getHeapStatistics();
+      return total_physical_size - used_heap_size;
+    },
+    collect(type) {
       collect ??= exposedCollector();
-      collect({ type: "minor", execution: "sync" });
+      collect({ type, execution: "sync" });
     },
     trimFree() {
       trim ??= loadTrim();
@@ -109,7 +120,8 @@ export class IdleMemory implements Service {
       if (this.#memory.residentBytes() < this.#settledBytes + GROWTH_BYTES) return;
       this.#settling = SETTLING_PERIODS;
     }
-    this.#memory.collectYoung();
+    const isStuck = this.#settling === REMINDER_AT && this.#memory.unusedHeapBytes() > WIDE_BYTES;
+    this.#memory.collect(isStuck ? "major" : "minor");
     this.#memory.trimFree();
     this.#settling--;
     if (this.#settling === 0) this.#settledBytes = this.#memory.residentBytes();
