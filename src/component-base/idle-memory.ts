@@ -115,7 +115,11 @@ export class IdleMemory implements Service {
   #look(): void {
     const before = this.#cpuMs;
     this.#cpuMs = this.#memory.cpuMs();
-    if (this.#cpuMs - before > PERIOD_MS * IDLE_SHARE) return;
+    if (this.#cpuMs - before > PERIOD_MS * IDLE_SHARE) {
+      // What was begun is of no use: V8 takes the process for a busy one again.
+      this.#settling = 0;
+      return;
+    }
     if (this.#settling === 0) {
       if (this.#memory.residentBytes() < this.#settledBytes + GROWTH_BYTES) return;
       this.#settling = SETTLING_PERIODS;
