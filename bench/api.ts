@@ -23,7 +23,7 @@ type Figure = PhaseResult & { readonly serverCpuMicros: number };
 const configMaps = "/api/v1/namespaces/default/configmaps";
 const pods = "/api/v1/namespaces/default/pods";
 /** Until memory afterwards is read. */
-const SETTLE_MS = 25_000;
+const SETTLE_MS = 65_000;
 const PROTOBUF = "application/vnd.kubernetes.protobuf";
 const TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io";
 const MERGE = "application/merge-patch+json";
