@@ -11,7 +11,8 @@ import {
   type SelectorOperator,
   sortByKey,
 } from "./label-selector.ts";
-import { isQualifiedName } from "./names.ts";
+import { isLabelValue, isQualifiedName } from "./names.ts";
+import { sortSteps } from "./sort-steps.ts";
 
 type TokenKind = "error" | "end" | "identifier" | "operator" | "word" | "(" | ")" | "," | "!";
 type Token = { readonly kind: TokenKind; readonly text: string };
@@ -28,9 +29,24 @@ const OPERATORS = new Map<string, SelectorOperator>([
 
 /** Parses the string form. An empty text selects everything. Throws {@link SelectorError}. */
 export function parseLabelSelector(text: string): Selector {
-  const requirements = new Parser(text).parse();
-  return requirements.length === 0 ? everything : { requirements: sortByKey(requirements), matchesNothing: false };
+  const steps = parseLabelSelectorSteps(text);
+  for (;;) {
+    const { done, value } = steps.next();
+    if (done === true) return value;
+  }
 }
+
+/** {@link parseLabelSelector} in steps: a text of a megabyte holds a hundred thousand requirements or values. */
+export function* parseLabelSelectorSteps(text: string): Generator<void, Selector> {
+  const requirements = yield* new Parser(text).parse();
+  if (requirements.length === 0) return everything;
+  if (requirements.length <= STEP) return { requirements: sortByKey(requirements), matchesNothing: false };
+  yield* sortSteps(requirements, ({ key }) => key);
+  return { requirements, matchesNothing: false };
+}
+
+/** Requirements and values of a step. */
+const STEP = 100;
 
 class Parser {
   readonly #text: string;
@@ -41,15 +57,16 @@ class Parser {
     this.#text = text;
   }
 
-  parse(): readonly Requirement[] {
+  *parse(): Generator<void, Requirement[]> {
     const requirements: Requirement[] = [];
     for (;;) {
+      if (requirements.length % STEP === STEP - 1) yield;
       const token = this.#peek();
       if (token.kind === "end") return requirements;
       if (!startsRequirement(token)) {
         throw new SelectorError(`found '${token.text}', expected: !, identifier, or 'end of string'`);
       }
-      requirements.push(this.#wrapped());
+      requirements.push(yield* this.#wrapped());
       const after = this.#next();
       if (after.kind === "end") return requirements;
       if (after.kind !== ",") {
@@ -61,16 +78,16 @@ class Parser {
     }
   }
 
-  #wrapped(): Requirement {
+  *#wrapped(): Generator<void, Requirement> {
     try {
-      return this.#requirement();
+      return yield* this.#requirement();
     } catch (error) {
       if (!(error instanceof SelectorError)) throw error;
       throw new SelectorError(`unable to parse requirement: ${error.message}`, { cause: error });
     }
   }
 
-  #requirement(): Requirement {
+  *#requirement(): Generator<void, Requirement> {
     let token = this.#next();
     const isNegated = token.kind === "!";
     if (isNegated) token = this.#next();
@@ -84,8 +101,8 @@ class Parser {
     if (isNegated) return newRequirement(key, "!", []);
     if (isAlone) return newRequirement(key, "exists", []);
     const operator = this.#operator();
-    const values = operator === "in" || operator === "notin" ? this.#values() : this.#exactValue();
-    return newRequirement(key, operator, [...values].sort());
+    const values = operator === "in" || operator === "notin" ? yield* this.#values() : this.#exactValue();
+    return yield* withValues(key, operator, [...values]);
   }
 
   #operator(): SelectorOperator {
@@ -97,7 +114,7 @@ class Parser {
     return operator;
   }
 
-  #values(): ReadonlySet<string> {
+  *#values(): Generator<void, ReadonlySet<string>> {
     const open = this.#next();
     if (open.kind !== "(") throw new SelectorError(`found '${open.text}' expected: '('`);
     const first = this.#peek();
@@ -108,15 +125,16 @@ class Parser {
     if (!isIdentifier(first) && first.kind !== ",") {
       throw new SelectorError(`found '${first.text}', expected: ',', ')' or identifier`);
     }
-    const values = this.#identifiers();
+    const values = yield* this.#identifiers();
     if (this.#next().kind !== ")") throw new SelectorError(`found '${first.text}', expected: ')'`);
     return values;
   }
 
   /** Stops before ")". Gaps between commas are empty values, as upstream has it. */
-  #identifiers(): ReadonlySet<string> {
+  *#identifiers(): Generator<void, ReadonlySet<string>> {
     const values = new Set<string>();
-    for (;;) {
+    for (let count = 1; ; count++) {
+      if (count % STEP === 0) yield;
       const token = this.#next();
       const following = this.#peek();
       if (isIdentifier(token)) {
@@ -166,6 +184,20 @@ class Parser {
     const word = text.slice(start, this.#at);
     return { kind: word === "in" || word === "notin" ? "word" : "identifier", text: word };
   }
+}
+
+/** Many values are looked at in parts first, so that the whole need not be when nothing is wrong. */
+function* withValues(key: string, operator: SelectorOperator, values: string[]): Generator<void, Requirement> {
+  if (values.length <= STEP) return newRequirement(key, operator, values.sort());
+  yield* sortSteps(values, (value) => value);
+  for (let start = 0; start < values.length; start += STEP) {
+    const part = values.slice(start, start + STEP);
+    // What is wrong is told of all.
+    if (!part.every((value) => isLabelValue(value).length === 0)) return newRequirement(key, operator, values);
+    yield;
+  }
+  newRequirement(key, operator, values.slice(0, 2));
+  return { key, operator, values };
 }
 
 const END: Token = { kind: "end", text: "" };

@@ -96,3 +96,24 @@ test("labels named like object internals are ordinary labels", () => {
   assert.equal(matchesSelector(parseLabelSelector("constructor"), {}), false);
   assert.equal(matchesSelector(parseLabelSelector("!toString"), {}), true);
 });
+
+test("a selector of thousands of requirements and values, parsed in steps, is in order and refused for the same reasons", () => {
+  const names = Array.from({ length: 3000 }, (_, index) => `k${(index * 7919) % 3000}`);
+
+  assert.equal(
+    formatSelector(parseLabelSelector(`a in (${names.join(",")},k1)`)),
+    `a in (${names.toSorted().join(",")})`,
+  );
+  assert.equal(
+    formatSelector(parseLabelSelector(names.map((name) => `${name}!=v`).join(","))),
+    names
+      .toSorted()
+      .map((name) => `${name}!=v`)
+      .join(","),
+  );
+  assert.throws(
+    () => parseLabelSelector(`a in (${names.join(",")},-x)`),
+    /values\[0\]\[a\]: Invalid value: "-x": a valid label/,
+  );
+  assert.throws(() => parseLabelSelector(`-a in (${names.join(",")})`), /Invalid value: "-a"/);
+});

@@ -23,3 +23,12 @@ test("what is sorted in steps is in the order in which it is sorted at once", ()
     { numRuns: 20 },
   );
 });
+
+test("what is equal stays in its order", () => {
+  const items = Array.from({ length: 5000 }, (_, index) => ({ key: `k${(index * 7919) % 13}`, index }));
+  const sorted = items.toSorted((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0));
+
+  for (const _ of sortSteps(items, ({ key }) => key));
+
+  assert.deepEqual(items, sorted);
+});

@@ -7,10 +7,10 @@ const RUN = 1000;
 /** Looked at between two steps of merging. */
 const MERGED = 400;
 
-/** Sorts in place by the texts that `keyOf` gives, in steps: short runs at once, which are merged then. */
+/** Sorts in place by the texts that `keyOf` gives, in steps: short runs at once, which are merged then. Equal ones stay as they stand. */
 export function* sortSteps<T>(items: T[], keyOf: (item: T) => string): Iterable<void> {
   for (let start = 0; start < items.length; start += RUN) {
-    const run = items.slice(start, start + RUN).sort((a, b) => (keyOf(a) < keyOf(b) ? -1 : 1));
+    const run = items.slice(start, start + RUN).sort((a, b) => compare(keyOf(a), keyOf(b)));
     for (let index = 0; index < run.length; index++) items[start + index] = run[index] as T;
     yield;
   }
@@ -36,4 +36,8 @@ function* mergeSteps<T>(
     items[at] = (isRight ? items[fromRight++] : left[fromLeft++]) as T;
     if (at % MERGED === 0) yield;
   }
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
 }

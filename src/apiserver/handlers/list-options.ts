@@ -11,11 +11,12 @@ import {
   requiredFieldValue,
 } from "#apimachinery/field-selector.ts";
 import { matchesSelector, SelectorError } from "#apimachinery/label-selector.ts";
-import { parseLabelSelector } from "#apimachinery/label-selector-parser.ts";
+import { parseLabelSelector, parseLabelSelectorSteps } from "#apimachinery/label-selector-parser.ts";
 import type { Query } from "#apiserver/api-request.ts";
 import { isTrue } from "#apiserver/filters/request-info.ts";
 import type { ServedResource } from "#apiserver/registry/served-resource.ts";
 import { prefixOf } from "#apiserver/storage/stored-resource.ts";
+import { takeSteps } from "#apiserver/turns.ts";
 import type { Selection } from "#apiserver/watch-cache/selection.ts";
 
 /** Checked options. */
@@ -36,7 +37,7 @@ export type ListOptions = {
 };
 
 /** Reads the options. Throws BadRequest and Invalid. */
-export function parseListOptions(
+export async function parseListOptions(
   query: Query,
   target: {
     readonly resource: ServedResource;
@@ -44,9 +45,9 @@ export function parseListOptions(
     readonly name: string;
     readonly isWatch: boolean;
   },
-): ListOptions {
+): Promise<ListOptions> {
   const { resource, namespace, isWatch } = target;
-  const filter = query.isEmpty ? everything : parseFilter(query, target);
+  const filter = query.isEmpty ? everything : await parseFilter(query, target);
   const options: ListOptions = {
     selection: { prefix: prefixOf(resource.stored, namespace), ...filter },
     isUnfiltered: filter.filter === undefined,
@@ -67,10 +68,19 @@ type Filter = Pick<Selection, "filter" | "pinned" | "key">;
 
 const everything: Filter = { key: "" };
 
-function parseFilter(query: Query, target: { readonly resource: ServedResource; readonly name: string }): Filter {
+/** Selectors up to this many characters are parsed at once. */
+const LONG_SELECTOR = 8 * 1024;
+
+async function parseFilter(
+  query: Query,
+  target: { readonly resource: ServedResource; readonly name: string },
+): Promise<Filter> {
   const labelSelector = query.get("labelSelector") ?? "";
   const fieldSelector = query.get("fieldSelector") ?? "";
-  const labels = parseOrRefuse(() => parseLabelSelector(labelSelector));
+  const labels =
+    labelSelector.length > LONG_SELECTOR
+      ? await takeSteps(parseLabelSelectorSteps(labelSelector)).catch(refuse)
+      : parseOrRefuse(() => parseLabelSelector(labelSelector));
   const fields = nameChecked(
     parseOrRefuse(() => parseFieldSelector(fieldSelector)),
     target,
@@ -181,7 +191,11 @@ function parseOrRefuse<T>(parse: () => T): T {
   try {
     return parse();
   } catch (error) {
-    if (error instanceof SelectorError || error instanceof FieldSelectorError) throw badRequest(error.message);
-    throw error;
+    return refuse(error);
   }
+}
+
+function refuse(error: unknown): never {
+  if (error instanceof SelectorError || error instanceof FieldSelectorError) throw badRequest(error.message);
+  throw error;
 }

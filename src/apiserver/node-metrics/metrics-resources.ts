@@ -93,7 +93,7 @@ async function list(
 ): Promise<ApiResult> {
   const source = registry.core(resource.resource);
   const { namespace, name } = info;
-  const asked = parseListOptions(request.query, { resource: source, namespace, name, isWatch: false });
+  const asked = await parseListOptions(request.query, { resource: source, namespace, name, isWatch: false });
   // There are no pages of what changes all the time, and no past of it.
   const options = { ...asked, limit: 0, continueToken: "", resourceVersion: "" };
   const pairs = await readings.pairs();
