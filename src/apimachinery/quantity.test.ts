@@ -88,3 +88,30 @@ test("printing and parsing again loses nothing, and quick values equal exact one
     }),
   );
 });
+
+test("plain quantities, which are parsed in a quicker way, are what they are with a zero in front", () => {
+  for (const suffix of ["", "m", "k", "M", "G", "Ki", "Mi", "Gi"]) {
+    for (const digits of [
+      "1",
+      "7",
+      "8",
+      "10",
+      "64",
+      "100",
+      "128",
+      "500",
+      "999",
+      "1000",
+      "1024",
+      "12000",
+      "123456",
+      "999999",
+    ]) {
+      const quick = parseQuantity(digits + suffix);
+      const slow = parseQuantity(`0${digits}${suffix}`);
+
+      assert.deepEqual([quick.nanos, quick.format], [slow.nanos, slow.format]);
+      assert.equal(quick.text, slow.text === undefined ? undefined : digits + suffix);
+    }
+  }
+});

@@ -36,11 +36,37 @@ const SUFFIXES: ReadonlyMap<string, Suffix> = new Map([
   ]),
 ]);
 
+/** Whole, small and without a sign, as nearly all are: each is parsed several times for each write of a pod. */
+const PLAIN = /^([1-9]\d{0,4})(m|k|M|G|Ki|Mi|Gi|)$/;
+
+type PlainSuffix = Suffix & { readonly nanos: bigint };
+
+const PLAIN_SUFFIXES: ReadonlyMap<string, PlainSuffix> = new Map(
+  [...SUFFIXES]
+    .filter(([text]) => ["m", "", "k", "M", "G", "Ki", "Mi", "Gi"].includes(text))
+    .map(([text, suffix]) => [
+      text,
+      {
+        ...suffix,
+        nanos: suffix.base === 2 ? NANOS << BigInt(suffix.exponent) : 10n ** BigInt(suffix.exponent + 9),
+      },
+    ]),
+);
+
+function plainQuantity(text: string, digits: string, { nanos, format }: PlainSuffix): Quantity {
+  const keeps = format === "BinarySI" ? (Number(digits) & 7) !== 0 : !digits.endsWith("000");
+  const amount = BigInt(digits) * nanos;
+  return keeps ? { nanos: amount, format, text } : { nanos: amount, format };
+}
+
 /** Parses a quantity; numbers are taken as JSON would write them. Throws {@link QuantityError}. */
 export function parseQuantity(input: string | number): Quantity {
   const given = typeof input === "number" ? String(input) : input;
   if (given === "") throw new QuantityError(WRONG_FORMAT);
   if (given === "0") return { nanos: 0n, format: "DecimalSI", text: given };
+  const plain = PLAIN.exec(given);
+  if (plain !== null)
+    return plainQuantity(given, plain[1] as string, PLAIN_SUFFIXES.get(plain[2] as string) as PlainSuffix);
   const parts = /^([+-]?)0*([0-9]*)(?:\.([0-9]*))?([eEinumkKMGTP]*[-+]?[0-9]*)$/.exec(given);
   if (parts === null) throw new QuantityError(WRONG_FORMAT);
   const isNegative = parts[1] === "-";

@@ -2,6 +2,7 @@
  * The fields that a new object sets: what comparing it with nothing gives (typed-compare.ts), but in one walk and in the order in which they are stored. Half of what it costs to
  * make a pod was to compare it with an empty one and to sort what came out.
  */
+import { sortedKeys } from "#apimachinery/codecs/own-key.ts";
 import { deducedSchema } from "#apimachinery/deduced-schema.ts";
 import { isJsonArray, type JsonObject, jsonEqual } from "#apimachinery/json.ts";
 import type { Json } from "#apimachinery/meta.ts";
@@ -132,8 +133,7 @@ function eachField(object: JsonObject, schema: StructSchema | MapSchema, visit: 
     for (const field of fields) if (object[field.name] !== undefined) visit(field.name, field);
     return;
   }
-  for (const key of Object.keys(object).sort())
-    visit(key, schema.kind === "struct" ? schema.fields.get(key) : undefined);
+  for (const key of sortedKeys(object)) visit(key, schema.kind === "struct" ? schema.fields.get(key) : undefined);
 }
 
 function isDeclared(object: JsonObject, { fields }: StructSchema): boolean {

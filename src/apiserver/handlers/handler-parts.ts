@@ -4,7 +4,7 @@
 import type { ApiResult, RequestBody, RequestContext } from "#apiserver/api-request.ts";
 import { type BodyDecoder, decodeValue } from "#apiserver/negotiation/decode-body.ts";
 import type { Registry } from "#apiserver/registry/registry.ts";
-import { betweenStages } from "#apiserver/turns.ts";
+import { betweenStages, isLarge } from "#apiserver/turns.ts";
 import type { ServedResource } from "#apiserver/registry/served-resource.ts";
 
 /** Largest body accepted for one request, in bytes: 3 MiB, as kube-apiserver. Larger bodies get 413. */
@@ -34,7 +34,7 @@ export function subresourceKey(resource: ServedResource, subresource: string): s
 /** The request's body, decoded but not checked; undefined when there is none. */
 export async function readValue(parts: HandlerParts, context: RequestContext): Promise<unknown> {
   const value = await decodeValue(parts.decoder, await readBody(context));
-  await betweenStages(context);
+  if (isLarge(context)) await betweenStages();
   return value;
 }
 

@@ -54,7 +54,7 @@ export async function readKind(
     takeSteps,
   });
   context.warnings.push(...warnings);
-  await betweenStages(context);
+  if (isLarge(context)) await betweenStages();
   return object;
 }
 

@@ -15,7 +15,7 @@ import { subjectOf } from "#apiserver/registry/errors.ts";
 import type { ServedResource } from "#apiserver/registry/served-resource.ts";
 import { updateObject } from "#apiserver/registry/update.ts";
 import { updateRules } from "#apiserver/registry/update-rules.ts";
-import { betweenStages } from "#apiserver/turns.ts";
+import { betweenStages, isLarge } from "#apiserver/turns.ts";
 import { handleApply } from "./apply.ts";
 import { type HandlerParts, readValue } from "./handler-parts.ts";
 import { conform } from "./object-body.ts";
@@ -49,7 +49,7 @@ export async function handlePatch(
     change: async (old) => {
       if (old === undefined) throw notFound(subjectOf(resource, name));
       const value = patched(mediaType, resource, { old, patch }) as Draft;
-      await betweenStages(context);
+      if (isLarge(context)) await betweenStages();
       return await conform(value, resource, check);
     },
     createsWhenAbsent: false,

@@ -26,11 +26,18 @@ export async function mutate(
   write: AdmissionWrite,
   objects: { readonly object: KubeObject | undefined; readonly oldObject: KubeObject | undefined },
 ): Promise<KubeObject | undefined> {
+  const { oldObject } = objects;
   let { object } = objects;
+  // Made anew only when the object has become another: most plugins have nothing to do.
+  let attributes: AdmissionAttributes | undefined;
   for (const plugin of plugins) {
     if (plugin.mutate === undefined) continue;
-    const attributes = attributesOf(write, { ...objects, object });
-    if (plugin.handles(attributes)) object = (await plugin.mutate(attributes)) ?? object;
+    attributes ??= attributesOf(write, { object, oldObject });
+    if (!plugin.handles(attributes)) continue;
+    const changed = await plugin.mutate(attributes);
+    if (changed === undefined || changed === object) continue;
+    object = changed;
+    attributes = undefined;
   }
   return object;
 }

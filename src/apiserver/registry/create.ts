@@ -71,10 +71,12 @@ async function createOnce(registry: Registry, input: CreateInput): Promise<Store
     dryRun: options.dryRun,
     options,
   };
+  const loaded = checksOf(resource);
+  const checks = loaded instanceof Promise ? await loaded : loaded;
   if (isLarge(context)) {
     const object = input.draft as KubeObject;
-    refuseTooLong(resource, object.metadata?.name ?? "", findErrors(resource, await checksOf(resource), object));
-    await betweenStages(context);
+    refuseTooLong(resource, object.metadata?.name ?? "", findErrors(resource, checks, object));
+    await betweenStages();
   }
   if (input.isOwned !== true) {
     const manager = managerOf(context, options.fieldManager);
@@ -83,18 +85,19 @@ async function createOnce(registry: Registry, input: CreateInput): Promise<Store
     const isLater = later === undefined ? {} : { later };
     recordOwnership(input.draft, undefined, { resource, manager, subresource: "", nowMs, ...isLater });
     if (later !== undefined) await takeSteps(allOf(later));
-    await betweenStages(context);
+    if (isLarge(context)) await betweenStages();
   }
   const admitted = await mutate(admission, write, { object: input.draft as KubeObject, oldObject: undefined });
   const draft = admitted as Draft;
   resource.strategy.prepareForCreate?.(draft);
   if (hasGeneration(resource)) metadataOf(draft)["generation"] = 1;
-  const reservation = await hooks.get(resource.stored.groupResource)?.beforeCreate?.(draft, options);
+  const reserved = hooks.get(resource.stored.groupResource)?.beforeCreate?.(draft, options);
+  const reservation = reserved === undefined ? undefined : await reserved;
   try {
-    await check(resource, draft as KubeObject, context);
-    await betweenStages(context);
+    check(input, checks, draft as KubeObject);
+    if (isLarge(context)) await betweenStages();
     await validate(admission, write, { object: draft as KubeObject, oldObject: undefined });
-    await betweenStages(context);
+    if (isLarge(context)) await betweenStages();
     const stored = await store(registry, input, draft as KubeObject, reservation?.operations);
     reservation?.commit();
     return stored;
@@ -109,8 +112,7 @@ function findErrors(resource: ServedResource, checks: KindChecks, object: KubeOb
   return [...validateMetadata(object.metadata ?? {}, metadataRules(resource)), ...(checks.validate?.(object) ?? [])];
 }
 
-async function check(resource: ServedResource, object: KubeObject, context: RequestContext): Promise<void> {
-  const checks = await checksOf(resource);
+function check({ resource, context }: CreateInput, checks: KindChecks, object: KubeObject): void {
   const errors = findErrors(resource, checks, object);
   const name = object.metadata?.name ?? "";
   if (errors.length > 0) throw invalidObject({ group: resource.group, kind: resource.kind, name }, errors);
@@ -124,7 +126,7 @@ async function store(
   operations: readonly WriteOperation[] = [],
 ): Promise<StoredObject> {
   const { resource, options } = input;
-  const object = (await resource.conversion?.toStored(served)) ?? served;
+  const object = resource.conversion === undefined ? served : await resource.conversion.toStored(served);
   const { namespace = "", name = "" } = object.metadata ?? {};
   const storage = registry.storageOf(resource);
   if (!options.dryRun) {

@@ -139,6 +139,6 @@ function keyOf(name: { readonly group: string; readonly version: string; readonl
 }
 
 /** The kind's checks, loaded when they are not there from the start. */
-export async function checksOf({ strategy }: ServedResource): Promise<KindChecks> {
-  return strategy.loadChecks === undefined ? strategy : await strategy.loadChecks();
+export function checksOf({ strategy }: ServedResource): KindChecks | Promise<KindChecks> {
+  return strategy.loadChecks === undefined ? strategy : strategy.loadChecks();
 }

@@ -92,9 +92,9 @@ async function updateOnce(registry: Registry, input: UpdateInput, existing: Stor
   // A small change of a large object is as much work.
   if (existing.bytes.length > (context.bodyBytes ?? 0)) context.bodyBytes = existing.bytes.length;
   const old = await served(resource, existing);
-  await betweenStages(context);
+  if (isLarge(context)) await betweenStages();
   const changed = await input.change(old);
-  await betweenStages(context);
+  if (isLarge(context)) await betweenStages();
   checkIdentity(input, changed, old);
   ensureNamespace(changed, resource, input.namespace);
   const write: AdmissionWrite = {
@@ -106,25 +106,28 @@ async function updateOnce(registry: Registry, input: UpdateInput, existing: Stor
     options,
   };
   prepare(input, changed, old);
+  const loaded = checksOf(resource);
+  const checks = loaded instanceof Promise ? await loaded : loaded;
   if (isLarge(context)) {
-    refuseTooLong(resource, input.name, findErrors(input, await checksOf(resource), { object: changed, old }));
-    await betweenStages(context);
+    refuseTooLong(resource, input.name, findErrors(input, checks, { object: changed, old }));
+    await betweenStages();
   }
   if (input.isOwned !== true) {
     const manager = managerOf(context, options.fieldManager);
     const nowMs = registry.parts.clock.now();
     recordOwnership(changed, old, { resource, manager, subresource: input.subresource, nowMs });
-    await betweenStages(context);
+    if (isLarge(context)) await betweenStages();
   }
   const draft = (await mutate(admission, write, { object: changed as KubeObject, oldObject: old })) as Draft;
   if (draft !== changed) prepare(input, draft, old);
   const hook = input.subresource === "" ? hooks.get(resource.stored.groupResource) : undefined;
-  const reservation = await hook?.beforeUpdate?.(draft, old, options);
+  const reserved = hook?.beforeUpdate?.(draft, old, options);
+  const reservation = reserved === undefined ? undefined : await reserved;
   try {
-    await check(input, draft as KubeObject, old);
-    await betweenStages(context);
+    check(input, checks, { object: draft as KubeObject, old });
+    if (isLarge(context)) await betweenStages();
     await validate(admission, write, { object: draft as KubeObject, oldObject: old });
-    await betweenStages(context);
+    if (isLarge(context)) await betweenStages();
     const output = await store(registry, input, { existing, draft, operations: reservation?.operations ?? [] });
     reservation?.commit();
     return output;
@@ -227,10 +230,14 @@ function findErrors(
   return errors;
 }
 
-async function check(input: UpdateInput, object: KubeObject, old: KubeObject): Promise<void> {
+function check(
+  input: UpdateInput,
+  checks: KindChecks,
+  states: { readonly object: KubeObject; readonly old: KubeObject },
+): void {
   const { resource, subresource, context } = input;
-  const checks = await checksOf(resource);
-  const errors = findErrors(input, checks, { object, old });
+  const { object, old } = states;
+  const errors = findErrors(input, checks, states);
   if (errors.length > 0) {
     const name = object.metadata?.name ?? input.name;
     throw invalidObject({ group: resource.group, kind: resource.kind, name }, errors);
@@ -245,7 +252,8 @@ async function store(
 ): Promise<UpdateOutput> {
   const { resource, options } = input;
   const { existing } = state;
-  const object = (await resource.conversion?.toStored(state.draft as KubeObject)) ?? (state.draft as KubeObject);
+  const draft = state.draft as KubeObject;
+  const object = resource.conversion === undefined ? draft : await resource.conversion.toStored(draft);
   const storage = registry.storageOf(resource);
   if (isFinished(object, existing.object)) {
     if (options.dryRun) return { object: unstored(resource, object, existing.key), isCreated: false, isDeleted: true };
