@@ -18,6 +18,7 @@ const entryPoints = readdirSync(join(root, "src/cmd"))
 const helpers = [
   { in: join(root, "src/store/lmdb/check-main.ts"), out: "store-check" },
   { in: join(root, "src/apimachinery/codecs/yaml-main.ts"), out: "yaml-main" },
+  { in: join(root, "src/proxy/threads/proxy-thread-main.ts"), out: "proxy-thread" },
 ];
 
 rmSync(dist, { recursive: true, force: true });

@@ -19,6 +19,8 @@ import type { AccessLog } from "./observe/access-log.ts";
 import { ProxyMetrics } from "./observe/proxy-metrics.ts";
 import { RouteTable } from "./routing/route-table.ts";
 import { Cluster } from "./upstream/cluster.ts";
+import type { ClusterParts } from "./upstream/endpoint.ts";
+import { ReadBuffer } from "./upstream/read-buffer.ts";
 
 export type EngineOptions = {
   readonly clock: Clock;
@@ -51,11 +53,14 @@ export class ProxyEngine implements ConfigSink {
   readonly #seen = new Map<string, string>();
   readonly #stopping = new Set<Promise<void>>();
   readonly #holds: HoldGate;
+  readonly #clusterParts: ClusterParts;
 
   constructor(options: EngineOptions) {
     this.#options = options;
     const { clock, holds = new Map(), holdLimits = {} } = options;
     this.#deadlines = new Deadlines(clock);
+    const random = options.random ?? Math.random;
+    this.#clusterParts = { deadlines: this.#deadlines, readBuffer: new ReadBuffer(), random };
     this.#holds = new HoldGate(holds, { metrics: this.#metrics, clock, limits: holdLimits });
   }
 
@@ -124,7 +129,7 @@ export class ProxyEngine implements ConfigSink {
   #setCluster(config: Cluster["config"]): void {
     const known = this.#clusters.get(config.name);
     if (known !== undefined) known.update(config);
-    else this.#clusters.set(config.name, new Cluster(config, this.#deadlines, this.#options.random ?? Math.random));
+    else this.#clusters.set(config.name, new Cluster(config, this.#clusterParts));
   }
 
   #setRoute(route: RouteConfig): void {

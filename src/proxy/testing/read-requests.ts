@@ -31,6 +31,12 @@ export function readRequests(pieces: readonly Buffer[]): ReadResult {
   return { requests: connection.requests, error: undefined, isPartial: connection.isPartial };
 }
 
+/** Whether the bytes lead to a refusal, whatever comes behind: some lines are judged when their head is whole, and nothing was taken before. */
+export function isRefusedInTheEnd(bytes: Buffer): boolean {
+  const endings = ["", "\r\n\r\n", "x\r\n\r\n"].map((text) => Buffer.concat([bytes, Buffer.from(text)]));
+  return endings.some((all) => readRequests([all]).error !== undefined);
+}
+
 class Connection {
   readonly requests: WholeRequest[] = [];
   readonly #reader = new RequestReader(defaultLimits);

@@ -1,11 +1,10 @@
 /**
  * A cluster at work: its endpoints, the choice among them, and the requests that wait because all are full. New configuration keeps endpoints that stay, with their connections and counts.
  */
-import type { Balancer, Random } from "#proxy/balance/balancer.ts";
+import type { Balancer } from "#proxy/balance/balancer.ts";
 import { createBalancer } from "#proxy/balance/create-balancer.ts";
 import type { ClusterConfig } from "#proxy/config/cluster.ts";
-import type { Deadlines } from "#proxy/message/deadlines.ts";
-import { Endpoint, nameOf } from "./endpoint.ts";
+import { type ClusterParts, Endpoint, nameOf } from "./endpoint.ts";
 
 /** An endpoint; or why there is none: all that there are have as much as they may, or there are none. */
 export type Chosen = Endpoint | "full" | "none";
@@ -14,18 +13,16 @@ export type Chosen = Endpoint | "full" | "none";
 export type Waiter = { readonly onFree: () => void };
 
 export class Cluster {
-  readonly #deadlines: Deadlines;
-  readonly #random: Random;
+  readonly #parts: ClusterParts;
   readonly #endpoints = new Map<string, Endpoint>();
   readonly #waiters = new Set<Waiter>();
   #config: ClusterConfig;
   #balancer: Balancer<Endpoint>;
 
-  constructor(config: ClusterConfig, deadlines: Deadlines, random: Random) {
-    this.#deadlines = deadlines;
-    this.#random = random;
+  constructor(config: ClusterConfig, parts: ClusterParts) {
+    this.#parts = parts;
     this.#config = config;
-    this.#balancer = createBalancer(config.balance, [], random);
+    this.#balancer = createBalancer(config.balance, [], parts.random);
     this.update(config);
   }
 
@@ -45,13 +42,13 @@ export class Cluster {
     this.#endpoints.clear();
     for (const endpoint of config.endpoints) {
       const name = nameOf(endpoint);
-      const known = kept.get(name) ?? new Endpoint(endpoint, config, this.#deadlines);
+      const known = kept.get(name) ?? new Endpoint(endpoint, config, this.#parts);
       known.config = endpoint;
       this.#endpoints.set(name, known);
     }
     const now = new Set(this.#endpoints.values());
     for (const endpoint of before) if (!now.has(endpoint)) endpoint.retire();
-    this.#balancer = createBalancer(config.balance, [...now], this.#random);
+    this.#balancer = createBalancer(config.balance, [...now], this.#parts.random);
     this.#wake(this.#waiters.size);
   }
 
@@ -87,7 +84,7 @@ export class Cluster {
   retire(): void {
     for (const endpoint of this.#endpoints.values()) endpoint.retire();
     this.#endpoints.clear();
-    this.#balancer = createBalancer(this.#config.balance, [], this.#random);
+    this.#balancer = createBalancer(this.#config.balance, [], this.#parts.random);
     this.#wake(this.#waiters.size);
   }
 

@@ -3,12 +3,21 @@
  */
 import { connect, type Socket } from "node:net";
 import { connect as connectTls, type ConnectionOptions } from "node:tls";
-import type { BalancedEndpoint } from "#proxy/balance/balancer.ts";
+import type { BalancedEndpoint, Random } from "#proxy/balance/balancer.ts";
 import type { ClusterConfig, EndpointConfig } from "#proxy/config/cluster.ts";
 import type { UpstreamOwner, UpstreamStream } from "#proxy/exchange/streams.ts";
 import type { Deadlines } from "#proxy/message/deadlines.ts";
 import { Http1Upstream, type Http1UpstreamKeeper } from "./http1-upstream.ts";
 import { Http2Upstreams } from "./http2-upstream.ts";
+import type { ReadBuffer } from "./read-buffer.ts";
+
+/** What all endpoints of a thread share. */
+export type ClusterParts = {
+  readonly deadlines: Deadlines;
+  readonly readBuffer: ReadBuffer;
+  /** In [0, 1). */
+  readonly random: Random;
+};
 
 const MOST_IDLE = 512;
 /** Bytes that may wait in a socket before it asks to pause. */
@@ -21,15 +30,17 @@ export class Endpoint implements BalancedEndpoint, Http1UpstreamKeeper {
   active = 0;
   readonly #cluster: ClusterConfig;
   readonly #deadlines: Deadlines;
+  readonly #readBuffer: ReadBuffer;
   readonly #idle: Http1Upstream[] = [];
   #http2: Http2Upstreams | undefined;
   #isRetired = false;
 
-  constructor(config: EndpointConfig, cluster: ClusterConfig, deadlines: Deadlines) {
+  constructor(config: EndpointConfig, cluster: ClusterConfig, { deadlines, readBuffer }: ClusterParts) {
     this.config = config;
     this.name = nameOf(config);
     this.#cluster = cluster;
     this.#deadlines = deadlines;
+    this.#readBuffer = readBuffer;
   }
 
   /** A stream for one request. `isFresh`: on a new connection, for the last one had gone stale. */
@@ -62,7 +73,8 @@ export class Endpoint implements BalancedEndpoint, Http1UpstreamKeeper {
   }
 
   #openHttp1(): Http1Upstream {
-    const upstream = new Http1Upstream(this.#connect("http/1.1"), this, this.#deadlines);
+    const open = (onBytes: (bytes: Buffer) => void) => this.#connect("http/1.1", onBytes);
+    const upstream = new Http1Upstream(open, this, this.#deadlines);
     upstream.open(
       this.#cluster.connectTimeoutMs ?? 5_000,
       this.#cluster.tls === undefined ? "connect" : "secureConnect",
@@ -70,11 +82,12 @@ export class Endpoint implements BalancedEndpoint, Http1UpstreamKeeper {
     return upstream;
   }
 
-  #connect(protocol: "h2" | "http/1.1"): Socket {
+  #connect(protocol: "h2" | "http/1.1", onBytes?: (bytes: Buffer) => void): Socket {
     const { address, port } = this.config;
     const { tls } = this.#cluster;
     const options = { host: address, port, allowHalfOpen: true, noDelay: true, highWaterMark: HIGH_WATER_BYTES };
-    return tls === undefined ? connect(options) : connectTls({ ...options, ...this.#tlsOptions(protocol) });
+    if (tls !== undefined) return connectTls({ ...options, ...this.#tlsOptions(protocol) });
+    return connect(onBytes === undefined ? options : { ...options, onread: this.#readBuffer.for(onBytes) });
   }
 
   #tlsOptions(protocol: string): ConnectionOptions {

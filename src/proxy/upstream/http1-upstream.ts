@@ -40,27 +40,28 @@ export class Http1Upstream implements UpstreamStream, BodySink {
   #requestIsWhole = false;
   #responseIsWhole = false;
   #isTunnel = false;
-  #isConnected: boolean;
+  #isConnected = false;
   #requests = 0;
   #informational = 0;
   #trailers: Fields = [];
   #errorText = "";
 
-  /** `socket` is connecting, or connected already. */
-  constructor(socket: Socket, keeper: Http1UpstreamKeeper, deadlines: Deadlines) {
-    this.#socket = socket;
+  /** `connect` begins a connection. It calls `onBytes` with what is read, or lets the socket emit `data`. */
+  constructor(
+    connect: (onBytes: (bytes: Buffer) => void) => Socket,
+    keeper: Http1UpstreamKeeper,
+    deadlines: Deadlines,
+  ) {
+    this.#socket = connect((bytes) => this.#read(bytes));
     this.#keeper = keeper;
-    this.#writer = new SocketWriter(socket);
+    this.#writer = new SocketWriter(this.#socket);
     this.#deadline = deadlines.add(() => this.#onDue());
-    this.#isConnected = !socket.connecting;
   }
 
   /** Listens to the socket. `readyEvent` is `connect` or `secureConnect`. */
   open(connectTimeoutMs: number, readyEvent: "connect" | "secureConnect"): void {
     const socket = this.#socket;
     this.#deadline.set(connectTimeoutMs);
-    this.#isConnected = false;
-    socket.setNoDelay(true);
     socket.on(readyEvent, () => {
       this.#isConnected = true;
       this.#deadline.clear();
