@@ -447,6 +447,7 @@ export class Containers {
       // The monitor first: it may be about to create what is to be killed.
       const monitor = record.monitor ?? findMonitor(this.folder(record.id));
       if (monitor) signalProcess(monitor, "SIGKILL");
+      if (!record.container) this.#parts.maker.abort(this.folder(record.id));
       await this.#killUntilGone(record);
     }
     this.#killAll(record);

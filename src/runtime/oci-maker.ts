@@ -95,6 +95,10 @@ export class OciMaker implements ProcessMaker {
     // Nothing is held.
   }
 
+  abort(): void {
+    // All that there is of it is in its control group.
+  }
+
   discard(id: string, folder: string): void {
     unmount(this.#parts.libc, join(folder, "rootfs"));
     rmSync(join(this.#parts.runtimeRoot, id), { recursive: true, force: true });

@@ -44,6 +44,8 @@ export interface ProcessMaker {
   reopenLog(record: ContainerRecord, folder: string): void;
   /** Nobody attends to any process from now on; all run on. */
   close(): void;
+  /** Kills what was being made when the agent ended, before it could be written down. The monitor is dead already. */
+  abort(folder: string): void;
   /** Takes away what is left of a process that has ended, but its folder. Unknown is success. */
   discard(id: string, folder: string): void;
 }

@@ -51,13 +51,16 @@ export type CagingEngine = {
   readonly libc: Libc;
   readonly machine: Pick<MachineCapabilities, "sysResource">;
   readonly networks: Pick<SandboxNetworks, "insideNetwork">;
-  readonly sandboxes: Omit<Sandboxes, "open" | "namespacePaths" | "shmFolder">;
+  readonly sandboxes: CagingSandboxes;
   readonly containers: Containers;
   /** Where a sandbox's own sockets listen, and are reached from the node inside of its network. */
   readonly ownAddress: (sandbox: SandboxRecord) => OwnAddress;
   /** Stops watching. All that runs, runs on. */
   close(): void;
 };
+
+/** Sandboxes, however they are made. */
+export type CagingSandboxes = Omit<Sandboxes, "open" | "namespacePaths" | "shmFolder">;
 
 /** Addresses of a sandbox as seen from within its network. */
 export type OwnAddress = { readonly listen: string; readonly connect: string };

@@ -6,46 +6,65 @@ import { open } from "node:fs/promises";
 import { join } from "node:path";
 import { rootCertificates } from "node:tls";
 import type { ImageStore } from "#images/image-store.ts";
-import { openRuntime, type RuntimeOptions } from "#runtime/runtime-engine.ts";
+import type { Clock } from "#component-base/clock.ts";
+import type { Logger } from "#component-base/logger.ts";
+import { openRootlessEngine, type RootlessEngineOptions } from "#runtime/rootless/rootless-engine.ts";
+import { type CagingEngine, openRuntime, type RuntimeOptions } from "#runtime/runtime-engine.ts";
 import { IsolatesRuntime } from "./isolates-runtime.ts";
-import { compileConfiguration } from "./loader.ts";
+import { compileConfiguration, reachableFromOwnNetwork } from "./loader.ts";
 import { findWorkerd } from "./workerd-program.ts";
 
-/** As for containers; `stateFolder` and `runFolder` are the isolates' alone. */
-export type IsolatesProviderOptions = RuntimeOptions & {
+/** What isolates need, whatever cages them. `runFolder` is theirs alone, and short. */
+export type IsolatesOptions = {
+  readonly runFolder: string;
   readonly images: ImageStore;
   readonly cgroupParent: string;
   /** Authorities that isolates trust beside the usual ones: PEM files, such as the cluster's own. */
   readonly certificateFiles: readonly string[];
   /** How many processes wait for pods once isolates are in use. Default 4. */
   readonly poolSize?: number;
+  readonly clock: Clock;
+  readonly logger: Logger;
 };
 
 const defaultPoolSize = 4;
 
-/** Nothing runs yet. */
-export function createIsolatesProvider(options: IsolatesProviderOptions): IsolatesRuntime {
+/** Isolates that are caged as containers are. Nothing runs yet. */
+export function createIsolatesProvider(options: IsolatesOptions & RuntimeOptions): IsolatesRuntime {
+  return createRuntime(options, reachableFromOwnNetwork, () => openRuntime(options, options.images));
+}
+
+/** Isolates of who is not root. `ranges` are the cluster's own: of the machine's loopback addresses code may connect to these only. Nothing runs yet. */
+export function createRootlessIsolatesProvider(
+  options: IsolatesOptions & RootlessEngineOptions & { readonly ranges: readonly string[] },
+): IsolatesRuntime {
+  return createRuntime(options, ["public", "private", ...options.ranges], () => openRootlessEngine(options));
+}
+
+function createRuntime(
+  options: IsolatesOptions,
+  reachable: readonly string[],
+  openEngine: () => Promise<CagingEngine>,
+): IsolatesRuntime {
+  const { images, cgroupParent, clock, logger, runFolder, certificateFiles } = options;
   return new IsolatesRuntime({
-    images: options.images,
-    cgroupParent: options.cgroupParent,
-    clock: options.clock,
-    logger: options.logger,
-    openEngine: () => openRuntime(options, options.images),
+    images,
+    cgroupParent,
+    clock,
+    logger,
+    openEngine,
     poolSize: options.poolSize ?? defaultPoolSize,
     async prepare() {
       const workerd = findWorkerd();
-      const controlFolder = join(options.runFolder, "c");
+      const controlFolder = join(runFolder, "c");
       rmSync(controlFolder, { recursive: true, force: true });
       mkdirSync(controlFolder, { recursive: true, mode: 0o700 });
+      const { path, compatibilityDate } = workerd;
       const [configuration] = await Promise.all([
-        compileConfiguration({
-          workerd: workerd.path,
-          compatibilityDate: workerd.compatibilityDate,
-          folder: options.runFolder,
-        }),
-        bringIntoMemory(workerd.path),
+        compileConfiguration({ workerd: path, compatibilityDate, folder: runFolder, reachable }),
+        bringIntoMemory(path),
       ]);
-      const authorities = writeAuthorities(options.runFolder, options.certificateFiles);
+      const authorities = writeAuthorities(runFolder, certificateFiles);
       return { workerd, configuration, authorities, controlFolder };
     },
   });

@@ -113,14 +113,16 @@ const loaderSource = `
   };
 `;
 
-/** What pods may reach: other pods, Services, the internet and their own loopback, as from a container. No Unix sockets. */
-const reachable = ["public", "private", "local"];
+/** What pods may reach that have a network of their own: other pods, Services, the internet and their own loopback, as from a container. No Unix sockets. */
+export const reachableFromOwnNetwork: readonly string[] = ["public", "private", "local"];
 
 /** Writes workerd's configuration in its binary form into a folder; gives its path. */
 export async function compileConfiguration(options: {
   readonly workerd: string;
   readonly compatibilityDate: string;
   readonly folder: string;
+  /** What code may connect to: networks as workerd names them, and CIDRs. */
+  readonly reachable: readonly string[];
 }): Promise<string> {
   const text = join(options.folder, "loader.capnp");
   const binary = join(options.folder, "loader.bin");
@@ -132,7 +134,10 @@ export async function compileConfiguration(options: {
   return binary;
 }
 
-function configurationText(options: { readonly compatibilityDate: string }): string {
+function configurationText(options: {
+  readonly compatibilityDate: string;
+  readonly reachable: readonly string[];
+}): string {
   const socket = (name: string, entrypoint: string) =>
     `(name = "${name}", address = "127.0.0.1:0", http = (), service = (name = "loader"${entrypoint}))`;
   return `using Workerd = import "/workerd/workerd.capnp";
@@ -144,7 +149,7 @@ const config :Workerd.Config = (
       bindings = [(name = "LOADER", workerLoader = ())],
     )),
     (name = "internet", network = (
-      allow = ${JSON.stringify(reachable)},
+      allow = ${JSON.stringify(options.reachable)},
       tlsOptions = (trustBrowserCas = true),
     )),
   ],
