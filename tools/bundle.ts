@@ -19,6 +19,7 @@ const helpers = [
   { in: join(root, "src/store/lmdb/check-main.ts"), out: "store-check" },
   { in: join(root, "src/apimachinery/codecs/yaml-main.ts"), out: "yaml-main" },
   { in: join(root, "src/proxy/threads/proxy-thread-main.ts"), out: "proxy-thread" },
+  { in: join(root, "src/runtime/rootless/cage-main.ts"), out: "cage" },
 ];
 
 rmSync(dist, { recursive: true, force: true });

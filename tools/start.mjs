@@ -4,12 +4,9 @@ import { join } from "node:path";
 import { ensureBundle, ensureNpmPackages, ensureSystemTools, root } from "./setup.mjs";
 
 ensureNpmPackages();
-const isComplete = ensureSystemTools();
+// Without root no container runs, whatever is installed.
+if (process.getuid?.() === 0) ensureSystemTools();
+else console.log("Without root pods run as isolates; 'sudo npm start' has containers too.");
 await ensureBundle();
-if (!isComplete && process.getuid?.() !== 0) {
-  console.log(
-    "Without root nodeless runs the API server, controllers and scheduler; pods stay Pending until it is started with root.",
-  );
-}
 const { status } = spawnSync(join(root, "bin/nodeless"), ["up", ...process.argv.slice(2)], { stdio: "inherit" });
 process.exit(status ?? 1);

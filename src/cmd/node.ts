@@ -21,7 +21,7 @@ const { values } = parseArgs({
 const context: MachineContext = {
   dataRoot: values["data-root"],
   runRoot: values["run-root"],
-  isRoot: true,
+  isRoot: process.getuid?.() === 0,
   environment: process.env,
 };
 const cluster = getCluster(context, values.name);

@@ -33,7 +33,8 @@ export async function destroyRuntime(options: {
   unmountBelow(libc, join(options.runFolder, "ns"));
 }
 
-function readRecords(folder: string): ContainerRecord[] {
+/** What the folder says of containers of this boot. */
+export function readRecords(folder: string): ContainerRecord[] {
   const bootId = readBootId();
   let ids: string[];
   try {

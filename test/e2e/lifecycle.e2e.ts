@@ -224,28 +224,6 @@ describe("the life of a cluster", { skip }, () => {
     assert.doesNotMatch((await cluster.nodeless(["list"])).stdout, /life-e2e-new/);
   });
 
-  test("without root there is an API and no node, and it says so", async (context) => {
-    const home = mkdtempSync(join(tmpdir(), "life-e2e-nobody-"));
-    spawnSync("chown", ["nobody", home]);
-    const environment = { PATH: process.env["PATH"], HOME: home };
-    const asNobody = (...args: string[]) =>
-      run("setpriv", ["--reuid=nobody", "--regid=nogroup", "--clear-groups", ...args], { environment, mayFail: true });
-    if ((await asNobody("test", "-r", join(repository, "dist/nodeless.js"))).code !== 0)
-      return context.skip("the repository is not for everybody to read");
-
-    const up = await asNobody(program, "up");
-    const state = await asNobody(program, "status");
-    const namespaces = await asNobody(program, "get", "namespaces");
-    const deleted = await asNobody(program, "delete");
-    rmSync(home, { recursive: true });
-
-    assert.deepEqual([up.code, state.code, namespaces.code, deleted.code], [0, 0, 0, 0], up.stderr);
-    assert.match(up.stdout, /Without root it has no node.*pods stay Pending/);
-    assert.match(state.stdout, /^Cluster "default" is ready/);
-    assert.doesNotMatch(state.stdout, /node /);
-    assert.match(namespaces.stdout, /kube-system/);
-  });
-
   test("down does not wait for a container that cannot notice it, and one that takes its time may", async () => {
     await nodeless("up");
     await startPods();

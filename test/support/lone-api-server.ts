@@ -28,7 +28,7 @@ const slot = 105;
 export async function startLoneApiServer(): Promise<LoneApiServer> {
   const folder = mkdtempSync(join(tmpdir(), "nodeless-api-"));
   const clock = systemClock;
-  const plan = addressPlan(slot);
+  const plan = addressPlan({ slot });
   const pki = await ensurePki(folder, { serverAddresses: ["127.0.0.1", plan.kubernetesService, "localhost"], clock });
   const admin = issueClientCertificate(pki.ca, { commonName: "admin", organizations: ["system:masters"], clock });
   const keys = { pki, admin, encryption: await loadEncryptionKeys(join(folder, "encryption.json")) };

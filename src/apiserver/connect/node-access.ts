@@ -11,6 +11,8 @@ export type ConnectParts = {
   readonly client: () => Client;
   /** PEM: what the API server shows to nodes, and who signs what nodes show. */
   readonly nodeCredentials: { readonly certificate: string; readonly key: string; readonly ca: string };
+  /** Range of pods where those live on loopback addresses, in the dots of a /24 or /16: "127.42.0.". Default: no loopback address is a pod's. */
+  readonly loopbackPods?: string | undefined;
 };
 
 /** Address and port of a node's API. */

@@ -37,7 +37,7 @@ export async function findProxyTarget(
     return { isHttps: true, ...endpoint, ...(port === "" ? {} : { port: Number(port) }) };
   }
   if (resource === "pods") return { isHttps, ...(await podTarget(parts, namespace, name, port)) };
-  return { isHttps, ...(await findServiceTarget(parts.client(), namespace, name, port)) };
+  return { isHttps, ...(await findServiceTarget(parts.client(), namespace, name, port, parts.loopbackPods)) };
 }
 
 async function podTarget(
@@ -49,7 +49,7 @@ async function podTarget(
   const pod = await getPod(parts, namespace, name);
   const host = pod.status?.podIP;
   if (host === undefined || host === "") throw unavailable(`address not allowed: pod ${name} has no IP`);
-  refuseOwnAddresses(host);
+  refuseOwnAddresses(host, parts.loopbackPods);
   const ports = (pod.spec?.containers ?? []).flatMap((container) => container.ports ?? []);
   if (port === "") return { host, port: ports[0]?.containerPort ?? 80 };
   const named = ports.find((candidate) => candidate.name === port)?.containerPort;
@@ -62,6 +62,7 @@ export async function findServiceTarget(
   namespace: string,
   name: string,
   port: string,
+  loopbackPods?: string,
 ): Promise<{ readonly host: string; readonly port: number }> {
   const service = await client.get<Service>({
     resource: { group: "", version: "v1", resource: "services" },
@@ -87,12 +88,13 @@ export async function findServiceTarget(
   });
   const chosen = targets[Math.floor(Math.random() * targets.length)];
   if (!chosen) throw unavailable(`no endpoints available for service ${JSON.stringify(name)}`);
-  refuseOwnAddresses(chosen.host);
+  refuseOwnAddresses(chosen.host, loopbackPods);
   return chosen;
 }
 
 /** A pod or endpoint that names the machine's own loopback or metadata addresses would make this server a tunnel to them (CVE-2020-8555, CVE-2022-3294). */
-function refuseOwnAddresses(host: string): void {
+function refuseOwnAddresses(host: string, loopbackPods: string | undefined): void {
+  if (loopbackPods !== undefined && host.startsWith(loopbackPods)) return;
   if (/^(127\.|169\.254\.|0\.)/.test(host) || host === "::1") throw badRequest(`address not allowed: ${host}`);
 }
 

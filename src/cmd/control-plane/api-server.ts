@@ -10,7 +10,7 @@ import { createConnecters } from "#apiserver/connect/connecters.ts";
 import type { ConnectParts } from "#apiserver/connect/node-access.ts";
 import { nodeReader } from "#apiserver/connect/node-request.ts";
 import { createMetricsResources } from "#apiserver/node-metrics/metrics-resources.ts";
-import { addressPlan } from "#cmd/machine/address-plan.ts";
+import { addressPlan, nodeAddresses } from "#cmd/machine/address-plan.ts";
 import type { Cluster } from "#cmd/machine/clusters.ts";
 import { machineAddresses } from "#cmd/machine/machine-addresses.ts";
 import type { Clock } from "#component-base/clock.ts";
@@ -44,20 +44,22 @@ export type ApiServerSetup = Common & {
   /** The keys of the moment: certificates are renewed. */
   readonly keys: () => ClusterKeys;
   readonly store: Store;
-  /** False where only the control plane can run: the cluster's own addresses are not there. */
-  readonly hasNodes: boolean;
+  /** False for one that is alone: the cluster's own addresses are not there. Default true. */
+  readonly hasNodes?: boolean;
   readonly signal: AbortSignal;
 };
 
 /** Makes and starts it. */
 export async function startApiServer(setup: ApiServerSetup): Promise<ApiServer> {
-  const { cluster, keys, store, hasNodes, clock, logger, signal } = setup;
+  const { cluster, keys, store, hasNodes = true, clock, logger, signal } = setup;
   const { pki, encryption } = keys();
   const { record } = cluster;
-  const plan = addressPlan(record.slot);
+  const plan = addressPlan(record);
   const addresses = record.isExposed ? ["0.0.0.0"] : ["127.0.0.1", ...(hasNodes ? [plan.controlPlane] : [])];
   const nodeAccess: ConnectParts = {
     client: () => server.client(loopbackUser),
+    // Without root a cluster has one node.
+    loopbackPods: record.isRootless === true ? nodeAddresses(record, 0).podCidr.replace(/0\/24$/, "") : undefined,
     get nodeCredentials() {
       const { kubeletClient, ca } = keys().pki;
       return { certificate: kubeletClient.certificate, key: kubeletClient.privateKey, ca: ca.certificate };

@@ -82,7 +82,7 @@ async function ensureNodeKeys(
 
 /** Under which names and addresses the API server is reached. */
 function serverAddresses({ record }: Cluster): string[] {
-  const plan = addressPlan(record.slot);
+  const plan = addressPlan(record);
   const inCluster = [
     "kubernetes",
     "kubernetes.default",

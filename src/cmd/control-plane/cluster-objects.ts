@@ -7,6 +7,7 @@ import { hasReason } from "#apimachinery/status-error.ts";
 import type { Client, ResourceRef } from "#client/client.ts";
 import { addressPlan, nodeName } from "#cmd/machine/address-plan.ts";
 import { type Cluster, nodeNames } from "#cmd/machine/clusters.ts";
+import { isolatesOnlyToleration } from "#cmd/node/isolates-only.ts";
 
 /** Group of the certificates with which service proxies and DNS read. */
 export const networkGroup = "nodeless:node-network";
@@ -37,7 +38,7 @@ async function ensureObjects(client: Client, { record }: Cluster): Promise<void>
     { ref: { resource: { ...rbac, resource: "clusterrolebindings" } }, object: networkRoleBinding() },
     {
       ref: { resource: { group: "", version: "v1", resource: "services" }, namespace: "kube-system" },
-      object: dnsService(addressPlan(record.slot).dnsService),
+      object: dnsService(addressPlan(record).dnsService),
     },
     { ref: { resource: { group: "node.k8s.io", version: "v1", resource: "runtimeclasses" } }, object: isolateClass() },
   ];
@@ -60,6 +61,8 @@ function isolateClass(): KubeObject {
     kind: "RuntimeClass",
     metadata: { name: "isolate" },
     handler: "isolate",
+    // Of nodes without root, which run nothing else.
+    scheduling: { tolerations: [isolatesOnlyToleration] },
   } as KubeObject;
 }
 

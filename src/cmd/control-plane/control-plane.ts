@@ -47,29 +47,28 @@ export class ControlPlane {
   /** Resolves when the API is served and all nodes are ready. */
   async start(): Promise<void> {
     const { cluster, context, supervision, clock, logger } = this.#options;
-    const hasNodes = context.isRoot;
-    if (hasNodes) refuseWithoutTools();
-    if (hasNodes) await claimSlot(cluster);
+    if (context.isRoot) refuseWithoutTools();
+    await claimSlot(cluster);
     supervision.stage({ stage: "API server", state: "begin" });
-    const nodes = hasNodes ? nodePlans(cluster) : [];
+    const nodes = nodePlans(cluster);
     const renewal = await this.#prepareKeys(nodes);
-    if (hasNodes) await setUpMachineNetwork(cluster);
+    if (context.isRoot) await setUpMachineNetwork(cluster);
     // Nodes load their code while the API server starts.
-    const nodesReady = hasNodes ? nodes.map((node) => this.#startNode(node)) : [];
+    const nodesReady = nodes.map((node) => this.#startNode(node));
     for (const ready of nodesReady) ready.catch(() => {}); // awaited below
     const store = await openClusterStore(cluster, { clock, logger });
     this.#parts.push({ stop: () => store.close() });
     const keys = () => renewal.keys;
-    const server = await startApiServer({ cluster, keys, store, hasNodes, clock, logger, signal: this.#abort.signal });
+    const server = await startApiServer({ cluster, keys, store, clock, logger, signal: this.#abort.signal });
     this.#parts.push(server, renewal);
     renewal.start((serving) => server.renewServing(serving));
     await ensureClusterObjects(server.client(loopbackUser), cluster);
     supervision.stage({ stage: "API server", state: "done", detail: `https://127.0.0.1:${cluster.record.apiPort}` });
     await this.#startManagers(server, keys().pki);
     const title = nodes.length === 1 ? `Node ${nodes[0]?.name}` : `${nodes.length} nodes`;
-    if (hasNodes) supervision.stage({ stage: title, state: "begin" });
+    supervision.stage({ stage: title, state: "begin" });
     await Promise.all(nodesReady);
-    if (hasNodes) supervision.stage({ stage: title, state: "done" });
+    supervision.stage({ stage: title, state: "done" });
   }
 
   /** Stops nodes (with "containers" what they run too), then everything else. */

@@ -45,7 +45,7 @@ export async function startManagers(options: ManagersOptions): Promise<Pick<Serv
     client,
     informers,
     events: recorderFor("service-controller"),
-    range: addressPlan(cluster.record.slot).loadBalancers,
+    range: addressPlan(cluster.record).loadBalancers,
     clock,
     logger,
   });

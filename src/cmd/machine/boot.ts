@@ -10,7 +10,8 @@ import type { MachineContext } from "./clusters.ts";
 const folder = "/etc/systemd/system";
 
 /** Installs and enables the unit; gives a line that says so. Throws UserError where there is no systemd. */
-export function installBootUnit({ dataRoot, runRoot }: MachineContext, cluster: string): string {
+export function installBootUnit({ dataRoot, runRoot, isRoot }: MachineContext, cluster: string): string {
+  if (!isRoot) throw new UserError("--boot needs root: it installs a unit of the machine's");
   if (!existsSync(folder)) throw new UserError(`--boot needs systemd: ${folder} does not exist on this machine`);
   const program = resolve(dirname(process.argv[1] ?? ""), "../bin/nodeless");
   const name = unitName(cluster);

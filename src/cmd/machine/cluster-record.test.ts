@@ -99,7 +99,7 @@ test("of a damaged cluster delete finds out slot and nodes from its certificates
   const { home } = machine;
   writeClusterRecord(home, record);
   await ensurePki(join(home, "pki"), {
-    serverAddresses: ["127.0.0.1", addressPlan(7).controlPlane],
+    serverAddresses: ["127.0.0.1", addressPlan({ slot: 7 }).controlPlane],
     clock: systemClock,
   });
   mkdirSync(join(home, "pki/nodes"));

@@ -16,6 +16,8 @@ export type ClusterRecord = {
   readonly apiPort: number;
   readonly kubeconfig: string;
   readonly isExposed: boolean;
+  /** It was made without root and lives on loopback addresses. Absent: false. */
+  readonly isRootless?: boolean;
   /** Version of nodeless that made it, and when (RFC 3339). */
   readonly createdBy: string;
   readonly createdAt: string;
@@ -95,16 +97,18 @@ function parseRecord(path: string, name: string): Readonly<Record<string, unknow
 
 const isText = (value: unknown): boolean => typeof value === "string" && value !== "";
 const isCount = (value: unknown): boolean => Number.isInteger(value) && (value as number) > 0;
-const fieldChecks: Readonly<Record<keyof Omit<ClusterRecord, "createdBy" | "createdAt">, (value: unknown) => boolean>> =
-  {
-    formatVersion: isCount,
-    name: isText,
-    slot: isCount,
-    nodes: isCount,
-    apiPort: isCount,
-    kubeconfig: isText,
-    isExposed: (value) => typeof value === "boolean",
-  };
+const fieldChecks: Readonly<
+  Record<keyof Required<Omit<ClusterRecord, "createdBy" | "createdAt">>, (value: unknown) => boolean>
+> = {
+  formatVersion: isCount,
+  name: isText,
+  slot: isCount,
+  nodes: isCount,
+  apiPort: isCount,
+  kubeconfig: isText,
+  isExposed: (value) => typeof value === "boolean",
+  isRootless: (value) => value === undefined || typeof value === "boolean",
+};
 
 /** Writes the record atomically and durably enough: a crash leaves the old or the new one. */
 export function writeClusterRecord(folder: string, record: ClusterRecord): void {

@@ -8,7 +8,7 @@ import type { Terminal } from "#cli/terminal.ts";
 import { UserError } from "#cli/command.ts";
 import { defaultKubeconfigPath } from "#cli/kubeconfig.ts";
 import type { BrokenCluster, ClusterStatus, ProcessStatus, UpOptions } from "#cli/machine.ts";
-import { addressPlan, chooseSlot, maxNodes, nodeName } from "./address-plan.ts";
+import { addressPlan, chooseSlot, maxNodes, nodeAddresses, nodeName } from "./address-plan.ts";
 import {
   type ClusterRecord,
   clusterFolder,
@@ -19,9 +19,9 @@ import {
 } from "./cluster-record.ts";
 import { type ClusterLayout, clusterLayout, controlPlaneSocket, nodeLayout } from "./layout.ts";
 import { lockFile } from "#linux/file-lock.ts";
-import { findFreePort } from "./ports.ts";
+import { findFreePort, isPortFree } from "./ports.ts";
 import { askPeer, PeerSilent } from "./supervision.ts";
-import { claimedSlots, claimsFolder, claimSlot } from "./slot-claim.ts";
+import { claimedSlots, claimsFolder, claimSlot, kubeletPort } from "./slot-claim.ts";
 import { kubernetesVersion, nodelessVersion } from "./version.ts";
 
 /** Where everything of this machine is, and who asks. */
@@ -84,12 +84,13 @@ export async function ensureCluster(context: MachineContext, options: UpOptions,
     const layout = clusterLayout(options.name, folder, context.dataRoot, context.runRoot);
     const old = readClusterRecord(folder, options.name);
     const others = readOthers(context, options.name, notes);
-    const record = old === undefined ? newRecord(context, options, others) : changedRecord(old, options);
+    if (old) refuseOtherUser(context, old);
+    const record = old === undefined ? await newRecord(context, options, others) : changedRecord(old, options);
     const apiPort = await freeApiPort(record, others, notes);
     const final = { ...record, apiPort };
     if (JSON.stringify(final) !== JSON.stringify(old)) writeClusterRecord(folder, final);
     const cluster = { record: final, layout };
-    if (old === undefined && context.isRoot) await claimSlot(cluster);
+    if (old === undefined) await claimSlot(cluster);
     return cluster;
   });
 }
@@ -121,9 +122,27 @@ function readOthers({ dataRoot }: MachineContext, name: string, notes: string[])
   });
 }
 
-function newRecord(context: MachineContext, options: UpOptions, others: readonly ClusterRecord[]): ClusterRecord {
-  const taken = new Set([...others.map(({ slot }) => slot), ...(context.isRoot ? claimedSlots() : [])]);
-  const slot = chooseSlot(taken, context.isRoot ? routesOfMachine() : []);
+/** Root and others live on different addresses, and cannot use each other's files. */
+function refuseOtherUser({ isRoot }: MachineContext, { name, isRootless = false }: ClusterRecord): void {
+  if (isRoot !== isRootless) return;
+  const [made, now] = isRootless ? ["without root", "without sudo"] : ["with root", "with sudo"];
+  throw new UserError(
+    `cluster "${name}" was made ${made}: use it ${now}, or remove it with 'nodeless delete --name ${name}'`,
+  );
+}
+
+async function newRecord(
+  context: MachineContext,
+  options: UpOptions,
+  others: readonly ClusterRecord[],
+): Promise<ClusterRecord> {
+  const isRootless = !context.isRoot;
+  if (isRootless && (options.nodes ?? 1) > 1)
+    throw new UserError(
+      "a cluster without root has one node: several need networks of their own. Leave --nodes out, or use sudo",
+    );
+  const taken = new Set([...others.map(({ slot }) => slot), ...claimedSlots()]);
+  const slot = isRootless ? await chooseFreeSlot(taken) : chooseSlot(taken, routesOfMachine());
   if (slot === undefined)
     throw new UserError(
       "no address range is left for another cluster: delete one that is not needed ('nodeless list')",
@@ -136,9 +155,22 @@ function newRecord(context: MachineContext, options: UpOptions, others: readonly
     apiPort: options.apiPort ?? 6443,
     kubeconfig: resolve(options.kubeconfig ?? defaultKubeconfigPath(context.environment)),
     isExposed: options.expose ?? false,
+    ...(isRootless ? { isRootless } : {}),
     createdBy: nodelessVersion,
     createdAt: new Date().toISOString(),
   };
+}
+
+/** One whose addresses nobody listens at, whether or not he has claimed them. */
+async function chooseFreeSlot(taken: ReadonlySet<number>): Promise<number | undefined> {
+  const tried = new Set(taken);
+  for (;;) {
+    const slot = chooseSlot(tried, []);
+    if (slot === undefined) return undefined;
+    const { address } = nodeAddresses({ slot, isRootless: true }, 0);
+    if (await isPortFree(kubeletPort, address)) return slot;
+    tried.add(slot);
+  }
 }
 
 function changedRecord(old: ClusterRecord, options: UpOptions): ClusterRecord {
@@ -179,13 +211,13 @@ export function nodeNames({ name, nodes }: Pick<ClusterRecord, "name" | "nodes">
 }
 
 /** How the cluster is, asked from its processes. */
-export async function describeCluster({ isRoot }: MachineContext, { record, layout }: Cluster): Promise<ClusterStatus> {
+export async function describeCluster(_context: MachineContext, { record, layout }: Cluster): Promise<ClusterStatus> {
   const controlPlane = await processStatus("control-plane", record.name, controlPlaneSocket(layout));
-  // Without root there are none.
-  const names = isRoot ? nodeNames(record) : [];
-  const nodes = await Promise.all(names.map((name) => processStatus("node", name, nodeLayout(layout, name).socket)));
+  const nodes = await Promise.all(
+    nodeNames(record).map((name) => processStatus("node", name, nodeLayout(layout, name).socket)),
+  );
   const processes = [controlPlane, ...nodes];
-  const plan = addressPlan(record.slot);
+  const plan = addressPlan(record);
   return {
     name: record.name,
     isRunning: controlPlane.pid !== undefined || controlPlane.isSilent,

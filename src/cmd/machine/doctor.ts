@@ -5,7 +5,6 @@ import { freemem, totalmem } from "node:os";
 import type { Finding } from "#cli/machine.ts";
 import { findHybridMount } from "#linux/cgroups/open-cgroups.ts";
 import { detectCapabilities, findProgram, type MachineCapabilities } from "#runtime/machine.ts";
-import type { MachineContext } from "./clusters.ts";
 import { searchPath } from "./node-plan.ts";
 // Also read by tools/setup.mjs, which installs what is missing.
 import tools from "./system-tools.json" with { type: "json" };
@@ -18,12 +17,12 @@ export type Tool = {
   readonly isRequired: boolean;
 };
 
-/** Examines the machine. */
-export async function examineMachine(context: MachineContext): Promise<readonly Finding[]> {
+/** Examines the machine as root finds it. */
+export async function examineMachine(): Promise<readonly Finding[]> {
   const machine = await detectCapabilities(searchPath, { hidesHybridMount: true });
   return [
     { topic: "node", state: "ok", detail: process.version },
-    privileges(context),
+    { topic: "root", state: "ok", detail: "containers, networks and cgroups can be made" },
     ...tools.map(toolFinding),
     ociRuntime(machine),
     cgroups(machine),
@@ -48,16 +47,6 @@ export function missingTools(
   const names = missing.map(({ command }) => command).join(", ");
   const packages = [...new Set(missing.map(({ debian }) => debian))].join(" ");
   return `${names} ${missing.length === 1 ? "is" : "are"} missing on this machine: install with 'apt-get install -y ${packages}'`;
-}
-
-function privileges({ isRoot }: MachineContext): Finding {
-  if (isRoot) return { topic: "root", state: "ok", detail: "containers, networks and cgroups can be made" };
-  return {
-    topic: "root",
-    state: "limited",
-    detail: "without root no pods run here",
-    advice: "start nodeless with sudo",
-  };
 }
 
 function toolFinding({ command, debian, why, isRequired }: Tool): Finding {
@@ -93,7 +82,8 @@ function overlayfs({ overlay }: MachineCapabilities): Finding {
   return { topic, state: "missing", detail: "the kernel module is not loaded", advice: "modprobe overlay" };
 }
 
-async function isolates(): Promise<Finding> {
+/** Whether isolates can run. */
+export async function isolates(): Promise<Finding> {
   const topic = "isolates";
   const { findWorkerd } = await import("#providers/isolates/workerd-program.ts");
   try {
@@ -104,7 +94,8 @@ async function isolates(): Promise<Finding> {
   }
 }
 
-function memory(): Finding {
+/** How much there is. */
+export function memory(): Finding {
   const [free, total] = [freemem(), totalmem()].map((bytes) => (bytes / 2 ** 30).toFixed(1));
   return { topic: "memory", state: freemem() > 2 ** 28 ? "ok" : "limited", detail: `${free} GiB free of ${total}` };
 }

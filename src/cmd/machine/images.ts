@@ -46,8 +46,7 @@ export async function removeImage(context: MachineContext, reference: string): P
   }
 }
 
-async function openStore({ dataRoot, isRoot }: MachineContext): Promise<ImageStore> {
-  if (!isRoot) throw new UserError("images need root: run the command with sudo");
+async function openStore({ dataRoot }: MachineContext): Promise<ImageStore> {
   const store = new ImageStore({
     folder: join(dataRoot, "images"),
     clock: systemClock,

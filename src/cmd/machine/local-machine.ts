@@ -34,7 +34,10 @@ export function localMachine(context: MachineContext): Machine {
       await (await import("./images.ts")).loadImage(context, path, tag),
     listImages: async (): Promise<readonly ImageSummary[]> => await (await import("./images.ts")).listImages(context),
     removeImage: async (reference) => await (await import("./images.ts")).removeImage(context, reference),
-    doctor: async (): Promise<readonly Finding[]> => await (await import("./doctor.ts")).examineMachine(context),
+    async doctor(): Promise<readonly Finding[]> {
+      if (context.isRoot) return await (await import("./doctor.ts")).examineMachine();
+      return await (await import("./doctor-rootless.ts")).examineWithoutRoot();
+    },
     readStream: async (name, path) => await (await import("./connect.ts")).readStream(getCluster(context, name), path),
     exec: async (name, request) => await (await import("./exec.ts")).execInPod(getCluster(context, name), request),
     connect: async (name): Promise<Transport> =>

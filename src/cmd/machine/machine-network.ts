@@ -10,12 +10,12 @@ import { deleteTables, machineTableName } from "./kernel-names.ts";
 
 /** Sets it up. May be called again. */
 export async function setUpMachineNetwork({ record }: Cluster): Promise<void> {
-  const plan = addressPlan(record.slot);
+  const plan = addressPlan(record);
   await runIp(["link set lo up", `address replace ${plan.controlPlane}/32 dev lo`]);
   if (record.nodes > 1) {
     writeFileSync("/proc/sys/net/ipv4/ip_forward", "1");
     writeFileSync("/proc/sys/net/ipv4/conf/all/route_localnet", "1");
-    const firstNode = nodeAddresses(record.slot, 0).address;
+    const firstNode = nodeAddresses(record, 0).address;
     await runIp(
       [`route replace ${loadBalancers(plan.loadBalancers.first)} via ${firstNode} dev nl${record.slot}n0 onlink`],
       { force: true },
@@ -27,7 +27,7 @@ export async function setUpMachineNetwork({ record }: Cluster): Promise<void> {
 
 /** Takes it away. What is not there is success. */
 export async function tearDownMachineNetwork({ record }: Cluster): Promise<void> {
-  const plan = addressPlan(record.slot);
+  const plan = addressPlan(record);
   await runIp([`address delete ${plan.controlPlane}/32 dev lo`], { force: true });
   await deleteTables(record);
 }

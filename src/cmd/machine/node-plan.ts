@@ -32,8 +32,8 @@ export type NodePlan = {
 /** The plan of node number `index`. */
 export function nodePlan({ record, layout }: Cluster, index: number): NodePlan {
   const name = nodeName(record.name, record.nodes, index);
-  const { address, podCidr } = nodeAddresses(record.slot, index);
-  const plan = addressPlan(record.slot);
+  const { address, podCidr } = nodeAddresses(record, index);
+  const plan = addressPlan(record);
   const ownNetwork = record.nodes > 1;
   const folders = nodeLayout(layout, name);
   const linkName = ownNetwork ? `nl${record.slot}n${index}` : undefined;

@@ -33,9 +33,15 @@ export async function nodeProcess(
     entry: "node",
     args,
     logFile: node.layout.log,
+    ...(record.isRootless === true ? {} : await namespacesOf(node)),
+    permit,
+  };
+}
+
+async function namespacesOf(node: NodePlan): Promise<Pick<ProcessSpec, "prefix" | "inherit">> {
+  return {
     prefix: await prepareNodeNamespaces(node.namespaces),
     // The node starts a control plane that died in these, which are not its own.
     inherit: ["/proc/self/ns/mnt", "/proc/self/ns/net"],
-    permit,
   };
 }

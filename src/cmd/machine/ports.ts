@@ -15,12 +15,13 @@ export type PortOptions = {
 export async function findFreePort(wanted: number, options: PortOptions = {}): Promise<number> {
   const { avoid = new Set(), host = "127.0.0.1" } = options;
   for (let port = wanted; port < Math.min(wanted + 1000, 65_536); port++) {
-    if (!avoid.has(port) && (await isFree(port, host))) return port;
+    if (!avoid.has(port) && (await isPortFree(port, host))) return port;
   }
   throw new Error(`no free port from ${wanted} on`);
 }
 
-function isFree(port: number, host: string): Promise<boolean> {
+/** Whether somebody could listen there. */
+export function isPortFree(port: number, host: string): Promise<boolean> {
   return new Promise((resolve) => {
     const server = createServer();
     server.once("error", () => resolve(false));

@@ -32,12 +32,15 @@ export function getAbandoned(context: MachineContext, { cluster, folder, socket 
   return { record: guessRecord(context, layout), layout };
 }
 
-function guessRecord({ environment }: MachineContext, { name, folder, pki, run }: ClusterLayout): ClusterRecord {
+function guessRecord(
+  { environment, isRoot }: MachineContext,
+  { name, folder, pki, run }: ClusterLayout,
+): ClusterRecord {
   const certificates = list(join(pki, "nodes")).filter((file) => file.endsWith("-server.crt"));
   return {
     formatVersion: currentFormat,
     name,
-    slot: findClaim(folder) ?? slotOfCertificate(join(pki, "apiserver.crt")) ?? noSlot,
+    ...(findClaim(folder) ?? placeOfCertificate(join(pki, "apiserver.crt")) ?? { slot: noSlot, isRootless: !isRoot }),
     nodes: Math.max(1, certificates.length, list(join(run, "nodes")).length),
     apiPort: 0,
     kubeconfig: defaultKubeconfigPath(environment),
@@ -51,11 +54,12 @@ function guessRecord({ environment }: MachineContext, { name, folder, pki, run }
 const noSlot = 0;
 
 /** The API server's certificate names the control plane's address. */
-function slotOfCertificate(path: string): number | undefined {
+function placeOfCertificate(path: string): Pick<ClusterRecord, "slot" | "isRootless"> | undefined {
   try {
     const certificate = new X509Certificate(readFileSync(path));
     const slots = Array.from({ length: maxSlots }, (_, index) => index + 1);
-    return slots.find((slot) => certificate.checkIP(addressPlan(slot).controlPlane) !== undefined);
+    const places = slots.flatMap((slot) => [{ slot }, { slot, isRootless: true }]);
+    return places.find((place) => certificate.checkIP(addressPlan(place).controlPlane) !== undefined);
   } catch {
     return undefined; // that one is damaged too
   }

@@ -39,11 +39,11 @@ test("a slot belongs to its cluster until that is removed, running or not", asyn
   const claims = join(folder, "one");
   const cluster = clusterIn("a", 3);
   await claimSlot(cluster, claims);
-  assert.deepEqual([claimedSlots(claims), findClaim(cluster.layout.folder, claims)], [[3], 3]);
+  assert.deepEqual([claimedSlots([claims]), findClaim(cluster.layout.folder, [claims])?.slot], [[3], 3]);
 
   releaseSlot(cluster, claims);
 
-  assert.deepEqual(claimedSlots(claims), []);
+  assert.deepEqual(claimedSlots([claims]), []);
 });
 
 test("a claim of a cluster whose folder was removed is abandoned, unless it still runs", async () => {
@@ -72,7 +72,7 @@ test("a claim of a cluster whose file system is not mounted stays", async () => 
 
   rmSync(cluster.layout.folder, { recursive: true });
 
-  assert.deepEqual([await abandonedClaims(claims), claimedSlots(claims)], [[], [3]]);
+  assert.deepEqual([await abandonedClaims(claims), claimedSlots([claims])], [[], [3]]);
 });
 
 test("of two clusters with one slot, the second is refused while the first one runs and has it afterwards", async () => {
@@ -87,5 +87,5 @@ test("of two clusters with one slot, the second is refused while the first one r
 
   assert.deepEqual([ownsSlot(first, claims), ownsSlot(second, claims)], [false, true]);
   releaseSlot(first, claims);
-  assert.deepEqual(claimedSlots(claims), [3]);
+  assert.deepEqual(claimedSlots([claims]), [3]);
 });

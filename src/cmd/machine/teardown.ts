@@ -7,18 +7,20 @@ import { openCgroups } from "#linux/cgroups/open-cgroups.ts";
 import { releaseHeldSockets } from "#linux/held-sockets.ts";
 import { tearDownNodeNetwork } from "#network/node-network.ts";
 import { destroyRuntime } from "#runtime/destroy.ts";
+import { destroyRootlessRuntime } from "#runtime/rootless/destroy.ts";
 import { removeNodeNamespaces } from "#runtime/node-namespaces.ts";
 import type { Cluster, MachineContext } from "./clusters.ts";
 import { clusterCgroup, formerCgroup } from "./kernel-names.ts";
 import { isolateFolders } from "./layout.ts";
 import { tearDownMachineNetwork } from "./machine-network.ts";
-import { nodePlan } from "./node-plan.ts";
+import { type NodePlan, nodePlan } from "./node-plan.ts";
 import { ownsSlot } from "./slot-claim.ts";
 
 /** Node number `index`. Its process must have ended. */
 export async function tearDownNode(context: MachineContext, cluster: Cluster, index: number): Promise<void> {
-  if (!context.isRoot) return;
   const plan = nodePlan(cluster, index);
+  if (cluster.record.isRootless === true) return await tearDownRootlessNode(plan);
+  if (!context.isRoot) return;
   const stateFolder = join(plan.layout.data, "runtime");
   await destroyRuntime({ stateFolder, runFolder: plan.layout.run, cgroupParent: plan.cgroupParent });
   await destroyRuntime({ ...isolateFolders(plan.layout), cgroupParent: plan.cgroupParent });
@@ -32,9 +34,16 @@ export async function tearDownNode(context: MachineContext, cluster: Cluster, in
   rmSync(plan.layout.run, { recursive: true, force: true });
 }
 
+/** Of a node without root the kernel has processes only. */
+async function tearDownRootlessNode({ layout }: NodePlan): Promise<void> {
+  await destroyRootlessRuntime(isolateFolders(layout).stateFolder);
+  releaseHeldSockets(layout.run);
+  rmSync(layout.run, { recursive: true, force: true });
+}
+
 /** What belongs to no single node. All nodes must have been taken down. */
 export async function tearDownCluster(context: MachineContext, cluster: Cluster): Promise<void> {
-  if (!context.isRoot) return;
+  if (!context.isRoot || cluster.record.isRootless === true) return;
   if (ownsSlot(cluster)) await tearDownMachineNetwork(cluster);
   for (const group of [clusterCgroup(cluster.record), formerCgroup(cluster.record)]) openCgroups().remove(group);
 }

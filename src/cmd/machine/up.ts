@@ -104,7 +104,9 @@ function refuseWithoutTools({ isRoot }: MachineContext): void {
 function limitsOf({ isRoot }: MachineContext, { record }: Cluster): string[] {
   const port = record.apiPort;
   return [
-    ...(isRoot ? [] : ["Without root it has no node: objects are kept, and pods stay Pending. With sudo they run."]),
+    ...(isRoot
+      ? []
+      : ["Without root: pods run as isolates only ('runtimeClassName: isolate'), CPU limits are not enforced."]),
     ...(record.isExposed
       ? [
           `Exposed: also at ${machineAddresses()

@@ -2,9 +2,9 @@
  * A cage: one workerd process with nothing around it but what it needs, in a sandbox's namespaces. It is made before anybody needs it; a pod's code comes in later.
  */
 import { randomBytes } from "node:crypto";
-import { closeSync, mkdirSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
+import { closeSync, mkdirSync, readFileSync, renameSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { ContainerMount } from "#kubelet/container-runtime.ts";
+import type { ContainerMount, ContainerSpec } from "#kubelet/container-runtime.ts";
 import type { Listeners } from "#linux/listeners.ts";
 import type { CagingEngine } from "#runtime/runtime-engine.ts";
 import { type ContainerSettings, RuntimeFailure } from "#runtime/settings.ts";
@@ -69,14 +69,38 @@ export async function makeCage(parts: CageParts, sandboxId: string, name: string
   }
 }
 
-/** Names of hosts and resolvers as the kubelet wrote them for the pod, put where the process in the cage looks for them. */
-export function writeNames(engine: CagingEngine, containerId: string, mounts: readonly ContainerMount[]): void {
+/** Names that isolates are told in files, because they cannot ask for them. */
+export type NameFiles = {
+  /** Lines that every /etc/hosts of this namespace gets beside the pod's own. */
+  hostLines(namespace: string): string;
+  /** Who is asked about all other names: the text of /etc/resolv.conf. */
+  resolvers(): string;
+};
+
+/**
+ * Names of hosts and resolvers as the kubelet wrote them for the pod, put where the process in the cage looks for them. Called again when `files` know more.
+ */
+export function writeNames(engine: CagingEngine, containerId: string, spec: ContainerSpec, files?: NameFiles): void {
   const folder = join(engine.containers.folder(containerId), "rootfs", "etc");
+  const { mounts, pod } = spec;
   mkdirSync(folder, { recursive: true, mode: 0o755 });
+  if (files) return writeNameFiles(folder, mounts, files, pod.namespace);
   for (const name of ["hosts", "resolv.conf"]) {
     const mount = mounts.find(({ containerPath }) => containerPath === `/etc/${name}`);
     if (mount) writeFileSync(join(folder, name), readFileSync(mount.hostPath), { mode: 0o644 });
   }
+}
+
+function writeNameFiles(folder: string, mounts: readonly ContainerMount[], files: NameFiles, namespace: string): void {
+  const own = mounts.find(({ containerPath }) => containerPath === "/etc/hosts");
+  const text = (own ? readFileSync(own.hostPath, "utf8") : "127.0.0.1 localhost\n") + files.hostLines(namespace);
+  // Whole or not at all: the process may be reading it.
+  writeFileSync(join(folder, "hosts.part"), text, { mode: 0o644 });
+  renameSync(join(folder, "hosts.part"), join(folder, "hosts"));
+  writeFileSync(join(folder, "resolv.conf"), files.resolvers(), { mode: 0o644 });
+  // The C library's own order begins with DNS, and takes the first of several addresses.
+  writeFileSync(join(folder, "nsswitch.conf"), "hosts: files dns\n", { mode: 0o644 });
+  writeFileSync(join(folder, "host.conf"), "multi on\n", { mode: 0o644 });
 }
 
 /** What the process is and may do. Exported for the tests that try to break out of it with other programs than workerd. */

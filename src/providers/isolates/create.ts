@@ -11,6 +11,7 @@ import type { Logger } from "#component-base/logger.ts";
 import { openRootlessEngine, type RootlessEngineOptions } from "#runtime/rootless/rootless-engine.ts";
 import { type CagingEngine, openRuntime, type RuntimeOptions } from "#runtime/runtime-engine.ts";
 import { IsolatesRuntime } from "./isolates-runtime.ts";
+import type { NameFiles } from "./cage.ts";
 import { compileConfiguration, reachableFromOwnNetwork } from "./loader.ts";
 import { findWorkerd } from "./workerd-program.ts";
 
@@ -23,6 +24,8 @@ export type IsolatesOptions = {
   readonly certificateFiles: readonly string[];
   /** How many processes wait for pods once isolates are in use. Default 4. */
   readonly poolSize?: number;
+  /** Absent: isolates ask the resolvers of their pod. */
+  readonly names?: NameFiles;
   readonly clock: Clock;
   readonly logger: Logger;
 };
@@ -53,6 +56,7 @@ function createRuntime(
     clock,
     logger,
     openEngine,
+    names: options.names,
     poolSize: options.poolSize ?? defaultPoolSize,
     async prepare() {
       const workerd = findWorkerd();

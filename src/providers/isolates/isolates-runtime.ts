@@ -26,7 +26,7 @@ import { RuntimeFailure } from "#runtime/settings.ts";
 import { attachToContainer, connectInside } from "#runtime/streams.ts";
 import { asContainerError, sandboxOf, stateOf } from "#providers/engine-words.ts";
 import type { RuntimeOfClass } from "#providers/runtime-classes.ts";
-import { type Cage, type CageParts, makeCage, writeNames } from "./cage.ts";
+import { type Cage, type CageParts, makeCage, type NameFiles, writeNames } from "./cage.ts";
 import { CodeReader } from "./code-reader.ts";
 import { LoadFailure } from "./control.ts";
 import type { IsolateCode } from "./loader.ts";
@@ -45,6 +45,8 @@ export type IsolatesRuntimeOptions = {
   readonly prepare: () => Promise<Omit<CageParts, "engine" | "listeners">>;
   /** How many processes wait for pods. */
   readonly poolSize: number;
+  /** Absent: isolates ask the resolvers of their pod. */
+  readonly names?: NameFiles | undefined;
   readonly clock: Clock;
   readonly logger: Logger;
 };
@@ -242,6 +244,16 @@ export class IsolatesRuntime implements RuntimeOfClass {
     return Promise.resolve([...pods.values()]);
   }
 
+  /** Tells all isolates the names that are known by now. */
+  refreshNames(): void {
+    const engine = this.#engine;
+    if (!engine) return;
+    for (const { id, phase, settings } of engine.containers.list()) {
+      const spec = settings.attachment as ContainerSpec | undefined;
+      if (phase === "running" && spec) writeNames(engine, id, spec, this.#options.names);
+    }
+  }
+
   async reopenLog(id: string): Promise<void> {
     this.#running().containers.reopenLog(id);
   }
@@ -322,7 +334,7 @@ export class IsolatesRuntime implements RuntimeOfClass {
       await Promise.race([sent.promise, loading]);
       try {
         containers.moveLog(id, spec.logPath);
-        writeNames(engine, id, spec.mounts);
+        writeNames(engine, id, spec, this.#options.names);
         setOutOfMemoryScore(containers.runningProcess(id).pid, spec.oomScoreAdj, engine.machine.sysResource);
         this.#listenAt(listeners, cage, portOf(spec));
       } catch (error) {

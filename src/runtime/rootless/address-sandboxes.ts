@@ -41,6 +41,10 @@ export class AddressSandboxes implements CagingSandboxes {
     }
   }
 
+  close(): void {
+    this.#parts.records.flush();
+  }
+
   find(id: string): SandboxRecord | undefined {
     return this.#known.get(id);
   }

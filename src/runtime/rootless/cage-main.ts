@@ -15,6 +15,7 @@ function enterCage(cage: CageFile, calls: LauncherCalls): void {
   if (cage.hasNamespaces) enterRoot(cage, calls);
   else restrictFiles(calls, cage.mounts);
   calls.limitResources({ processes: cage.mostProcesses });
+  calls.dieWithParent();
   calls.dropCapabilities();
   calls.refuseNewPrivileges();
   calls.filterSystemCalls(filter);

@@ -27,6 +27,8 @@ export interface LauncherCalls {
   /** So that even root of a user namespace has none after the next exec. */
   dropCapabilities(): void;
   refuseNewPrivileges(): void;
+  /** Whoever waits for this process has a hold on it by that. */
+  dieWithParent(): void;
   /** `program` is an array of struct sock_filter. */
   filterSystemCalls(program: Buffer): void;
   /** Makes this descriptor standard error. */
@@ -43,7 +45,7 @@ const callNumbers: Readonly<Record<string, { readonly pivotRoot: number; readonl
   x64: { pivotRoot: 155, seccomp: 317 },
   arm64: { pivotRoot: 41, seccomp: 277 },
 };
-const prctlOptions = { dropFromBoundingSet: 24, noNewPrivileges: 38 } as const;
+const prctlOptions = { parentDeathSignal: 1, dropFromBoundingSet: 24, noNewPrivileges: 38 } as const;
 const resources = { core: 4, processes: 6 } as const;
 const seccompSetFilter = 1;
 const setDescriptorFlags = 2;
@@ -115,6 +117,7 @@ export async function loadLauncherCalls(): Promise<LauncherCalls> {
     },
     refuseNewPrivileges: () =>
       void check(prctl(prctlOptions.noNewPrivileges, 1, 0, 0, 0), "prctl", "PR_SET_NO_NEW_PRIVS"),
+    dieWithParent: () => void check(prctl(prctlOptions.parentDeathSignal, 9, 0, 0, 0), "prctl", "PR_SET_PDEATHSIG"),
     filterSystemCalls(program) {
       // struct sock_fprog: a count, and where the program is.
       const header = Buffer.alloc(16);

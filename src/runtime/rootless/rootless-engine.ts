@@ -80,6 +80,7 @@ export async function openRootlessEngine(options: RootlessEngineOptions): Promis
     ownAddress: ({ namespaces: { address = "127.0.0.1" } }) => ({ listen: address, connect: address }),
     close() {
       containers.close();
+      sandboxes.close();
       bounds.close();
     },
   };

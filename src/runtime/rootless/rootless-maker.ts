@@ -115,10 +115,7 @@ export class RootlessMaker implements ProcessMaker {
 
   /** The shell has ended by now, and with it a process that has no namespaces; `unshare` takes the others along. */
   abort(folder: string): void {
-    for (const pid of readdirSync("/proc").map(Number).filter(Boolean)) {
-      const identity = identifyProcess(pid);
-      if (identity && readCommand(pid).includes(`\0${folder}/`)) signalProcess(identity, "SIGKILL");
-    }
+    killLaunchers(folder);
   }
 
   discard(id: string): void {
@@ -151,6 +148,14 @@ export class RootlessMaker implements ProcessMaker {
       keep: [0, 1, 2, ...inherit.keys().map((index) => firstInherited + index)],
       report,
     };
+  }
+}
+
+/** Kills what has a path below this folder in its command line: shells, `unshare` with all that is in its namespaces, launchers. */
+export function killLaunchers(folder: string): void {
+  for (const pid of readdirSync("/proc").map(Number).filter(Boolean)) {
+    const identity = identifyProcess(pid);
+    if (identity && readCommand(pid).includes(`\0${folder}/`)) signalProcess(identity, "SIGKILL");
   }
 }
 
