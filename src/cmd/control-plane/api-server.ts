@@ -10,6 +10,7 @@ import { createConnecters } from "#apiserver/connect/connecters.ts";
 import type { ConnectParts } from "#apiserver/connect/node-access.ts";
 import { nodeReader } from "#apiserver/connect/node-request.ts";
 import { createMetricsResources } from "#apiserver/node-metrics/metrics-resources.ts";
+import { loopbackStrategyOf } from "./loopback-strategies.ts";
 import { addressPlan, nodeAddresses } from "#cmd/machine/address-plan.ts";
 import type { Cluster } from "#cmd/machine/clusters.ts";
 import { machineAddresses } from "#cmd/machine/machine-addresses.ts";
@@ -56,10 +57,11 @@ export async function startApiServer(setup: ApiServerSetup): Promise<ApiServer> 
   const { record } = cluster;
   const plan = addressPlan(record);
   const addresses = record.isExposed ? ["0.0.0.0"] : ["127.0.0.1", ...(hasNodes ? [plan.controlPlane] : [])];
+  // Without root a cluster has one node.
+  const loopbackPods = record.isRootless === true ? nodeAddresses(record, 0).podCidr.replace(/0\/24$/, "") : undefined;
   const nodeAccess: ConnectParts = {
     client: () => server.client(loopbackUser),
-    // Without root a cluster has one node.
-    loopbackPods: record.isRootless === true ? nodeAddresses(record, 0).podCidr.replace(/0\/24$/, "") : undefined,
+    loopbackPods,
     get nodeCredentials() {
       const { kubeletClient, ca } = keys().pki;
       return { certificate: kubeletClient.certificate, key: kubeletClient.privateKey, ca: ca.certificate };
@@ -69,7 +71,10 @@ export async function startApiServer(setup: ApiServerSetup): Promise<ApiServer> 
     store,
     encryption: new Map([["secrets", aesGcmTransformer(encryption)]]),
     kindFacts: loadKindFacts(),
-    findStrategy: (group, _version, kind) => strategyOf(group, kind),
+    findStrategy: (group, _version, kind) =>
+      loopbackPods === undefined
+        ? strategyOf(group, kind)
+        : loopbackStrategyOf(group, kind, [loopbackPods, plan.controlPlane]),
     access: createClusterAccess({
       clientCa: pki.ca.certificate,
       frontProxyCa: pki.frontProxyCa.certificate,

@@ -22,10 +22,13 @@ export interface LauncherCalls {
   lockedFlags(path: string): number;
   /** Makes the folder, which is a mount, the root, and takes the old root away. */
   pivotInto(folder: string): void;
+  /** In the UTS namespace of this process. */
   setHostname(name: string): void;
+  /** Bounds that this process and what it becomes cannot raise again: no core dumps, so many processes and threads. */
   limitResources(limits: { readonly processes: number | undefined }): void;
   /** So that even root of a user namespace has none after the next exec. */
   dropCapabilities(): void;
+  /** No program that this process runs gives it more rights. Asked for by who filters system calls. */
   refuseNewPrivileges(): void;
   /** Whoever waits for this process has a hold on it by that. */
   dieWithParent(): void;
