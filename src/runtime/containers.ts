@@ -9,11 +9,12 @@ import type { Clock, Timer } from "#component-base/clock.ts";
 import type { Logger } from "#component-base/logger.ts";
 import type { ImageStore, StoredImage } from "#images/image-store.ts";
 import type { CgroupLimits, Cgroups, CgroupUsage } from "#linux/cgroups/cgroups.ts";
-import { heedsSignal, identifyProcess, isRunning, type ProcessIdentity, signalProcess } from "#linux/processes.ts";
+import { heedsSignal, isRunning, type ProcessIdentity, signalProcess } from "#linux/processes.ts";
 import { watchConmon } from "./conmon.ts";
 import type { ContainerRecord } from "./container-record.ts";
 import type { ProcessMaker } from "./process-maker.ts";
 import type { RecordFolder } from "./records.ts";
+import { findMonitors } from "./monitors.ts";
 import type { SandboxRecord, Sandboxes } from "./sandboxes.ts";
 import { type ContainerAssignment, type ContainerSettings, RuntimeFailure } from "./settings.ts";
 import { signalNumber } from "./signals.ts";
@@ -62,6 +63,10 @@ type Watched = {
 const startFailed = { exitCode: 128, reason: "StartError" } as const;
 const unknownExitCode = 255;
 const killedExitCode = 137;
+/** Longest time for making one container, as the kubelet's --runtime-request-timeout. */
+const createLimitMs = 120_000;
+/** The same when nobody wants it any more. */
+const unwantedLimitMs = 5000;
 
 /** All containers of this node. */
 export class Containers {
@@ -197,7 +202,7 @@ export class Containers {
   async #makeAndStart(plan: Plan, signal: AbortSignal): Promise<ContainerRecord> {
     signal.throwIfAborted();
     if (plan.image) await this.#parts.images.hold(plan.image.id, plan.id, this.folder(plan.id));
-    await this.#create(plan);
+    await this.#create(plan, signal);
     signal.throwIfAborted();
     return this.#startCreated(plan.id);
   }
@@ -325,11 +330,29 @@ export class Containers {
     return record;
   }
 
-  async #create({ id, sandbox, image, inherit }: Plan): Promise<void> {
+  async #create({ id, sandbox, image, inherit }: Plan, signal: AbortSignal): Promise<void> {
     const { maker, exitFolder } = this.#parts;
     const record = this.#known.get(id) as ContainerRecord;
-    const created = await maker.create({ record, sandbox, image, folder: this.folder(id), exitFolder, inherit });
+    const making = maker.create({ record, sandbox, image, folder: this.folder(id), exitFolder, inherit });
+    const created = await this.#inTime(making, signal);
     this.#write({ ...(this.#known.get(id) as ContainerRecord), ...created, phase: "created" });
+  }
+
+  /** Some who are killed while they make a container leave others waiting for ever: who started all of this gives up, and then all of it is taken away. */
+  async #inTime<T>(making: Promise<T>, signal: AbortSignal): Promise<T> {
+    const { clock } = this.#parts;
+    const { promise: late, reject } = Promise.withResolvers<never>();
+    const giveUp = () => reject(new RuntimeFailure("create", "the OCI runtime did not answer in time"));
+    const timers = [clock.setTimer(createLimitMs, giveUp)];
+    const onAbort = () => void timers.push(clock.setTimer(unwantedLimitMs, giveUp));
+    signal.addEventListener("abort", onAbort, { once: true });
+    making.catch(() => {}); // when it is given up, its end is nobody's business any more
+    try {
+      return await Promise.race([making, late]);
+    } finally {
+      signal.removeEventListener("abort", onAbort);
+      for (const timer of timers) timer.clear();
+    }
   }
 
   async #startCreated(id: string): Promise<ContainerRecord> {
@@ -445,8 +468,8 @@ export class Containers {
   async #takeApart(record: ContainerRecord): Promise<void> {
     if (record.phase !== "exited") {
       // The monitor first: it may be about to create what is to be killed.
-      const monitor = record.monitor ?? findMonitor(this.folder(record.id));
-      if (monitor) signalProcess(monitor, "SIGKILL");
+      const monitors = record.monitor ? [record.monitor] : findMonitors(this.folder(record.id));
+      for (const monitor of monitors) signalProcess(monitor, "SIGKILL");
       if (!record.container) this.#parts.maker.abort(this.folder(record.id));
       await this.#killUntilGone(record);
     }
@@ -466,17 +489,4 @@ export class Containers {
 
 function isOfStart(error: unknown): error is RuntimeFailure {
   return error instanceof RuntimeFailure && error.step === "start";
-}
-
-// A conmon that was started when the agent ended, before it could be written down.
-function findMonitor(bundle: string): ProcessIdentity | undefined {
-  let pid: number;
-  try {
-    pid = Number(readFileSync(join(bundle, "conmon.pid"), "utf8"));
-  } catch {
-    return undefined;
-  }
-  const identity = identifyProcess(pid);
-  const isOurs = identity !== undefined && readFileSync(`/proc/${pid}/cmdline`, "latin1").includes(bundle);
-  return isOurs ? identity : undefined;
 }
