@@ -39,6 +39,34 @@ test("what is sent while nobody answers waits for the next who takes the sockets
   server.close();
 });
 
+test("thousands of questions wait, not only as many as sockets usually hold", async (t) => {
+  t.after(() => releaseHeldSockets(options.name));
+  const own = { ...options, port: options.port + 1 };
+  close(openHeldSockets(libc, own));
+  const asker = createSocket("udp4");
+  const count = 3000;
+  for (let i = 0; i < count; i++) {
+    await new Promise((resolve) => asker.send(Buffer.alloc(40), own.port, address, resolve));
+  }
+
+  const { udp, tcp } = openHeldSockets(libc, own);
+  const socket = createSocket("udp4");
+  let heard = 0;
+  const all = new Promise<void>((resolve) => {
+    socket.on("message", () => {
+      heard += 1;
+      if (heard === count) resolve();
+    });
+  });
+  socket.bind({ fd: udp });
+
+  await Promise.race([all, new Promise((resolve) => setTimeout(resolve, 3000).unref())]);
+  asker.close();
+  socket.close();
+  closeSync(tcp);
+  assert.equal(heard, count);
+});
+
 test("once they are released others can have the address", () => {
   close(openHeldSockets(libc, options));
   releaseHeldSockets(options.name);

@@ -17,8 +17,17 @@ export type HeldSockets = { readonly udp: number; readonly tcp: number };
 const heldUdp = 3;
 const heldTcp = 4;
 
+/** How much may wait in the UDP socket, in bytes. The kernel counts 768 for a question; its own default is full after 277. */
+const waitingBytes = 4 << 20;
+
 /** The sockets of this name: those that are held already, else new ones with a new holder. Throws SystemCallError when the address cannot be had. */
 export function openHeldSockets(libc: Libc, options: HeldSocketsOptions): HeldSockets {
+  const sockets = findOrHold(libc, options);
+  libc.growReceiveBuffer(sockets.udp, waitingBytes);
+  return sockets;
+}
+
+function findOrHold(libc: Libc, options: HeldSocketsOptions): HeldSockets {
   try {
     // Without sharing the address: whether a holder has it shows in the failure, and all of /proc need not be read.
     return hold(libc, options, false);

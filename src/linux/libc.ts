@@ -51,6 +51,8 @@ export interface Libc {
   openTcpSocket(family: "IPv4" | "IPv6"): number;
   /** A socket bound to an IPv4 address, the TCP one listening. `shared`: although somebody else may have the port at all addresses, or had it a moment ago. */
   bindSocket(type: "udp" | "tcp", address: string, port: number, shared: boolean): number;
+  /** Lets more wait in a socket than the machine's usual 208 KiB: so many bytes, where this process has the right to it. */
+  growReceiveBuffer(fileDescriptor: number, bytes: number): void;
   /** A duplicate of another process' descriptor. */
   duplicateFrom(pid: number, descriptor: number): number;
   /** Sends all of `data` on a socket. */
@@ -90,6 +92,8 @@ const socketDatagramCloseOnExec = 2 | 0o2000000;
 const listenBacklog = 128;
 /** Level and name of the socket option that shares an address. */
 const reuseAddress = [1, 2] as const;
+const receiveBuffer = [1, 8] as const;
+const forceReceiveBuffer = [1, 33] as const;
 /** Numbers of system calls that the C library may not know by name; the same on all architectures. */
 const newCalls = { pidfdOpen: 434, pidfdGetfd: 438 };
 const lockExclusiveNoWait = 2 | 4;
@@ -179,6 +183,11 @@ export async function loadLibc(): Promise<Libc> {
         closeSync(fd);
         throw error;
       }
+    },
+    growReceiveBuffer(fd, bytes) {
+      const value = Buffer.from(Int32Array.of(bytes).buffer);
+      // Without CAP_NET_ADMIN up to net.core.rmem_max.
+      if (setsockopt(fd, ...forceReceiveBuffer, value, 4) !== 0) setsockopt(fd, ...receiveBuffer, value, 4);
     },
     duplicateFrom(pid, descriptor) {
       const process = check(syscall(newCalls.pidfdOpen, pid, 0, 0), "pidfd_open", String(pid));
