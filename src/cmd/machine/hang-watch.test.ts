@@ -137,6 +137,20 @@ test("time in which the watcher itself did not run does not count", async (t) =>
   assert.equal(state.killed, 0);
 });
 
+test("processor time that was used without an answer counts also when the watcher was late, which kills nobody itself", async (t) => {
+  const { state, clock, turns, answer } = await setUp(t);
+  answer(false);
+  await turns(3, (turn) => void (state.activity = { state: "R", cpuMs: turn * 5000, isTraced: false }));
+  const late = (turn: number) => {
+    clock.sleptMs += 20_000;
+    state.activity = { state: "R", cpuMs: 10_000 + (turn + 1) * 20_000, isTraced: false };
+  };
+  await turns(2, late);
+  assert.equal(state.killed, 0);
+  await turns(1, () => void (state.activity = { state: "R", cpuMs: 51_000, isTraced: false }));
+  assert.equal(state.killed, 1);
+});
+
 test("an answer makes up for the silence before it", async (t) => {
   const { state, turns, answer } = await setUp(t);
   for (let round = 0; round < 5; round++) {

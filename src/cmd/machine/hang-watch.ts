@@ -2,9 +2,9 @@
  * Notices a process that lives and does nothing any more: stopped by a signal, its event loop stuck or asleep for good. Every few seconds it is asked over its socket who it is; one that
  * owes the answer for too long is killed, and whoever watches over it sees a death and starts it again.
  *
- * A machine that slept, or has too much to do, must not cost a process its life. So it is not the clock that decides. Only turns count to which this process itself came in time; and of
- * them only what the other did with them: the time that it was stopped or slept without using the processor at all, and the processor time that it did get without coming round to
- * an answer. A process that waits for a processor, for a disk or under a debugger owes nothing.
+ * A machine that slept, or has too much to do, must not cost a process its life. So it is not the clock that decides but what the other did with its time: how long it was stopped or
+ * slept without using the processor at all, which counts only in turns to which this process itself came in time; and the processor time that it did get without coming round to an
+ * answer. A process that waits for a processor, for a disk or under a debugger owes nothing.
  */
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import type { Clock, Timer } from "#component-base/clock.ts";
@@ -102,8 +102,11 @@ export class HangWatch {
     this.#lastTurnMs = nowMs;
     if (!this.#probe) this.#ask();
     else if (!this.#suspect) this.#suspectListener();
-    // Late: this process did not run either, or the clock was set.
-    else if (passedMs > 0 && passedMs < 1.5 * this.#turnMs) this.#judge(this.#suspect, passedMs);
+    else {
+      // Else this process did not run either, or the clock was set; and an answer may be there that was not read yet.
+      const isInTime = passedMs > 0 && passedMs < 1.5 * this.#turnMs;
+      this.#judge(this.#suspect, isInTime ? passedMs : 0);
+    }
   }
 
   #ask(): void {
@@ -128,13 +131,14 @@ export class HangWatch {
     else this.#forget();
   }
 
-  #judge(suspect: Suspect, passedMs: number): void {
+  /** `awakeMs`: how much of the time this process could watch; 0 for a turn that came late. */
+  #judge(suspect: Suspect, awakeMs: number): void {
     const { socket, patienceMs, isWanted, logger } = this.#options;
     const activity = this.#processes.activity(suspect.process);
     if (!activity) return this.#forget();
-    suspect.hungMs += hungMs(suspect.activity, activity, passedMs);
+    suspect.hungMs += hungMs(suspect.activity, activity, awakeMs);
     suspect.activity = activity;
-    if (suspect.hungMs < patienceMs - this.#turnMs || !isWanted()) return;
+    if (awakeMs === 0 || suspect.hungMs < patienceMs - this.#turnMs || !isWanted()) return;
     logger.error("Killed a process that hung", { socket, pid: suspect.process.pid, state: activity.state });
     this.#forget();
     this.#processes.kill(suspect.process);
@@ -142,11 +146,11 @@ export class HangWatch {
 }
 
 /** How much of the time a silent process has only itself to blame for. */
-export function hungMs(before: ProcessActivity, now: ProcessActivity, passedMs: number): number {
+export function hungMs(before: ProcessActivity, now: ProcessActivity, awakeMs: number): number {
   if (now.isTraced) return 0;
-  if (now.state === "T") return passedMs;
+  if (now.state === "T") return awakeMs;
   const usedMs = now.cpuMs - before.cpuMs;
-  return now.state === "S" && before.state === "S" && usedMs === 0 ? passedMs : Math.min(usedMs, passedMs);
+  return now.state === "S" && before.state === "S" && usedMs === 0 ? awakeMs : usedMs;
 }
 
 const machineProcesses: WatchedProcesses = {
