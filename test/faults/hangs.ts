@@ -16,7 +16,7 @@ type Role = "control-plane" | "node";
 type Way = "stop" | "loop";
 
 /** A machine with much else to do gives an endless loop little of the processor time after which it is known as one. */
-const patienceMs = 60_000;
+const patienceMs = 240_000;
 
 export const hangs: Fault = {
   name: "hangs",

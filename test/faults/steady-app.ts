@@ -86,8 +86,11 @@ export class SteadyApp {
     for (const [name, load] of this.#loads) reports.set(name, await load.stop());
     const said = this.#readAskerLog();
     await deleteNamespace(this.#context.client, namespace);
-    for (const [name, { count, failures, longestMs, p50Ms }] of reports) {
-      this.#context.log(`${name}: ${count}, ${failures.length} failed, p50 ${p50Ms} ms, longest ${longestMs} ms`);
+    for (const [name, { count, failures, longestMs, p50Ms }] of reports)
+      this.#context.log(
+        `${name}: ${count}, ${failures.length} failed${kindsOf(failures)}, p50 ${p50Ms} ms, longest ${longestMs} ms`,
+      );
+    for (const [name, { count, failures }] of reports) {
       if (name !== "lookups" || !lookupsMayFail) assert.deepEqual(failures, [], `${name} failed`);
       assert.ok(count > 20, `only ${count} ${name}: the load did not run`);
     }
@@ -110,6 +113,12 @@ export class SteadyApp {
       .trim()
       .split("\n");
   }
+}
+
+/** How often which. */
+function kindsOf(failures: readonly string[]): string {
+  const counts = Map.groupBy(failures, (failure) => failure.replace(/^at \d+ ms: /, ""));
+  return failures.length === 0 ? "" : ` (${[...counts].map(([kind, all]) => `${all.length} × ${kind}`).join(", ")})`;
 }
 
 type PodState = {
