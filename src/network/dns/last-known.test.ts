@@ -86,6 +86,7 @@ test("changes are gathered for a second, and what changes no name is not written
   assert.equal(statSync(path).ino, ino, "a start with the same names writes nothing");
 
   const following = open();
+  following.load();
   following.follow(informers);
   await clock.advance(1000);
   informers.endpointSlices.put(sliceOf("web", "10.42.0.9"));
