@@ -357,3 +357,53 @@ test("idle connections are closed, on both sides", async (t) => {
   await client.until("end");
   await until(() => upstream.sockets.size === 0);
 });
+
+test("an upgraded connection whose upstream ends first is over when the client ends too", async (t) => {
+  const proxy = await TestProxy.start(t);
+  const upstream = await proxy.upstream((socket) => {
+    socket.end("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nbye");
+  });
+  await proxy.route([upstream]);
+  const client = await proxy.client();
+  client.send("GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
+  assert.match(await client.until("end"), /bye$/);
+  assert.equal(proxy.entries.length, 0);
+  client.send("last words");
+  client.socket.end();
+
+  await until(() => proxy.entries.length === 1);
+  assert.equal(proxy.entries[0]?.response_flags, "-");
+  await until(() => (upstream.received[0] ?? "").endsWith("last words"));
+});
+
+test("a long upload is not cut while its bytes move, and the answer's time begins behind it", async (t) => {
+  const proxy = await TestProxy.start(t);
+  const upstream = await proxy.upstream((socket, _text, connection) => {
+    if (connection.text.endsWith("END")) setTimeout(() => socket.write(plainResponse("thanks")), 15);
+  });
+  await proxy.route([upstream], { rule: { timeouts: { idleMs: 60, responseStartMs: 60 } } });
+  const client = await proxy.client();
+  client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 13\r\n\r\n");
+  for (let piece = 0; piece < 10; piece++) {
+    await new Promise((resolve) => setTimeout(resolve, 12));
+    client.send(".");
+  }
+  client.send("END");
+
+  assert.match(await client.until("thanks"), /^HTTP\/1\.1 200 /);
+});
+
+test("trailers may not claim what fields may not", async (t) => {
+  const proxy = await TestProxy.start(t);
+  const upstream = await proxy.upstream((socket, _text, connection) => {
+    if (connection.text.includes("\r\n0\r\n")) socket.write(plainResponse("x"));
+  });
+  await proxy.route([upstream]);
+  const client = await proxy.client();
+  client.send(
+    "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-Forwarded-For: 6.6.6.6\r\nX-B: 1\r\n\r\n",
+  );
+
+  await client.until("\r\n\r\nx");
+  assert.match(upstream.received[0] ?? "", /0\r\nx-b: 1\r\n\r\n$/);
+});

@@ -14,7 +14,7 @@ import {
 } from "node:http2";
 import type { AddressInfo } from "node:net";
 import { type TestContext, test } from "node:test";
-import { connect as connectTls, type PeerCertificate } from "node:tls";
+import { connect as connectTls, createServer as createTlsServer, type PeerCertificate } from "node:tls";
 import { systemClock } from "#component-base/clock.ts";
 import { issueClientCertificate, issueServerCertificate } from "#component-base/certificates.ts";
 import { createCa, type KeyPair } from "#component-base/x509.ts";
@@ -382,4 +382,53 @@ test("stopping tells HTTP/2 clients, and lets streams end", async (t) => {
 
   assert.equal((await answer).body, "done");
   await stopped;
+});
+
+test("HTTP/1.1 over TLS to an upstream whose certificate must fit", async (t) => {
+  const proxy = await secureProxy(t);
+  const own = certificateFor("inner");
+  const server = createTlsServer({ cert: own.certificate, key: own.privateKey }, (socket) => {
+    socket.on("error", () => {});
+    socket.on("data", () => socket.write(plainResponse("inside")));
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  t.after(() => server.close());
+  const endpoints = [{ address: "127.0.0.1", port: (server.address() as AddressInfo).port }];
+  const client = session(t, `https://127.0.0.1:${proxy.port}`);
+  await proxy.route([], { cluster: { endpoints, tls: { serverName: "inner", ca: ca.certificate } } });
+  assert.equal((await ask(client, { ":path": "/" })).body, "inside");
+  assert.equal((await ask(client, { ":path": "/" })).body, "inside");
+
+  await proxy.route([], { cluster: { endpoints, tls: { serverName: "other", ca: ca.certificate } } });
+  assert.equal((await ask(client, { ":path": "/" })).headers[":status"], 503);
+});
+
+test("an answer that is cut short breaks a TLS client's connection, and only that", async (t) => {
+  const proxy = await secureProxy(t);
+  const upstream = await proxy.upstream((socket) =>
+    socket.end("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly this"),
+  );
+  await proxy.route([upstream]);
+  const socket = connectTls({ port: proxy.port, host: "127.0.0.1", rejectUnauthorized: false });
+  socket.on("error", () => {});
+  let text = "";
+  socket.on("data", (piece: Buffer) => (text += piece.toString()));
+  socket.write("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+  await once(socket, "close");
+
+  assert.doesNotMatch(text, /HTTP[^]*HTTP/);
+  assert.equal(proxy.entries[0]?.response_flags, "UC");
+});
+
+test("an answer that says twice what HTTP/2 says once does not end the proxy", async (t) => {
+  const proxy = await secureProxy(t);
+  const upstream = await proxy.upstream(
+    plainResponse("x", "Date: 1\r\nDate: 2\r\nContent-Type: a/b\r\nContent-Type: c/d\r\n"),
+  );
+  await proxy.route([upstream]);
+  const client = session(t, `https://127.0.0.1:${proxy.port}`);
+  const answer = await ask(client, { ":path": "/" });
+
+  assert.equal(answer.body, "x");
 });

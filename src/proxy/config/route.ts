@@ -115,7 +115,7 @@ export type Mirror = {
 export type Timeouts = {
   /** From the request's head to the end of the response. Default 0. */
   readonly requestMs?: number;
-  /** From the try's beginning to the response's head. Default 0. */
+  /** From the end of the request, or the try's beginning where that is later, to the response's head. Default 0. */
   readonly responseStartMs?: number;
   /** Without any byte in either direction. Default 300 s. */
   readonly idleMs?: number;

@@ -301,8 +301,8 @@ export class Http1Connection implements ClientConnection, ClientStream, BodySink
     this.#request = undefined;
     this.#phase = "closed";
     // A reset instead of an end: where the end of the connection ends the body, an end would be a lie.
-    this.#socket.resetAndDestroy?.();
-    this.#socket.destroy();
+    if (this.#parts.facts.isTls) this.#socket.destroy();
+    else this.#socket.resetAndDestroy();
   }
 
   #beginStall(): void {

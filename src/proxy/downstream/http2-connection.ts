@@ -40,6 +40,7 @@ export class Http2Connection implements ClientConnection {
       maxHeaderListPairs: 128,
       settings: { maxConcurrentStreams: MOST_STREAMS, initialWindowSize: WINDOW_BYTES, maxHeaderListSize: 60 * 1024 },
       // Clients that open and reset streams as fast as they can (CVE-2023-44487) are sent away.
+      strictSingleValueFields: false,
       streamResetBurst: 200,
       streamResetRate: 20,
     } as Parameters<typeof performServerHandshake>[1]);
@@ -211,7 +212,8 @@ class Http2ClientStream implements ClientStream {
   }
 
   sendInformational(status: number, fields: Fields): void {
-    if (this.#isOpen()) this.#stream.additionalHeaders(addFields(status1xx(status), fields));
+    if (!this.#isOpen() || this.#stream.headersSent) return;
+    this.#stream.additionalHeaders(addFields(status1xx(status), fields));
   }
 
   sendHead({ status, fields, bodyLength }: ResponseStart): void {
@@ -221,7 +223,12 @@ class Http2ClientStream implements ClientStream {
     const isBodiless = this.head.method === "HEAD" || status === 204 || status === 304;
     if (bodyLength > 0 && !isBodiless) headers["content-length"] = bodyLength;
     const endStream = bodyLength === 0 || isBodiless;
-    this.#stream.respond(addFields(headers, fields), { endStream, waitForTrailers: !endStream });
+    try {
+      this.#stream.respond(addFields(headers, fields), { endStream, waitForTrailers: !endStream });
+    } catch {
+      // HTTP/2 knows no such answer: for instance one with two fields of which there may be one.
+      this.#stream.close(constants.NGHTTP2_INTERNAL_ERROR);
+    }
   }
 
   write(bytes: Buffer): void {

@@ -14,6 +14,7 @@ import type { Certificates } from "./certificates.ts";
 import { TlsAccept } from "./tls-accept.ts";
 
 const HIGH_WATER_BYTES = 128 * 1024;
+const SILENCE_MS = 1_000;
 const preface = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
 
 export type ListenerParts = {
@@ -33,6 +34,8 @@ export class Listener {
   readonly #server: Server;
   readonly #connections = new Set<ClientConnection>();
   readonly #sockets = new Set<Socket>();
+  /** Those of whom it is not known yet what they speak. */
+  readonly #silent = new Set<Socket>();
   #onEmpty: (() => void) | undefined;
   #tls: TlsAccept | undefined;
   #isDraining = false;
@@ -86,11 +89,14 @@ export class Listener {
     this.#isDraining = true;
     this.#server.close();
     for (const connection of this.#connections) connection.drain();
-    if (this.#sockets.size === 0) return;
+    // Those that have not said anything yet may have a request on its way.
+    const silence = this.#parts.clock.setTimer(Math.min(SILENCE_MS, graceMs), () => this.#cutSilent());
+    if (this.#sockets.size === 0) return silence.clear();
     const isEmpty = new Promise<void>((resolve) => (this.#onEmpty = resolve));
     const deadline = this.#parts.clock.setTimer(graceMs, () => this.#cut());
     await isEmpty;
     deadline.clear();
+    silence.clear();
   }
 
   #cut(): void {
@@ -98,11 +104,16 @@ export class Listener {
     for (const socket of this.#sockets) socket.destroy();
   }
 
+  #cutSilent(): void {
+    for (const socket of this.#silent) socket.destroy();
+  }
+
   #onConnection(socket: Socket): void {
     if (this.#sockets.size >= this.#bounds.connections || this.#isDraining) return void socket.destroy();
     const { metrics } = this.#parts;
     const { name, tls } = this.#config;
     this.#sockets.add(socket);
+    this.#silent.add(socket);
     metrics.connections.with(name).add(1);
     metrics.connectionsTotal.with(name).add(1);
     socket.on("error", () => {
@@ -111,6 +122,7 @@ export class Listener {
     socket.on("close", () => {
       metrics.connections.with(name).add(-1);
       this.#sockets.delete(socket);
+      this.#silent.delete(socket);
       if (this.#sockets.size === 0) this.#onEmpty?.();
     });
     if (tls === undefined) return this.#readFirst(socket);
@@ -148,6 +160,7 @@ export class Listener {
       const mayBeHttp2 = first.compare(preface, 0, length, 0, length) === 0;
       if (mayBeHttp2 && first.length < preface.length) return;
       socket.off("data", onData);
+      this.#silent.delete(socket);
       deadline.remove();
       if (!mayBeHttp2) return this.#openHttp1(socket, facts, first);
       socket.pause();

@@ -22,7 +22,7 @@ import type { Held } from "./hold-gate.ts";
 import { localReply, reasonOf } from "./local-reply.ts";
 import { sendMirrors } from "./mirror.ts";
 import { RequestBody } from "./request-body.ts";
-import { forwardedFields } from "./request-fields.ts";
+import { forwardedFields, withoutClaims } from "./request-fields.ts";
 import { attemptsOf, backoffMs, type TryOutcome, wantsRetry } from "./retry-policy.ts";
 import type {
   ClientGoneReason,
@@ -65,6 +65,7 @@ export class Exchange implements ClientOwner, UpstreamOwner {
   #sent = 0;
   #responseStartMs: number | undefined;
   #isTunnel = false;
+  #responseIsWhole = false;
   #isOver = false;
 
   constructor(parts: ExchangeParts, client: ClientStream) {
@@ -173,10 +174,8 @@ export class Exchange implements ClientOwner, UpstreamOwner {
     endpoint.active++;
     this.#tries++;
     if (this.#tries === 1 && this.#head.expectsContinue && !this.#body.isWhole) this.#client.sendInformational(100, []);
-    const { timeouts, retry } = this.#entry?.rule ?? {};
-    const responseStartMs = timeouts?.responseStartMs ?? 0;
-    if (responseStartMs > 0) this.#await(responseStartMs, () => this.#onTryOver({ kind: "timeout" }));
-    else this.#await(timeouts?.idleMs ?? IDLE_MS, () => this.#onTryOver({ kind: "timeout" }));
+    this.#awaitResponse();
+    const { retry } = this.#entry?.rule ?? {};
     const upstream = endpoint.open(this, this.#needsFresh);
     this.#upstream = upstream;
     upstream.sendHead(this.#start as RequestStart);
@@ -188,6 +187,13 @@ export class Exchange implements ClientOwner, UpstreamOwner {
     }
   }
 
+  /** As long as the request is on its way its bytes have to move; then the response has to begin. */
+  #awaitResponse(): void {
+    const { responseStartMs = 0, idleMs = IDLE_MS } = this.#entry?.rule.timeouts ?? {};
+    const delayMs = this.#body.isWhole && responseStartMs > 0 ? responseStartMs : idleMs;
+    this.#await(delayMs, () => this.#onTryOver({ kind: "timeout" }));
+  }
+
   #forgetAfter(upstream: UpstreamStream): void {
     this.#body.replay(upstream);
     this.#body.forget();
@@ -197,12 +203,14 @@ export class Exchange implements ClientOwner, UpstreamOwner {
 
   onRequestBody(bytes: Buffer): void {
     this.#body.add(bytes, this.#upstream);
-    if (this.#isTunnel) this.#touch();
-    else if (this.#upstream === undefined && this.#body.isFull) this.#client.pauseBody();
+    if (this.#upstream !== undefined) this.#touch();
+    else if (this.#body.isFull) this.#client.pauseBody();
   }
 
   onRequestEnd(trailers: Fields): void {
-    this.#body.end(trailers, this.#upstream);
+    this.#body.end(this.#client.facts.trustsForwarded ? trailers : withoutClaims(trailers), this.#upstream);
+    if (this.#isTunnel && this.#responseIsWhole) this.#finish();
+    else if (this.#upstream !== undefined && this.#status === 0) this.#awaitResponse();
   }
 
   onRequestReadDone(): void {
@@ -246,6 +254,7 @@ export class Exchange implements ClientOwner, UpstreamOwner {
 
   #beginTunnel(): void {
     this.#isTunnel = true;
+    this.#body.reopen();
     this.#overall?.clear();
     this.#deadline.clear();
   }
@@ -258,6 +267,7 @@ export class Exchange implements ClientOwner, UpstreamOwner {
   onResponseEnd(trailers: Fields): void {
     if (this.#isOver) return;
     if (!this.#body.isWhole && !this.#isTunnel) this.#upstream?.abort();
+    this.#responseIsWhole = true;
     this.#client.end(trailers);
     if (!this.#isTunnel || this.#body.isWhole) this.#finish();
   }
@@ -276,8 +286,7 @@ export class Exchange implements ClientOwner, UpstreamOwner {
 
   onUpstreamFailed(failure: UpstreamFailure): void {
     if (this.#isOver) return;
-    const { cluster = "", endpoint } = { cluster: this.#backend?.cluster, endpoint: this.#endpoint };
-    this.#parts.metrics.upstreamFailures.with(cluster, endpoint?.name ?? "", failure.kind).add();
+    this.#parts.metrics.upstreamFailures.with(this.#backend?.cluster ?? "", failure.kind).add();
     this.#upstream = undefined;
     if (this.#status !== 0) return this.#break(failure.kind === "bad-response" ? "UPE" : "UC");
     // One that had served before was at its end, and so may the others be that wait.
@@ -356,7 +365,7 @@ export class Exchange implements ClientOwner, UpstreamOwner {
     this.#deadline.set(delayMs);
   }
 
-  /** Bytes have moved. A tunnel's idleness is the listener's to judge. */
+  /** Bytes have moved, either way. A tunnel's idleness is the listener's to judge. */
   #touch(): void {
     if (!this.#isTunnel) this.#deadline.set(this.#entry?.rule.timeouts?.idleMs ?? IDLE_MS);
   }

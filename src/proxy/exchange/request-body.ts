@@ -51,6 +51,11 @@ export class RequestBody {
     for (const send of this.#onWhole ?? []) this.whenWhole(send);
   }
 
+  /** After an upgrade more comes, until the client ends its side. */
+  reopen(): void {
+    this.#isWhole = false;
+  }
+
   /** Calls `send` once all of the body is there, with what writes it elsewhere; never when it was too large to be kept. */
   whenWhole(send: (sendBody: (upstream: UpstreamStream) => void) => void): void {
     if (!this.#isWhole) this.#onWhole = [...(this.#onWhole ?? []), send];

@@ -32,6 +32,11 @@ export function forwardedFields(head: RequestHead, facts: ClientFacts): Forwarde
   return { fields, requestId };
 }
 
+/** Trailers may not say what fields may not say. */
+export function withoutClaims(trailers: Fields): Fields {
+  return withoutFields(trailers, (name) => claims.has(name));
+}
+
 function isRequestId(name: string): boolean {
   return name === "x-request-id";
 }

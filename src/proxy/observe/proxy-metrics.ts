@@ -64,7 +64,7 @@ export class ProxyMetrics {
   readonly refused: Metric<Value>;
   /** By cluster and why. */
   readonly retries: Metric<Value>;
-  /** By cluster and endpoint. */
+  /** By cluster and why. */
   readonly upstreamFailures: Metric<Value>;
   /** By hold. */
   readonly held: Metric<Value>;
@@ -112,7 +112,7 @@ export class ProxyMetrics {
     this.upstreamFailures = all.counter({
       name: name("upstream_failures_total"),
       help: "Tries that failed without a response.",
-      labels: ["cluster", "endpoint", "reason"],
+      labels: ["cluster", "reason"],
     });
     this.held = all.gauge({ name: name("held_requests"), help: "Requests that are held.", labels: ["hold"] });
     this.heldSeconds = all.histogram(

@@ -66,7 +66,8 @@ class Session {
     this.http2 = connect(`${this.scheme}://upstream`, {
       createConnection: () => socket,
       settings: { enablePush: false, initialWindowSize: WINDOW_BYTES },
-    });
+      strictSingleValueFields: false,
+    } as Parameters<typeof connect>[1]);
     this.#deadline = deadlines.add(() => this.#onDue());
   }
 
@@ -152,7 +153,7 @@ class Http2Upstream implements UpstreamStream {
         waitForTrailers: !endStream,
       });
     } catch (error) {
-      // The connection ended in this very turn.
+      // The connection ended in this very turn, or HTTP/2 knows no such request.
       this.#message = (error as Error).message;
       process.nextTick(() => this.#onClose());
       return;
