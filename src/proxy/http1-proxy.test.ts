@@ -336,7 +336,7 @@ test("an answer before the end of the request is passed on, and the connection i
 });
 
 test("slow heads and slow bodies are answered 408", async (t) => {
-  const proxy = await TestProxy.start(t, { listener: { bounds: { headMs: 20, bodyIdleMs: 20 } } });
+  const proxy = await TestProxy.start(t, { listener: { bounds: { headMs: 250, bodyIdleMs: 250 } } });
   const upstream = await proxy.upstream(() => {});
   await proxy.route([upstream]);
   const head = proxy.ask("GET / HTTP/1.1\r\nHost: a\r\n");
@@ -381,11 +381,11 @@ test("a long upload is not cut while its bytes move, and the answer's time begin
   const upstream = await proxy.upstream((socket, _text, connection) => {
     if (connection.text.endsWith("END")) setTimeout(() => socket.write(plainResponse("thanks")), 15);
   });
-  await proxy.route([upstream], { rule: { timeouts: { idleMs: 60, responseStartMs: 60 } } });
+  await proxy.route([upstream], { rule: { timeouts: { idleMs: 250, responseStartMs: 250 } } });
   const client = await proxy.client();
   client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 13\r\n\r\n");
   for (let piece = 0; piece < 10; piece++) {
-    await new Promise((resolve) => setTimeout(resolve, 12));
+    await new Promise((resolve) => setTimeout(resolve, 30));
     client.send(".");
   }
   client.send("END");

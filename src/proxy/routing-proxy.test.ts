@@ -186,10 +186,10 @@ test("time limits: a response that does not begin, and one that does not end", a
   await until(() => silent.sockets.size === 0);
 
   const endless = await proxy.upstream("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nbegin");
-  await proxy.route([endless], { rule: { timeouts: { requestMs: 20 } } });
+  await proxy.route([endless], { rule: { timeouts: { requestMs: 200 } } });
   assert.match(await proxy.ask(get), /begin$/);
   assert.equal(proxy.entries[1]?.response_flags, "UT");
-  await proxy.route([endless], { rule: { timeouts: { idleMs: 20 } } });
+  await proxy.route([endless], { rule: { timeouts: { idleMs: 200 } } });
   assert.match(await proxy.ask(get), /begin$/);
 });
 
@@ -200,7 +200,7 @@ test("a silent upstream is left for another one where the route says so", async 
     if (!isFirst) socket.write(plainResponse("awake"));
     isFirst = false;
   });
-  await proxy.route([upstream], { rule: { timeouts: { responseStartMs: 15 }, retry: { on: ["timeout"] } } });
+  await proxy.route([upstream], { rule: { timeouts: { responseStartMs: 60 }, retry: { on: ["timeout"] } } });
 
   assert.match(await proxy.ask(get), /awake$/);
 });
@@ -270,7 +270,7 @@ test("a held request waits with its body and goes to what the cluster is by then
 test("a hold may refuse, ends with its client, and is bounded in number and time", async (t) => {
   const waiting: Waiting[] = [];
   const proxy = await TestProxy.start(t, {
-    engine: { holds: holdThatWaits(waiting), holdLimits: { requests: 2, timeoutMs: 40 } },
+    engine: { holds: holdThatWaits(waiting), holdLimits: { requests: 2, timeoutMs: 300 } },
   });
   await proxy.route([], { hold: "h" });
   const refused = proxy.ask(get);

@@ -14,8 +14,8 @@ import type { RuleEntry } from "#proxy/routing/compiled-rule.ts";
 import { changeFields } from "#proxy/routing/field-changes.ts";
 import { type RequestPath, readPath } from "#proxy/routing/request-path.ts";
 import { changePath, redirectLocation } from "#proxy/routing/rewrite.ts";
-import type { Cluster, Waiter } from "#proxy/upstream/cluster.ts";
 import type { Endpoint } from "#proxy/upstream/endpoint.ts";
+import { EndpointSearch, type EndpointSeeker, type NoEndpoint } from "./endpoint-search.ts";
 import type { ExchangeParts } from "./exchange-parts.ts";
 import { accessEntry } from "./exchange-record.ts";
 import type { Held } from "./hold-gate.ts";
@@ -35,10 +35,8 @@ import type {
 } from "./streams.ts";
 
 const IDLE_MS = 300_000;
-const WAIT_MS = 30_000;
-const none: ReadonlySet<string> = new Set();
 
-export class Exchange implements ClientOwner, UpstreamOwner {
+export class Exchange implements ClientOwner, UpstreamOwner, EndpointSeeker {
   readonly #parts: ExchangeParts;
   readonly #client: ClientStream;
   readonly #head: RequestHead;
@@ -48,14 +46,11 @@ export class Exchange implements ClientOwner, UpstreamOwner {
   #overall: Deadline | undefined;
   #entry: RuleEntry | undefined;
   #backend: Backend | undefined;
-  #cluster: Cluster | undefined;
-  #endpoint: Endpoint | undefined;
+  #search: EndpointSearch | undefined;
   #upstream: UpstreamStream | undefined;
   #start: RequestStart | undefined;
   #trace: TraceContext | undefined;
   #held: Held | undefined;
-  #waiter: Waiter | undefined;
-  #tried: Set<string> | undefined;
   #onDue: (() => void) | undefined;
   #requestId = "";
   #tries = 0;
@@ -147,31 +142,30 @@ export class Exchange implements ClientOwner, UpstreamOwner {
   }
 
   #try(): void {
-    this.#waiter = undefined;
+    this.#search ??= this.#beginSearch();
+    if (this.#search === undefined) return this.#reply(503, "the route's cluster does not exist", "UH");
+    this.#search.begin();
+  }
+
+  #beginSearch(): EndpointSearch | undefined {
     const cluster = this.#parts.clusters.get(this.#backend?.cluster ?? "");
-    this.#cluster = cluster;
-    if (cluster === undefined) return this.#reply(503, "the route's cluster does not exist", "UH");
+    if (cluster === undefined) return undefined;
     const { balance } = cluster.config;
-    const hashKey =
-      balance?.kind === "consistentHash" ? hashKeyOf(balance.by, this.#head, this.#client.facts.address) : undefined;
-    const chosen = cluster.choose(hashKey, this.#tried ?? none);
-    if (chosen === "none") return this.#reply(503, "no endpoint is there to serve the request", "UH");
-    if (chosen === "full") return this.#wait(cluster);
-    this.#send(chosen);
+    const isHashed = balance?.kind === "consistentHash";
+    const hashKey = isHashed ? hashKeyOf(balance.by, this.#head, this.#client.facts.address) : undefined;
+    return new EndpointSearch(cluster, hashKey, this);
   }
 
-  #wait(cluster: Cluster): void {
-    const waiter: Waiter = { onFree: () => this.#try() };
-    if (!cluster.wait(waiter)) return this.#reply(503, "too many requests wait for an endpoint", "UO");
-    this.#waiter = waiter;
-    this.#await(cluster.config.waitTimeoutMs ?? WAIT_MS, () => {
-      this.#reply(503, "no endpoint had room in time", "UO");
-    });
+  onNoEndpoint(reason: NoEndpoint): void {
+    if (reason === "none") this.#reply(503, "no endpoint is there to serve the request", "UH");
+    else this.#reply(503, "too many requests wait for an endpoint", "UO");
   }
 
-  #send(endpoint: Endpoint): void {
-    this.#endpoint = endpoint;
-    endpoint.active++;
+  onWaiting(waitMs: number): void {
+    this.#await(waitMs, () => this.#reply(503, "no endpoint had room in time", "UO"));
+  }
+
+  onEndpoint(endpoint: Endpoint): void {
     this.#tries++;
     if (this.#tries === 1 && this.#head.expectsContinue && !this.#body.isWhole) this.#client.sendInformational(100, []);
     this.#awaitResponse();
@@ -302,13 +296,12 @@ export class Exchange implements ClientOwner, UpstreamOwner {
 
   #onTryOver(outcome: TryOutcome): void {
     const willRetry = this.#mayRetry(outcome);
-    const endpoint = this.#endpoint;
     this.#upstream?.abort();
     this.#upstream = undefined;
-    this.#leaveEndpoint();
-    if (!willRetry) return this.#replyTo(outcome);
     const wasStale = outcome.kind === "failure" && outcome.failure.kind === "reset" && outcome.failure.wasReused;
-    if (endpoint !== undefined && !wasStale) this.#tried = (this.#tried ?? new Set()).add(endpoint.name);
+    if (!wasStale) this.#search?.avoid();
+    if (!willRetry) return this.#replyTo(outcome);
+    this.#search?.leave();
     const reason = outcome.kind === "failure" ? outcome.failure.kind : outcome.kind;
     this.#parts.metrics.retries.with(this.#backend?.cluster ?? "", reason).add();
     const waitMs = backoffMs(this.#entry?.rule.retry, this.#tries, this.#parts.random);
@@ -372,21 +365,14 @@ export class Exchange implements ClientOwner, UpstreamOwner {
 
   // ---- the end
 
-  #leaveEndpoint(): void {
-    const endpoint = this.#endpoint;
-    this.#endpoint = undefined;
-    if (endpoint !== undefined) this.#cluster?.release(endpoint);
-  }
-
   #finish(): void {
     if (this.#isOver) return;
     this.#isOver = true;
-    const upstreamHost = this.#endpoint?.name;
+    const upstreamHost = this.#search?.endpoint?.name;
     this.#deadline.remove();
     this.#overall?.remove();
     this.#held?.cancel();
-    if (this.#waiter !== undefined) this.#cluster?.leave(this.#waiter);
-    this.#leaveEndpoint();
+    this.#search?.leave();
     this.#body.forget();
     this.#record(upstreamHost);
   }
