@@ -16,6 +16,7 @@ import type { ExchangeParts, SpanRecorder } from "./exchange/exchange-parts.ts";
 import { HoldGate } from "./exchange/hold-gate.ts";
 import { Deadlines } from "./message/deadlines.ts";
 import type { AccessLog } from "./observe/access-log.ts";
+import { type ClusterLoad, ClusterLoads } from "./observe/cluster-loads.ts";
 import { ProxyMetrics } from "./observe/proxy-metrics.ts";
 import { RouteTable } from "./routing/route-table.ts";
 import { Cluster } from "./upstream/cluster.ts";
@@ -44,6 +45,7 @@ export class ProxyEngine implements ConfigSink {
   readonly #options: EngineOptions;
   readonly #deadlines: Deadlines;
   readonly #metrics = new ProxyMetrics();
+  readonly #loads = new ClusterLoads();
   readonly #certificates = new Certificates();
   readonly #clusters = new Map<string, Cluster>();
   readonly #routes = new Map<string, RouteConfig>();
@@ -82,6 +84,11 @@ export class ProxyEngine implements ConfigSink {
 
   metrics(): MetricSnapshot[] {
     return this.#metrics.snapshot();
+  }
+
+  /** How busy clusters were since the last call, for whoever scales them. */
+  takeLoads(): ClusterLoad[] {
+    return this.#loads.take(this.#options.clock.now());
   }
 
   /** Lets requests end, for `graceMs` at most, and frees everything. May be called twice. */
@@ -166,6 +173,7 @@ export class ProxyEngine implements ConfigSink {
       clusters: this.#clusters,
       holds: this.#holds,
       metrics: this.#metrics,
+      loads: this.#loads,
       deadlines: this.#deadlines,
       accessLog,
       spans,

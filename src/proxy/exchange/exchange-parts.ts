@@ -3,6 +3,7 @@
  */
 import type { Clock } from "#component-base/clock.ts";
 import type { AccessLog } from "#proxy/observe/access-log.ts";
+import type { ClusterLoads } from "#proxy/observe/cluster-loads.ts";
 import type { ProxyMetrics } from "#proxy/observe/proxy-metrics.ts";
 import type { TraceContext } from "#proxy/observe/trace-context.ts";
 import type { Deadlines } from "#proxy/message/deadlines.ts";
@@ -33,6 +34,7 @@ export type ExchangeParts = {
   readonly clusters: ReadonlyMap<string, Cluster>;
   readonly holds: HoldGate;
   readonly metrics: ProxyMetrics;
+  readonly loads: ClusterLoads;
   readonly accessLog: AccessLog | undefined;
   readonly spans: SpanRecorder | undefined;
   readonly deadlines: Deadlines;

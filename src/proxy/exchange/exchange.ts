@@ -8,6 +8,7 @@ import type { Backend, ForwardAction } from "#proxy/config/route.ts";
 import type { Deadline } from "#proxy/message/deadlines.ts";
 import type { Fields } from "#proxy/message/fields.ts";
 import { type RequestHead, type ResponseHead, UNTIL_CLOSE } from "#proxy/message/heads.ts";
+import type { LoadMeter } from "#proxy/observe/cluster-loads.ts";
 import type { ResponseFlag } from "#proxy/observe/response-flags.ts";
 import { beginTrace, readTrace, type TraceContext, withTrace } from "#proxy/observe/trace-context.ts";
 import type { RuleEntry } from "#proxy/routing/compiled-rule.ts";
@@ -47,6 +48,7 @@ export class Exchange implements ClientOwner, UpstreamOwner, EndpointSeeker {
   #entry: RuleEntry | undefined;
   #backend: Backend | undefined;
   #search: EndpointSearch | undefined;
+  #meter: LoadMeter | undefined;
   #upstream: UpstreamStream | undefined;
   #start: RequestStart | undefined;
   #trace: TraceContext | undefined;
@@ -102,6 +104,8 @@ export class Exchange implements ClientOwner, UpstreamOwner, EndpointSeeker {
     const backend = pickBackend(action.backends, this.#parts.random);
     if (backend === undefined) return this.#reply(500, "the route has no backend", "NR");
     this.#backend = backend;
+    this.#meter = this.#parts.loads.of(backend.cluster, this.#startMs);
+    this.#meter.enter(this.#startMs);
     this.#prepare(entry, backend, path);
     if (entry.rule.mirrors !== undefined && this.#start !== undefined)
       sendMirrors(this.#parts, entry.rule.mirrors, this.#head, this.#start, this.#body);
@@ -380,6 +384,7 @@ export class Exchange implements ClientOwner, UpstreamOwner, EndpointSeeker {
   #record(upstreamHost: string | undefined): void {
     const { metrics, accessLog, spans, clock } = this.#parts;
     const endMs = clock.now();
+    this.#meter?.leave(endMs);
     const route = this.#entry?.route.name ?? "";
     const cluster = this.#backend?.cluster ?? "";
     const [status, received, sent] = [this.#status, this.#body.bytes, this.#sent];

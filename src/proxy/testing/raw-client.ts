@@ -4,7 +4,7 @@
 import { connect, type Socket } from "node:net";
 import { once } from "node:events";
 
-const LONGEST_WAIT_MS = 5_000;
+const LONGEST_WAIT_MS = 20_000;
 
 export class RawClient {
   readonly socket: Socket;

@@ -4,6 +4,7 @@
 import type { MetricSnapshot } from "#component-base/metrics.ts";
 import type { HeldRequest, HoldLimits, HoldVerdict } from "#proxy/config/hold.ts";
 import type { ConfigChange, ConfigProblem } from "#proxy/config/route-source.ts";
+import type { ClusterLoad } from "#proxy/observe/cluster-loads.ts";
 
 /** What a thread is started with. */
 export type ThreadData = {
@@ -16,6 +17,7 @@ export type ThreadData = {
 export type ToThread =
   | { readonly kind: "apply"; readonly id: number; readonly changes: readonly ConfigChange[] }
   | { readonly kind: "metrics"; readonly id: number }
+  | { readonly kind: "loads"; readonly id: number }
   | { readonly kind: "verdict"; readonly id: number; readonly verdict: HoldVerdict }
   | { readonly kind: "stop"; readonly id: number; readonly graceMs: number };
 
@@ -31,4 +33,5 @@ export type ThreadAnswer = {
   /** Of all listeners that were set. */
   readonly ports?: Readonly<Record<string, number>>;
   readonly metrics?: readonly MetricSnapshot[];
+  readonly loads?: readonly ClusterLoad[];
 };

@@ -35,6 +35,8 @@ async function answerTo(message: Exclude<ToThread, { kind: "verdict" }>): Promis
     }
     case "metrics":
       return { metrics: engine.metrics() };
+    case "loads":
+      return { loads: engine.takeLoads() };
     default:
       await engine.stop(message.graceMs);
       accessLog?.flush();

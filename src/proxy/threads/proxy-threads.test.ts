@@ -61,6 +61,8 @@ test("the engine on two threads", async (t: TestContext) => {
     const answers = await Promise.all(Array.from({ length: 40 }, () => ask(threads)));
 
     assert.ok(answers.every((text) => text.endsWith("hi")));
+    const [load] = await threads.takeLoads();
+    assert.deepEqual([load?.cluster, load?.requests, load?.concurrency], ["c", 40, 0]);
     const text = metricText(await threads.metrics());
     assert.match(text, /requests_total\{listener="l",route="r",cluster="c",code="200"\} 40\n/);
   });

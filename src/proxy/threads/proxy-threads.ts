@@ -6,6 +6,7 @@ import type { Logger } from "#component-base/logger.ts";
 import { type MetricSnapshot, sumSnapshots } from "#component-base/metrics.ts";
 import type { Hold, HoldLimits } from "#proxy/config/hold.ts";
 import type { ConfigChange, ConfigProblem, ConfigSink, Resource } from "#proxy/config/route-source.ts";
+import { type ClusterLoad, sumLoads } from "#proxy/observe/cluster-loads.ts";
 import type { ThreadAnswer, ThreadData } from "./messages.ts";
 import { ProxyThread, ThreadEnded } from "./proxy-thread.ts";
 
@@ -60,6 +61,12 @@ export class ProxyThreads implements ConfigSink {
   async metrics(): Promise<MetricSnapshot[]> {
     const answers = await Promise.all(this.#threads.map((thread) => answerOf(thread.ask({ kind: "metrics" }))));
     return sumSnapshots(answers.map(({ metrics = [] }) => metrics));
+  }
+
+  /** As {@link ProxyEngine.takeLoads}, of all threads together. */
+  async takeLoads(): Promise<ClusterLoad[]> {
+    const answers = await Promise.all(this.#threads.map((thread) => answerOf(thread.ask({ kind: "loads" }))));
+    return sumLoads(answers.map(({ loads = [] }) => loads));
   }
 
   /** As {@link ProxyEngine.stop}. */
