@@ -1,0 +1,342 @@
+/**
+ * The scenarios of kubernetes-sigs/ingress-controller-conformance, through a real proxy: default_backend, host_rules, path_rules, ingress_class and load_balancing.
+ */
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { createServer, type IncomingMessage, request } from "node:http";
+import { request as requestTls } from "node:https";
+import type { AddressInfo } from "node:net";
+import { type TestContext, test } from "node:test";
+import type { Secret, Service } from "#api/generated/types/core-v1.ts";
+import type { EndpointSlice } from "#api/generated/types/discovery-v1.ts";
+import type { Ingress, IngressBackend, IngressClass } from "#api/generated/types/networking-v1.ts";
+import { FakeInformer } from "#client/testing/fake-informer.ts";
+import { issueServerCertificate } from "#component-base/certificates.ts";
+import { systemClock } from "#component-base/clock.ts";
+import { silentLogger } from "#component-base/logger.ts";
+import { createCa } from "#component-base/x509.ts";
+import { ProxyEngine } from "#proxy/engine.ts";
+import { ingressController } from "./ingress-class.ts";
+import { IngressSource } from "./ingress-source.ts";
+
+const validity = { notBeforeMs: Date.now() - 1000, notAfterMs: Date.now() + 3_600_000 };
+const ca = createCa({ subject: { commonName: "test" }, usages: [], ...validity });
+const ourClass: IngressClass = { metadata: { name: "nodeless" }, spec: { controller: ingressController } };
+
+function pair(host: string) {
+  return issueServerCertificate(ca, { commonName: host, addresses: [host], clock: systemClock });
+}
+
+type Asked = { readonly host: string; readonly path?: string; readonly method?: string; readonly tls?: boolean };
+type Answer = {
+  readonly status: number;
+  readonly body: string;
+  readonly headers: IncomingMessage["headers"];
+  readonly subject: string;
+};
+
+/** A cluster's objects, a proxy that follows them, and pods that say who they are. */
+class House {
+  readonly ingresses = new FakeInformer<Ingress>();
+  readonly classes = new FakeInformer<IngressClass>([ourClass]);
+  readonly services = new FakeInformer<Service>();
+  readonly slices = new FakeInformer<EndpointSlice>();
+  readonly secrets = new FakeInformer<Secret>();
+  readonly engine = new ProxyEngine({ clock: systemClock });
+  readonly #test: TestContext;
+
+  constructor(test: TestContext) {
+    this.#test = test;
+  }
+
+  static async start(test: TestContext): Promise<House> {
+    const house = new House(test);
+    const abort = new AbortController();
+    test.after(() => {
+      abort.abort();
+      return house.engine.stop(0);
+    });
+    const address = { host: "127.0.0.1", port: 0 };
+    const defaultCertificate = { name: "default", ...pair("default") };
+    const { ingresses, classes, services, slices, secrets } = house;
+    const listeners = { http: { name: "http", address }, https: { name: "https", address } };
+    const source = new IngressSource({
+      ingresses,
+      classes,
+      services,
+      slices,
+      secrets,
+      ...listeners,
+      defaultCertificate,
+      logger: silentLogger,
+    });
+    await source.start(house.engine, abort.signal);
+    return house;
+  }
+
+  /** A Service with so many pods, each of which answers with its name. */
+  async serve(name: string, pods = 1): Promise<IngressBackend> {
+    const ports = await Promise.all(Array.from({ length: pods }, (_, index) => this.#startPod(`${name}-${index}`)));
+    this.services.put({ metadata: { namespace: "default", name }, spec: { ports: [{ name: "http", port: 8080 }] } });
+    ports.forEach((port, index) => this.slices.put(this.slice(name, index, port)));
+    return { service: { name, port: { number: 8080 } } };
+  }
+
+  slice(service: string, index: number, port: number): EndpointSlice {
+    const metadata = {
+      namespace: "default",
+      name: `${service}-${index}`,
+      labels: { "kubernetes.io/service-name": service },
+    };
+    const endpoints = [{ addresses: ["127.0.0.1"], conditions: { ready: true, serving: true } }];
+    return { metadata, addressType: "IPv4", ports: [{ name: "http", port }], endpoints };
+  }
+
+  ingress(name: string, spec: Ingress["spec"], more: Partial<NonNullable<Ingress["metadata"]>> = {}): Ingress {
+    return { metadata: { namespace: "default", name, ...more }, spec: { ingressClassName: "nodeless", ...spec } };
+  }
+
+  /** Objects that are put are in force when the turn is over. */
+  async ask({ host, path = "/", method = "GET", tls = false }: Asked): Promise<Answer> {
+    for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setImmediate(resolve));
+    const port = this.engine.portOf(tls ? "https" : "http");
+    const options = { host: "127.0.0.1", port, path, method, headers: { host }, agent: false };
+    const sent = tls ? requestTls({ ...options, servername: host, rejectUnauthorized: false }) : request(options);
+    sent.end();
+    const [response] = (await once(sent, "response")) as [IncomingMessage];
+    let body = "";
+    for await (const piece of response) body += String(piece);
+    const { socket } = response;
+    const subject = tls
+      ? String(
+          (socket as unknown as { getPeerCertificate(): { subject?: { CN?: string } } }).getPeerCertificate?.().subject
+            ?.CN ?? "",
+        )
+      : "";
+    return { status: response.statusCode ?? 0, body, headers: response.headers, subject };
+  }
+
+  /** Which Service answered; the status where none did. */
+  async who(host: string, path = "/"): Promise<string | number> {
+    const { status, body } = await this.ask({ host, path });
+    return status === 200 ? (JSON.parse(body) as { name: string }).name.replace(/-\d+$/, "") : status;
+  }
+
+  async #startPod(name: string): Promise<number> {
+    const server = createServer((asked, response) => {
+      response.end(JSON.stringify({ name, method: asked.method, url: asked.url, headers: asked.headers }));
+    });
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    this.#test.after(() => {
+      server.closeAllConnections();
+      server.close();
+    });
+    return (server.address() as AddressInfo).port;
+  }
+}
+
+function rule(
+  host: string | undefined,
+  paths: readonly (readonly [path: string, pathType: string, backend: IngressBackend])[],
+) {
+  const http = { paths: paths.map(([path, pathType, backend]) => ({ path, pathType, backend })) };
+  return host === undefined ? { http } : { host, http };
+}
+
+test("default_backend: an Ingress without rules sends requests of any host, path and method to its default backend", async (t) => {
+  const house = await House.start(t);
+  house.ingresses.put(house.ingress("only", { defaultBackend: await house.serve("echo") }));
+
+  for (const method of ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"]) {
+    const answer = await house.ask({ host: "my-host", path: "/sub?x=1", method });
+    assert.equal(answer.status, 200);
+    const seen = JSON.parse(answer.body) as { method: string; url: string; headers: Record<string, string> };
+    assert.deepEqual([seen.method, seen.url, seen.headers["host"]], [method, "/sub?x=1", "my-host"]);
+    assert.match(seen.headers["user-agent"] ?? "none", /none/);
+  }
+});
+
+test("host_rules: exact hosts, wildcards of one label, and 404 for all others", async (t) => {
+  const house = await House.start(t);
+  const [wild, exact] = [await house.serve("wild"), await house.serve("exact")];
+  house.ingresses.put(
+    house.ingress("hosts", {
+      rules: [rule("*.foo.com", [["/", "Prefix", wild]]), rule("foo.bar.com", [["/", "Prefix", exact]])],
+    }),
+  );
+
+  assert.equal(await house.who("bar.foo.com"), "wild");
+  assert.equal(await house.who("baz.bar.foo.com"), 404);
+  assert.equal(await house.who("foo.com"), 404);
+  assert.equal(await house.who("foo.bar.com"), "exact");
+  assert.equal(await house.who("FOO.bar.com:80"), "exact");
+  assert.equal(await house.who("subdomain.bar.com"), 404);
+});
+
+test("host_rules: the certificate of the Secret is shown to who asks for its host, and follows the Secret", async (t) => {
+  const house = await House.start(t);
+  const backend = await house.serve("echo");
+  const secret = (host: string): Secret => {
+    const { certificate, privateKey } = pair(host);
+    const base64 = (text: string) => Buffer.from(text).toString("base64");
+    return {
+      metadata: { namespace: "default", name: "cert" },
+      type: "kubernetes.io/tls",
+      data: { "tls.crt": base64(certificate), "tls.key": base64(privateKey) },
+    };
+  };
+  house.ingresses.put(
+    house.ingress("tls", {
+      tls: [{ hosts: ["foo.bar.com"], secretName: "cert" }],
+      rules: [rule("foo.bar.com", [["/", "Prefix", backend]])],
+    }),
+  );
+  assert.equal((await house.ask({ host: "foo.bar.com", tls: true })).subject, "default");
+  house.secrets.put(secret("foo.bar.com"));
+
+  const answer = await house.ask({ host: "foo.bar.com", tls: true });
+  assert.deepEqual([answer.status, answer.subject], [200, "foo.bar.com"]);
+  assert.match(answer.body, /"x-forwarded-proto":"https"/);
+  house.secrets.remove(secret("foo.bar.com"));
+  assert.equal((await house.ask({ host: "foo.bar.com", tls: true })).subject, "default");
+});
+
+test("path_rules: Exact is case- and slash-sensitive", async (t) => {
+  const house = await House.start(t);
+  house.ingresses.put(
+    house.ingress("exact", { rules: [rule("exact", [["/foo", "Exact", await house.serve("foo-exact")]])] }),
+  );
+
+  assert.equal(await house.who("exact", "/foo"), "foo-exact");
+  for (const path of ["/", "/foo/", "/FOO", "/bar", "/foo/bar", "/foobar"])
+    assert.equal(await house.who("exact", path), 404, path);
+});
+
+test("path_rules: Prefix goes by whole elements, and a slash at the end does not count", async (t) => {
+  const house = await House.start(t);
+  const [foo, bar, abc] = [await house.serve("foo"), await house.serve("aaa-bbb"), await house.serve("aaa")];
+  house.ingresses.put(
+    house.ingress("prefix", {
+      rules: [
+        rule("prefix", [["/foo", "Prefix", foo]]),
+        rule("slash", [["/aaa/bbb/", "Prefix", bar]]),
+        rule("longest", [
+          ["/aaa", "Prefix", abc],
+          ["/aaa/bbb", "Prefix", bar],
+          ["/foo", "Prefix", foo],
+        ]),
+      ],
+    }),
+  );
+
+  for (const path of ["/foo", "/foo/", "/foo/bar"]) assert.equal(await house.who("prefix", path), "foo", path);
+  for (const path of ["/", "/foobar", "/FOO", "/bar"]) assert.equal(await house.who("prefix", path), 404, path);
+  for (const path of ["/aaa/bbb", "/aaa/bbb/", "/aaa/bbb/ccc"])
+    assert.equal(await house.who("slash", path), "aaa-bbb", path);
+  assert.equal(await house.who("slash", "/aaa/bbbxyz"), 404);
+  assert.equal(await house.who("longest", "/aaa/bbb/ccc"), "aaa-bbb");
+  assert.equal(await house.who("longest", "/aaa/ccc"), "aaa");
+  assert.equal(await house.who("longest", "/ccc"), 404);
+});
+
+test("path_rules: Exact comes before Prefix, and what matches no path goes to the default backend", async (t) => {
+  const house = await House.start(t);
+  const [exact, prefix, rest] = [await house.serve("exact"), await house.serve("prefix"), await house.serve("rest")];
+  house.ingresses.put(
+    house.ingress("mixed", {
+      defaultBackend: rest,
+      rules: [
+        rule("mixed", [
+          ["/foo", "Prefix", prefix],
+          ["/foo", "Exact", exact],
+        ]),
+        { host: "no-paths" },
+      ],
+    }),
+  );
+
+  assert.equal(await house.who("mixed", "/foo"), "exact");
+  assert.equal(await house.who("mixed", "/foo/"), "prefix");
+  assert.equal(await house.who("mixed", "/bar"), "rest");
+  assert.equal(await house.who("no-paths", "/bar"), "rest");
+  assert.equal(await house.who("elsewhere", "/bar"), "rest");
+});
+
+test("ingress_class: only Ingresses of our classes are served, as soon as they are", async (t) => {
+  const house = await House.start(t);
+  const spec = { rules: [rule("h", [["/", "Prefix", await house.serve("echo")]])] };
+  house.ingresses.put(house.ingress("i", { ...spec, ingressClassName: "unknown" }));
+  assert.equal(await house.who("h"), 404);
+  house.classes.put({ metadata: { name: "unknown" }, spec: { controller: "somebody.else/ingress" } });
+  assert.equal(await house.who("h"), 404);
+  house.classes.put({ metadata: { name: "unknown" }, spec: { controller: ingressController } });
+  assert.equal(await house.who("h"), "echo");
+
+  const legacy = {
+    metadata: { namespace: "default", name: "i", annotations: { "kubernetes.io/ingress.class": "nodeless" } },
+    spec,
+  };
+  house.ingresses.put(legacy);
+  assert.equal(await house.who("h"), "echo");
+  house.ingresses.put({ metadata: { namespace: "default", name: "i" }, spec });
+  assert.equal(await house.who("h"), 404);
+});
+
+test("load_balancing: a hundred requests reach ten pods", async (t) => {
+  const house = await House.start(t);
+  house.ingresses.put(house.ingress("i", { rules: [rule("h", [["/", "Prefix", await house.serve("echo", 10)]])] }));
+  const seen = new Set<string>();
+  for (let asked = 0; asked < 100; asked++)
+    seen.add((JSON.parse((await house.ask({ host: "h" })).body) as { name: string }).name);
+
+  assert.equal(seen.size, 10);
+});
+
+test("an Ingress answers at its own name under localhost, and is gone with its object", async (t) => {
+  const house = await House.start(t);
+  const ingress = house.ingress("web", { rules: [rule("a.example", [["/x", "Prefix", await house.serve("echo")]])] });
+  house.ingresses.put(ingress);
+  assert.equal(await house.who("web.default.localhost", "/x"), "echo");
+  assert.equal(await house.who("web.default.localhost", "/y"), 404);
+  house.ingresses.remove(ingress);
+
+  assert.equal(await house.who("web.default.localhost", "/x"), 404);
+  assert.equal(await house.who("a.example", "/x"), 404);
+});
+
+test("ports go by name or number; without Service, port or pods it is 503, until there are some", async (t) => {
+  const house = await House.start(t);
+  const backend = await house.serve("echo");
+  const named = { service: { name: "echo", port: { name: "http" } } };
+  const wrong = { service: { name: "echo", port: { name: "nope" } } };
+  const object = { resource: { kind: "Bucket", name: "b", apiGroup: "example.com" } };
+  house.ingresses.put(
+    house.ingress("i", {
+      rules: [
+        rule("h", [
+          ["/named", "Prefix", named],
+          ["/number", "Prefix", backend],
+          ["/wrong", "Prefix", wrong],
+          ["/object", "Prefix", object],
+          ["/late", "ImplementationSpecific", { service: { name: "late", port: { number: 8080 } } }],
+        ]),
+      ],
+    }),
+  );
+
+  assert.deepEqual([await house.who("h", "/named"), await house.who("h", "/number")], ["echo", "echo"]);
+  for (const path of ["/wrong", "/object", "/late"]) assert.equal(await house.who("h", path), 503, path);
+  await house.serve("late");
+  assert.equal(await house.who("h", "/late"), "late");
+});
+
+test("of two Ingresses that say different things about one path the older one counts", async (t) => {
+  const house = await House.start(t);
+  const [older, newer] = [await house.serve("older"), await house.serve("newer")];
+  const at = (day: string) => ({ creationTimestamp: `2026-01-${day}T00:00:00Z` });
+  house.ingresses.put(house.ingress("a", { rules: [rule("h", [["/", "Prefix", newer]])] }, at("02")));
+  house.ingresses.put(house.ingress("b", { rules: [rule("h", [["/", "Prefix", older]])] }, at("01")));
+
+  assert.equal(await house.who("h"), "older");
+});
