@@ -164,7 +164,6 @@ try {
   console.table([warm, ...(await requests(chosen(legal)))]);
   console.log("What is not: no stall above 10 ms");
   console.table(await requests(chosen(attacks)));
-  if (profile !== undefined) await api.stopProfile(profile);
   if (only === "" || only === "connections") {
     console.log("Connections");
     console.table([
@@ -173,6 +172,7 @@ try {
       await measured("200 watches that never read, 135 MB of events each", deafWatches),
     ]);
   }
+  if (profile !== undefined) await api.stopProfile(profile);
 } finally {
   api.stop();
 }

@@ -7,6 +7,7 @@ import { readObject, readObjectSteps } from "#apimachinery/codecs/object-reader.
 import type { JsonObject } from "#apimachinery/json.ts";
 import { allOf, type Later } from "#apimachinery/managed-fields/large-collections.ts";
 import { createdFields } from "#apimachinery/managed-fields/typed-create.ts";
+import { takeAtOnce } from "#apimachinery/steps.ts";
 import type { StructSchema } from "#apimachinery/schema.ts";
 import { loadKindFacts } from "./kind-facts-table.ts";
 
@@ -60,7 +61,7 @@ test("a large object read in steps is what it is at once", () => {
   for (const object of objects) {
     const atOnce = readObject(schemaOf(object), object);
 
-    const read = finished(readObjectSteps(schemaOf(object), object));
+    const read = takeAtOnce(readObjectSteps(schemaOf(object), object));
 
     assert.equal(JSON.stringify(read.object), JSON.stringify(atOnce.object));
     assert.equal(read.memberCount, atOnce.memberCount);
@@ -71,7 +72,7 @@ test("a large object read in steps is what it is at once", () => {
 test("a large object with values of a wrong type is refused with the same words", () => {
   for (const object of wrong) {
     assert.equal(
-      messageOf(() => finished(readObjectSteps(schemaOf(object), object))),
+      messageOf(() => takeAtOnce(readObjectSteps(schemaOf(object), object))),
       messageOf(() => readObject(schemaOf(object), object)),
     );
   }
@@ -84,7 +85,7 @@ test("the fields of a large new object, found in steps, are those found at once,
 
     const set = createdFields(read as JsonObject, schemaOf(object), later);
     assert.ok(later.length > 0);
-    finished(allOf(later));
+    takeAtOnce(allOf(later));
 
     assert.equal(JSON.stringify(set), JSON.stringify(createdFields(read as JsonObject, schemaOf(object))));
   }
@@ -92,13 +93,6 @@ test("the fields of a large new object, found in steps, are those found at once,
 
 function schemaOf(object: JsonObject): StructSchema {
   return facts.schemaOf("", "v1", object["kind"] as string) as StructSchema;
-}
-
-function finished<T>(steps: Iterator<void, T>): T {
-  for (;;) {
-    const { done, value } = steps.next();
-    if (done === true) return value;
-  }
 }
 
 function messageOf(read: () => unknown): string {

@@ -13,6 +13,7 @@ import {
 } from "./label-selector.ts";
 import { isLabelValue, isQualifiedName } from "./names.ts";
 import { sortSteps } from "./sort-steps.ts";
+import { takeAtOnce } from "./steps.ts";
 
 type TokenKind = "error" | "end" | "identifier" | "operator" | "word" | "(" | ")" | "," | "!";
 type Token = { readonly kind: TokenKind; readonly text: string };
@@ -29,11 +30,7 @@ const OPERATORS = new Map<string, SelectorOperator>([
 
 /** Parses the string form. An empty text selects everything. Throws {@link SelectorError}. */
 export function parseLabelSelector(text: string): Selector {
-  const steps = parseLabelSelectorSteps(text);
-  for (;;) {
-    const { done, value } = steps.next();
-    if (done === true) return value;
-  }
+  return takeAtOnce(parseLabelSelectorSteps(text));
 }
 
 /** {@link parseLabelSelector} in steps: a text of a megabyte holds a hundred thousand requirements or values. */

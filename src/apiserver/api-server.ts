@@ -52,7 +52,7 @@ import { builtInSubresources } from "./subresources/built-in-subresources.ts";
 import { WatchWriters } from "./server/watch-writer.ts";
 import { compactForever } from "./storage/compaction.ts";
 import { ObjectCodec, type ValueTransformer } from "./storage/object-codec.ts";
-import { Turns } from "./turns.ts";
+import { takeSteps, Turns } from "./turns.ts";
 import { WatchCache } from "./watch-cache/watch-cache.ts";
 
 /** Authentication, authorization, admission, and what answers from them. */
@@ -158,7 +158,7 @@ export class ApiServer implements Service {
   constructor(options: ApiServerOptions) {
     const { store, kindFacts, clock, logger } = options;
     const protobuf = new ProtobufCodec();
-    this.#yaml = new YamlThread(clock);
+    this.#yaml = new YamlThread(clock, takeSteps);
     const codec = new ObjectCodec(options.encryption);
     this.#options = options;
     this.table = createBuiltInTable(kindFacts, options.findStrategy);

@@ -5,6 +5,7 @@
 import { parseApiVersion } from "#apimachinery/meta.ts";
 import type { StructSchema } from "#apimachinery/schema.ts";
 import { StatusError, badRequest } from "#apimachinery/status-error.ts";
+import type { TakeSteps } from "#apimachinery/steps.ts";
 import { parseJsonSteps } from "./json-pieces.ts";
 import { type JsonMember, parseJson, visitMembers } from "./json-text.ts";
 import { type ReadObject, readObject, readObjectSteps } from "./object-reader.ts";
@@ -30,9 +31,6 @@ export type BodyOptions = {
   /** Takes the steps in which large bodies are read, with turns for others between; absent: all at once. */
   readonly takeSteps?: TakeSteps;
 };
-
-/** Takes steps to their end and gives what they come to. */
-export type TakeSteps = <T>(steps: Iterator<void, T>) => Promise<T>;
 
 /** What was read. `object` has apiVersion and kind, as named by the body or else as expected. `warnings` go into Warning headers. */
 export type DecodedBody = { readonly object: Record<string, unknown>; readonly warnings: readonly string[] };

@@ -1,15 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
+import { takeAtOnce } from "#apimachinery/steps.ts";
 import { parseJsonSteps } from "./json-pieces.ts";
 import { type JsonText, parseJson } from "./json-text.ts";
 
 function inPieces(text: string): JsonText {
-  const steps = parseJsonSteps(Buffer.from(text));
-  for (;;) {
-    const { done, value } = steps.next();
-    if (done === true) return value;
-  }
+  return takeAtOnce(parseJsonSteps(Buffer.from(text)));
 }
 
 function outcome(parse: () => JsonText): unknown {

@@ -42,3 +42,21 @@ test("texts that were made to be slow hold up nobody here", async () => {
   assert.ok(user + system < 20_000, `${user + system} µs in this thread`);
   thread.stop();
 });
+
+test("large texts, YAML or JSON, are the same when they come back in steps", async () => {
+  let steps = 0;
+  const thread = new YamlThread(systemClock, async (work) => {
+    for (;;) {
+      const { done, value } = work.next();
+      if (done === true) return value;
+      steps++;
+    }
+  });
+  const data = Object.fromEntries(Array.from({ length: 9000 }, (_, index) => [`key-${index}`, `value of ${index}`]));
+  const lines = Object.entries(data).map(([key, value]) => `  ${key}: ${value}`);
+
+  assert.deepEqual((await thread.parse(Buffer.from(`data:\n${lines.join("\n")}\n`))).value, { data });
+  assert.deepEqual((await thread.parse(Buffer.from(JSON.stringify({ data })))).value, { data });
+  assert.ok(steps > 10);
+  thread.stop();
+});

@@ -7,7 +7,9 @@ import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 import type { Clock, Timer } from "#component-base/clock.ts";
 import { badRequest } from "#apimachinery/status-error.ts";
-import { countMembersOf, parseJson } from "./json-text.ts";
+import { type TakeSteps, takeAtOnce } from "#apimachinery/steps.ts";
+import { parseJsonSteps } from "./json-pieces.ts";
+import { countMembersOf, type JsonText, parseJson } from "./json-text.ts";
 import { parseYaml, type YamlText } from "./yaml-text.ts";
 
 /** What the thread says: the value as JSON, or what is wrong with the text. */
@@ -17,6 +19,8 @@ export type YamlAnswer =
 
 /** Shorter texts are read at once: asking the thread costs about as much. */
 const SHORT_BYTES = 1024;
+/** Larger JSON is read in steps. */
+const LARGE_BYTES = 128 * 1024;
 /** Longest that one text may take. What is honest takes 2 s at most. */
 const MAX_MS = 10_000;
 const MAX_MEMORY_MB = 512;
@@ -25,17 +29,20 @@ const IDLE_MS = 30_000;
 /** Reads YAML bodies. */
 export class YamlThread {
   readonly #clock: Clock;
+  readonly #takeSteps: TakeSteps;
   #worker: Worker | undefined;
   #idle: Timer | undefined;
   #last: Promise<unknown> = Promise.resolve();
 
-  constructor(clock: Clock) {
+  /** `takeSteps`: what is large is JSON by the time it comes back, and read in steps. */
+  constructor(clock: Clock, takeSteps: TakeSteps = async (steps) => takeAtOnce(steps)) {
     this.#clock = clock;
+    this.#takeSteps = takeSteps;
   }
 
   /** As {@link parseYaml}. Throws 400. */
   async parse(bytes: Uint8Array): Promise<YamlText> {
-    const json = asJson(bytes);
+    const json = await this.#asJson(bytes);
     if (json !== undefined) return { value: json, duplicates: undefined };
     if (bytes.length <= SHORT_BYTES) return parseYaml(bytes);
     const answer = this.#last.then(() => this.#ask(bytes));
@@ -43,7 +50,23 @@ export class YamlThread {
     const given = await answer;
     if ("error" in given) throw badRequest(given.error);
     const { buffer, byteOffset, length } = given.json;
-    return { value: JSON.parse(Buffer.from(buffer, byteOffset, length).toString()), duplicates: given.duplicates };
+    const { value } = await this.#readJson(Buffer.from(buffer, byteOffset, length));
+    return { value, duplicates: given.duplicates };
+  }
+
+  /** JSON is YAML too, and most of what is sent as YAML is JSON. Undefined for what only the YAML parser can tell. */
+  async #asJson(bytes: Uint8Array): Promise<unknown> {
+    if (bytes[0] !== 0x7b) return undefined;
+    try {
+      const { value, memberCount } = await this.#readJson(bytes);
+      return countMembersOf(value) === memberCount ? value : undefined;
+    } catch {
+      return undefined;
+    }
+  }
+
+  async #readJson(bytes: Uint8Array): Promise<JsonText> {
+    return bytes.length > LARGE_BYTES ? await this.#takeSteps(parseJsonSteps(bytes)) : parseJson(bytes);
   }
 
   /** Ends the thread. */
@@ -80,17 +103,6 @@ export class YamlThread {
       const timer = this.#clock.setTimer(MAX_MS, () => failed("the text takes too long to read"));
       worker.on("message", done).on("error", onError).on("exit", onExit);
     });
-  }
-}
-
-/** JSON is YAML too, and most of what is sent as YAML is JSON. Undefined for what only the YAML parser can tell. */
-function asJson(bytes: Uint8Array): unknown {
-  if (bytes[0] !== 0x7b) return undefined;
-  try {
-    const { value, memberCount } = parseJson(bytes);
-    return countMembersOf(value) === memberCount ? value : undefined;
-  } catch {
-    return undefined;
   }
 }
 

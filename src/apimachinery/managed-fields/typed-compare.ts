@@ -1,7 +1,7 @@
 /**
  * Which fields two objects differ in: added, removed, modified, as field sets. Equal parts cost no allocation. Semantics of structured-merge-diff's Compare.
  */
-import { type JsonObject, jsonEqual } from "#apimachinery/json.ts";
+import { isJsonObject, type JsonObject, jsonEqual } from "#apimachinery/json.ts";
 import type { Json } from "#apimachinery/meta.ts";
 import type { ListSchema, MapSchema, Schema, StructSchema } from "#apimachinery/schema.ts";
 import { emptySet, type FieldSet, type FieldSetDraft, leaf } from "./field-set.ts";
@@ -76,6 +76,9 @@ function compareMetadata(before: Json | undefined, after: Json | undefined, sche
 
 function compare(before: Json | undefined, after: Json | undefined, schema: Schema): Found | undefined {
   if (before === after) return undefined;
+  // First: to ask an object of 90,000 keys whether it has any takes 20 ms.
+  if (isJsonObject(before) && isJsonObject(after) && isGranularObject(schema, after))
+    return compareFields(before, after, schema);
   if (isEmptyValue(before) && isEmptyValue(after)) return compareLeaf(before, after);
   if (isGranularObject(schema, before) && isGranularObject(schema, after)) return compareFields(before, after, schema);
   if (isGranularList(schema, before) && isGranularList(schema, after)) return compareItems(before, after, schema);
