@@ -16,7 +16,7 @@ export type FaultCluster = Pick<FaultContext, "cluster" | "client" | "machine"> 
 };
 
 /** Less than by default, so that hanging need not be waited for so long, and a watch that is too strict is found out. */
-const hangSeconds = "8";
+const hangSeconds = "5";
 
 /** Brings it up. */
 export async function startFaultCluster(

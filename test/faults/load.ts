@@ -73,6 +73,7 @@ function repeat(everyMs: number, once: () => Promise<void>): Load {
       .finally(() => open.delete(attempt));
     open.add(attempt);
   }, everyMs);
+  timer.unref(); // of a test that failed nobody stops it
   return {
     async stop() {
       clearInterval(timer);

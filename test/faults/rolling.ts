@@ -48,8 +48,7 @@ export const rollingKills: Fault = {
     const stop = new AbortController();
     const doubles = new Set<string>();
     const beside = [rollWithoutPause(context, stop.signal), lookForDoubles(context, stop.signal, doubles)];
-    const kills = await killAtRandom(context, size === "long" ? 200 : 8, watch);
-    stop.abort();
+    const kills = await killAtRandom(context, size === "long" ? 200 : 8, watch).finally(() => stop.abort());
     await Promise.all(beside);
     log(`killed ${[...kills].map(([target, count]) => `${count} × ${target}`).join(", ")}`);
     await bothAlive(context);
