@@ -18,6 +18,8 @@ export interface InformerFactory extends Service {
   find<T extends KubeObject>(resource: GroupVersionResource): Informer<T> | undefined;
   /** Stops and forgets the informer of this selection: for resources that went away. */
   release(selection: InformerSelection): Promise<void>;
+  /** Has all informers that wait for the server try again at once: for who knows that it is back. */
+  retryNow(): void;
   /** Resolves when all informers asked for so far have their first list. */
   waitForSync(signal: AbortSignal): Promise<void>;
 }
@@ -75,6 +77,10 @@ class SharedInformers implements InformerFactory {
     const informer = this.#informers.get(key);
     this.#informers.delete(key);
     await informer?.stop();
+  }
+
+  retryNow(): void {
+    for (const informer of this.#informers.values()) informer.retryNow();
   }
 
   async waitForSync(signal: AbortSignal): Promise<void> {

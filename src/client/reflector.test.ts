@@ -3,6 +3,7 @@ import { test } from "node:test";
 import type { ConfigMap } from "#api/generated/types/core-v1.ts";
 import { FakeClock } from "#component-base/clock.ts";
 import { silentLogger } from "#component-base/logger.ts";
+import { StatusError } from "#apimachinery/status-error.ts";
 import { createInformer } from "./reflector.ts";
 import { createClient } from "./rest-client.ts";
 import { FakeTransport } from "./testing/fake-transport.ts";
@@ -110,5 +111,69 @@ test("an object deleted and made again between two looks is a delete and an add"
 
   await until(() => seen.length === 3);
   assert.deepEqual(seen, ["initial a", "delete a", "add a"]);
+  await informer.stop();
+});
+
+/** An informer whose server is away; its tries are counted. */
+async function cutOff(cause: unknown) {
+  const parts = setUp({ hasWatchList: true });
+  const { informer, transport } = parts;
+  await informer.start(new AbortController().signal);
+  await until(() => transport.watchCount === 1 && informer.hasSynced());
+  const watch = transport.watch.bind(transport);
+  let tries = 0;
+  transport.watch = async () => {
+    tries += 1;
+    throw new StatusError({ reason: "ServiceUnavailable", code: 503, message: "away", cause });
+  };
+  transport.breakWatches();
+  await settle();
+  return {
+    ...parts,
+    tries: () => tries,
+    comeBack: () => void (transport.watch = watch),
+  };
+}
+
+test("who knows that the server is back has an informer try again at once", async () => {
+  const { clock, transport, informer, client, seen, tries, comeBack } = await cutOff(new Error("overloaded"));
+  await clock.advance(60_000);
+  const before = tries();
+  comeBack();
+  await client.create(ref, configMap("meanwhile"));
+  await settle();
+  assert.deepEqual([transport.watchCount, seen.length], [0, 0], "it waits");
+
+  informer.retryNow();
+
+  await until(() => seen.includes("add meanwhile"));
+  assert.ok(before < 15, `${before} tries in a minute`);
+  await informer.stop();
+});
+
+test("where nobody listens it tries again every second", async () => {
+  const { clock, informer, seen, client, comeBack } = await cutOff(
+    Object.assign(new Error(), { code: "ECONNREFUSED" }),
+  );
+  await clock.advance(60_000);
+  comeBack();
+  await client.create(ref, configMap("meanwhile"));
+  await clock.advance(1000);
+
+  await until(() => seen.includes("add meanwhile"));
+  await informer.stop();
+});
+
+test("a watch that was open for a while makes the failures before it forgotten", async () => {
+  const { clock, transport, informer } = setUp({ hasWatchList: true });
+  await informer.start(new AbortController().signal);
+  await until(() => transport.watchCount === 1 && informer.hasSynced());
+  for (let round = 0; round < 10; round++) {
+    await clock.advance(2000);
+    transport.breakWatches();
+    await settle();
+    await clock.advance(100);
+    await until(() => transport.watchCount === 1);
+  }
   await informer.stop();
 });

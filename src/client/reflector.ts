@@ -37,10 +37,18 @@ export type InformerOptions<T extends KubeObject = KubeObject> = InformerSelecti
 };
 
 /** An informer that somebody must start and stop. `start` resolves at once; wait with `waitForSync`. */
-export type OwnedInformer<T extends KubeObject> = Informer<T> & Service;
+export type OwnedInformer<T extends KubeObject> = Informer<T> &
+  Service & {
+    /** Tries again at once when it waits to do so: for who knows that the server is back. */
+    readonly retryNow: () => void;
+  };
 
 const firstBackoffMs = 100;
 const maxBackoffMs = 10_000;
+/** Longest wait while nobody listens at the server's address: such a try costs the server nothing, and it may be back any moment. */
+const maxRefusedBackoffMs = 1000;
+/** A watch that was open for this long was not refused: the next failure is a first one. */
+const steadyMs = 1000;
 /** A watch that took the request for initial events but never ended them hangs for good on some proxies. */
 const initialEventsTimeoutMs = 60_000;
 /** Watches are renewed after 5 to 10 minutes, so that load spreads over servers. As client-go. */
@@ -66,6 +74,9 @@ class Reflector<T extends KubeObject> implements OwnedInformer<T> {
   #resourceVersion: string | undefined;
   #canWatchList = true;
   #failures = 0;
+  /** When the present watch was answered. */
+  #openedMs: number | undefined;
+  #waiting: AbortController | undefined;
   #running: Promise<void> | undefined;
 
   constructor(options: InformerOptions<T>) {
@@ -106,6 +117,11 @@ class Reflector<T extends KubeObject> implements OwnedInformer<T> {
     this.#running ??= this.#run();
   }
 
+  retryNow(): void {
+    this.#failures = 0;
+    this.#waiting?.abort();
+  }
+
   async stop(): Promise<void> {
     this.#abort.abort(new Error("the informer was stopped"));
     await this.#running;
@@ -114,6 +130,7 @@ class Reflector<T extends KubeObject> implements OwnedInformer<T> {
   async #run(): Promise<void> {
     while (!this.#abort.signal.aborted) {
       const startedMs = this.#options.clock.now();
+      this.#openedMs = undefined;
       try {
         if (this.#resourceVersion !== undefined) await this.#follow(this.#resourceVersion);
         else if (this.#canWatchList) await this.#followWithInitialEvents();
@@ -131,6 +148,7 @@ class Reflector<T extends KubeObject> implements OwnedInformer<T> {
   /** Decides how to go on, and waits where going on at once would hurt the server. */
   async #onFailure(error: unknown): Promise<void> {
     if (this.#abort.signal.aborted) return;
+    if (this.#openedMs !== undefined && this.#options.clock.now() - this.#openedMs >= steadyMs) this.#failures = 0;
     if (isExpired(error)) {
       this.#resourceVersion = undefined;
       if (this.#failures++ === 0) return;
@@ -147,8 +165,12 @@ class Reflector<T extends KubeObject> implements OwnedInformer<T> {
     const message = error instanceof Error ? error.message : String(error);
     const log = isOrdinary(error) ? logger.debug : logger.warn;
     log.call(logger, "Watch was interrupted", { resource: resource.resource, group: resource.group, error: message });
-    const backoffMs = Math.min(firstBackoffMs * 2 ** Math.min(this.#failures - 1, 10), maxBackoffMs);
-    await clock.sleep(backoffMs * (0.5 + random()), this.#abort.signal).catch(() => {});
+    const longestMs = isConnectionRefused(error) ? maxRefusedBackoffMs : maxBackoffMs;
+    const backoffMs = Math.min(firstBackoffMs * 2 ** Math.min(this.#failures - 1, 10), longestMs);
+    this.#waiting = new AbortController();
+    const signal = AbortSignal.any([this.#waiting.signal, this.#abort.signal]);
+    await clock.sleep(backoffMs * (0.5 + random()), signal).catch(() => {});
+    this.#waiting = undefined;
   }
 
   async #followWithInitialEvents(): Promise<void> {
@@ -208,12 +230,14 @@ class Reflector<T extends KubeObject> implements OwnedInformer<T> {
 
   async #watch(options: WatchOptions): Promise<AsyncIterable<WatchEvent<T>>> {
     const { client, labelSelector, fieldSelector, metadataOnly, random = Math.random } = this.#options;
-    return await client.watch<T>(this.#ref(), {
+    const events = await client.watch<T>(this.#ref(), {
       ...selectors({ labelSelector, fieldSelector, metadataOnly }),
       allowWatchBookmarks: true,
       timeoutSeconds: Math.floor(minWatchSeconds * (1 + random())),
       ...options,
     });
+    this.#openedMs = this.#options.clock.now();
+    return events;
   }
 
   #ref(): { readonly resource: GroupVersionResource; readonly namespace?: string } {
@@ -306,4 +330,11 @@ function isRefused(error: unknown): boolean {
 /** The server is away, or the kind was removed: both happen in the best of clusters. */
 function isOrdinary(error: unknown): boolean {
   return error instanceof StatusError && (error.code === 503 || error.code === 404);
+}
+
+/** Nobody listens there. */
+function isConnectionRefused(error: unknown): boolean {
+  return (
+    error instanceof StatusError && (error.cause as { readonly code?: string } | undefined)?.code === "ECONNREFUSED"
+  );
 }

@@ -54,6 +54,7 @@ export class NodeAgent {
   readonly #ground: Promise<NodeGround>;
   #place: GroundPlace | undefined;
   #guardian: Guardian | undefined;
+  #networkInformers: InformerFactory | undefined;
 
   constructor(options: NodeAgentOptions) {
     this.#options = options;
@@ -67,7 +68,8 @@ export class NodeAgent {
     const ground = await this.#ground;
     const [asNode, asNetwork] = await Promise.all([this.#connect(plan.name), this.#connect(`${plan.name}-network`)]);
     const network = createClient(asNetwork);
-    const informers = this.#networkInformers(network);
+    const informers = this.#makeNetworkInformers(network);
+    this.#networkInformers = informers;
     await Promise.all([
       this.#startRuntime(),
       // Names are answered from what was known last as long as nobody tells more.
@@ -109,7 +111,10 @@ export class NodeAgent {
         // The first node acts at once, the others only if it did not.
         patienceMs: plan.index * 2000,
         onStage: ({ stage, state }) => {
-          if (stage === "API server" && state === "done") done();
+          if (stage !== "API server" || state !== "done") return;
+          done();
+          // What became of Services meanwhile must not wait for the next try.
+          this.#networkInformers?.retryNow();
         },
         onEnd: () => {
           for (const transport of this.#transports) transport.reconnect();
@@ -145,7 +150,7 @@ export class NodeAgent {
   }
 
   /** What the network's parts share; nothing is asked before they are started. */
-  #networkInformers(client: Client): InformerFactory {
+  #makeNetworkInformers(client: Client): InformerFactory {
     const { clock, logger } = this.#options;
     return createInformerFactory({ client, clock, logger, transform: withoutManagedFields });
   }
