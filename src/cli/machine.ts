@@ -16,6 +16,8 @@ export type UpOptions = {
   readonly boot: boolean;
   /** Listen on all of the machine's addresses, not only on loopback and the cluster's own. */
   readonly expose?: boolean;
+  /** Run Knative Serving. */
+  readonly serving?: boolean;
   /** How long to wait until all is ready, in seconds. */
   readonly timeoutSeconds: number;
 };

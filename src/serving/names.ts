@@ -15,6 +15,9 @@ export const autoscalingInternalGroup = "autoscaling.internal.knative.dev";
 /** Group of Ingress and ClusterDomainClaim: what Serving asks of the network. */
 export const networkingInternalGroup = "networking.internal.knative.dev";
 
+/** Group of DataPlane, the one kind that upstream has nothing for. */
+export const dataPlaneGroup = "nodeless.dev";
+
 /** Where Serving's ConfigMaps live. */
 export const servingNamespace = "knative-serving";
 

@@ -47,6 +47,8 @@ export async function startCluster(
     readonly dataRoot?: string;
     readonly runRoot?: string;
     readonly environment?: NodeJS.ProcessEnv;
+    /** More of `nodeless up`. */
+    readonly arguments?: readonly string[];
   } = {},
 ): Promise<TestCluster> {
   const folder = mkdtempSync(join(tmpdir(), `nodeless-${name}-`));
@@ -65,7 +67,8 @@ export async function startCluster(
   const nodeless: TestCluster["nodeless"] = (args, { mayFail = false } = {}) =>
     run(program, args, { environment, mayFail });
   await nodeless(["delete", "--name", name], { mayFail: true }); // left by a run that was killed
-  await nodeless(["up", "--name", name, "--nodes", String(options.nodes ?? 1), "--kubeconfig", kubeconfig]);
+  const usual = ["up", "--name", name, "--nodes", String(options.nodes ?? 1), "--kubeconfig", kubeconfig];
+  await nodeless([...usual, ...(options.arguments ?? [])]);
   const withContext = (args: readonly string[]) => ["--context", context, ...args];
   return {
     name,

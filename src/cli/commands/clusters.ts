@@ -48,6 +48,7 @@ const up: Command = {
     foreground: { type: "boolean", help: "Stay until Ctrl-C, then stop the cluster" },
     boot: { type: "boolean", help: "Also bring it up when the machine boots (systemd)" },
     expose: { type: "boolean", help: "Listen on all addresses of this machine; --no-expose takes it back" },
+    serving: { type: "boolean", help: "Run Knative Serving; --no-serving takes it back" },
   },
   async run(args, { terminal, machine }) {
     const startedMs = performance.now();
@@ -85,6 +86,7 @@ function upOptions(args: Arguments): UpOptions {
     foreground: args.flags["foreground"] === true,
     boot: args.flags["boot"] === true,
     ...(typeof args.flags["expose"] === "boolean" ? { expose: args.flags["expose"] } : {}),
+    ...(typeof args.flags["serving"] === "boolean" ? { serving: args.flags["serving"] } : {}),
   };
 }
 

@@ -12,6 +12,7 @@ import type { KeyPair } from "#component-base/x509.ts";
 import type { Logger } from "#component-base/logger.ts";
 import { createControllers } from "#controllers/controllers.ts";
 import { createLoadBalancerController } from "#network/load-balancer/load-balancer-controller.ts";
+import { ServingPart } from "./serving-part.ts";
 import { createScheduler } from "#scheduler/scheduler.ts";
 
 /** What they work with. */
@@ -61,8 +62,13 @@ export async function startManagers(options: ManagersOptions): Promise<Pick<Serv
   const parts: readonly Service[] = [...recorders.values(), scheduler, loadBalancers, ...controllers];
   await informers.start(signal);
   await Promise.all(parts.map((part) => part.start(signal)));
+  const serving = cluster.record.hasServing
+    ? new ServingPart({ client, informers, recorderFor, clock, logger, signal })
+    : undefined;
+  serving?.start();
   return {
     async stop() {
+      await serving?.stop();
       await Promise.all(parts.toReversed().map((part) => part.stop()));
       await informers.stop();
     },

@@ -18,6 +18,8 @@ export type ClusterRecord = {
   readonly isExposed: boolean;
   /** It was made without root and lives on loopback addresses. Absent: false. */
   readonly isRootless?: boolean;
+  /** Whether Knative Serving runs. Absent in records from before there was any. */
+  readonly hasServing?: boolean;
   /** Version of nodeless that made it, and when (RFC 3339). */
   readonly createdBy: string;
   readonly createdAt: string;
@@ -107,6 +109,7 @@ const fieldChecks: Readonly<
   apiPort: isCount,
   kubeconfig: isText,
   isExposed: (value) => typeof value === "boolean",
+  hasServing: (value) => value === undefined || typeof value === "boolean",
   isRootless: (value) => value === undefined || typeof value === "boolean",
 };
 

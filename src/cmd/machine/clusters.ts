@@ -156,6 +156,7 @@ async function newRecord(
     kubeconfig: resolve(options.kubeconfig ?? defaultKubeconfigPath(context.environment)),
     isExposed: options.expose ?? false,
     ...(isRootless ? { isRootless } : {}),
+    hasServing: options.serving ?? false,
     createdBy: nodelessVersion,
     createdAt: new Date().toISOString(),
   };
@@ -185,6 +186,7 @@ function changedRecord(old: ClusterRecord, options: UpOptions): ClusterRecord {
     ...(options.apiPort === undefined ? {} : { apiPort: options.apiPort }),
     ...(options.kubeconfig === undefined ? {} : { kubeconfig: options.kubeconfig }),
     ...(options.expose === undefined ? {} : { isExposed: options.expose }),
+    ...(options.serving === undefined ? {} : { hasServing: options.serving }),
   };
 }
 

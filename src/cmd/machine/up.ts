@@ -177,6 +177,7 @@ function refuseChanges({ record, layout }: Cluster, options: UpOptions): void {
     "--data-dir": options.dataFolder !== undefined && options.dataFolder !== layout.folder,
     "--kubeconfig": options.kubeconfig !== undefined && options.kubeconfig !== record.kubeconfig,
     "--expose": options.expose !== undefined && options.expose !== record.isExposed,
+    "--serving": options.serving !== undefined && options.serving !== (record.hasServing ?? false),
   };
   const changed = Object.keys(wanted).filter((flag) => wanted[flag]);
   if (changed.length === 0) return;

@@ -55,6 +55,7 @@ export class NodeAgent {
   #place: GroundPlace | undefined;
   #guardian: Guardian | undefined;
   #networkInformers: InformerFactory | undefined;
+  #serving: Promise<Pick<Service, "stop"> | undefined> | undefined;
 
   constructor(options: NodeAgentOptions) {
     this.#options = options;
@@ -77,12 +78,15 @@ export class NodeAgent {
       this.#awaitApiServer(ground),
     ]);
     await Promise.all([this.#startNetwork(ground, informers, network), this.#startKubelet(asNode, ground)]);
+    // Its kinds may come later, and no start waits for it.
+    if (this.#options.cluster.record.hasServing) this.#serving = this.#startServing(network, informers);
   }
 
   /** Leaves containers running unless told otherwise. */
   async stop(mode: StopMode): Promise<void> {
     await this.#guardian?.stop();
     this.#abort.abort(new Error("the node stops"));
+    await (await this.#serving)?.stop();
     for (const part of this.#parts.toReversed()) await part.stop();
     if (mode === "containers") await this.#stopContainers();
     await this.#place?.runtime.stop();
@@ -168,6 +172,18 @@ export class NodeAgent {
     await Promise.all([informers.start(this.#abort.signal), events.start(this.#abort.signal)]);
     await Promise.all(parts.map((part) => part.start(this.#abort.signal)));
     this.#parts.push(informers, events, ...parts);
+  }
+
+  /** Never rejects: a node without it is a node. */
+  async #startServing(client: Client, informers: InformerFactory): Promise<Pick<Service, "stop"> | undefined> {
+    const { cluster, plan, clock, logger } = this.#options;
+    try {
+      const { startServingEngine } = await import("./serving-engine.ts");
+      return await startServingEngine({ cluster, plan, client, informers, clock, logger });
+    } catch (error) {
+      logger.error("Data plane of Knative Serving could not be started", { error });
+      return undefined;
+    }
   }
 
   async #startKubelet(transport: Transport, ground: NodeGround): Promise<void> {

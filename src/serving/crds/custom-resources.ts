@@ -4,11 +4,12 @@
 import type { KindFacts } from "#api/kind-facts.ts";
 import type { KubeObject } from "#apimachinery/meta.ts";
 import type { JsonSchemaProps } from "#apimachinery/structural-schema/json-schema-props.ts";
-import { autoscalingInternalGroup, networkingInternalGroup, servingGroup } from "#serving/names.ts";
+import { autoscalingInternalGroup, dataPlaneGroup, networkingInternalGroup, servingGroup } from "#serving/names.ts";
 import { factsSchema } from "./facts-schema.ts";
 import {
   clusterDomainClaimSchema,
   configurationSchema,
+  dataPlaneSchema,
   domainMappingSchema,
   ingressSchema,
   type KindSchema,
@@ -147,6 +148,17 @@ function internalKinds(): readonly Kind[] {
       columns: [],
       isClusterScoped: true,
       schema: clusterDomainClaimSchema(),
+    },
+    {
+      group: dataPlaneGroup,
+      version: "v1alpha1",
+      kind: "DataPlane",
+      plural: "dataplanes",
+      shortNames: [],
+      categories: [],
+      columns: [text("Addresses", ".spec.addresses"), count("Port", ".spec.httpPort")],
+      isClusterScoped: true,
+      schema: dataPlaneSchema(),
     },
   ];
 }

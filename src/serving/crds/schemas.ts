@@ -192,3 +192,16 @@ export function ingressSchema(): KindSchema {
 export function clusterDomainClaimSchema(): KindSchema {
   return { spec: object({ namespace: string }, "namespace"), status: object({}) };
 }
+
+export function dataPlaneSchema(): KindSchema {
+  const number: JsonSchemaProps = { type: "number" };
+  const report = object(
+    { namespace: string, name: string, concurrency: number, requests: number },
+    "namespace",
+    "name",
+  );
+  return {
+    spec: object({ addresses: list(string), httpPort: int32 }),
+    status: object({ reportTime: string, revisions: list(report) }),
+  };
+}

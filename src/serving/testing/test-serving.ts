@@ -22,11 +22,14 @@ import { servingReviewers, type Verdict } from "#serving/admission/admission-rev
 import { Autoscaler } from "#serving/autoscaler/autoscaler.ts";
 import { byRevision, podInformer, pods } from "#serving/common/context.ts";
 import { ConfigStore, defaultServingConfig } from "#serving/config/config-store.ts";
+import { ClusterDataPlane } from "#serving/engine/cluster-data-plane.ts";
 import { installCustomResources } from "#serving/crds/install.ts";
 import type { DataPlane } from "#serving/data-plane.ts";
 import { servingNamespace } from "#serving/names.ts";
 import type { ImageResolver } from "#serving/revision/image-resolver.ts";
 import { createServingControllers } from "#serving/serving.ts";
+
+const nodeName = "n1";
 
 /** How a pod of some image behaves: it becomes ready, never does, or ends again and again. */
 export type Behaviour = "ready" | "starting" | { readonly exitCode: number; readonly message: string };
@@ -35,8 +38,10 @@ export type Behaviour = "ready" | "starting" | { readonly exitCode: number; read
 export type TestServingOptions = {
   readonly behaviourOf?: (image: string) => Behaviour;
   readonly images?: ImageResolver;
-  /** Addresses of the data plane. Default: one. */
-  readonly dataPlane?: readonly string[];
+  /** Addresses of the data plane, or "nodes": as nodes' DataPlane objects say. Default: one. */
+  readonly dataPlane?: readonly string[] | "nodes";
+  /** Where pods are. Default 10.40.0.9. */
+  readonly podIP?: string;
 };
 
 /** A running Serving. Stop it at the end of the test. */
@@ -72,7 +77,11 @@ export class TestServing {
     const reviewers = servingReviewers(current);
     // On the machine's clock: only what Serving decides by time is turned by hand.
     const api = await startTestApiServer({
-      access: () => ({ authenticator: trustAll, authorizer: allowAll, admission: [inProcess(reviewers)] }),
+      access: () => ({
+        authenticator: trustAll,
+        authorizer: allowAll,
+        admission: [inProcess(reviewers)],
+      }),
     });
     const serving = new TestServing(api, clock, options);
     started.serving = serving;
@@ -91,11 +100,15 @@ export class TestServing {
     const namespaces = { group: "", version: "v1", resource: "namespaces" };
     const namespace = { apiVersion: "v1", kind: "Namespace", metadata: { name: servingNamespace } };
     await client.create({ resource: namespaces }, namespace);
+    const nodes = { group: "", version: "v1", resource: "nodes" };
+    await client.create({ resource: nodes }, { apiVersion: "v1", kind: "Node", metadata: { name: nodeName } });
     const recorder: EventRecorder = { record: (_about, event) => this.events.push(event) };
     const kube = { client, informers: this.#informers, recorderFor: () => recorder, clock, logger: silentLogger };
     const { images } = this.#options;
-    const addresses = this.#options.dataPlane ?? ["10.99.0.1"];
-    const dataPlane: DataPlane = { addresses: () => addresses, httpPort: 8081, onChange: () => () => {} };
+    const planes = new ClusterDataPlane({ informers: this.#informers, clock });
+    const given = this.#options.dataPlane ?? ["10.99.0.1"];
+    const dataPlane: DataPlane =
+      given === "nodes" ? planes : { addresses: () => given, httpPort: 8081, onChange: () => () => {} };
     const context = { ...kube, config: this.#config, autoscaler: this.autoscaler, dataPlane };
     this.#controllers = [
       createDeploymentController(kube),
@@ -110,6 +123,7 @@ export class TestServing {
     });
     await this.#informers.start(signal);
     await Promise.all(this.#controllers.map((controller) => controller.start(signal)));
+    await planes.start(this.autoscaler, signal);
     await this.settle();
   }
 
@@ -161,6 +175,8 @@ export class TestServing {
       return;
     }
     if (pod.status?.conditions !== undefined && pod.status.conditions.length > 0) return;
+    const target = { apiVersion: "v1", kind: "Binding", metadata: { name }, target: { kind: "Node", name: nodeName } };
+    if (!pod.spec?.nodeName) await this.client.create({ ...ref, subresource: "binding" }, target);
     const containers = pod.spec?.containers ?? [];
     const behaviours = containers.map(({ image = "" }) => this.#options.behaviourOf?.(image) ?? "ready");
     const isReady = behaviours.every((behaviour) => behaviour === "ready");
@@ -173,10 +189,11 @@ export class TestServing {
       ...stateOf(behaviours[index] ?? "ready", this.clock.now()),
     }));
     const now = formatTime(this.clock.now());
+    const { podIP = "10.40.0.9" } = this.#options;
     const status = {
       phase: "Running",
-      podIP: "10.40.0.9",
-      podIPs: [{ ip: "10.40.0.9" }],
+      podIP,
+      podIPs: [{ ip: podIP }],
       conditions: [{ type: "Ready", status: isReady ? "True" : "False", lastTransitionTime: now }],
       containerStatuses,
     };

@@ -1,0 +1,106 @@
+/**
+ * Knative Serving's control side, when the cluster is to have it: loaded and started once everything else runs, so that no start waits for it.
+ */
+import type { KubeObject } from "#apimachinery/meta.ts";
+import { hasReason } from "#apimachinery/status-error.ts";
+import type { Client } from "#client/client.ts";
+import type { ControllerContext } from "#client/controller.ts";
+import type { Serving } from "#serving/serving.ts";
+import { networkGroup } from "./cluster-objects.ts";
+
+/** A start that failed is tried again after this. */
+const retryMs = 5000;
+
+/** Starts in the background; stopping ends a start that is under way. */
+export class ServingPart {
+  readonly #context: ControllerContext;
+  readonly #abort = new AbortController();
+  readonly #signal: AbortSignal;
+  #running: Promise<void> | undefined;
+  #stop: (() => Promise<void>) | undefined;
+
+  constructor(context: ControllerContext & { readonly signal: AbortSignal }) {
+    this.#context = context;
+    this.#signal = AbortSignal.any([context.signal, this.#abort.signal]);
+  }
+
+  start(): void {
+    this.#running = this.#run();
+  }
+
+  async stop(): Promise<void> {
+    this.#abort.abort(new Error("Serving stops"));
+    await this.#running;
+    await this.#stop?.();
+  }
+
+  async #run(): Promise<void> {
+    const { clock, logger } = this.#context;
+    while (!this.#signal.aborted) {
+      try {
+        await this.#begin();
+        logger.info("Started Knative Serving");
+        return;
+      } catch (error) {
+        if (this.#signal.aborted) return;
+        logger.error("Knative Serving could not be started", { error });
+        await clock.sleep(retryMs, this.#signal).catch(() => {}); // the loop sees that it was aborted
+      }
+    }
+  }
+
+  async #begin(): Promise<void> {
+    const context = this.#context;
+    const signal = this.#signal;
+    const [{ startServing }, { installCustomResources }, { ClusterDataPlane }] = await Promise.all([
+      import("#serving/serving.ts"),
+      import("#serving/crds/install.ts"),
+      import("#serving/engine/cluster-data-plane.ts"),
+    ]);
+    await Promise.all([
+      installCustomResources(context.client, { clock: context.clock, signal }),
+      ensureDataPlaneRights(context.client, signal),
+    ]);
+    const dataPlane = new ClusterDataPlane(context);
+    const serving: Serving = await startServing({ ...context, dataPlane, signal });
+    const end = await dataPlane.start(serving.stats, signal);
+    this.#stop = async () => {
+      end();
+      await serving.stop();
+    };
+  }
+}
+
+/** Nodes read what leads requests to revisions, and write what they see of them. */
+async function ensureDataPlaneRights(client: Client, signal: AbortSignal): Promise<void> {
+  const group = "rbac.authorization.k8s.io";
+  const name = "nodeless:node-data-plane";
+  const read = ["get", "list", "watch"];
+  const rules = [
+    { apiGroups: ["serving.knative.dev"], resources: ["revisions"], verbs: read },
+    { apiGroups: ["networking.internal.knative.dev"], resources: ["ingresses"], verbs: read },
+    {
+      apiGroups: ["nodeless.dev"],
+      resources: ["dataplanes", "dataplanes/status"],
+      verbs: ["get", "create", "update", "patch"],
+    },
+  ];
+  const head = { apiVersion: `${group}/v1`, metadata: { name } };
+  const role = { ...head, kind: "ClusterRole", rules };
+  const roleRef = { apiGroup: group, kind: "ClusterRole", name };
+  const binding = {
+    ...head,
+    kind: "ClusterRoleBinding",
+    roleRef,
+    subjects: [{ apiGroup: group, kind: "Group", name: networkGroup }],
+  };
+  const ensure = async (resource: string, object: KubeObject) => {
+    const ref = { resource: { group, version: "v1", resource } };
+    try {
+      await client.create(ref, object, { signal });
+    } catch (error) {
+      if (!hasReason(error, "AlreadyExists")) throw error;
+    }
+  };
+  await Promise.all([ensure("clusterroles", role), ensure("clusterrolebindings", binding)]);
+}

@@ -1,0 +1,23 @@
+/**
+ * A node's data plane as an API object: where it takes requests, and what it has seen in the last second. The node writes it, the autoscaler reads it; so neither calls the other, and a report needs no connection of its own.
+ */
+import type { GroupVersionResource, KubeObject } from "#apimachinery/meta.ts";
+import { dataPlaneGroup } from "#serving/names.ts";
+
+export const dataPlanes: GroupVersionResource = { group: dataPlaneGroup, version: "v1alpha1", resource: "dataplanes" };
+
+/** What was seen of one revision in about one second. */
+export type RevisionReport = {
+  readonly namespace: string;
+  readonly name: string;
+  /** Requests at once, on average, held ones included. */
+  readonly concurrency: number;
+  /** Requests that came. */
+  readonly requests: number;
+};
+
+/** Named after its node. */
+export type DataPlaneObject = KubeObject & {
+  readonly spec?: { readonly addresses?: readonly string[]; readonly httpPort?: number };
+  readonly status?: { readonly reportTime?: string; readonly revisions?: readonly RevisionReport[] };
+};

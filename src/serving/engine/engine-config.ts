@@ -1,0 +1,145 @@
+/**
+ * From API objects to the engine's configuration, pure: an Ingress becomes a route per rule, each revision that some Ingress names becomes a cluster. Backends without an endpoint are held.
+ */
+import type { EndpointSlice } from "#api/generated/types/discovery-v1.ts";
+import type { ClusterConfig, EndpointConfig } from "#proxy/config/cluster.ts";
+import type { Backend, FieldPair, RouteConfig, RouteRule, Timeouts } from "#proxy/config/route.ts";
+import type { Ingress, IngressPath, IngressRule, IngressSplit, Revision } from "#serving/kinds.ts";
+import { protocolOf } from "#serving/revision/deployment-of.ts";
+
+/** Name of the hold that waits for a revision's first endpoint. */
+export const revisionHold = "serving";
+
+/** Where routes are served: to everybody on the machine, and to the cluster. */
+export type ServingListeners = { readonly open: string; readonly local: string };
+
+/** What is known of the revisions' pods. */
+export type RevisionView = {
+  readonly revision: Revision | undefined;
+  /** That may take requests now. */
+  readonly endpoints: readonly EndpointConfig[];
+};
+
+/** Requests that may wait for a place in a pod, or for a pod. */
+const maxWaiting = 10_000;
+const defaultTimeoutSeconds = 300;
+
+/** Name of a revision's cluster. */
+export function clusterName(namespace: string, revision: string): string {
+  return `serving/${namespace}/${revision}`;
+}
+
+/** Revisions to which an Ingress leads, as "namespace/name". */
+export function revisionsOf({ spec }: Ingress): readonly string[] {
+  const splits = (spec?.rules ?? []).flatMap(({ http }) => http.paths.flatMap((path) => path.splits));
+  return [...new Set(splits.map(({ serviceNamespace, serviceName }) => `${serviceNamespace}/${serviceName}`))];
+}
+
+/** A revision's cluster: its endpoints, and as many requests at once in each as its containerConcurrency allows. */
+export function clusterOf(namespace: string, name: string, { revision, endpoints }: RevisionView): ClusterConfig {
+  const limit = revision?.spec?.containerConcurrency ?? 0;
+  const isH2c = revision !== undefined && protocolOf(revision) === "h2c";
+  return {
+    name: clusterName(namespace, name),
+    endpoints,
+    protocol: isH2c ? "http2" : "http1",
+    maxWaiting,
+    waitTimeoutMs: timeoutSeconds(revision) * 1000,
+    ...(limit > 0 ? { maxRequestsPerEndpoint: limit } : {}),
+  };
+}
+
+/** The routes of an Ingress. `view` tells of the revisions it names. */
+export function routesOf(
+  ingress: Ingress,
+  listeners: ServingListeners,
+  view: (key: string) => RevisionView,
+): readonly RouteConfig[] {
+  const { namespace = "", name = "" } = ingress.metadata ?? {};
+  return (ingress.spec?.rules ?? []).map((rule, index) => ({
+    name: `serving/${namespace}/${name}/${index}`,
+    listeners: rule.visibility === "ClusterLocal" ? [listeners.local] : [listeners.open, listeners.local],
+    hosts: rule.hosts.map((host) => host.toLowerCase()),
+    rules: rulesOf(rule, view),
+  }));
+}
+
+function rulesOf({ http }: IngressRule, view: (key: string) => RevisionView): readonly RouteRule[] {
+  return http.paths.map((path) => {
+    const fields = Object.entries(path.headers ?? {}).map(([name, { exact }]) => ({
+      name: name.toLowerCase(),
+      kind: "exact" as const,
+      value: exact,
+    }));
+    const prefix =
+      path.path === undefined || path.path === "" ? {} : { path: { kind: "prefix" as const, value: path.path } };
+    return {
+      ...(fields.length === 0 && path.path === undefined
+        ? {}
+        : { matches: [{ ...prefix, ...(fields.length === 0 ? {} : { fields }) }] }),
+      action: { kind: "forward", backends: path.splits.map((split) => backendOf(split, view)) },
+      ...changes(path.appendHeaders),
+      ...(path.rewriteHost === undefined ? {} : { rewrite: { authority: path.rewriteHost } }),
+      timeouts: timeoutsOf(path, view),
+    };
+  });
+}
+
+function backendOf(split: IngressSplit, view: (key: string) => RevisionView): Backend {
+  const { serviceNamespace, serviceName, percent = 100, appendHeaders } = split;
+  const isAsleep = view(`${serviceNamespace}/${serviceName}`).endpoints.length === 0;
+  return {
+    cluster: clusterName(serviceNamespace, serviceName),
+    weight: percent,
+    ...changes(appendHeaders),
+    ...(isAsleep ? { hold: revisionHold } : {}),
+  };
+}
+
+function changes(headers: Readonly<Record<string, string>> | undefined): {
+  readonly requestFields?: { readonly set: readonly FieldPair[] };
+} {
+  const set = Object.entries(headers ?? {}).map(([name, value]): FieldPair => [name.toLowerCase(), value]);
+  return set.length === 0 ? {} : { requestFields: { set } };
+}
+
+/** A rule's splits share its times: the longest of their revisions'. */
+function timeoutsOf({ splits }: IngressPath, view: (key: string) => RevisionView): Timeouts {
+  const all = splits.map(({ serviceNamespace, serviceName }) => view(`${serviceNamespace}/${serviceName}`).revision);
+  const longest = (of: (revision: Revision | undefined) => number | undefined) => {
+    const given = all.map(of);
+    return given.length === 0 || given.some((seconds) => !seconds)
+      ? undefined
+      : Math.max(...given.map((seconds) => seconds ?? 0)) * 1000;
+  };
+  const start = longest((revision) => revision?.spec?.responseStartTimeoutSeconds);
+  const idle = longest((revision) => revision?.spec?.idleTimeoutSeconds);
+  return {
+    requestMs: Math.max(defaultTimeoutSeconds, ...all.map(timeoutSeconds)) * 1000,
+    ...(start === undefined ? {} : { responseStartMs: start }),
+    ...(idle === undefined ? {} : { idleMs: idle }),
+  };
+}
+
+function timeoutSeconds(revision: Revision | undefined): number {
+  return revision?.spec?.timeoutSeconds || defaultTimeoutSeconds;
+}
+
+/** Addresses in the slices of a revision's private Service: those that are ready, and those that may soon be. */
+export function addressesOf(slices: readonly EndpointSlice[]): {
+  readonly ready: readonly EndpointConfig[];
+  readonly starting: readonly EndpointConfig[];
+} {
+  const all = slices.flatMap(({ endpoints, ports }) => {
+    const port = ports?.[0]?.port;
+    if (port === undefined) return [];
+    return (endpoints ?? []).flatMap(({ addresses, conditions }) =>
+      addresses.map((address) => ({ endpoint: { address, port }, conditions })),
+    );
+  });
+  const alive = all.filter(({ conditions }) => conditions?.terminating !== true);
+  return {
+    ready: alive.filter(({ conditions }) => conditions?.ready !== false).map(({ endpoint }) => endpoint),
+    starting: alive.filter(({ conditions }) => conditions?.ready === false).map(({ endpoint }) => endpoint),
+  };
+}

@@ -1,0 +1,59 @@
+/**
+ * Holds requests for revisions that have no pod, and says at once that somebody waits. Any number of requests for one revision is one cold start.
+ */
+import type { HeldRequest, Hold, HoldVerdict } from "#proxy/config/hold.ts";
+
+/** The hold of all revisions, by their clusters' names. */
+export class RevisionHold implements Hold {
+  readonly #waiting = new Map<string, Set<() => void>>();
+  readonly #hasEndpoints: (cluster: string) => boolean;
+  readonly #onFirst: (cluster: string) => void;
+
+  constructor(options: {
+    readonly hasEndpoints: (cluster: string) => boolean;
+    /** Called when the first request for a revision begins to wait. */
+    readonly onFirst: (cluster: string) => void;
+  }) {
+    this.#hasEndpoints = options.hasEndpoints;
+    this.#onFirst = options.onFirst;
+  }
+
+  admit({ cluster }: HeldRequest, signal: AbortSignal): Promise<HoldVerdict> {
+    if (this.#hasEndpoints(cluster)) return Promise.resolve({ kind: "go" });
+    const waiting = this.#waiting.get(cluster) ?? new Set();
+    const isFirst = waiting.size === 0;
+    this.#waiting.set(cluster, waiting);
+    const verdict = new Promise<HoldVerdict>((resolve) => {
+      const go = () => {
+        signal.removeEventListener("abort", leave);
+        resolve({ kind: "go" });
+      };
+      const leave = () => {
+        waiting.delete(go);
+        if (waiting.size === 0) this.#waiting.delete(cluster);
+        resolve({ kind: "refuse", status: 503, message: "the client has gone" });
+      };
+      waiting.add(go);
+      signal.addEventListener("abort", leave, { once: true });
+    });
+    if (isFirst) this.#onFirst(cluster);
+    return verdict;
+  }
+
+  /** Requests that wait for a revision now. */
+  heldFor(cluster: string): number {
+    return this.#waiting.get(cluster)?.size ?? 0;
+  }
+
+  /** Clusters for which requests wait. */
+  get clusters(): readonly string[] {
+    return [...this.#waiting.keys()];
+  }
+
+  /** The revision has an endpoint, and the engine knows it: all that wait may go. */
+  release(cluster: string): void {
+    const waiting = this.#waiting.get(cluster) ?? [];
+    this.#waiting.delete(cluster);
+    for (const go of waiting) go();
+  }
+}

@@ -1,0 +1,120 @@
+/**
+ * Knative Services as a person uses them: the example of examples/serving, asleep and awake, a canary, and what goes on while the control plane is away. All in one cluster.
+ */
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { request } from "node:http";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import type { ClusterStatus } from "#cli/machine.ts";
+import { canRunContainers, eventually, repository, startCluster, type TestCluster } from "../support/cluster.ts";
+
+const skip = canRunContainers() ? false : "needs root, conmon and crun or runc";
+const name = "serving-e2e";
+
+describe("Knative Services", { skip }, () => {
+  let cluster: TestCluster;
+  let status: ClusterStatus;
+  const kubectl = async (...args: readonly string[]) => (await cluster.kubectl(args)).stdout;
+  const ready = (service: string) =>
+    eventually(`${service} is ready`, async () => {
+      const path = "jsonpath={.status.conditions[?(@.type=='Ready')].status}";
+      return (await kubectl("get", "ksvc", service, "-o", path)) === "True";
+    });
+  const ask = (host: string) => get(status.addresses.nodePorts, `${host}.default.localhost`);
+  const pods = async () =>
+    (await kubectl("get", "pods", "-o", "name")).split("\n").filter((line) => line !== "").length;
+
+  before(async () => {
+    cluster = await startCluster(name, { arguments: ["--serving"] });
+    status = JSON.parse((await cluster.nodeless(["status", "--name", name, "-o", "json"])).stdout) as ClusterStatus;
+    await eventually("the kinds are there", async () => /ksvc/.test(await kubectl("api-resources")));
+  });
+  after(() => cluster.remove());
+
+  test("the example answers at its address, and kubectl shows it", async () => {
+    const example = join(repository, "examples/serving/hello.yaml");
+    // The webhooks come a moment after the kinds.
+    await eventually("the example is taken", async () => {
+      const { code, stdout } = await cluster.kubectl(["apply", "-f", example], { mayFail: true });
+      return code === 0 && stdout.includes("service.serving.knative.dev/hello");
+    });
+    await ready("hello");
+
+    const answer = await eventually("an answer", async () => {
+      const given = await ask("hello");
+      return given.status === 200 && given;
+    });
+    assert.equal(answer.text, "Hello World from hello-00001\n");
+    assert.match(
+      await kubectl("get", "ksvc"),
+      /hello +http:\/\/hello\.default\.localhost +hello-00001 +hello-00001 +True/,
+    );
+    assert.match(await kubectl("get", "rev"), /hello-00001 +hello +1 +True/);
+  });
+
+  test("what cannot be is refused by the webhook", async () => {
+    const patch = JSON.stringify({ spec: { traffic: [{ latestRevision: true, percent: 90 }] } });
+    const refused = await cluster.kubectl(["patch", "ksvc", "hello", "--type", "merge", "-p", patch], {
+      mayFail: true,
+    });
+
+    assert.notEqual(refused.code, 0);
+    assert.match(refused.stderr, /validation failed: Traffic targets sum to 90, want 100: spec\.traffic/);
+  });
+
+  test("silence puts it to sleep, and a burst of requests wakes it once, with all answered", async () => {
+    await eventually("no pod is left", async () => (await pods()) === 0);
+    const answers = await Promise.all(Array.from({ length: 20 }, () => ask("hello")));
+
+    assert.deepEqual(new Set(answers.map(({ text }) => text)), new Set(["Hello World from hello-00001\n"]));
+    assert.equal(await pods(), 1);
+  });
+
+  test("a second revision takes its share, and has an address of its own", async () => {
+    const manifest = readFileSync(join(repository, "examples/serving/hello.yaml"), "utf8").replace("World", "You");
+    await cluster.kubectl(["apply", "-f", "-"], { input: manifest });
+    await eventually("the second revision is the latest", async () =>
+      /hello-00002 +True/.test(await kubectl("get", "ksvc", "hello")),
+    );
+    const traffic = [
+      { revisionName: "hello-00001", percent: 50 },
+      { latestRevision: true, percent: 50, tag: "next" },
+    ];
+    await kubectl("patch", "ksvc", "hello", "--type", "merge", "-p", JSON.stringify({ spec: { traffic } }));
+    await eventually("the tag's address", async () => (await ask("next-hello")).status === 200);
+    await ready("hello");
+
+    const seen = new Set<string>();
+    await eventually("both have answered", async () => seen.add((await ask("hello")).text).size === 2);
+    assert.deepEqual([...seen].toSorted(), ["Hello World from hello-00001\n", "Hello You from hello-00002\n"]);
+    assert.equal((await ask("next-hello")).text, "Hello You from hello-00002\n");
+  });
+
+  test("warm requests go on while the control plane is away", async () => {
+    await ask("next-hello");
+    const pid = status.processes.find(({ role }) => role === "control-plane")?.pid;
+    assert.ok(pid);
+    execFileSync("kill", ["-STOP", String(pid)]);
+    try {
+      for (let round = 0; round < 5; round++)
+        assert.equal((await ask("next-hello")).text, "Hello You from hello-00002\n");
+    } finally {
+      execFileSync("kill", ["-CONT", String(pid)]);
+    }
+  });
+});
+
+function get(address: string, host: string): Promise<{ readonly status: number; readonly text: string }> {
+  return new Promise((resolve, reject) => {
+    const asked = request({ host: address, port: 80, path: "/", headers: { host }, agent: false, timeout: 30_000 });
+    asked.on("response", (response) => {
+      let text = "";
+      response.on("data", (piece: Buffer) => (text += String(piece)));
+      response.on("end", () => resolve({ status: response.statusCode ?? 0, text }));
+    });
+    asked.on("timeout", () => asked.destroy(new Error("no answer within 30 s")));
+    asked.on("error", reject).end();
+  });
+}
