@@ -80,6 +80,20 @@ test("protobuf made of it is the protobuf of the whole object", () => {
   );
 });
 
+test("metadata alone is the same before and after", () => {
+  fc.assert(
+    fc.property(pods, (given) => {
+      const stored = storedOf(podOf(given));
+      const metadata = storedOf(podOf(given)).passingMetadata;
+
+      assert.ok(stored.lean);
+
+      assert.deepEqual(stored.passingMetadata, metadata);
+    }),
+    { numRuns: 30 },
+  );
+});
+
 test("nothing is parsed where the object is at hand", () => {
   const parsed = podOf({ labels: {}, annotations: {}, entries: [], isFirst: false, command: [] });
   const bytes = toStoredBytes(resource, parsed);

@@ -11,10 +11,13 @@ const FIELDS = Buffer.from('fieldsV1":{');
 /** Where one value of fieldsV1 stands: from its opening brace to behind the closing one. */
 type Span = { readonly start: number; readonly end: number };
 
+/** What was parsed, and where its metadata ends, which is found on the way. */
+export type LeanObject = { readonly object: KubeObject; readonly metadataEnd: number };
+
 /** The object that `bytes` hold; each fieldsV1 in its metadata is a {@link RawJson}. `metadataAt` is where the inside of its metadata begins. */
-export function parseLean(bytes: Buffer, metadataAt: number): KubeObject {
-  const spans = fieldSpans(bytes, metadataAt);
-  if (spans.length === 0) return JSON.parse(bytes.toString()) as KubeObject;
+export function parseLean(bytes: Buffer, metadataAt: number): LeanObject {
+  const { spans, metadataEnd } = fieldSpans(bytes, metadataAt);
+  if (spans.length === 0) return { object: JSON.parse(bytes.toString()) as KubeObject, metadataEnd };
   let text = "";
   let from = 0;
   for (const [index, { start, end }] of spans.entries()) {
@@ -27,11 +30,14 @@ export function parseLean(bytes: Buffer, metadataAt: number): KubeObject {
     const span = spans[entry.fieldsV1 as number];
     if (span !== undefined) entry.fieldsV1 = new RawJson(bytes.subarray(span.start, span.end));
   }
-  return object;
+  return { object, metadataEnd };
 }
 
 /** Walks through the metadata once. Only keys can be followed by a colon and a brace. */
-function fieldSpans(bytes: Buffer, metadataAt: number): readonly Span[] {
+function fieldSpans(
+  bytes: Buffer,
+  metadataAt: number,
+): { readonly spans: readonly Span[]; readonly metadataEnd: number } {
   const spans: Span[] = [];
   let depth = 0;
   let start = 0;
@@ -47,13 +53,13 @@ function fieldSpans(bytes: Buffer, metadataAt: number): readonly Span[] {
       }
     } else if (byte === 0x7b) depth++;
     else if (byte === 0x7d) {
-      if (depth-- === 0) return spans;
+      if (depth-- === 0) return { spans, metadataEnd: at };
       if (depth !== startDepth) continue;
       spans.push({ start, end: at + 1 });
       startDepth = -1;
     }
   }
-  return spans;
+  return { spans, metadataEnd: bytes.length };
 }
 
 function isFields(bytes: Buffer, at: number): boolean {

@@ -86,7 +86,8 @@ export class StoredObject {
   /** For encoders and printers: as {@link passing}, but each fieldsV1 may be a RawJson. Much less to parse. */
   get lean(): KubeObject {
     if (this.#parsed !== undefined || this.#object?.deref() !== undefined) return this.passing;
-    const object = parseLean(this.bytes, this.#headLength);
+    const { object, metadataEnd } = parseLean(this.bytes, this.#headLength);
+    this.#metadataEnd = metadataEnd;
     if (this.revision === 0) return object;
     return { ...object, metadata: { ...object.metadata, resourceVersion: String(this.revision) } };
   }
