@@ -2,6 +2,7 @@
  * A request as the filters and handlers see it, whichever way it came: HTTP/1.1, HTTP/2 or in-process. And what they give back: results that are not encoded yet, so that HTTP sends
  * stored bytes and the in-process transport hands out parsed objects.
  */
+import type { TakeSteps } from "#apimachinery/steps.ts";
 import type { KubeObject, ListMeta } from "#apimachinery/meta.ts";
 import type { Status } from "#apimachinery/status-error.ts";
 import type { StoredObject } from "./storage/stored-object.ts";
@@ -57,6 +58,8 @@ export type RequestContext = {
   readonly user: User;
   /** Sent as `Warning: 299` headers. */
   readonly warnings: string[];
+  /** For work that is too much for one turn of the event loop. */
+  readonly takeSteps: TakeSteps;
   /** Size of the body, once it was read. */
   bodyBytes?: number;
 };

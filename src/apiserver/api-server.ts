@@ -52,7 +52,7 @@ import { builtInSubresources } from "./subresources/built-in-subresources.ts";
 import { WatchWriters } from "./server/watch-writer.ts";
 import { compactForever } from "./storage/compaction.ts";
 import { ObjectCodec, type ValueTransformer } from "./storage/object-codec.ts";
-import { takeSteps, Turns } from "./turns.ts";
+import { StepTurns, Turns } from "./turns.ts";
 import { WatchCache } from "./watch-cache/watch-cache.ts";
 
 /** Authentication, authorization, admission, and what answers from them. */
@@ -150,6 +150,7 @@ export class ApiServer implements Service {
   readonly #access: Access;
   readonly #kubernetesService: KubernetesService | undefined;
   readonly #yaml: YamlThread;
+  readonly #steps = new StepTurns();
   readonly #stopping = new AbortController();
   #port = 0;
   #isReady = false;
@@ -158,7 +159,7 @@ export class ApiServer implements Service {
   constructor(options: ApiServerOptions) {
     const { store, kindFacts, clock, logger } = options;
     const protobuf = new ProtobufCodec();
-    this.#yaml = new YamlThread(clock, takeSteps);
+    this.#yaml = new YamlThread(clock, this.#steps.takeSteps);
     const codec = new ObjectCodec(options.encryption);
     this.#options = options;
     this.table = createBuiltInTable(kindFacts, options.findStrategy);
@@ -178,7 +179,7 @@ export class ApiServer implements Service {
     });
     const handlerParts: HandlerParts = {
       registry: this.registry,
-      decoder: { kindFacts, protobuf, parseYaml: (bytes) => this.#yaml.parse(bytes) },
+      decoder: { kindFacts, protobuf, parseYaml: (bytes) => this.#yaml.parse(bytes), takeSteps: this.#steps.takeSteps },
       subresources: access.subresources,
     };
     const limits = options.maxInFlight ?? { reads: 400, writes: 200 };
@@ -191,6 +192,7 @@ export class ApiServer implements Service {
       logger,
       metrics: this.metrics,
       turns: new Turns(),
+      steps: this.#steps,
       handleResource: (context) => this.#aggregation?.handle(context) ?? dispatch(handlerParts, context),
       handleOther: (context) =>
         this.#aggregation?.handle(context) ?? handleNonResource(access.nonResourceHandlers, context),

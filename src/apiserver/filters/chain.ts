@@ -9,7 +9,7 @@ import { StoreClosed, StoreFull } from "#store/store.ts";
 import type { ApiRequest, ApiResult, RequestContext } from "#apiserver/api-request.ts";
 import type { Metrics } from "#apiserver/other/metrics.ts";
 import type { Authenticator, Authorizer, User } from "#apiserver/request.ts";
-import type { Turns } from "#apiserver/turns.ts";
+import type { StepTurns, Turns } from "#apiserver/turns.ts";
 import { authorize } from "./authorization.ts";
 import { impersonated } from "./impersonation.ts";
 import type { FlowControl } from "#apiserver/flowcontrol/flow-control.ts";
@@ -29,6 +29,8 @@ export type ChainParts = {
   readonly metrics: Metrics;
   /** For callers in this process. */
   readonly turns: Turns;
+  /** For large bodies. */
+  readonly steps: StepTurns;
   /** Resource requests. */
   readonly handleResource: (context: RequestContext) => Promise<ApiResult>;
   /** Everything else: health, version, metrics, discovery, OpenAPI. */
@@ -89,7 +91,7 @@ export async function admit(parts: ChainParts, request: ApiRequest): Promise<Req
   await authorize(parts.authorizer, user, { info, query: request.query });
   const warnings: string[] = [];
   request.warnings = warnings;
-  return { request, info, user, warnings };
+  return { request, info, user, warnings, takeSteps: parts.steps.takeSteps };
 }
 
 async function authenticate(parts: ChainParts, request: ApiRequest): Promise<User> {

@@ -22,7 +22,13 @@ export async function handleDeleteCollection(
   const body = await readValue(parts, context);
   const options = parseDeleteOptions(context.request.query, body);
   const { namespace, name } = context.info;
-  const list = await parseListOptions(context.request.query, { resource, namespace, name, isWatch: false });
+  const list = await parseListOptions(context.request.query, {
+    resource,
+    namespace,
+    name,
+    isWatch: false,
+    takeSteps: context.takeSteps,
+  });
   const page = await readList(parts.registry, resource, list);
   const objects = [...page.objects];
   const pending = objects.values();

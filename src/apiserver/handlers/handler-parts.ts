@@ -34,7 +34,7 @@ export function subresourceKey(resource: ServedResource, subresource: string): s
 /** The request's body, decoded but not checked; undefined when there is none. */
 export async function readValue(parts: HandlerParts, context: RequestContext): Promise<unknown> {
   const value = await decodeValue(parts.decoder, await readBody(context));
-  if (isLarge(context)) await betweenStages();
+  if (isLarge(context)) await betweenStages(context);
   return value;
 }
 

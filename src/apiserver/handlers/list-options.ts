@@ -12,11 +12,11 @@ import {
 } from "#apimachinery/field-selector.ts";
 import { matchesSelector, SelectorError } from "#apimachinery/label-selector.ts";
 import { parseLabelSelector, parseLabelSelectorSteps } from "#apimachinery/label-selector-parser.ts";
+import type { TakeSteps } from "#apimachinery/steps.ts";
 import type { Query } from "#apiserver/api-request.ts";
 import { isTrue } from "#apiserver/filters/request-info.ts";
 import type { ServedResource } from "#apiserver/registry/served-resource.ts";
 import { prefixOf } from "#apiserver/storage/stored-resource.ts";
-import { takeSteps } from "#apiserver/turns.ts";
 import type { Selection } from "#apiserver/watch-cache/selection.ts";
 
 /** Checked options. */
@@ -44,6 +44,7 @@ export async function parseListOptions(
     readonly namespace: string;
     readonly name: string;
     readonly isWatch: boolean;
+    readonly takeSteps: TakeSteps;
   },
 ): Promise<ListOptions> {
   const { resource, namespace, isWatch } = target;
@@ -73,13 +74,13 @@ const LONG_SELECTOR = 8 * 1024;
 
 async function parseFilter(
   query: Query,
-  target: { readonly resource: ServedResource; readonly name: string },
+  target: { readonly resource: ServedResource; readonly name: string; readonly takeSteps: TakeSteps },
 ): Promise<Filter> {
   const labelSelector = query.get("labelSelector") ?? "";
   const fieldSelector = query.get("fieldSelector") ?? "";
   const labels =
     labelSelector.length > LONG_SELECTOR
-      ? await takeSteps(parseLabelSelectorSteps(labelSelector)).catch(refuse)
+      ? await target.takeSteps(parseLabelSelectorSteps(labelSelector)).catch(refuse)
       : parseOrRefuse(() => parseLabelSelector(labelSelector));
   const fields = nameChecked(
     parseOrRefuse(() => parseFieldSelector(fieldSelector)),

@@ -14,6 +14,12 @@ export async function handleList(
   context: RequestContext,
 ): Promise<ApiResult> {
   const { namespace, name } = context.info;
-  const options = await parseListOptions(context.request.query, { resource, namespace, name, isWatch: false });
+  const options = await parseListOptions(context.request.query, {
+    resource,
+    namespace,
+    name,
+    isWatch: false,
+    takeSteps: context.takeSteps,
+  });
   return { type: "list", page: await inOneVersion(await readList(parts.registry, resource, options)) };
 }

@@ -10,7 +10,7 @@ import type { Draft } from "#api/strategy.ts";
 import type { RequestContext } from "#apiserver/api-request.ts";
 import { mediaTypeOf } from "#apiserver/negotiation/decode-body.ts";
 import type { ServedResource } from "#apiserver/registry/served-resource.ts";
-import { betweenStages, isLarge, takeSteps } from "#apiserver/turns.ts";
+import { betweenStages, isLarge } from "#apiserver/turns.ts";
 import { type HandlerParts, readBody } from "./handler-parts.ts";
 import type { FieldValidation } from "./write-options.ts";
 
@@ -51,10 +51,10 @@ export async function readKind(
     fieldValidation,
     protobuf: parts.decoder.protobuf,
     parseYaml: parts.decoder.parseYaml,
-    takeSteps,
+    takeSteps: context.takeSteps,
   });
   context.warnings.push(...warnings);
-  if (isLarge(context)) await betweenStages();
+  if (isLarge(context)) await betweenStages(context);
   return object;
 }
 
@@ -65,7 +65,9 @@ export async function conform(value: Draft, resource: ServedResource, check: Che
     schema === undefined
       ? (copyJson(value) as Draft)
       : isLarge(check.context)
-        ? await patchedOrInvalid(value, async () => told(await takeSteps(readObjectSteps(schema, value)), value, check))
+        ? await patchedOrInvalid(value, async () =>
+            told(await check.context.takeSteps(readObjectSteps(schema, value)), value, check),
+          )
         : await patchedOrInvalid(value, () => conformed(schema, value, check));
   if (draft["kind"] !== resource.kind || draft["apiVersion"] !== resource.apiVersion) throw wrongKind(draft, resource);
   resource.strategy.applyDefaults?.(draft);

@@ -49,7 +49,7 @@ export async function handlePatch(
     change: async (old) => {
       if (old === undefined) throw notFound(subjectOf(resource, name));
       const value = patched(mediaType, resource, { old, patch }) as Draft;
-      if (isLarge(context)) await betweenStages();
+      if (isLarge(context)) await betweenStages(context);
       return await conform(value, resource, check);
     },
     createsWhenAbsent: false,

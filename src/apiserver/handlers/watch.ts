@@ -14,7 +14,13 @@ export async function handleWatch(
   context: RequestContext,
 ): Promise<ApiResult> {
   const { namespace, name } = context.info;
-  const options = await parseListOptions(context.request.query, { resource, namespace, name, isWatch: true });
+  const options = await parseListOptions(context.request.query, {
+    resource,
+    namespace,
+    name,
+    isWatch: true,
+    takeSteps: context.takeSteps,
+  });
   const stream = await openWatch(parts.registry, resource, options);
   try {
     return { type: "watch", stream: { ...stream, initial: await convertTogether(resource, stream.initial) } };

@@ -8,15 +8,16 @@ import { readEnvelope } from "#apimachinery/codecs/protobuf-envelope.ts";
 import type { YamlText } from "#apimachinery/codecs/yaml-text.ts";
 import { parseApiVersion } from "#apimachinery/meta.ts";
 import { badRequest, StatusError } from "#apimachinery/status-error.ts";
+import type { TakeSteps } from "#apimachinery/steps.ts";
 import type { KindFacts } from "#api/kind-facts.ts";
 import type { RequestBody } from "#apiserver/api-request.ts";
-import { takeSteps } from "#apiserver/turns.ts";
 
 /** What bodies are decoded with. */
 export type BodyDecoder = {
   readonly kindFacts: KindFacts;
   readonly protobuf: ProtobufCodec;
   readonly parseYaml: (bytes: Uint8Array) => Promise<YamlText>;
+  readonly takeSteps: TakeSteps;
 };
 
 /** Larger bodies are parsed in steps. */
@@ -38,8 +39,9 @@ export async function decodeValue(decoder: BodyDecoder, body: RequestBody): Prom
     case "application/merge-patch+json":
     case "application/strategic-merge-patch+json":
     case "application/json-patch+json":
-      return (await (body.bytes.length > LARGE_BYTES ? takeSteps(parseJsonSteps(body.bytes)) : parseJson(body.bytes)))
-        .value;
+      return (
+        await (body.bytes.length > LARGE_BYTES ? decoder.takeSteps(parseJsonSteps(body.bytes)) : parseJson(body.bytes))
+      ).value;
     default:
       throw unsupportedMediaType(mediaType);
   }

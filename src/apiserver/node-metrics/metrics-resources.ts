@@ -89,11 +89,11 @@ async function list(
   { readings, make, clock }: HandlerOptions,
   { registry }: HandlerParts,
   resource: ServedResource,
-  { info, request }: RequestContext,
+  { info, request, takeSteps }: RequestContext,
 ): Promise<ApiResult> {
   const source = registry.core(resource.resource);
   const { namespace, name } = info;
-  const asked = await parseListOptions(request.query, { resource: source, namespace, name, isWatch: false });
+  const asked = await parseListOptions(request.query, { resource: source, namespace, name, isWatch: false, takeSteps });
   // There are no pages of what changes all the time, and no past of it.
   const options = { ...asked, limit: 0, continueToken: "", resourceVersion: "" };
   const pairs = await readings.pairs();

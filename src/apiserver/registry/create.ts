@@ -12,7 +12,7 @@ import type { RequestContext } from "#apiserver/api-request.ts";
 import type { WriteOptions } from "#apiserver/handlers/write-options.ts";
 import { WriteConflict } from "#apiserver/storage/object-storage.ts";
 import { StoredObject, toStoredBytes, toStoredBytesSteps } from "#apiserver/storage/stored-object.ts";
-import { betweenStages, isLarge, takeSteps } from "#apiserver/turns.ts";
+import { betweenStages, isLarge } from "#apiserver/turns.ts";
 import { keyOf } from "#apiserver/storage/stored-resource.ts";
 import { type AdmissionWrite, mutate, validate } from "./admission-chain.ts";
 import { subjectOf } from "./errors.ts";
@@ -76,7 +76,7 @@ async function createOnce(registry: Registry, input: CreateInput): Promise<Store
   if (isLarge(context)) {
     const object = input.draft as KubeObject;
     refuseTooLong(resource, object.metadata?.name ?? "", findErrors(resource, checks, object));
-    await betweenStages();
+    await betweenStages(context);
   }
   if (input.isOwned !== true) {
     const manager = managerOf(context, options.fieldManager);
@@ -84,8 +84,8 @@ async function createOnce(registry: Registry, input: CreateInput): Promise<Store
     const later: Later | undefined = isLarge(context) ? [] : undefined;
     const isLater = later === undefined ? {} : { later };
     recordOwnership(input.draft, undefined, { resource, manager, subresource: "", nowMs, ...isLater });
-    if (later !== undefined) await takeSteps(allOf(later));
-    if (isLarge(context)) await betweenStages();
+    if (later !== undefined) await context.takeSteps(allOf(later));
+    if (isLarge(context)) await betweenStages(context);
   }
   const admitted = await mutate(admission, write, { object: input.draft as KubeObject, oldObject: undefined });
   const draft = admitted as Draft;
@@ -95,9 +95,9 @@ async function createOnce(registry: Registry, input: CreateInput): Promise<Store
   const reservation = reserved === undefined ? undefined : await reserved;
   try {
     check(input, checks, draft as KubeObject);
-    if (isLarge(context)) await betweenStages();
+    if (isLarge(context)) await betweenStages(context);
     await validate(admission, write, { object: draft as KubeObject, oldObject: undefined });
-    if (isLarge(context)) await betweenStages();
+    if (isLarge(context)) await betweenStages(context);
     const stored = await store(registry, input, draft as KubeObject, reservation?.operations);
     reservation?.commit();
     return stored;
@@ -130,7 +130,9 @@ async function store(
   const { namespace = "", name = "" } = object.metadata ?? {};
   const storage = registry.storageOf(resource);
   if (!options.dryRun) {
-    const bytes = isLarge(input.context) ? await takeSteps(toStoredBytesSteps(resource.stored, object)) : undefined;
+    const bytes = isLarge(input.context)
+      ? await input.context.takeSteps(toStoredBytesSteps(resource.stored, object))
+      : undefined;
     return await storage.create(namespace, name, object, operations, bytes);
   }
   if ((await storage.find(namespace, name)) !== undefined) throw new WriteConflict(undefined);

@@ -13,7 +13,7 @@ import type { RequestContext } from "#apiserver/api-request.ts";
 import type { WriteOptions } from "#apiserver/handlers/write-options.ts";
 import { WriteConflict } from "#apiserver/storage/object-storage.ts";
 import { type StoredObject, toStoredBytes, toStoredBytesSteps } from "#apiserver/storage/stored-object.ts";
-import { betweenStages, isLarge, takeSteps } from "#apiserver/turns.ts";
+import { betweenStages, isLarge } from "#apiserver/turns.ts";
 import { type AdmissionWrite, mutate, validate } from "./admission-chain.ts";
 import { createObject, hasGeneration, unstored } from "./create.ts";
 import { subjectOf } from "./errors.ts";
@@ -92,9 +92,9 @@ async function updateOnce(registry: Registry, input: UpdateInput, existing: Stor
   // A small change of a large object is as much work.
   if (existing.bytes.length > (context.bodyBytes ?? 0)) context.bodyBytes = existing.bytes.length;
   const old = await served(resource, existing);
-  if (isLarge(context)) await betweenStages();
+  if (isLarge(context)) await betweenStages(context);
   const changed = await input.change(old);
-  if (isLarge(context)) await betweenStages();
+  if (isLarge(context)) await betweenStages(context);
   checkIdentity(input, changed, old);
   ensureNamespace(changed, resource, input.namespace);
   const write: AdmissionWrite = {
@@ -110,13 +110,13 @@ async function updateOnce(registry: Registry, input: UpdateInput, existing: Stor
   const checks = loaded instanceof Promise ? await loaded : loaded;
   if (isLarge(context)) {
     refuseTooLong(resource, input.name, findErrors(input, checks, { object: changed, old }));
-    await betweenStages();
+    await betweenStages(context);
   }
   if (input.isOwned !== true) {
     const manager = managerOf(context, options.fieldManager);
     const nowMs = registry.parts.clock.now();
     recordOwnership(changed, old, { resource, manager, subresource: input.subresource, nowMs });
-    if (isLarge(context)) await betweenStages();
+    if (isLarge(context)) await betweenStages(context);
   }
   const draft = (await mutate(admission, write, { object: changed as KubeObject, oldObject: old })) as Draft;
   if (draft !== changed) prepare(input, draft, old);
@@ -125,9 +125,9 @@ async function updateOnce(registry: Registry, input: UpdateInput, existing: Stor
   const reservation = reserved === undefined ? undefined : await reserved;
   try {
     check(input, checks, { object: draft as KubeObject, old });
-    if (isLarge(context)) await betweenStages();
+    if (isLarge(context)) await betweenStages(context);
     await validate(admission, write, { object: draft as KubeObject, oldObject: old });
-    if (isLarge(context)) await betweenStages();
+    if (isLarge(context)) await betweenStages(context);
     const output = await store(registry, input, { existing, draft, operations: reservation?.operations ?? [] });
     reservation?.commit();
     return output;
@@ -263,7 +263,7 @@ async function store(
     return { object: gone, isCreated: false, isDeleted: true };
   }
   const bytes = isLarge(input.context)
-    ? await takeSteps(toStoredBytesSteps(resource.stored, object))
+    ? await input.context.takeSteps(toStoredBytesSteps(resource.stored, object))
     : toStoredBytes(resource.stored, object);
   // Nothing changed: no write, no new resourceVersion.
   if (bytes.equals(existing.bytes) || isSame(resource, object, existing.object))
