@@ -117,6 +117,6 @@ describe("a cluster under attack", { skip }, () => {
     assert.ok(performance.now() - started < 5000);
     assert.equal(await controlPlane(), pid, "the control plane is the same process");
     const resident = Number(/^RssAnon:\s*(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? 0) / 1024;
-    assert.ok(resident < 600, `${resident.toFixed(0)} MB`);
+    assert.ok(resident < 400, `${resident.toFixed(0)} MB`);
   });
 });
