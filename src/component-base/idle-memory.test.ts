@@ -46,6 +46,15 @@ test("a process that did not grow is left alone, one that did is not", async () 
   assert.deepEqual(await pass(5), [10, 10]);
 });
 
+test("one that settled in a pause of its work does so again when the work has ended", async () => {
+  const { pass } = await watched();
+  await pass(5);
+
+  assert.deepEqual(await pass(5), [5, 5]);
+  assert.deepEqual(await pass(20, 400), [11, 11]);
+  assert.deepEqual(await pass(9), [15, 15]);
+});
+
 test("after work that comes in between all is begun anew", async () => {
   const { pass } = await watched();
   await pass(2);

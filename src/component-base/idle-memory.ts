@@ -16,8 +16,9 @@ import type { Service } from "./life-cycle.ts";
 const PERIOD_MS = 10_000;
 /** Less than this share of a core over one period is idle. */
 const IDLE_SHARE = 0.05;
-/** Growth since the process settled that is worth the work. */
+/** Since the process settled: growth that is worth the work, or work after which it is looked again, of which a quiet process does as much in five minutes. */
 const GROWTH_BYTES = 8 << 20;
+const WORK_MS = 3000;
 /** Idle periods until V8 has done its part: it begins after 8 to 16 seconds, and what it frees may be malloc's. */
 const SETTLING_PERIODS = 5;
 /** When it should have begun. */
@@ -88,6 +89,7 @@ export class IdleMemory implements Service {
   #timer: Timer | undefined;
   #cpuMs = 0;
   #settledBytes = 0;
+  #settledCpuMs = 0;
   /** Idle periods that are left until it counts as settled. */
   #settling = 0;
 
@@ -121,13 +123,21 @@ export class IdleMemory implements Service {
       return;
     }
     if (this.#settling === 0) {
-      if (this.#memory.residentBytes() < this.#settledBytes + GROWTH_BYTES) return;
+      if (!this.#isLoose()) return;
       this.#settling = SETTLING_PERIODS;
     }
     const isStuck = this.#settling === REMINDER_AT && this.#memory.unusedHeapBytes() > WIDE_BYTES;
     this.#memory.collect(isStuck ? "major" : "minor");
     this.#memory.trimFree();
     this.#settling--;
-    if (this.#settling === 0) this.#settledBytes = this.#memory.residentBytes();
+    if (this.#settling > 0) return;
+    this.#settledBytes = this.#memory.residentBytes();
+    this.#settledCpuMs = this.#cpuMs;
+  }
+
+  // A process may have settled in a pause of its work, with all that the work needed: so growth alone does not tell.
+  #isLoose(): boolean {
+    if (this.#memory.residentBytes() >= this.#settledBytes + GROWTH_BYTES) return true;
+    return this.#cpuMs - this.#settledCpuMs >= WORK_MS;
   }
 }
