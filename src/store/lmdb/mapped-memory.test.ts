@@ -9,17 +9,22 @@ import { withFolder } from "#store/lmdb/testing/temporary-folder.ts";
 
 const MIB = 1 << 20;
 
-test("the map of the store's file, and no other, is let go after 16 MiB were touched", async () => {
+test("the map of the store's file, and no other, is let go when 16 MiB are mapped", async () => {
   await withFolder(async (folder) => {
     const file = join(folder, "data.mdb");
     const database = LmdbDatabase.open(file, { maxBytes: 64 * MIB });
     const other = LmdbDatabase.open(join(folder, "other.mdb"), { maxBytes: 32 * MIB });
     const released: bigint[] = [];
     const libc: Libc = { ...loadLibc(), letGoOfMap: (_address, bytes) => void released.push(bytes) };
-    const memory = new MappedMemory(file, libc);
+    let mapped = 40 * MIB;
+    const memory = new MappedMemory(file, libc, () => mapped);
 
-    memory.touched(15 * MIB);
+    mapped = 55 * MIB;
+    memory.touched(MIB);
     assert.deepEqual(released, []);
+    mapped = 57 * MIB;
+    memory.touched(1000);
+    assert.deepEqual(released, [], "too little was touched for a look");
     memory.touched(MIB);
     assert.deepEqual(released, [BigInt(64 * MIB)]);
 
@@ -38,7 +43,8 @@ test("what was let go is there again when it is read", async () => {
     database.readEntries({ prefix: "/", start: "/", limit: 2000 });
     const before = mappedKiB(file);
 
-    new MappedMemory(file, loadLibc()).touched(16 * MIB);
+    let looks = 0;
+    new MappedMemory(file, loadLibc(), () => (looks++ === 0 ? 0 : 16 * MIB)).touched(MIB);
 
     assert.ok(before > 2000 && mappedKiB(file) < 100, `${before} KiB, then ${mappedKiB(file)} KiB`);
     for (const key of names) assert.deepEqual(database.readEntry(key), entryOf(key));

@@ -5,26 +5,37 @@
 import { readFileSync, realpathSync } from "node:fs";
 import type { Libc } from "#store/lmdb/libc.ts";
 
-/** Most that may be touched before the map is let go. */
+/** Most that may stay mapped. */
 const KEPT_BYTES = 16 << 20;
+/** How much is touched between two looks. A page that is touched brings the fifteen around it along (the kernel's fault_around_bytes), so this may be 8 MiB of the map. */
+const LOOK_BYTES = 512 << 10;
+const PAGE_BYTES = 4096;
 
 /** The map of one file. */
 export class MappedMemory {
   readonly #file: string;
   readonly #libc: Libc;
+  readonly #mappedBytes: () => number;
   #touchedBytes = 0;
+  /** What was mapped of all files when this one's map had just been let go. */
+  #floorBytes: number;
 
-  constructor(file: string, libc: Libc) {
+  /** `mappedBytes` says how much of all files is mapped and in memory. */
+  constructor(file: string, libc: Libc, mappedBytes: () => number = mappedByProcess) {
     this.#file = file;
     this.#libc = libc;
+    this.#mappedBytes = mappedBytes;
+    this.#floorBytes = mappedBytes();
   }
 
   /** Says that about so many bytes of the file were read or written. Must be called between transactions only. */
   touched(bytes: number): void {
     this.#touchedBytes += bytes;
-    if (this.#touchedBytes < KEPT_BYTES) return;
+    if (this.#touchedBytes < LOOK_BYTES) return;
     this.#touchedBytes = 0;
+    if (this.#mappedBytes() < this.#floorBytes + KEPT_BYTES) return;
     this.#release();
+    this.#floorBytes = this.#mappedBytes();
   }
 
   /** Looks the map up each time: LMDB moves it when it grows, and letting go of somebody else's memory would lose what is in it. */
@@ -37,4 +48,9 @@ export class MappedMemory {
       this.#libc.letGoOfMap(start, end - start);
     }
   }
+}
+
+/** Of this process: the third number of statm, pages of files and of shared memory. */
+function mappedByProcess(): number {
+  return Number(readFileSync("/proc/self/statm", "latin1").split(" ")[2]) * PAGE_BYTES;
 }
