@@ -5,7 +5,7 @@ import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type { ClusterMachine } from "./machine.ts";
 
-/** One look. Memory is proportional set size in MB. */
+/** One look. Memory is what each process has for itself, in MB: pages of files, the store's among them, belong to the kernel's cache, and count by who else happens to map them. */
 export type Sample = {
   readonly minute: number;
   readonly controlPlaneMB: number;
@@ -74,7 +74,7 @@ function livingProcess(machine: ClusterMachine, role: "control-plane" | "node"):
 
 function memoryOf(pid: number): number {
   const text = readFileSync(`/proc/${pid}/smaps_rollup`, "utf8");
-  return Number(/^Pss:\s+(\d+)/m.exec(text)?.[1] ?? 0) / 1024;
+  return Number(/^Pss_Anon:\s+(\d+)/m.exec(text)?.[1] ?? 0) / 1024;
 }
 
 function descriptorsOf(pid: number): number {
