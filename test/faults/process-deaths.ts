@@ -8,6 +8,7 @@ import { eventually } from "../support/cluster.ts";
 import { deleteNamespace, createNamespace, deploy, idleCommand, pods } from "./apps.ts";
 import { ended, killBoth, killProcess, revived } from "./deaths.ts";
 import type { Fault, FaultContext } from "./fault.ts";
+import { timeoutMs } from "./load.ts";
 import { SteadyApp } from "./steady-app.ts";
 
 /** After a revival the API must tell the truth within this. */
@@ -32,8 +33,10 @@ export const bothDeaths: Fault = {
     const { log, size, machine, cluster } = context;
     const before = machine.census();
     const app = await SteadyApp.start(context);
+    let longestOutageMs = 0;
     for (let round = 0; round < (size === "long" ? 10 : 1); round++) {
       await withVictims(context, async ({ victim, last }) => {
+        const killedMs = performance.now();
         await ended(...killBoth(context));
         await sleep(context.random.integer(0, 1000));
         assert.equal(machine.findProcess("node"), undefined, "nobody is left to revive them");
@@ -41,6 +44,7 @@ export const bothDeaths: Fault = {
         process.kill(last.process.pid, "SIGTERM"); // and that this has done its work
         await cluster.nodeless(["up", "--name", cluster.name]);
         const upMs = performance.now();
+        longestOutageMs = Math.max(longestOutageMs, upMs - killedMs);
         await truthIsShown(context, { victim: victim.uid, last: last.uid });
         const tookMs = Math.round(performance.now() - upMs);
         log(`round ${round}: the truth ${tookMs} ms after up`);
@@ -48,7 +52,8 @@ export const bothDeaths: Fault = {
       });
       await app.assertUntouched();
     }
-    await app.stop();
+    // Who asks waits for so long; on a machine with much else to do an `up` takes longer.
+    await app.stop({ lookupsMayFail: longestOutageMs > timeoutMs - 500 });
     await machine.sameAs(before);
   },
 };
