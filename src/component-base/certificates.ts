@@ -40,6 +40,8 @@ export type PkiOptions = {
   readonly serverAddresses: readonly string[];
   /** The cluster has been used: others trust its CA by now, so that a lost one is not replaced. Default false. */
   readonly isInUse?: boolean;
+  /** The key that tokens are signed with now: written back when its file is gone. */
+  readonly signingKey?: SigningKey | undefined;
   readonly clock: Clock;
 };
 
@@ -62,7 +64,7 @@ export async function ensurePki(folder: string, options: PkiOptions): Promise<Pk
     ensureCa(folder, "ca", { commonName: "nodeless", mayBegin: options.isInUse !== true, clock }),
     // Trusted by nobody but those who read it out of the cluster at their start.
     ensureCa(folder, "front-proxy-ca", { commonName: "front-proxy-ca", mayBegin: true, clock }),
-    ensureSigningKey(folder),
+    ensureSigningKey(folder, options.signingKey),
   ]);
   const leaf = (authority: KeyPair, name: string, content: Omit<CertificateContent, "notBeforeMs" | "notAfterMs">) =>
     ensureLeaf(folder, name, authority, { ...content, ...validity(clock, leafDays) }, clock);
@@ -207,9 +209,9 @@ async function ensureLeaf(
   return pair;
 }
 
-async function ensureSigningKey(folder: string): Promise<SigningKey> {
+async function ensureSigningKey(folder: string, inUse: SigningKey | undefined): Promise<SigningKey> {
   const found = await findFile(join(folder, "sa.key"));
-  const privateKey = found ?? createKey();
+  const privateKey = found ?? inUse?.privateKey ?? createKey();
   const publicKey = createPublicKey(privateKey).export({ type: "spki", format: "pem" }) as string;
   if (found === undefined) await writePrivateFile(join(folder, "sa.key"), privateKey);
   return { privateKey, publicKey };

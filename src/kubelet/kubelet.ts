@@ -75,6 +75,8 @@ export interface Kubelet extends Service {
   port(): number | undefined;
   /** Pods bound to this node, with their newest status. */
   listPods(): readonly Pod[];
+  /** The tokens of service accounts that pods have are refused from now on: each pod gets another at once, and an event says so. */
+  renewTokens(): Promise<void>;
 }
 
 /** Makes a kubelet; nothing happens until it is started. */
@@ -162,6 +164,13 @@ class NodeAgent implements Kubelet {
 
   listPods(): readonly Pod[] {
     return this.#controller?.listPods() ?? [];
+  }
+
+  async renewTokens(): Promise<void> {
+    const count = (await this.#place?.renewTokens()) ?? 0;
+    const node = this.#node?.node();
+    const message = `The key of service account tokens was replaced; tokens of ${count} pods are renewed`;
+    if (node && count > 0) this.#events.node(node, "Warning", "ServiceAccountKeyReplaced", message);
   }
 
   #openPlace(memoryBytes: number, signal: AbortSignal): Promise<OpenPlace> {

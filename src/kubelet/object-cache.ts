@@ -94,6 +94,11 @@ export class ObjectCache implements PodObjects, Service {
     return this.#tokens.token(pod, spec);
   }
 
+  /** Tokens that were given until now are refused: others are asked for from here on. */
+  forgetTokens(): void {
+    this.#tokens.forgetAll();
+  }
+
   async runtimeHandler(name: string): Promise<string> {
     const found = this.#classes?.lister.find("", name) ?? (await this.#readRuntimeClass(name));
     if (!found) throw new Error(`failed to get sandbox runtime: RuntimeClass ${JSON.stringify(name)} not found`);

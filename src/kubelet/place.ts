@@ -52,6 +52,8 @@ export type OpenPlace = {
   readonly probeMetrics: () => string;
   /** Makes room on the disk if it fills up. Cheap while there is room. */
   readonly freeDisk: () => Promise<void>;
+  /** Tokens that pods have are refused from now on: they get others. Gives the number of such pods once the first has its own. */
+  readonly renewTokens: () => Promise<number>;
   readonly stop: () => Promise<void>;
 };
 
@@ -65,6 +67,7 @@ export async function openPlace(place: PodPlace, parts: PlaceParts, signal: Abor
       images: async () => undefined,
       probeMetrics: () => "",
       freeDisk: async () => {},
+      renewTokens: async () => 0,
       stop: async () => {},
     };
   }
@@ -112,6 +115,10 @@ export async function openPlace(place: PodPlace, parts: PlaceParts, signal: Abor
     images: () => nodeImages(images),
     probeMetrics: () => engine.probeMetrics.text(),
     freeDisk: () => gc.run(),
+    renewTokens() {
+      objects.forgetTokens();
+      return volumes.renewTokens();
+    },
     async stop() {
       await engine.stop();
       await objects.stop();

@@ -43,6 +43,11 @@ export class TokenCache {
     for (const key of this.#tokens.keys()) if (key.startsWith(`${uid}/`)) this.#tokens.delete(key);
   }
 
+  /** None of them is good any more. */
+  forgetAll(): void {
+    this.#tokens.clear();
+  }
+
   async #request(pod: Pod, { audiences, expirationSeconds }: TokenRequestSpec): Promise<ServiceAccountToken> {
     const { name = "", namespace = "", uid = "" } = pod.metadata ?? {};
     const resource = { group: "", version: "v1", resource: "serviceaccounts" };

@@ -17,6 +17,7 @@ import { findKubectl } from "../support/kubectl.ts";
 import { canRunContainers, eventually, repository, run, startCluster, type TestCluster } from "../support/cluster.ts";
 
 const program = join(repository, "bin/nodeless");
+const tokenFile = "/var/run/secrets/kubernetes.io/serviceaccount/token";
 const skip = canRunContainers() ? false : "needs root, conmon and crun or runc";
 
 describe("the life of a cluster", { skip }, () => {
@@ -120,6 +121,33 @@ describe("the life of a cluster", { skip }, () => {
     assert.deepEqual([first.code, second.code, other.code], [0, 0, 1]);
     assert.match(second.stdout, /^Cluster "life-e2e" runs already\.$/m);
     assert.match(other.stderr, /runs already, and not with this --nodes, --api-port: take it down first/);
+  });
+
+  test("when the key of service account tokens was lost, running pods get tokens of the new one at once", async () => {
+    await nodeless("up");
+    await startPods();
+    const token = async () => (await cluster.kubectl(["exec", "slow", "--", "cat", tokenFile])).stdout;
+    const isTrusted = async (given: string) => {
+      const review = { apiVersion: "authentication.k8s.io/v1", kind: "TokenReview", spec: { token: given } };
+      const args = ["create", "-f", "-", "-o", "jsonpath={.status.authenticated}"];
+      return (await cluster.kubectl(args, { input: JSON.stringify(review) })).stdout === "true";
+    };
+    const before = await token();
+    assert.equal(await isTrusted(before), true);
+
+    rmSync(join((await status()).dataFolder, "pki/sa.key"));
+    process.kill(await pidOf("control-plane"), "SIGKILL");
+    const after = await eventually("another token", async () => {
+      const now = await token();
+      return now !== before && now;
+    });
+
+    assert.deepEqual([await isTrusted(before), await isTrusted(after)], [false, true]);
+    const events = async () => (await cluster.kubectl(["get", "events"])).stdout;
+    await eventually("an event that says so", async () =>
+      /ServiceAccountKeyReplaced +node\/life-e2e/.test(await events()),
+    );
+    await cluster.kubectl(["delete", "pods", "--all", "--force"]);
   });
 
   test("reset empties a running cluster, which comes back with the settings that it had", async () => {

@@ -10,8 +10,8 @@ import type { ClusterKeys } from "./cluster-keys.ts";
 /** How to look, and whom to tell. */
 export type CertificateRenewalOptions = {
   readonly keys: ClusterKeys;
-  /** Makes what is expiring, and gives all as it is then. */
-  readonly ensure: () => Promise<ClusterKeys>;
+  /** Makes what is expiring or gone, and gives all as it is then. */
+  readonly ensure: (known: ClusterKeys) => Promise<ClusterKeys>;
   /** The administrator's certificate is another. */
   readonly onAdmin: () => void;
   readonly clock: Clock;
@@ -57,7 +57,7 @@ export class CertificateRenewal {
     const { ensure, onAdmin, logger } = this.#options;
     try {
       const before = this.#keys;
-      this.#keys = await ensure();
+      this.#keys = await ensure(before);
       const { pki, admin } = this.#keys;
       const { certificate, privateKey: key } = pki.server;
       if (certificate !== before.pki.server.certificate) this.#onServer({ certificate, key });

@@ -40,7 +40,7 @@ function markAsUsed({ layout }: Cluster): void {
 
 test("a used cluster whose CA or encryption key was lost says what to do, and makes no other", async (context) => {
   const cluster = clusterFor(context);
-  const options = { cluster, nodes: [], clock: new FakeClock() };
+  const options = { cluster, nodes: [], clock: new FakeClock(), logger: silentLogger };
   await ensureClusterKeys(options);
   markAsUsed(cluster);
 
@@ -58,7 +58,7 @@ test("certificates are renewed while the cluster runs, and those who show them h
   const cluster = clusterFor(context);
   const clock = new FakeClock();
   const nodes = nodePlans(cluster);
-  const ensure = () => ensureClusterKeys({ cluster, nodes, clock });
+  const ensure = () => ensureClusterKeys({ cluster, nodes, clock, logger: silentLogger });
   const shown: ServingCertificate[] = [];
   let admins = 0;
   const renewal = new CertificateRenewal({
@@ -93,7 +93,7 @@ test("certificates are renewed while the cluster runs, and those who show them h
 });
 
 test("the API server of an exposed cluster is known under the machine's addresses", async (context) => {
-  const options = { nodes: [], clock: new FakeClock() };
+  const options = { nodes: [], clock: new FakeClock(), logger: silentLogger };
   const hidden = await ensureClusterKeys({ ...options, cluster: clusterFor(context) });
   const exposed = await ensureClusterKeys({ ...options, cluster: clusterFor(context, { isExposed: true }) });
   const own = machineAddresses();
@@ -102,6 +102,29 @@ test("the API server of an exposed cluster is known under the machine's addresse
 
   assert.deepEqual(names(hidden.pki.server.certificate), []);
   assert.deepEqual(names(exposed.pki.server.certificate), own);
+});
+
+test("a lost key of service account tokens is written back while it is known, and replaced with a warning otherwise", async (context) => {
+  const cluster = clusterFor(context);
+  const warnings: string[] = [];
+  const logger = { ...silentLogger, warn: (message: string) => void warnings.push(message) };
+  const options = { cluster, nodes: [], clock: new FakeClock(), logger };
+  const known = await ensureClusterKeys(options);
+  mkdirSync(cluster.layout.store);
+  const key = join(cluster.layout.pki, "sa.key");
+
+  unlinkSync(key);
+  const same = await ensureClusterKeys({ ...options, known });
+  assert.equal(same.pki.serviceAccountKey.privateKey, known.pki.serviceAccountKey.privateKey);
+  assert.equal(readFileSync(key, "utf8"), known.pki.serviceAccountKey.privateKey);
+  unlinkSync(key);
+  const other = await ensureClusterKeys(options);
+
+  assert.notEqual(other.pki.serviceAccountKey.privateKey, known.pki.serviceAccountKey.privateKey);
+  assert.match(warnings[0] ?? "", /^Wrote the key of service account tokens back/);
+  assert.match(warnings[1] ?? "", /^Made a new key for service account tokens, .* tokens from before are refused/);
+  await ensureClusterKeys(options);
+  assert.equal(warnings.length, 2);
 });
 
 async function settled(condition: () => boolean): Promise<void> {

@@ -18,6 +18,7 @@ import {
   PkiUnusable,
 } from "#component-base/certificates.ts";
 import type { Clock } from "#component-base/clock.ts";
+import type { Logger } from "#component-base/logger.ts";
 import type { KeyPair } from "#component-base/x509.ts";
 import { networkGroup } from "./cluster-objects.ts";
 
@@ -25,7 +26,10 @@ import { networkGroup } from "./cluster-objects.ts";
 export type ClusterKeysOptions = {
   readonly cluster: Cluster;
   readonly nodes: readonly NodePlan[];
+  /** Those of the running control plane, if it runs. */
+  readonly known?: ClusterKeys | undefined;
   readonly clock: Clock;
+  readonly logger: Logger;
 };
 
 /** All that a control plane needs. The nodes' own keys are in files only. */
@@ -35,14 +39,21 @@ export type ClusterKeys = {
   readonly encryption: readonly EncryptionKey[];
 };
 
+const signingKeyWrittenBack = "Wrote the key of service account tokens back, whose file sa.key was gone";
+const signingKeyReplaced =
+  "Made a new key for service account tokens, because sa.key was gone: tokens from before are refused, and pods get new ones";
+
 /** Reads all keys, and makes those that are missing or expiring. Called again for renewal. Throws an error that says what to do about files that were lost. */
 export async function ensureClusterKeys(options: ClusterKeysOptions): Promise<ClusterKeys> {
-  const { cluster, nodes, clock } = options;
+  const { cluster, nodes, known, clock, logger } = options;
   const { layout, record } = cluster;
   // Before the first start there is nothing that a new key could lock out.
   const isInUse = existsSync(layout.store);
   try {
-    const pki = await ensurePki(layout.pki, { serverAddresses: serverAddresses(cluster), isInUse, clock });
+    const signingKey = known?.pki.serviceAccountKey;
+    const hadSigningKey = existsSync(join(layout.pki, "sa.key"));
+    const pki = await ensurePki(layout.pki, { serverAddresses: serverAddresses(cluster), isInUse, signingKey, clock });
+    if (isInUse && !hadSigningKey) logger.warn(signingKey ? signingKeyWrittenBack : signingKeyReplaced);
     const encryption = await loadEncryptionKeys(join(layout.pki, "encryption.json"), { isInUse });
     const admin = await ensureClientCertificate(layout.pki, "admin", pki.ca, {
       commonName: "kubernetes-admin",

@@ -18,7 +18,7 @@ import type { RunPermit } from "#cmd/machine/run-permit.ts";
 import type { StopMode, SupervisionServer } from "#cmd/machine/supervision.ts";
 import { renewContext } from "#cmd/machine/context.ts";
 import { CertificateRenewal } from "./certificate-renewal.ts";
-import { ensureClusterKeys } from "./cluster-keys.ts";
+import { type ClusterKeys, ensureClusterKeys } from "./cluster-keys.ts";
 import { ensureClusterObjects } from "./cluster-objects.ts";
 import { openClusterStore, startApiServer } from "./api-server.ts";
 import { startManagers } from "./managers.ts";
@@ -87,7 +87,7 @@ export class ControlPlane {
   /** All keys; what is missing is made, and what is expiring too, now and while the cluster runs. */
   async #prepareKeys(nodes: readonly NodePlan[]): Promise<CertificateRenewal> {
     const { cluster, clock, logger } = this.#options;
-    const ensure = () => ensureClusterKeys({ cluster, nodes, clock });
+    const ensure = (known?: ClusterKeys) => ensureClusterKeys({ cluster, nodes, known, clock, logger });
     const onAdmin = () => renewContext(cluster);
     return new CertificateRenewal({ keys: await ensure(), ensure, onAdmin, clock, logger });
   }

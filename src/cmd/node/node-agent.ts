@@ -27,6 +27,7 @@ import type { KubeletServerSettings } from "#kubelet/server/kubelet-server.ts";
 import { createStreamHandler } from "#kubelet/server/stream-handler.ts";
 import type { GroundPlace, NodeGround } from "./node-ground.ts";
 import { watchKeyPair } from "./renewed-pair.ts";
+import { watchSigningKey } from "./signing-key.ts";
 
 /** What a node works with. */
 export type NodeAgentOptions = {
@@ -206,6 +207,8 @@ export class NodeAgent {
     });
     await kubelet.start(this.#abort.signal);
     this.#parts.push(kubelet);
+    const onReplaced = () => void kubelet.renewTokens(); // never rejects
+    await watchSigningKey({ folder: cluster.layout.pki, onReplaced, logger }, this.#abort.signal);
   }
 
   /** The node's own API, at its address on the usual port: each node has an address of its own. */

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { mkdir, mkdtemp, readFile, readdir, readlink, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setImmediate } from "node:timers/promises";
 import { describe, it } from "node:test";
 import type { Pod, Volume } from "#api/generated/types/core-v1.ts";
 import { FakeClock } from "#component-base/clock.ts";
@@ -151,6 +152,39 @@ describe("volumes", () => {
       assert.equal(await readFile(join(folder, "namespace"), "utf8"), "default");
       assert.deepEqual(calls, ["tmpfs v"]);
       assert.equal((await mountsOf(house, pod))[0]?.readOnly, true);
+    });
+  });
+
+  it("get another token at once when the ones they have are refused, however often that takes", async () => {
+    await withHouse(async (house) => {
+      const { manager, objects, clock } = house;
+      const sources = [{ serviceAccountToken: { path: "token" } }];
+      const pod = podWith({ projected: { sources } });
+      let answers = ["first"];
+      objects.serviceAccountToken = async () => {
+        const token = answers.shift();
+        if (token === undefined) throw new Error("nobody listens");
+        return { token, expiresMs: clock.now() + 3_600_000 };
+      };
+      await manager.mount(pod, never);
+      const token = async () => readFile(join(await hostPathOf(house, pod), "token"), "utf8");
+      const until = async (wanted: string) => {
+        for (let turns = 0; turns < 1000 && (await token()) !== wanted; turns++) {
+          await clock.advance(10);
+          await setImmediate();
+        }
+        assert.equal(await token(), wanted);
+      };
+
+      const renewed = manager.renewTokens();
+      await clock.advance(0);
+      assert.equal(await token(), "first");
+      answers = ["second", "third"];
+
+      await until("second");
+      assert.equal(await renewed, 1);
+      await clock.advance(60_000);
+      assert.equal(await token(), "second");
     });
   });
 

@@ -29,6 +29,8 @@ import { openInside, openOrMakeInside, readInside } from "./safe-path.ts";
 
 const defaultMode = 0o644;
 const retryRenewalMs = 30_000;
+/** When the token that the pod has is refused already. */
+const urgentRetryMs = 1000;
 
 export type VolumeManagerOptions = {
   readonly folders: KubeletFolders;
@@ -49,7 +51,7 @@ export class VolumeManager implements PodVolumes {
   readonly #options: VolumeManagerOptions;
   /** Folders with a file system in memory: saves reading the kernel's table of mounts at each look. */
   readonly #mounted = new Set<string>();
-  readonly #renewals = new Map<string, Timer>();
+  readonly #renewals = new Map<string, { readonly pod: Pod; readonly timer: Timer }>();
   readonly #lines = new Map<string, Promise<void>>();
 
   constructor(options: VolumeManagerOptions) {
@@ -84,13 +86,25 @@ export class VolumeManager implements PodVolumes {
   }
 
   async unmount(ref: PodRef): Promise<void> {
-    this.#renewals.get(ref.uid)?.clear();
+    this.#renewals.get(ref.uid)?.timer.clear();
     this.#renewals.delete(ref.uid);
     await this.#lines.get(ref.uid)?.catch(() => undefined);
     this.#lines.delete(ref.uid);
     const folder = podFolder(this.#options.folders, ref.uid);
     this.#options.mounts.unmountBelow(folder);
     for (const path of this.#mounted) if (path.startsWith(`${folder}/`)) this.#mounted.delete(path);
+  }
+
+  /** Asks for new tokens for all pods that have one, at once; where that fails it is tried again. Gives their number as soon as the first pod has its own. */
+  async renewTokens(): Promise<number> {
+    const all = [...this.#renewals.values()];
+    const first = Promise.withResolvers<void>();
+    for (const { pod, timer } of all) {
+      timer.clear();
+      this.#setRenewal(pod, 0, { retryMs: urgentRetryMs, onRenewed: first.resolve });
+    }
+    if (all.length > 0) await first.promise;
+    return all.length;
   }
 
   async #mountAll(pod: Pod, signal: AbortSignal): Promise<void> {
@@ -272,21 +286,21 @@ export class VolumeManager implements PodVolumes {
   #renewBefore(pod: Pod, expiresMs: number): void {
     const { clock } = this.#options;
     const { uid } = refOf(pod);
-    this.#renewals.get(uid)?.clear();
-    this.#setRenewal(pod, Math.max((expiresMs - clock.now()) * 0.8 + 1000, 1000));
+    this.#renewals.get(uid)?.timer.clear();
+    this.#setRenewal(pod, Math.max((expiresMs - clock.now()) * 0.8 + 1000, 1000), { retryMs: retryRenewalMs });
   }
 
-  #setRenewal(pod: Pod, delayMs: number): void {
+  #setRenewal(pod: Pod, delayMs: number, how: { readonly retryMs: number; readonly onRenewed?: () => void }): void {
     const { clock, logger } = this.#options;
     const { uid } = refOf(pod);
     // Timers hold 24 days at most; nobody's token lives on unchanged for that long (a day, see token-cache.ts).
     const timer = clock.setTimer(Math.min(delayMs, 24 * 3_600_000), () => {
-      this.mount(pod, new AbortController().signal).catch((error: unknown) => {
+      this.mount(pod, new AbortController().signal).then(how.onRenewed, (error: unknown) => {
         logger.warn("Could not renew tokens of pod", { pod: podKey(refOf(pod)), error });
-        if (this.#lines.has(uid)) this.#setRenewal(pod, retryRenewalMs);
+        if (this.#lines.has(uid)) this.#setRenewal(pod, how.retryMs, how);
       });
     });
-    this.#renewals.set(uid, timer);
+    this.#renewals.set(uid, { pod, timer });
   }
 }
 
