@@ -3,7 +3,6 @@
  * port-forward and patches, with nothing but the kubeconfig that `nodeless up` writes.
  */
 import assert from "node:assert/strict";
-import { join } from "node:path";
 import { PassThrough } from "node:stream";
 import { after, before, describe, test } from "node:test";
 import {
@@ -24,7 +23,7 @@ import {
 } from "@kubernetes/client-node";
 import type { ClusterStatus } from "#cli/machine.ts";
 import { startTestApiServer } from "../support/api-server.ts";
-import { canRunContainers, eventually, repository, run, startCluster, type TestCluster } from "../support/cluster.ts";
+import { canRunContainers, eventually, loadExampleImages, startCluster, type TestCluster } from "../support/cluster.ts";
 
 test("an informer whose resourceVersion has expired is told 410 and lists again", async () => {
   const setup = await startTestApiServer({ https: true });
@@ -75,10 +74,7 @@ describe("@kubernetes/client-node", { skip }, () => {
 
   before(async () => {
     cluster = await startCluster("js");
-    await run(join(repository, "examples/images/build"), ["nginx:1.16.0"], {
-      environment: { ...cluster.environment, HOME: process.env["HOME"] }, // what was built once stays in the cache
-      timeoutMs: 600_000,
-    });
+    await loadExampleImages(cluster, ["nginx:1.16.0"]);
     config = new KubeConfig();
     config.loadFromFile(cluster.kubeconfig);
     config.setCurrentContext(cluster.context);

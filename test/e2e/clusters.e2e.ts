@@ -2,9 +2,8 @@
  * Two clusters side by side, one of them with three nodes: pods reach each other across nodes, Services and names work on each, and nothing of one is seen by the other.
  */
 import assert from "node:assert/strict";
-import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { canRunContainers, eventually, repository, run, startCluster, type TestCluster } from "../support/cluster.ts";
+import { canRunContainers, eventually, loadExampleImages, startCluster, type TestCluster } from "../support/cluster.ts";
 
 const skip = canRunContainers() ? false : "needs root, conmon and crun or runc";
 
@@ -15,10 +14,7 @@ describe("two clusters", { skip }, () => {
   before(async () => {
     one = await startCluster("one");
     three = await startCluster("three", { nodes: 3 });
-    await run(join(repository, "examples/images/build"), ["redis", "web"], {
-      environment: one.environment,
-      timeoutMs: 600_000,
-    });
+    await loadExampleImages(one, ["redis", "web"]);
   });
 
   after(async () => {

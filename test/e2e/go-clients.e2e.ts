@@ -9,7 +9,14 @@ import { rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import type { ClusterStatus } from "#cli/machine.ts";
-import { canRunContainers, eventually, repository, run, startCluster, type TestCluster } from "../support/cluster.ts";
+import {
+  canRunContainers,
+  eventually,
+  loadExampleImages,
+  run,
+  startCluster,
+  type TestCluster,
+} from "../support/cluster.ts";
 import { buildGoPrograms, layoutOf } from "../support/go-programs.ts";
 
 const programs = canRunContainers() ? buildGoPrograms() : { missing: "needs root, conmon and crun or runc" };
@@ -82,10 +89,7 @@ describe("programs in Go", { skip }, () => {
 
   before(async () => {
     cluster = await startCluster("go");
-    await run(join(repository, "examples/images/build"), ["nginx:1.16.0"], {
-      environment: { ...cluster.environment, HOME: process.env["HOME"] }, // what was built once stays in the cache
-      timeoutMs: 600_000,
-    });
+    await loadExampleImages(cluster, ["nginx:1.16.0"]);
     const layout = await layoutOf("test/operator:1", programs.missing === undefined ? programs.operator : "");
     await cluster.nodeless(["image", "load", layout]);
     rmSync(dirname(layout), { recursive: true });

@@ -9,8 +9,8 @@ import { after, before, describe, test } from "node:test";
 import {
   canRunContainers,
   eventually,
+  loadExampleImages,
   type Outcome,
-  repository,
   run,
   startCluster,
   type TestCluster,
@@ -37,10 +37,7 @@ describe("helm", { skip }, () => {
   before(async () => {
     folder = mkdtempSync(join(tmpdir(), "helm-"));
     cluster = await startCluster("helm");
-    await run(join(repository, "examples/images/build"), ["nginx:1.16.0", "busybox"], {
-      environment: { ...cluster.environment, HOME: process.env["HOME"] }, // what was built once stays in the cache
-      timeoutMs: 600_000,
-    });
+    await loadExampleImages(cluster, ["nginx:1.16.0", "busybox"]);
     chart = join(folder, "web");
     await helm(`create ${chart}`);
   });

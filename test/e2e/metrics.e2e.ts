@@ -2,9 +2,15 @@
  * What nodes and pods use, as users see it: kubectl top in its forms, the metrics API beneath it, and the endpoints of the node that dashboards scrape.
  */
 import assert from "node:assert/strict";
-import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { canRunContainers, eventually, repository, run, startCluster, type TestCluster } from "../support/cluster.ts";
+import {
+  canRunContainers,
+  eventually,
+  loadExampleImages,
+  run,
+  startCluster,
+  type TestCluster,
+} from "../support/cluster.ts";
 import { kubectlVersions } from "../support/kubectl.ts";
 
 const burn = "i=0; while true; do i=$((i+1)); [ $((i%2000)) = 0 ] && sleep 0.01; done";
@@ -14,7 +20,7 @@ describe("metrics", { skip: !canRunContainers() && "needs root, conmon and crun 
 
   before(async () => {
     cluster = await startCluster("metrics");
-    await run(join(repository, "examples/images/build"), ["busybox"], { environment: cluster.environment });
+    await loadExampleImages(cluster, ["busybox"]);
     const common = { image: "busybox", imagePullPolicy: "Never" };
     const containers = [
       { ...common, name: "busy", command: ["sh", "-c", burn], resources: { limits: { cpu: "100m", memory: "64Mi" } } },

@@ -9,7 +9,15 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import type { ClusterStatus } from "#cli/machine.ts";
-import { canRunContainers, eventually, repository, run, startCluster, type TestCluster } from "../support/cluster.ts";
+import {
+  canRunContainers,
+  eventually,
+  loadExampleImages,
+  repository,
+  run,
+  startCluster,
+  type TestCluster,
+} from "../support/cluster.ts";
 
 const skip = canRunContainers() ? false : "needs root, conmon and crun or runc";
 
@@ -44,7 +52,7 @@ describe("the shop", { skip }, () => {
   before(async () => {
     folder = mkdtempSync(join(tmpdir(), "shop-"));
     cluster = await startCluster("shop");
-    await run(join(repository, "examples/images/build"), [], { environment: cluster.environment, timeoutMs: 600_000 });
+    await loadExampleImages(cluster);
     await cluster.kubectl(["apply", "-f", join(repository, "examples/shop")]);
     for (const name of ["postgres", "redis", "api", "web"])
       await kubectl(`rollout status deployment/${name} --timeout=120s`);

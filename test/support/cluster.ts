@@ -92,6 +92,12 @@ export async function startCluster(
   };
 }
 
+/** Loads images of examples/images into the cluster's store. Whatever home the cluster's commands have, images are built once on a machine, in the cache of its user. */
+export async function loadExampleImages({ environment }: TestCluster, names: readonly string[] = []): Promise<void> {
+  const home = { ...environment, HOME: process.env["HOME"] };
+  await run(join(repository, "examples/images/build"), names, { environment: home, timeoutMs: 600_000 });
+}
+
 /** Waits until `condition` gives something, asking again as often as it can within reason. Throws after `timeoutMs`, naming what was awaited. */
 export async function eventually<T>(
   what: string,
