@@ -67,4 +67,26 @@ describe("two clusters", { skip }, () => {
     );
     assert.equal((await three.kubectl(["exec", pod, "--", "redis-cli", "ping"])).stdout, "PONG\n");
   });
+
+  test("a cluster that is down comes back with one node, or two again, and its Deployments and Services with it", async () => {
+    const ping = ["exec", "deployment/web", "--", "redis-cli", "-h", "web.default.svc.cluster.local", "ping"];
+    for (const [count, names] of [
+      ["1", ["three"]],
+      ["2", ["three-1", "three-2"]],
+    ] as const) {
+      await three.nodeless(["down", "--name", "three"]);
+      const { stdout } = await three.nodeless(["up", "--name", "three", "--nodes", count]);
+      await three.kubectl(["rollout", "status", "deployment/web", "--timeout=60s"]);
+
+      assert.match(stdout, /^Removed three.*, with the pods there/m);
+      const nodes = await three.kubectl(["get", "nodes", "-o", "jsonpath={.items[*].metadata.name}"]);
+      const hosts = await three.kubectl(["get", "pods", "-o", "jsonpath={.items[*].spec.nodeName}"]);
+      assert.deepEqual(nodes.stdout.split(" "), names);
+      assert.ok(
+        hosts.stdout.split(" ").every((host) => (names as readonly string[]).includes(host)),
+        hosts.stdout,
+      );
+      await eventually("an answer", async () => (await three.kubectl(ping, { mayFail: true })).stdout === "PONG\n");
+    }
+  });
 });

@@ -27,7 +27,11 @@ const up: Command = {
   maxPositionals: 0,
   flags: {
     name: nameFlag,
-    nodes: { type: "string", value: "N", help: "How many nodes it has; a new one has 1" },
+    nodes: {
+      type: "string",
+      value: "N",
+      help: "How many nodes it has; a new one has 1, one that was taken down may come back with more or fewer",
+    },
     "data-dir": { type: "string", value: "FOLDER", help: "Where a new one keeps its data" },
     kubeconfig: {
       type: "string",

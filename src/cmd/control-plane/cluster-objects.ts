@@ -22,13 +22,26 @@ export async function ensureClusterObjects(client: Client, cluster: Cluster): Pr
 async function deleteSurplusNodes(client: Client, { record }: Cluster): Promise<void> {
   const nodes: ResourceRef = { resource: { group: "", version: "v1", resource: "nodes" } };
   const wanted = nodeNames(record);
-  const prefix = `${nodeName(record.name, 1, 0)}-`;
+  const only = nodeName(record.name, 1, 0);
   const { items } = await client.list(nodes);
   const surplus = items
     .map(({ metadata }) => metadata?.name ?? "")
-    .filter((name) => name.startsWith(prefix) && /^\d+$/.test(name.slice(prefix.length)))
+    .filter((name) => name === only || (name.startsWith(`${only}-`) && /^\d+$/.test(name.slice(only.length + 1))))
     .filter((name) => !wanted.includes(name));
-  for (const name of surplus) await client.delete({ ...nodes, name });
+  for (const name of surplus) {
+    await client.delete({ ...nodes, name });
+    await deletePodsOf(client, name);
+  }
+}
+
+/** At once: nothing of that node is left, and the garbage collector of pods would wait a while to be sure of it. */
+async function deletePodsOf(client: Client, nodeName: string): Promise<void> {
+  const resource = { group: "", version: "v1", resource: "pods" };
+  const { items } = await client.list({ resource }, { fieldSelector: `spec.nodeName=${nodeName}` });
+  for (const { metadata } of items) {
+    const ref = { resource, namespace: metadata?.namespace ?? "", name: metadata?.name ?? "" };
+    await client.delete(ref, { gracePeriodSeconds: 0 });
+  }
 }
 
 async function ensureObjects(client: Client, { record }: Cluster): Promise<void> {

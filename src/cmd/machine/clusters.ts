@@ -78,7 +78,7 @@ export function contextName(cluster: string): string {
 
 /** The record for `up`: the old one with what the options change, or a new one with a slot and a port of its own. Written to disk. */
 export async function ensureCluster(context: MachineContext, options: UpOptions, notes: string[]): Promise<Cluster> {
-  checkOptions(options);
+  checkNodeCount(context, options.nodes ?? 1);
   return await underMachineLock(context, async () => {
     const folder = clusterFolder(context.dataRoot, options.name, options.dataFolder);
     const layout = clusterLayout(options.name, folder, context.dataRoot, context.runRoot);
@@ -103,9 +103,13 @@ export function checkClusterName(name: string): void {
   });
 }
 
-function checkOptions({ nodes }: UpOptions): void {
-  if (nodes !== undefined && nodes > maxNodes)
-    throw new UserError(`--nodes may be ${maxNodes} at most`, { exitCode: 2 });
+/** Throws UserError for more nodes than can be had here. */
+export function checkNodeCount({ isRoot }: MachineContext, nodes: number): void {
+  if (nodes > maxNodes) throw new UserError(`--nodes may be ${maxNodes} at most`, { exitCode: 2 });
+  if (!isRoot && nodes > 1)
+    throw new UserError(
+      "a cluster without root has one node: several need networks of their own. Leave --nodes out, or use sudo",
+    );
 }
 
 /** Records of the other clusters, those that can be read. */
@@ -123,7 +127,7 @@ function readOthers({ dataRoot }: MachineContext, name: string, notes: string[])
 }
 
 /** Root and others live on different addresses, and cannot use each other's files. */
-function refuseOtherUser({ isRoot }: MachineContext, { name, isRootless = false }: ClusterRecord): void {
+export function refuseOtherUser({ isRoot }: MachineContext, { name, isRootless = false }: ClusterRecord): void {
   if (isRoot !== isRootless) return;
   const [made, now] = isRootless ? ["without root", "without sudo"] : ["with root", "with sudo"];
   throw new UserError(
@@ -137,10 +141,6 @@ async function newRecord(
   others: readonly ClusterRecord[],
 ): Promise<ClusterRecord> {
   const isRootless = !context.isRoot;
-  if (isRootless && (options.nodes ?? 1) > 1)
-    throw new UserError(
-      "a cluster without root has one node: several need networks of their own. Leave --nodes out, or use sudo",
-    );
   const taken = new Set([...others.map(({ slot }) => slot), ...claimedSlots()]);
   const slot = isRootless ? await chooseFreeSlot(taken) : chooseSlot(taken, routesOfMachine());
   if (slot === undefined)
@@ -175,11 +175,6 @@ async function chooseFreeSlot(taken: ReadonlySet<number>): Promise<number | unde
 }
 
 function changedRecord(old: ClusterRecord, options: UpOptions): ClusterRecord {
-  if (options.nodes !== undefined && (old.nodes === 1) !== (options.nodes === 1)) {
-    throw new UserError(
-      `cluster "${old.name}" has ${old.nodes} node${old.nodes === 1 ? "" : "s"}; one node and several live in different networks. Delete the cluster to change between them`,
-    );
-  }
   return {
     ...old,
     ...(options.nodes === undefined ? {} : { nodes: options.nodes }),

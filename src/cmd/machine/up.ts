@@ -11,11 +11,14 @@ import { installBootUnit } from "./boot.ts";
 import {
   type Cluster,
   checkClusterName,
+  checkNodeCount,
   describeCluster,
   ensureCluster,
   findCluster,
   isApiPortFree,
   type MachineContext,
+  nodeNames,
+  refuseOtherUser,
   underClusterLock,
 } from "./clusters.ts";
 import { writeContext } from "./context.ts";
@@ -28,7 +31,7 @@ import { machineAddresses } from "./machine-addresses.ts";
 import { nodePlan } from "./node-plan.ts";
 import { type ProcessSpec, startAndFollow } from "./processes.ts";
 import { issuePermit, isPermitted, listPermitHolders, type RunPermit } from "./run-permit.ts";
-import { tearDownNode } from "./teardown.ts";
+import { tearDownCluster, tearDownNode } from "./teardown.ts";
 import { askPeer, type PeerStatus, type StageMessage, watchPeer } from "./supervision.ts";
 
 /** What `up` came to. */
@@ -52,7 +55,7 @@ export async function bringUp(context: MachineContext, given: UpOptions, termina
       await stopCluster(context, running, terminal); // a `down` was begun and not finished
     }
     refuseWithoutTools(context);
-    if (running) await removeSurplusNodes(context, running, options.nodes ?? running.record.nodes);
+    if (running) notes.push(...(await removeSurplusNodes(context, running, options)));
     const cluster = await ensureAndStart(context, { options, notes, terminal });
     notes.push(...writeContext(cluster), ...limitsOf(context, cluster));
     if (options.boot) notes.push(installBootUnit(context, cluster.record.name));
@@ -117,13 +120,26 @@ function limitsOf({ isRoot }: MachineContext, { record }: Cluster): string[] {
   ];
 }
 
-/** What nodes have left on the machine that the cluster will not have any more. Their objects go when the control plane starts. */
-async function removeSurplusNodes(context: MachineContext, cluster: Cluster, nodes: number): Promise<void> {
-  if (nodes < 2) return; // such a change is refused
-  for (let index = nodes; index < cluster.record.nodes; index++) {
+/**
+ * What nodes have left on the machine that the cluster will not have any more. Their objects, and their pods, go when the control plane starts. One node is in the machine's network and several are
+ * in networks of their own, under other names: between these all nodes change.
+ */
+async function removeSurplusNodes(context: MachineContext, cluster: Cluster, options: UpOptions): Promise<string[]> {
+  const { nodes: had } = cluster.record;
+  const { nodes: wanted = had } = options;
+  refuseOtherUser(context, cluster.record);
+  if (wanted !== had) checkNodeCount(context, wanted);
+  const isOtherNetwork = (had === 1) !== (wanted === 1);
+  for (let index = isOtherNetwork ? 0 : wanted; index < had; index++) {
     await tearDownNode(context, cluster, index);
     rmSync(nodePlan(cluster, index).layout.data, { recursive: true, force: true });
   }
+  if (isOtherNetwork) await tearDownCluster(context, cluster);
+  if (!isOtherNetwork && wanted >= had) return [];
+  const gone = isOtherNetwork ? nodeNames(cluster.record) : nodeNames(cluster.record).slice(wanted);
+  return [
+    `Removed ${gone.join(", ")}, with the pods there: those of Deployments and the like are made again elsewhere.`,
+  ];
 }
 
 /** Processes of the cluster have another working folder. */
@@ -182,7 +198,7 @@ function refuseChanges({ record, layout }: Cluster, options: UpOptions): void {
   const changed = Object.keys(wanted).filter((flag) => wanted[flag]);
   if (changed.length === 0) return;
   throw new UserError(
-    `cluster "${record.name}" runs already, and not with this ${changed.join(", ")}: take it down first ('nodeless down --name ${record.name}')`,
+    `cluster "${record.name}" runs already, and not with this ${changed.join(", ")}: take it down first ('nodeless down --name ${record.name}'), and bring it up with it`,
   );
 }
 
