@@ -27,6 +27,7 @@ const cluster = getCluster(context, values.name);
 const socket = controlPlaneSocket(cluster.layout);
 
 await runClusterProcess({ role: "control-plane", name: values.name, socket, title: "Control plane" }, (parts) => {
-  enterClusterCgroup(context, cluster, parts.logger);
+  // The nodes that it starts meanwhile move themselves.
+  void enterClusterCgroup(context, cluster, parts.logger); // never rejects
   return new ControlPlane({ cluster, context, clock: systemClock, ...parts });
 });

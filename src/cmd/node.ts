@@ -31,7 +31,7 @@ process.title = `nodeless node ${plan.name}`;
 await runClusterProcess(
   { role: "node", name: plan.name, socket: plan.layout.socket, title: `Node ${plan.name}` },
   (parts) => {
-    enterClusterCgroup(context, cluster, parts.logger);
-    return new NodeAgent({ cluster, context, plan, clock: systemClock, ...parts });
+    const entered = enterClusterCgroup(context, cluster, parts.logger);
+    return new NodeAgent({ cluster, context, plan, entered, clock: systemClock, ...parts });
   },
 );

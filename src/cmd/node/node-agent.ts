@@ -35,6 +35,8 @@ export type NodeAgentOptions = {
   readonly context: MachineContext;
   readonly plan: NodePlan;
   readonly permit: RunPermit | undefined;
+  /** Resolves when this process is in the control group in which what outlives it is to be. Never rejects. */
+  readonly entered: Promise<void>;
   readonly clock: Clock;
   readonly logger: Logger;
 };
@@ -66,7 +68,7 @@ export class NodeAgent {
 
   /** Resolves when the node is registered and runs its pods. */
   async start(): Promise<void> {
-    const { plan } = this.#options;
+    const { plan, entered } = this.#options;
     const ground = await this.#ground;
     const [asNode, asNetwork] = await Promise.all([this.#connect(plan.name), this.#connect(`${plan.name}-network`)]);
     const network = createClient(asNetwork);
@@ -75,7 +77,7 @@ export class NodeAgent {
     await Promise.all([
       this.#startRuntime(),
       // Names are answered from what was known last as long as nobody tells more.
-      ground.prepareNetwork().then(() => this.#startNames(ground, informers)),
+      Promise.all([ground.prepareNetwork(), entered]).then(() => this.#startNames(ground, informers)),
       this.#awaitApiServer(ground),
     ]);
     await Promise.all([this.#startNetwork(ground, informers, network), this.#startKubelet(asNode, ground)]);
@@ -95,6 +97,7 @@ export class NodeAgent {
 
   async #startRuntime(): Promise<void> {
     const place = await (await this.#ground).createPlace();
+    await this.#options.entered; // isolates that wait for pods may be started here
     await place.runtime.start(this.#abort.signal);
     this.#place = place; // a stop during the rest of the start ends what was adopted
   }

@@ -31,15 +31,15 @@ function put(path: string, text: string): void {
 
 const get = (path: string) => readFileSync(join(folder, path), "utf8");
 
-test("a process is moved into its group, on version 1 in each hierarchy", () => {
+test("a process is moved into its group, on version 1 in each hierarchy", async () => {
   for (const file of ["cpu/own/cgroup.procs", "memory/own/cgroup.procs", "v2/own/cgroup.procs"]) put(file, "");
   const hierarchies = new Map([
     ["cpu", join(folder, "cpu")],
     ["memory", join(folder, "memory")],
   ]);
 
-  new CgroupsV1(hierarchies).addProcess("/own", 42);
-  new CgroupsV2(join(folder, "v2")).addProcess("/own", 43);
+  await new CgroupsV1(hierarchies).addProcess("/own", 42);
+  await new CgroupsV2(join(folder, "v2")).addProcess("/own", 43);
 
   assert.deepEqual([get("cpu/own/cgroup.procs"), get("memory/own/cgroup.procs")], ["42", "42"]);
   assert.equal(get("v2/own/cgroup.procs"), "43");

@@ -24,7 +24,7 @@ export type CgroupUsage = {
   readonly memoryWorkingSetBytes: number;
 };
 
-/** The control groups of this machine. All calls are short file operations. */
+/** The control groups of this machine. All calls but one are short file operations. */
 export interface Cgroups {
   readonly version: 1 | 2;
   /** Makes the group and its parents. One that is there is success. */
@@ -35,8 +35,8 @@ export interface Cgroups {
   readUsage(path: string): CgroupUsage | undefined;
   /** How many processes the kernel has killed in this group for lack of memory. */
   countOutOfMemoryKills(path: string): number;
-  /** Moves a process, with what it starts from now on, into the group, which must be there and on version 2 have none below it. */
-  addProcess(path: string, pid: number): void;
+  /** Moves a process, with what it starts from then on, into the group, which must be there and on version 2 have none below it. The kernel takes 10 to 30 ms for it, beside what we do. */
+  addProcess(path: string, pid: number): Promise<void>;
   /** All processes in this group and those below. */
   listProcesses(path: string): readonly number[];
   /** Removes the group and those below, which must be without processes. Unknown is success; a busy one stays and gives false. */

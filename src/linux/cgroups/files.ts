@@ -2,6 +2,7 @@
  * Reading and writing of control group files, where a missing file is an answer and not an error.
  */
 import { mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
 /** The file's text, or undefined where there is none. */
@@ -18,6 +19,17 @@ export function readIfThere(path: string): string | undefined {
 export function writeIfThere(path: string, value: string | number): boolean {
   try {
     writeFileSync(path, String(value), { flag: "r+" });
+    return true;
+  } catch (error) {
+    if (isGone(error)) return false;
+    throw error;
+  }
+}
+
+/** As {@link writeIfThere}, for what the kernel takes its time to do. */
+export async function writeBesideIfThere(path: string, value: string | number): Promise<boolean> {
+  try {
+    await writeFile(path, String(value), { flag: "r+" });
     return true;
   } catch (error) {
     if (isGone(error)) return false;

@@ -3,7 +3,15 @@
  */
 import { dirname, join } from "node:path";
 import type { CgroupLimits, Cgroups, CgroupUsage } from "./cgroups.ts";
-import { makeFolder, numberAfter, processesBelow, readIfThere, removeFolders, writeIfThere } from "./files.ts";
+import {
+  makeFolder,
+  numberAfter,
+  processesBelow,
+  readIfThere,
+  removeFolders,
+  writeBesideIfThere,
+  writeIfThere,
+} from "./files.ts";
 
 /** `controllers`: where each controller's hierarchy is mounted. */
 export class CgroupsV1 implements Cgroups {
@@ -52,8 +60,9 @@ export class CgroupsV1 implements Cgroups {
     return numberAfter(this.#read("memory", path, "memory.oom_control"), "oom_kill");
   }
 
-  addProcess(path: string, pid: number): void {
-    for (const hierarchy of this.#hierarchies) writeIfThere(join(hierarchy, path, "cgroup.procs"), pid);
+  async addProcess(path: string, pid: number): Promise<void> {
+    // One after another: the kernel waits for the first of them only, and at once they would wait for each other.
+    for (const hierarchy of this.#hierarchies) await writeBesideIfThere(join(hierarchy, path, "cgroup.procs"), pid);
   }
 
   listProcesses(path: string): readonly number[] {

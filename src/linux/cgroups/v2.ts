@@ -3,7 +3,15 @@
  */
 import { join } from "node:path";
 import { type CgroupLimits, type Cgroups, type CgroupUsage, weightOfShares } from "./cgroups.ts";
-import { makeFolder, numberAfter, processesBelow, readIfThere, removeFolders, writeIfThere } from "./files.ts";
+import {
+  makeFolder,
+  numberAfter,
+  processesBelow,
+  readIfThere,
+  removeFolders,
+  writeBesideIfThere,
+  writeIfThere,
+} from "./files.ts";
 
 const wanted = ["cpu", "memory", "pids", "io", "cpuset", "hugetlb"];
 
@@ -52,8 +60,8 @@ export class CgroupsV2 implements Cgroups {
     return numberAfter(this.#read(path, "memory.events"), "oom_kill");
   }
 
-  addProcess(path: string, pid: number): void {
-    writeIfThere(join(this.#root, path, "cgroup.procs"), pid);
+  async addProcess(path: string, pid: number): Promise<void> {
+    await writeBesideIfThere(join(this.#root, path, "cgroup.procs"), pid);
   }
 
   listProcesses(path: string): readonly number[] {

@@ -65,7 +65,7 @@ export class ProcessBounds implements Cgroups {
     return this.#killed.has(path) ? 1 : 0;
   }
 
-  addProcess(): void {
+  addProcess(): Promise<void> {
     throw new Error("processes belong to the group that they were made in");
   }
 
