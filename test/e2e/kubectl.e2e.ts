@@ -118,11 +118,12 @@ function body(clusterOf: () => TestCluster, version: string, path: string): void
     const waiting = shell("kubectl wait --for=delete pod/gone --timeout=30s");
     assert.equal(await stdout("kubectl delete pod gone"), deleted("pod gone"));
     assert.equal((await waiting).code, 0);
-    assert.match(await refused("kubectl wait --for=condition=No pod/ticker --timeout=1s"), /timed out waiting/);
+    assert.match(await refused("kubectl wait --for=condition=No pod/ticker --timeout=100ms"), /timed out waiting/);
   });
 
   it("get -w says what happens, with the kind of event", async () => {
-    const watching = terminal("kubectl get pods -l run=seen -w --output-watch-events --no-headers");
+    const watching = terminal("kubectl get pods -l 'app!=web' -w --output-watch-events --no-headers");
+    await watching.shows(/ADDED +ticker/); // from here on it hears of everything
     await shell(`kubectl run seen ${image} --restart=Never -- true`);
     await watching.shows(/ADDED +seen +0\/1 +Pending[^]*MODIFIED +seen +0\/1 +Completed/);
     await shell("kubectl delete pod seen");
@@ -304,14 +305,19 @@ function body(clusterOf: () => TestCluster, version: string, path: string): void
     assert.equal(await stdout("kubectl cordon kubectl"), "node/kubectl cordoned\n");
     assert.match(await stdout("kubectl get node kubectl"), /Ready,SchedulingDisabled/);
     await shell("kubectl create pdb web --selector=app=web --min-available=1");
-    const drain = "kubectl drain kubectl --ignore-daemonsets --timeout=2s --pod-selector=app=web";
+    const drain = "kubectl drain kubectl --ignore-daemonsets --timeout=20s --pod-selector=app=web";
     await eventually(
       "the budget is counted",
       async () => (await stdout("kubectl get pdb web -o jsonpath='{.status.currentHealthy}'")) === "1",
     );
-    assert.match(await refused(drain), /Cannot evict pod as it would violate the pod's disruption budget\./);
+    const refusedDrain = terminal(drain);
+    await refusedDrain.shows(
+      /will retry after 5s\): Cannot evict pod as it would violate the pod's disruption budget\./,
+    );
+    refusedDrain.type("\x03"); // it would wait those 5 s
+    await refusedDrain.ended;
     assert.equal(await stdout("kubectl delete pdb web"), deleted("poddisruptionbudget.policy web"));
-    const drained = await stdout(drain.replace("2s", "20s"));
+    const drained = await stdout(drain);
     assert.match(drained, /evicting pod k\d+\/web-\w+-\w+\npod\/web-\w+-\w+ evicted\nnode\/kubectl drained\n$/);
     assert.equal(await stdout("kubectl uncordon kubectl"), "node/kubectl uncordoned\n");
     await shell("kubectl rollout status deploy web --timeout=30s");

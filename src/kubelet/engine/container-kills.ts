@@ -37,7 +37,7 @@ export class ContainerKills {
     if (!state || this.#stopping.has(id)) return;
     this.#stopping.add(id);
     if (reason !== "other") holds.killedByProbe(id);
-    void core.run(async () => {
+    void core.runUntilEnded(async () => {
       const deadline = new StopDeadline(core.parts.clock.now(), graceFor(core.pod(), container, reason));
       await stopContainer(state, container, { message, deadline }, stopContext()).finally(() =>
         this.#stopping.delete(id),

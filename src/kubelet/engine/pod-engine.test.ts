@@ -412,6 +412,22 @@ describe("the pod engine", () => {
     });
   });
 
+  it("stops at once while a pod has its grace, and leaves the container to whoever comes", async () => {
+    await withHouse(async (house) => {
+      house.runtime.script = () => ({ isStubborn: true });
+      await house.run(podOf("web", [{}]));
+      await house.until("web", isReady);
+      void house.engine.deletePod({ namespace: "default", name: "web", uid: "uid-web" }, 300, never);
+      await house.untilTrue(() => house.runtime.log.includes("stop web/main 300s"));
+
+      await house.engine.stop();
+
+      const [left] = await house.runtime.listContainers();
+      assert.equal(left?.phase, "running");
+      assert.ok(!house.runtime.log.includes("remove sandbox web"));
+    });
+  });
+
   it("takes a shorter grace while it is deleting", async () => {
     await withHouse(async (house) => {
       house.runtime.script = () => ({ isStubborn: true });

@@ -51,6 +51,7 @@ export class PodWorker {
   readonly #containers = new PodContainers();
   readonly #messages = new Map<string, string>();
   readonly #tasks = new Set<Promise<void>>();
+  readonly #untilEnded = new Set<Promise<void>>();
   readonly #ends = new Map<string, PromiseWithResolvers<void>>();
   readonly #resizer: PodResizer;
   readonly #ground: PodGround;
@@ -95,6 +96,7 @@ export class PodWorker {
       podIPs: () => this.#ground.podIPs,
       look,
       run: (step) => this.#run(step),
+      runUntilEnded: (step) => this.#runUntilEnded(step),
     };
     const onContainer = (state: ContainerState) => this.onContainer(state);
     const stopContext = () => this.#stopContext();
@@ -186,7 +188,7 @@ export class PodWorker {
     this.#starts.end("the kubelet stops");
     this.#parts.objects.unregister(this.ref.uid);
     this.#reporter.release();
-    await Promise.allSettled(this.#tasks);
+    await Promise.allSettled([...this.#tasks].filter((task) => !this.#untilEnded.has(task)));
   }
 
   /** The container of this name that is newest, or the one before it. */
@@ -318,7 +320,7 @@ export class PodWorker {
   #endIfStopped(): void {
     const deadline = this.#deadline;
     if (this.#ending || !deadline) return;
-    this.#ending = this.#run(async () => {
+    this.#ending = this.#runUntilEnded(async () => {
       await this.#ground.settled();
       await this.#kills.stopAll(deadline);
     }).finally(() => (this.#ending = undefined));
@@ -444,6 +446,13 @@ export class PodWorker {
       });
     this.#tasks.add(task);
     return task;
+  }
+
+  /** A step that waits for containers to end, as long as their grace: an agent that stops does not wait for it. */
+  #runUntilEnded(step: () => Promise<void>): Promise<void> {
+    const task = this.#run(step);
+    this.#untilEnded.add(task);
+    return task.finally(() => this.#untilEnded.delete(task));
   }
 }
 

@@ -18,4 +18,6 @@ export type WorkerCore = {
   readonly look: () => void;
   /** Runs a step; its failure is logged, and another look follows in any case. */
   readonly run: (step: () => Promise<void>) => Promise<void>;
+  /** The same for one that waits for containers to end, as long as their grace: an agent that stops does not wait for it. */
+  readonly runUntilEnded: (step: () => Promise<void>) => Promise<void>;
 };
