@@ -134,7 +134,8 @@ async function measure(load: ChildProcess, proxy: RunningProxy, phase: (typeof p
     return ((await once(load, "message")) as [LoadResult])[0];
   };
   const count = Math.round(requests * phase.share);
-  await ask(Math.round(count / 5));
+  // Until V8 has compiled what is measured.
+  await ask(Math.round(count / 2));
   const before = cpuMicros([proxy.pid]);
   const result = await ask(count);
   const micros = (cpuMicros([proxy.pid]) - before) / count;

@@ -77,6 +77,13 @@ export class HeadReader {
     if (at + 1 >= size && (at === size || bytes[at] === CR)) return false;
     if (bytes[at] !== CR) throw badValue(bytes[at] as number);
     if (bytes[at + 1] !== LF) throw new BadMessage("line-ending", "a CR stands without LF");
+    const nameLength = colon - start;
+    if (
+      (nameLength === 14 || nameLength === 17) &&
+      bytes.subarray(colon, at).includes(TAB) &&
+      isFraming(bytes, start, colon)
+    )
+      throw new BadMessage("body-framing", "a tab stands beside the value that frames the message");
     let end = at;
     while (end > value && isBlank(bytes[end - 1] as number)) end--;
     this.#marks.push(start - from, colon - from, value - from, end - from);
@@ -107,6 +114,12 @@ export class HeadReader {
     this.#startLineEnd = -1;
     return { startLine, fields, end: emptyLine + 2 };
   }
+}
+
+/** Tabs are legal around values, but llhttp does not see `chunked` before one. */
+function isFraming(bytes: Buffer, start: number, colon: number): boolean {
+  const name = bytes.toString("latin1", start, colon).toLowerCase();
+  return name === "content-length" || name === "transfer-encoding";
 }
 
 function isBlank(byte: number): boolean {

@@ -13,7 +13,7 @@ export type HaproxyResult = { readonly taken: number; readonly isRefused: boolea
 
 const places = ["/usr/sbin/haproxy", "/usr/local/sbin/haproxy", "/usr/bin/haproxy"];
 /** What is not whole by then is neither taken nor refused. */
-const PATIENCE_MS = 100;
+const PATIENCE_MS = 300;
 
 export function findHaproxy(): string | undefined {
   return places.find(existsSync);
@@ -60,9 +60,10 @@ frontend f
     const socket = connect(join(this.#folder, "socket"));
     let text = "";
     socket.on("data", (piece: Buffer) => (text += piece.toString("latin1")));
+    // One that it gave up before we came to write says nothing.
     socket.on("error", () => {});
     socket.write(bytes);
-    await once(socket, "close");
+    await new Promise((resolve) => socket.once("close", resolve));
     return { taken: (text.match(/^HTTP\/1\.[01] 200/gm) ?? []).length, isRefused: /^HTTP\/1\.[01] 400/m.test(text) };
   }
 

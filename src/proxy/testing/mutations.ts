@@ -3,7 +3,11 @@
  */
 import { honestRequests, smugglingVectors } from "./smuggling-vectors.ts";
 
-const ground: readonly string[] = [...honestRequests, ...smugglingVectors.map(({ bytes }) => bytes)];
+/** As many honest ones as bad ones: only who takes something can take it differently. */
+const ground: readonly string[] = [
+  ...Array.from({ length: 8 }, () => honestRequests).flat(),
+  ...smugglingVectors.map(({ bytes }) => bytes),
+];
 
 const snippets: readonly string[] = [
   ...'\r\n|\n|\r| |\t|:|;|,|\0|\x7f|\xff|0|1|f|0x|+|-|\v|\x0c|"|\\|chunked|identity|HTTP/1.0|HTTP/1.1|;a=b'.split("|"),
@@ -23,6 +27,11 @@ const snippets: readonly string[] = [
 
 /** `count` requests, each with one to three mistakes. */
 export function mutations(seed: number, count: number): string[] {
+  return mutated(ground, seed, count);
+}
+
+/** `count` of `ground`, each with one to three mistakes. */
+export function mutated(ground: readonly string[], seed: number, count: number): string[] {
   const next = numbers(seed);
   return Array.from({ length: count }, () => mutate(ground[next(ground.length)] ?? "", next));
 }

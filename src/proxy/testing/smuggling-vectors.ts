@@ -33,6 +33,8 @@ const framing: Readonly<Record<string, string>> = {
   "chunked in quotes": `${withFields('Transfer-Encoding: "chunked"')}0\r\n\r\n`,
   "a vertical tab before chunked": `${withFields("Transfer-Encoding: \vchunked")}0\r\n\r\n`,
   "a space before the colon of Transfer-Encoding": `${withFields("Transfer-Encoding : chunked")}0\r\n\r\n`,
+  "a tab behind chunked": `${withFields("Transfer-Encoding: chunked\t")}0\r\n\r\n`,
+  "a tab before a Content-Length": `${withFields("Content-Length:\t4")}abcd`,
   "Transfer-Encoding folded": `${withFields("Transfer-Encoding:", " chunked")}0\r\n\r\n`,
   "Transfer-Encoding in HTTP/1.0": "POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
 };
