@@ -4,6 +4,7 @@
 import { constants, type ServerHttp2Stream } from "node:http2";
 import type { ClientFacts, ClientStream, ResponseStart } from "#proxy/exchange/streams.ts";
 import { addFields, emptyHeaders, fieldsOf } from "#proxy/http2/field-lists.ts";
+import { sendTrailers } from "#proxy/http2/send-trailers.ts";
 import type { Deadline } from "#proxy/message/deadlines.ts";
 import type { Fields } from "#proxy/message/fields.ts";
 import type { RequestHead } from "#proxy/message/heads.ts";
@@ -48,7 +49,7 @@ export class Http2ClientStream implements ClientStream {
     });
     // node:http2 ends a stream before it resets it, which would make half an answer a whole one: without trailers there is no end.
     stream.on("wantTrailers", () => {
-      if (this.#responseIsWhole) stream.sendTrailers(addFields(emptyHeaders(), this.#trailersToSend));
+      if (this.#responseIsWhole) sendTrailers(stream, this.#trailersToSend);
     });
     stream.on("aborted", () => this.#onGone("closed"));
     stream.on("close", () => this.#onClose());

@@ -80,6 +80,7 @@ export class Http2Connection implements ClientConnection {
 
   #refuse(stream: ServerHttp2Stream, status: number): void {
     this.#parts.onRefused("start-line");
+    if (stream.destroyed || stream.closed) return;
     stream.respond({ ":status": status }, { endStream: true });
     stream.close(constants.NGHTTP2_NO_ERROR);
   }

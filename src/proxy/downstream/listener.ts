@@ -113,7 +113,6 @@ export class Listener {
     const { metrics } = this.#parts;
     const { name, tls } = this.#config;
     this.#sockets.add(socket);
-    this.#silent.add(socket);
     metrics.connections.with(name).add(1);
     metrics.connectionsTotal.with(name).add(1);
     socket.on("error", () => {
@@ -141,6 +140,9 @@ export class Listener {
   }
 
   #onSecure(socket: TLSSocket): void {
+    socket.on("error", () => {
+      // `close` follows.
+    });
     const { servername } = socket as TLSSocket & { readonly servername?: string | false };
     const serverName = typeof servername === "string" ? servername : undefined;
     const facts = this.#factsOf(socket, serverName);
@@ -153,6 +155,7 @@ export class Listener {
     const facts = this.#factsOf(socket, undefined);
     const deadline = this.#parts.deadlines.add(() => socket.destroy());
     deadline.set(this.#bounds.headMs);
+    this.#silent.add(socket);
     let first: Buffer = Buffer.alloc(0);
     const onData = (bytes: Buffer) => {
       first = first.length === 0 ? bytes : Buffer.concat([first, bytes]);

@@ -117,6 +117,7 @@ const chunks: Readonly<Record<string, string>> = {
   "a last chunk that ends in a bare LF": `${chunked}3\r\nabc\r\n0\n\n`,
   "Content-Length in trailers": `${chunked}0\r\nContent-Length: 3\r\n\r\n`,
   "Transfer-Encoding in trailers": `${chunked}0\r\nTransfer-Encoding: chunked\r\n\r\n`,
+  "a trailer that concerns the connection": `${chunked}0\r\nKeep-Alive: 5\r\n\r\n`,
   "a folded trailer": `${chunked}0\r\nX: y\r\n z\r\n\r\n`,
   "a trailer with a space before the colon": `${chunked}0\r\nX : y\r\n\r\n`,
   "a trailer with a bare LF": `${chunked}0\r\nX: y\n\r\n`,

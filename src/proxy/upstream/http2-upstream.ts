@@ -6,6 +6,7 @@ import type { Socket } from "node:net";
 import type { ClusterConfig } from "#proxy/config/cluster.ts";
 import type { RequestStart, UpstreamFailure, UpstreamOwner, UpstreamStream } from "#proxy/exchange/streams.ts";
 import { addFields, emptyHeaders, fieldsOf, lengthIn } from "#proxy/http2/field-lists.ts";
+import { sendTrailers } from "#proxy/http2/send-trailers.ts";
 import type { Deadline, Deadlines } from "#proxy/message/deadlines.ts";
 import type { Fields } from "#proxy/message/fields.ts";
 import { CHUNKED, type ResponseHead } from "#proxy/message/heads.ts";
@@ -204,7 +205,7 @@ class Http2Upstream implements UpstreamStream {
     stream.on("trailers", (_headers, _flags, raw?: string[]) => (this.#trailers = fieldsOf(raw ?? [], true)));
     // node:http2 ends a stream before it resets it, which would make half a request a whole one: without trailers there is no end.
     stream.on("wantTrailers", () => {
-      if (this.#requestIsWhole) stream.sendTrailers(addFields(emptyHeaders(), this.#trailersToSend));
+      if (this.#requestIsWhole) sendTrailers(stream, this.#trailersToSend);
     });
     stream.on("drain", () => {
       this.#isFull = false;
