@@ -27,6 +27,8 @@ export type SandboxSpec = {
   readonly resources: LinuxResources;
   /** Name of the cgroup parent's class. */
   readonly qosClass: "Guaranteed" | "Burstable" | "BestEffort";
+  /** The account that the pod acts for, in its own namespace: runtimes that let pods share anything share it within one account only. */
+  readonly serviceAccountName: string;
   /** Handler that the pod's RuntimeClass names; "" is the default. Unknown ones are refused with CreatePodSandboxError. */
   readonly runtimeClass: string;
 };

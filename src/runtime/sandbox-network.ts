@@ -4,7 +4,7 @@
  */
 import { closeSync, openSync, readdirSync, statfsSync } from "node:fs";
 import { join } from "node:path";
-import { addAddress, addRoute, addVeth, deleteLink, linkIndex, setLinkUp } from "#linux/ip.ts";
+import { addAddress, addRoute, addVeth, deleteLink, deleteRoute, linkIndex, setLinkUp } from "#linux/ip.ts";
 import type { Libc } from "#linux/libc.ts";
 import {
   insideNamespaces,
@@ -121,6 +121,17 @@ export class SandboxNetworks {
    */
   remove(key: string): void {
     for (const type of ["net", "ipc", "uts"] as const) unpinNamespace(this.#libc, this.path(key, type));
+  }
+
+  /** Nobody reaches this address any more, even if a process goes on to hold the network in which it is. */
+  disconnect(address: string): void {
+    let device: number;
+    try {
+      device = linkIndex(this.#libc, this.#nodeSocket, this.linkName(address));
+    } catch {
+      return; // its device is gone, and the route with it
+    }
+    exchange(this.#libc, this.#nodeSocket, [deleteRoute({ destination: `${address}/32`, device })]);
   }
 
   /** The node's side of the device of an address. */

@@ -29,6 +29,7 @@ import { NodeRestrictionPlugin } from "./node-restriction.ts";
 import { PersistentVolumeClaimResizePlugin } from "./persistent-volume-claim-resize.ts";
 import { PodSecurityPlugin } from "./pod-security.ts";
 import { PriorityPlugin } from "./priority.ts";
+import { PackedIsolatesPlugin } from "./packed-isolates.ts";
 import { RuntimeClassPlugin } from "./runtime-class.ts";
 import { ServiceAccountPlugin } from "./service-account.ts";
 import { TaintNodesByConditionPlugin } from "./taint-nodes-by-condition.ts";
@@ -449,4 +450,51 @@ test("an ingress without a class gets the default one, a claim grows only where 
     message:
       /only dynamically provisioned pvc can be resized and the storageclass that provisions the pvc must support resize/,
   });
+});
+
+test("isolates are packed where their namespace asks for it, but for those that want to be alone", async () => {
+  const namespaces = new FakeInformer<Namespace>([
+    { metadata: { name: "default", labels: { "nodeless.dev/isolates": "packed" } } },
+    { metadata: { name: "plain" } },
+  ]);
+  const runtimeClasses = new FakeInformer<RuntimeClass>([{ metadata: { name: "isolate-packed" }, handler: "" }]);
+  const plugin = new PackedIsolatesPlugin({ client: emptyClient(), namespaces, runtimeClasses });
+  const className = async (namespace: string, spec: object, labels = {}) => {
+    const attributes = write("pods", { object: { metadata: { name: "web", labels }, spec } });
+    const request = { ...attributes.request, namespace };
+    return (await admit<Pod>(plugin, { ...attributes, request })).spec?.runtimeClassName;
+  };
+  const one = { runtimeClassName: "isolate", containers: [{ name: "c" }] };
+
+  assert.equal(await className("default", one), "isolate-packed");
+  assert.equal(await className("default", one, { "nodeless.dev/isolates": "alone" }), "isolate");
+  assert.equal(await className("default", { ...one, runtimeClassName: "vm" }), "vm");
+  assert.equal(await className("plain", one), "isolate");
+  assert.equal(await className("plain", { ...one, runtimeClassName: "isolate-packed" }), "isolate-packed");
+});
+
+test("a packed isolate that asks for what its pack would have to share is refused by name", async () => {
+  const plugin = new PackedIsolatesPlugin({
+    client: emptyClient(),
+    namespaces: new FakeInformer<Namespace>([]),
+    runtimeClasses: new FakeInformer<RuntimeClass>([]),
+  });
+  const pod = (spec: object) =>
+    write("pods", {
+      object: {
+        metadata: { name: "web" },
+        spec: { runtimeClassName: "isolate-packed", containers: [{ name: "c" }], ...spec },
+      },
+    });
+
+  await admit(plugin, pod({ dnsPolicy: "ClusterFirst" }));
+  const refusals: readonly [object, RegExp][] = [
+    [{ containers: [{ name: "c" }, { name: "d" }] }, /cannot have more than one container/],
+    [{ initContainers: [{ name: "i" }] }, /cannot have initContainers/],
+    [{ hostAliases: [{ ip: "1.2.3.4" }] }, /cannot have hostAliases/],
+    [{ dnsConfig: {} }, /cannot have dnsConfig/],
+    [{ dnsPolicy: "Default" }, /cannot have dnsPolicy Default/],
+    [{ securityContext: { sysctls: [{ name: "a", value: "1" }] } }, /cannot have sysctls/],
+  ];
+  for (const [spec, message] of refusals) await assert.rejects(admit(plugin, pod(spec)), { message });
 });

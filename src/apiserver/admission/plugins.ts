@@ -8,6 +8,7 @@ import { followReferences } from "#apiserver/authorization/pod-references.ts";
 import type { RbacAuthorizer } from "#apiserver/authorization/rbac-authorizer.ts";
 import type { RbacIndex } from "#apiserver/authorization/rbac-index.ts";
 import type { Authorizer } from "#apiserver/request.ts";
+import type { RuntimeClass } from "#api/generated/types/node-v1.ts";
 import type { KubeObject } from "#apimachinery/meta.ts";
 import type { Client } from "#client/client.ts";
 import type { InformerFactory } from "#client/informer-factory.ts";
@@ -25,6 +26,7 @@ import { LimitRangerPlugin } from "./limit-ranger.ts";
 import { MutatingAdmissionPolicyPlugin } from "./mutating-admission-policy.ts";
 import { NamespaceLifecyclePlugin } from "./namespace-lifecycle.ts";
 import { NodeRestrictionPlugin } from "./node-restriction.ts";
+import { PackedIsolatesPlugin } from "./packed-isolates.ts";
 import { PersistentVolumeClaimResizePlugin } from "./persistent-volume-claim-resize.ts";
 import { PodSecurityPlugin } from "./pod-security.ts";
 import { PriorityPlugin } from "./priority.ts";
@@ -57,6 +59,7 @@ export function createAdmissionPlugins(options: AdmissionPluginOptions): readonl
   const storage = <T extends KubeObject>(resource: string) => follow<T>(options.informers, "storage.k8s.io", resource);
   const registration = <T extends KubeObject>(resource: string) =>
     follow<T>(options.informers, "admissionregistration.k8s.io", resource);
+  const runtimeClasses = follow<RuntimeClass>(options.informers, "node.k8s.io", "runtimeclasses");
   return [
     new NamespaceLifecyclePlugin({ client, clock, namespaces: core("namespaces") }),
     new LimitRangerPlugin(core("limitranges")),
@@ -76,7 +79,8 @@ export function createAdmissionPlugins(options: AdmissionPluginOptions): readonl
     new DefaultTolerationSecondsPlugin(),
     new DefaultStorageClassPlugin(storage("storageclasses")),
     new StorageObjectInUseProtectionPlugin(),
-    new RuntimeClassPlugin({ client, runtimeClasses: follow(options.informers, "node.k8s.io", "runtimeclasses") }),
+    new PackedIsolatesPlugin({ client, namespaces: core("namespaces"), runtimeClasses }),
+    new RuntimeClassPlugin({ client, runtimeClasses }),
     new PersistentVolumeClaimResizePlugin(storage("storageclasses")),
     new DefaultIngressClassPlugin(follow(options.informers, "networking.k8s.io", "ingressclasses")),
     new ServiceAccountTokenSecretPlugin({ client, tokens: options.serviceAccountTokens, rootCa: options.rootCa }),

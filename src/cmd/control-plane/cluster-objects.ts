@@ -53,7 +53,10 @@ async function ensureObjects(client: Client, { record }: Cluster): Promise<void>
       ref: { resource: { group: "", version: "v1", resource: "services" }, namespace: "kube-system" },
       object: dnsService(addressPlan(record).dnsService),
     },
-    { ref: { resource: { group: "node.k8s.io", version: "v1", resource: "runtimeclasses" } }, object: isolateClass() },
+    ...isolateClasses(record).map((name) => ({
+      ref: { resource: { group: "node.k8s.io", version: "v1", resource: "runtimeclasses" } },
+      object: isolateClass(name),
+    })),
   ];
   await Promise.all(objects.map(({ ref, object }) => ensure(client, ref, object)));
 }
@@ -67,13 +70,18 @@ async function ensure(client: Client, ref: ResourceRef, object: KubeObject): Pro
   }
 }
 
+/** Packing takes a network for each pod, so it takes root. */
+function isolateClasses({ isRootless }: Cluster["record"]): readonly string[] {
+  return isRootless ? ["isolate"] : ["isolate", "isolate-packed"];
+}
+
 /** Every node can run isolates beside containers, so it asks for no particular one. */
-function isolateClass(): KubeObject {
+function isolateClass(name: string): KubeObject {
   return {
     apiVersion: "node.k8s.io/v1",
     kind: "RuntimeClass",
-    metadata: { name: "isolate" },
-    handler: "isolate",
+    metadata: { name },
+    handler: name,
     // Of nodes without root, which run nothing else.
     scheduling: { tolerations: [isolatesOnlyToleration] },
   } as KubeObject;

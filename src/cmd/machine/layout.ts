@@ -48,6 +48,11 @@ export function controlPlaneSocket(layout: ClusterLayout): string {
   return join(layout.run, "control-plane.sock");
 }
 
+/** The same for isolates that share processes. */
+export function packFolders(node: NodeLayout): { readonly stateFolder: string; readonly runFolder: string } {
+  return { stateFolder: join(node.data, "packs"), runFolder: join(node.run, "p") };
+}
+
 /** Where a node's isolates keep their state, apart from its containers. */
 export function isolateFolders(node: NodeLayout): { readonly stateFolder: string; readonly runFolder: string } {
   return { stateFolder: join(node.data, "isolates"), runFolder: join(node.run, "i") };

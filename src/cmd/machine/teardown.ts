@@ -11,7 +11,7 @@ import { destroyRootlessRuntime } from "#runtime/rootless/destroy.ts";
 import { removeNodeNamespaces } from "#runtime/node-namespaces.ts";
 import type { Cluster, MachineContext } from "./clusters.ts";
 import { clusterCgroup, formerCgroup } from "./kernel-names.ts";
-import { isolateFolders } from "./layout.ts";
+import { isolateFolders, packFolders } from "./layout.ts";
 import { tearDownMachineNetwork } from "./machine-network.ts";
 import { type NodePlan, nodePlan } from "./node-plan.ts";
 import { ownsSlot } from "./slot-claim.ts";
@@ -24,6 +24,7 @@ export async function tearDownNode(context: MachineContext, cluster: Cluster, in
   const stateFolder = join(plan.layout.data, "runtime");
   await destroyRuntime({ stateFolder, runFolder: plan.layout.run, cgroupParent: plan.cgroupParent });
   await destroyRuntime({ ...isolateFolders(plan.layout), cgroupParent: plan.cgroupParent });
+  await destroyRuntime({ ...packFolders(plan.layout), cgroupParent: plan.cgroupParent });
   releaseHeldSockets(plan.layout.run);
   // A network namespace of its own takes addresses, routes and tables with it.
   if (plan.linkName === undefined && ownsSlot(cluster)) await tearDownNodeNetwork(plan.network);

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import type { InformerFactory } from "#client/informer-factory.ts";
 import { addressPlan } from "#cmd/machine/address-plan.ts";
 import { deleteFormerTables } from "#cmd/machine/kernel-names.ts";
-import { isolateFolders } from "#cmd/machine/layout.ts";
+import { isolateFolders, packFolders } from "#cmd/machine/layout.ts";
 import { searchPath } from "#cmd/machine/node-plan.ts";
 import { machineNamespaces } from "#cmd/machine/processes.ts";
 import type { Service } from "#component-base/life-cycle.ts";
@@ -56,43 +56,56 @@ async function createPlace(options: GroundOptions): Promise<GroundPlace> {
     logger,
   });
   return {
-    runtime: new RuntimeClasses(containers.runtime, [isolates(options, containers)]),
+    runtime: new RuntimeClasses(containers.runtime, isolates(options, containers)),
     images: withInlineImage(containers.images),
     imageVolumes: containers.imageVolumes,
     stopDeaf: () => containers.runtime.stopDeaf(),
   };
 }
 
-/** Isolates beside the containers: nothing of them is loaded before the first one, or while there is none from before. */
+/** Isolates beside the containers, alone in their processes and packed: nothing of them is loaded before the first one, or while there is none from before. */
 function isolates(
   { plan, cluster, clock, logger }: GroundOptions,
   { runtime, imageStore, addresses }: ContainersProvider,
-): RuntimeClassHandler {
-  const { stateFolder, runFolder } = isolateFolders(plan.layout);
-  return {
-    handler: "isolate",
-    // An isolate has no files; what it is to know comes as its environment.
-    hidesMount: (path) => path === "/var/run/secrets/kubernetes.io/serviceaccount",
-    isInUse: () => isFilled(join(stateFolder, "sandboxes")),
-    load: async () => {
-      const { createIsolatesProvider } = await import("#providers/isolates/create.ts");
-      return createIsolatesProvider({
-        stateFolder,
-        runFolder,
-        images: imageStore,
-        certificateFiles: [join(cluster.layout.pki, "ca.crt")],
-        podCidr: plan.podCidr,
-        nodeAddress: plan.address,
-        cgroupParent: plan.cgroupParent,
-        linkPrefix: plan.linkPrefix,
-        searchPath,
-        addresses,
-        machine: runtime.machine,
-        clock,
-        logger,
-      });
+): readonly RuntimeClassHandler[] {
+  // The machine is known once containers can run.
+  const common = () => ({
+    images: imageStore,
+    certificateFiles: [join(cluster.layout.pki, "ca.crt")],
+    podCidr: plan.podCidr,
+    nodeAddress: plan.address,
+    cgroupParent: plan.cgroupParent,
+    linkPrefix: plan.linkPrefix,
+    searchPath,
+    addresses,
+    machine: runtime.machine,
+    clock,
+    logger,
+  });
+  // An isolate has no files; what it is to know comes as its environment.
+  const hidesMount = (path: string) => path === "/var/run/secrets/kubernetes.io/serviceaccount";
+  const alone = isolateFolders(plan.layout);
+  const packed = packFolders(plan.layout);
+  return [
+    {
+      handler: "isolate",
+      hidesMount,
+      isInUse: () => isFilled(join(alone.stateFolder, "sandboxes")),
+      load: async () => {
+        const { createIsolatesProvider } = await import("#providers/isolates/create.ts");
+        return createIsolatesProvider({ ...common(), ...alone });
+      },
     },
-  };
+    {
+      handler: "isolate-packed",
+      hidesMount,
+      isInUse: () => isFilled(join(packed.stateFolder, "sandboxes")),
+      load: async () => {
+        const { createPackedIsolates } = await import("#providers/isolates/create.ts");
+        return createPackedIsolates({ ...common(), ...packed });
+      },
+    },
+  ];
 }
 
 function serviceProxy({ plan, clock, logger }: GroundOptions, informers: InformerFactory): Service {

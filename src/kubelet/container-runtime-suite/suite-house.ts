@@ -169,6 +169,7 @@ export function sandboxSpec(pod: PodRef): SandboxSpec {
     portMappings: [],
     resources: {},
     qosClass: "BestEffort",
+    serviceAccountName: "default",
     runtimeClass: "",
   };
 }

@@ -42,6 +42,7 @@ export function sandboxSpec(pod: Pod, { clusterDomain, pidsLimit, runtimeHandler
     portMappings: isHostNetwork ? [] : portMappings(pod),
     resources: podCgroupResources(pod, pidsLimit),
     qosClass: qosClassOf(pod),
+    serviceAccountName: spec?.serviceAccountName ?? "",
     runtimeClass: runtimeHandler,
   };
 }

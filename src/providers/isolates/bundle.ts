@@ -18,7 +18,7 @@ export const bundleMountPath = "/bundle";
 const mostBytes = 64 * 1024 * 1024;
 /** Most files, folders counted: what is mounted may be all of a disk. */
 const mostEntries = 10_000;
-/** What bundles get that choose nothing: Node's modules beside the web's. Node's timers come when they are first used (loader.ts). */
+/** What bundles get that choose nothing: Node's modules beside the web's. Node's timers come when they are first used (worker-sources.ts). */
 const defaultFlags = ["nodejs_compat", "no_nodejs_global_timers"];
 /** From this compatibility date on nodejs_compat has Node's timers as globals. */
 const nodeTimersDate = "2026-02-10";

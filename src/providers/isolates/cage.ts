@@ -103,6 +103,16 @@ function writeNameFiles(folder: string, mounts: readonly ContainerMount[], files
   writeFileSync(join(folder, "host.conf"), "multi on\n", { mode: 0o644 });
 }
 
+/** The same for a process of several pods, none of whose names is in it. */
+export function writeResolver(engine: CagingEngine, containerId: string, resolver: string): void {
+  const folder = join(engine.containers.folder(containerId), "rootfs", "etc");
+  mkdirSync(folder, { recursive: true, mode: 0o755 });
+  writeFileSync(join(folder, "resolv.conf"), resolver, { mode: 0o644 });
+  writeFileSync(join(folder, "hosts"), "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n", {
+    mode: 0o644,
+  });
+}
+
 /** What the process is and may do. Exported for the tests that try to break out of it with other programs than workerd. */
 export function cageSettings(
   parts: Pick<CageParts, "workerd" | "configuration" | "authorities">,

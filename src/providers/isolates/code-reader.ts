@@ -8,6 +8,7 @@ import { type BundleFiles, codeOf, readLayers, readMounts } from "./bundle.ts";
 import { inlineImage } from "./inline-image.ts";
 import type { IsolateCode } from "./loader.ts";
 
+const defaultPort = 8080;
 /** Images that are kept read. */
 const mostImages = 16;
 
@@ -38,4 +39,11 @@ export class CodeReader {
     this.#read.set(id, files);
     return files;
   }
+}
+
+/** Where an isolate listens: at its first port, else at PORT of its environment, else at 8080. */
+export function portOf(spec: ContainerSpec): number {
+  const fromEnvironment = Number(spec.env.findLast(({ name }) => name === "PORT")?.value);
+  const asked = Number.isInteger(fromEnvironment) && fromEnvironment > 0 ? fromEnvironment : undefined;
+  return spec.ports?.[0] ?? asked ?? defaultPort;
 }

@@ -10,15 +10,26 @@ export class LoadFailure extends Error {
   readonly kind = "LoadFailure";
 }
 
+/** Code for one of the places of a pack. */
+export type PlacedCode = IsolateCode & {
+  readonly place: number;
+  /** Different for each load. */
+  readonly name: string;
+  /** Says in the log whose a message is. */
+  readonly tag: string;
+};
+
 type Answer = { readonly status: number; readonly text: string };
 
 /** The way to one loader. */
 export class Control {
   readonly #socketPath: string;
-  readonly #agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  readonly #agent: Agent;
 
-  constructor(socketPath: string) {
+  /** `isShared`: many speak to it at once, and none waits for another. */
+  constructor(socketPath: string, { isShared = false }: { readonly isShared?: boolean } = {}) {
     this.#socketPath = socketPath;
+    this.#agent = new Agent({ keepAlive: true, maxSockets: isShared ? Infinity : 1 });
   }
 
   /** Resolves when workerd answers: from then on code is loaded at once. */
@@ -30,14 +41,25 @@ export class Control {
   /**
    * Hands the code over; `onSent` is called when the loader has it. Throws {@link LoadFailure} when it cannot be loaded, and any other error when the process has ended.
    */
-  async load(code: IsolateCode, onSent: () => void, signal: AbortSignal): Promise<void> {
+  async load(code: IsolateCode | PlacedCode, onSent: () => void, signal: AbortSignal): Promise<void> {
     const { status, text } = await this.#post(JSON.stringify(code), signal, onSent);
     if (status !== 200) throw new LoadFailure(text);
   }
 
+  /** Takes what was loaded out of its place: what is under way may be finished within the grace. Unknown is success. Resolves to false when something had to be cut off. */
+  async unload(place: number, name: string, graceMs: number, signal: AbortSignal): Promise<boolean> {
+    const { text } = await this.#post(JSON.stringify({ place, name, graceMs }), signal);
+    return text === "ok";
+  }
+
+  /** Ends the connections; the socket's file stays for the next agent. */
+  disconnect(): void {
+    this.#agent.destroy();
+  }
+
   /** Nobody speaks to the loader any more: connection and socket file go. */
   close(): void {
-    this.#agent.destroy();
+    this.disconnect();
     rmSync(this.#socketPath, { force: true });
   }
 

@@ -10,9 +10,13 @@ import type { Clock } from "#component-base/clock.ts";
 import type { Logger } from "#component-base/logger.ts";
 import { openRootlessEngine, type RootlessEngineOptions } from "#runtime/rootless/rootless-engine.ts";
 import { type CagingEngine, openRuntime, type RuntimeOptions } from "#runtime/runtime-engine.ts";
+import { RecordFolder } from "#runtime/records.ts";
+import type { CageParts, NameFiles } from "./cage.ts";
 import { IsolatesRuntime } from "./isolates-runtime.ts";
-import type { NameFiles } from "./cage.ts";
-import { compileConfiguration, reachableFromOwnNetwork } from "./loader.ts";
+import { compileConfiguration, type LoaderProgram, loneLoader, reachableFromOwnNetwork } from "./loader.ts";
+import { packLoader } from "./pack-loader.ts";
+import type { PackRecord } from "./pack-process.ts";
+import { type PackedContainer, PackedIsolates } from "./packed-isolates.ts";
 import { findWorkerd } from "./workerd-program.ts";
 
 /** What isolates need, whatever cages them. `runFolder` is theirs alone, and short. */
@@ -58,20 +62,49 @@ function createRuntime(
     openEngine,
     names: options.names,
     poolSize: options.poolSize ?? defaultPoolSize,
-    async prepare() {
-      const workerd = findWorkerd();
-      const controlFolder = join(runFolder, "c");
-      rmSync(controlFolder, { recursive: true, force: true });
-      mkdirSync(controlFolder, { recursive: true, mode: 0o700 });
-      const { path, compatibilityDate } = workerd;
-      const [configuration] = await Promise.all([
-        compileConfiguration({ workerd: path, compatibilityDate, folder: runFolder, reachable }),
-        bringIntoMemory(path),
-      ]);
-      const authorities = writeAuthorities(runFolder, certificateFiles);
-      return { workerd, configuration, authorities, controlFolder };
+    prepare: () => {
+      // Of processes that waited for the agent before: they are gone.
+      rmSync(join(runFolder, "c"), { recursive: true, force: true });
+      return prepare(loneLoader, { runFolder, certificateFiles, reachable });
     },
   });
+}
+
+/** Isolates that share processes; needs root. Its folders are its own too. Nothing runs yet. */
+export function createPackedIsolates(options: IsolatesOptions & RuntimeOptions): PackedIsolates {
+  const { images, cgroupParent, clock, logger } = options;
+  const records = <T>(name: string) => {
+    const folder = new RecordFolder<T>(join(options.stateFolder, name));
+    folder.open();
+    return folder;
+  };
+  return new PackedIsolates({
+    images,
+    cgroupParent,
+    clock,
+    logger,
+    openEngine: () => openRuntime(options, images),
+    packs: records<PackRecord>("packs"),
+    containers: records<PackedContainer>("packed"),
+    prepare: () => prepare(packLoader, { ...options, reachable: reachableFromOwnNetwork }),
+  });
+}
+
+async function prepare(
+  program: LoaderProgram,
+  options: Pick<IsolatesOptions, "runFolder" | "certificateFiles"> & { readonly reachable: readonly string[] },
+): Promise<Omit<CageParts, "engine" | "listeners">> {
+  const { runFolder, certificateFiles, reachable } = options;
+  const workerd = findWorkerd();
+  const controlFolder = join(runFolder, "c");
+  mkdirSync(controlFolder, { recursive: true, mode: 0o700 });
+  const { path, compatibilityDate } = workerd;
+  const [configuration] = await Promise.all([
+    compileConfiguration({ program, workerd: path, compatibilityDate, folder: runFolder, reachable }),
+    bringIntoMemory(path),
+  ]);
+  const authorities = writeAuthorities(runFolder, certificateFiles);
+  return { workerd, configuration, authorities, controlFolder };
 }
 
 /** Debian's, then Fedora's. */

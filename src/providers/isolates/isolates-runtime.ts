@@ -27,7 +27,7 @@ import { attachToContainer, connectInside } from "#runtime/streams.ts";
 import { asContainerError, sandboxOf, stateOf } from "#providers/engine-words.ts";
 import type { RuntimeOfClass } from "#providers/runtime-classes.ts";
 import { type Cage, type CageParts, makeCage, type NameFiles, writeNames } from "./cage.ts";
-import { CodeReader } from "./code-reader.ts";
+import { CodeReader, portOf } from "./code-reader.ts";
 import { LoadFailure } from "./control.ts";
 import type { IsolateCode } from "./loader.ts";
 import { inlineImage } from "./inline-image.ts";
@@ -51,7 +51,6 @@ export type IsolatesRuntimeOptions = {
   readonly logger: Logger;
 };
 
-const defaultPort = 8080;
 /** Name of the log of a container's first attempt, for which processes are started ahead. */
 const firstLog = "0.log";
 /** As of a program that ends because it throws. */
@@ -438,12 +437,6 @@ export class IsolatesRuntime implements RuntimeOfClass {
     if (!this.#engine) throw new Error("the isolates runtime is not started");
     return this.#engine;
   }
-}
-
-function portOf(spec: ContainerSpec): number {
-  const fromEnvironment = Number(spec.env.findLast(({ name }) => name === "PORT")?.value);
-  const asked = Number.isInteger(fromEnvironment) && fromEnvironment > 0 ? fromEnvironment : undefined;
-  return spec.ports?.[0] ?? asked ?? defaultPort;
 }
 
 /** Nobody hands code to it any more; the process keeps both sockets. */

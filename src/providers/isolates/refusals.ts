@@ -2,6 +2,7 @@
  * What a pod may ask of a container and an isolate cannot give. It is refused by name, before anything is made, instead of being left out in silence. What has no meaning
  * and does no harm when it is left out (user and group ids, fsGroup, terminals) is not refused.
  */
+import { readFileSync } from "node:fs";
 import {
   ContainerError,
   type ContainerMount,
@@ -28,6 +29,30 @@ export function checkSandbox(spec: SandboxSpec): void {
   ].find((name) => name !== false);
   if (asked === undefined) return;
   throw new ContainerError("CreatePodSandboxError", `${asked} is not possible with runtimeClassName isolate`);
+}
+
+/** What a pod that shares its process cannot have beside. `others` are the names of the pod's containers until now, `resolver` is what the pods of its pack have. Throws {@link ContainerError}. */
+export function checkPackedContainer(
+  spec: ContainerSpec,
+  pack: { readonly others: readonly string[]; readonly resolver: string | undefined },
+): void {
+  const refuse = (why: string): never => {
+    throw new ContainerError("CreateContainerConfigError", `packed isolate ${JSON.stringify(spec.name)}: ${why}`);
+  };
+  if (pack.others.some((name) => name !== spec.name)) refuse("a pod has one container");
+  if (textOf(spec, "/etc/hosts").includes("HostAliases")) refuse("hostAliases would be those of all its pack");
+  if (pack.resolver !== undefined && pack.resolver !== resolverOf(spec))
+    refuse("its DNS settings differ from those of the other pods of its pack");
+}
+
+/** Text of its /etc/resolv.conf. */
+export function resolverOf(spec: ContainerSpec): string {
+  return textOf(spec, "/etc/resolv.conf");
+}
+
+function textOf({ mounts }: ContainerSpec, path: string): string {
+  const mount = mounts.find(({ containerPath }) => containerPath === path);
+  return mount ? readFileSync(mount.hostPath, "utf8") : "";
 }
 
 /** The file for the container's last words, wherever the container wants it; undefined where there is none. The kubelet names it so. */
