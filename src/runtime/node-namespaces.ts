@@ -26,6 +26,8 @@ export type OwnNetwork = {
   readonly nodeAddress: string;
   /** The node's pods: the machine sends them through the link. */
   readonly podCidr: string;
+  /** What else it sends there: CIDRs. Default none. */
+  readonly moreRanges?: readonly string[];
   /** Address that the machine itself has towards the node: the control plane's. */
   readonly machineAddress?: string | undefined;
   readonly mtu?: number | undefined;
@@ -87,7 +89,7 @@ async function makeMountNamespace(pin: string, searchPath: string): Promise<void
 }
 
 function makeNetwork(libc: Libc, pin: string, network: OwnNetwork): void {
-  const { linkName: name, nodeAddress, podCidr, machineAddress, mtu = 1500 } = network;
+  const { linkName: name, nodeAddress, podCidr, moreRanges = [], machineAddress, mtu = 1500 } = network;
   const inner = pinNewNamespaces(libc, { net: pin }, () => {
     writeSysctl("net.ipv4.ip_forward", "1");
     return libc.openNetlink();
@@ -111,7 +113,9 @@ function makeNetwork(libc: Libc, pin: string, network: OwnNetwork): void {
         setLinkUp(device),
         addAddress(device, machineGateway, 32, "link"),
         addRoute({ destination: `${nodeAddress}/32`, device, ...source }),
-        addRoute({ destination: podCidr, device, gateway: nodeAddress, ...source }),
+        ...[podCidr, ...moreRanges].map((destination) =>
+          addRoute({ destination, device, gateway: nodeAddress, ...source }),
+        ),
       ]);
     });
   } catch (error) {

@@ -2,10 +2,28 @@
  * Two clusters side by side, one of them with three nodes: pods reach each other across nodes, Services and names work on each, and nothing of one is seen by the other.
  */
 import assert from "node:assert/strict";
+import { connect } from "node:net";
 import { after, before, describe, test } from "node:test";
 import { canRunContainers, eventually, loadExampleImages, startCluster, type TestCluster } from "../support/cluster.ts";
 
 const skip = canRunContainers() ? false : "needs root, conmon and crun or runc";
+
+/** How many of so many connections were answered by redis. */
+async function pings(host: string, count: number): Promise<number> {
+  const one = () =>
+    new Promise<boolean>((resolve) => {
+      const socket = connect({ host, port: 6379, timeout: 2000 });
+      const end = (isAnswered: boolean) => {
+        socket.destroy();
+        resolve(isAnswered);
+      };
+      socket.on("error", () => end(false)).on("timeout", () => end(false));
+      socket.on("data", (data) => end(data.toString().startsWith("+PONG")));
+      socket.write("PING\r\n");
+    });
+  const answers = await Promise.all(Array.from({ length: count }, one));
+  return answers.filter(Boolean).length;
+}
 
 describe("two clusters", { skip }, () => {
   let one: TestCluster;
@@ -56,6 +74,19 @@ describe("two clusters", { skip }, () => {
         return stdout === "PONG\n";
       });
     }
+  });
+
+  test("a Service answers the machine itself, at its ClusterIP and at its load balancer's address, whichever node its pod is on", async () => {
+    await three.kubectl(["expose", "deployment", "web", "--name=outside", "--port=6379", "--type=LoadBalancer"]);
+    const read = async (path: string) =>
+      (await three.kubectl(["get", "service", "outside", "-o", `jsonpath={${path}}`])).stdout;
+    const external = await eventually(
+      "an address",
+      async () => (await read(".status.loadBalancer.ingress[0].ip")) || undefined,
+    );
+
+    for (const address of [await read(".spec.clusterIP"), external])
+      await eventually(`three answers at ${address}`, async () => (await pings(address, 12)) === 12);
   });
 
   test("deleting one leaves the other alone", async () => {

@@ -16,10 +16,6 @@ export async function setUpMachineNetwork({ record }: Cluster): Promise<void> {
     writeFileSync("/proc/sys/net/ipv4/ip_forward", "1");
     writeFileSync("/proc/sys/net/ipv4/conf/all/route_localnet", "1");
     const firstNode = nodeAddresses(record, 0).address;
-    await runIp(
-      [`route replace ${loadBalancers(plan.loadBalancers.first)} via ${firstNode} dev nl${record.slot}n0 onlink`],
-      { force: true },
-    );
     await applyNft(machineTable({ table: machineTableName(record), plan, firstNode }));
   }
   await acceptForwarding(plan.podRange);
@@ -30,10 +26,6 @@ export async function tearDownMachineNetwork({ record }: Cluster): Promise<void>
   const plan = addressPlan(record);
   await runIp([`address delete ${plan.controlPlane}/32 dev lo`], { force: true });
   await deleteTables(record);
-}
-
-function loadBalancers(first: string): string {
-  return `${first}/25`;
 }
 
 type MachineTable = {
@@ -59,7 +51,7 @@ table ip ${table} {
   chain postrouting {
     type nat hook postrouting priority 100; policy accept;
     ip saddr 127.0.0.0/8 ip daddr ${firstNode} snat to ${plan.controlPlane}
-    ip saddr ${plan.podRange} ip daddr != ${plan.podRange} masquerade
+    ip saddr ${plan.podRange} ip daddr != { ${plan.podRange}, ${plan.serviceRange} } masquerade
   }
 }
 `;

@@ -52,7 +52,16 @@ export function nodePlan({ record, layout }: Cluster, index: number): NodePlan {
       searchPath,
       ...(linkName === undefined
         ? {}
-        : { ownNetwork: { linkName, nodeAddress: address, podCidr, machineAddress: plan.controlPlane } }),
+        : {
+            ownNetwork: {
+              linkName,
+              nodeAddress: address,
+              podCidr,
+              // Without these ways what is meant for a Service would leave the machine, to be answered by whoever is there.
+              moreRanges: index === 0 ? [plan.serviceRange, loadBalancerRange(plan.loadBalancers.first)] : [],
+              machineAddress: plan.controlPlane,
+            },
+          }),
     },
     network: { addresses: [address], localRanges: [plan.serviceRange, loadBalancerRange(plan.loadBalancers.first)] },
     serviceTable: {
@@ -63,6 +72,7 @@ export function nodePlan({ record, layout }: Cluster, index: number): NodePlan {
       podRange: plan.podRange,
       serviceRange: plan.serviceRange,
       localServiceAddresses: [plan.dnsService],
+      machineAddress: linkName === undefined ? undefined : plan.controlPlane,
     },
   };
 }

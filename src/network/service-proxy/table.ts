@@ -15,6 +15,8 @@ export type TableSettings = {
   readonly podCidr: string;
   readonly podRange: string;
   readonly serviceRange: string;
+  /** The machine's address where the node has a network of its own: whoever comes from there to a ClusterIP must be answered by way of this node. */
+  readonly machineAddress?: string | undefined;
   /** Addresses in the Service range at which this machine itself answers: cluster DNS. */
   readonly localServiceAddresses: readonly string[];
 };
@@ -26,6 +28,11 @@ const targetValue = "ipv4_addr . inet_service";
 /** The table without elements. Applying it replaces a table that is there, in the same transaction. */
 export function skeleton(settings: TableSettings): string {
   const { table, nodeAddress, nodePortAddresses, podCidr, podRange, serviceRange, localServiceAddresses } = settings;
+  const { machineAddress } = settings;
+  const fromMachine =
+    machineAddress === undefined
+      ? ""
+      : `ip saddr ${machineAddress} ct status dnat ct original ip daddr ${serviceRange} snat to ${nodeAddress}`;
   const toNode = nodePortAddresses.length === 0 ? "fib daddr type local" : "ip daddr @node-addresses";
   const originallyToNode = nodePortAddresses.length === 0 ? "" : "ct original ip daddr @node-addresses";
   const elements = (addresses: readonly string[]) =>
@@ -94,6 +101,7 @@ table ip ${table} {
     type nat hook postrouting priority 100; policy accept;
     ip saddr 127.0.0.0/8 ct status dnat snat to ${nodeAddress}
     ip saddr . ip daddr @hairpin ct status dnat snat to ${nodeAddress}
+    ${fromMachine}
     ct status dnat ct original ip daddr != ${serviceRange} jump external
     ip saddr ${podCidr} ip daddr != { ${podRange}, ${serviceRange} } masquerade
   }
