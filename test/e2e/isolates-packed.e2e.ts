@@ -197,7 +197,14 @@ describe("packed isolates", { skip }, () => {
   });
 
   test("one that never ends its turn can be deleted; its pack is killed for it", async () => {
-    void ask("b", "spin").catch(() => {});
+    const [spinner, neighbour] = await Promise.all(["b", "a"].map((it) => addressOf(it)));
+    fetch(`http://${spinner}:8080/spin`).catch(() => {}); // it never answers
+    await eventually("nobody in the pack gets a turn", () =>
+      fetch(`http://${neighbour}:8080/`, { signal: AbortSignal.timeout(500) }).then(
+        () => false,
+        () => true,
+      ),
+    );
     await kubectl("delete pod b -n pack --grace-period=1 --wait=true");
 
     await eventually("its neighbours run again", async () => {

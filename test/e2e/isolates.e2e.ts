@@ -101,34 +101,40 @@ describe("isolates", { skip }, () => {
     assert.match(await kubectl("logs failing"), /absent/);
   });
 
-  test("a spinning neighbour is held to its limit, a memory eater is killed and restarted, and nobody else notices", async () => {
-    const before = await latencies(serviceIP, 2000);
-    const spin = `export default { fetch(request) { if (request.url.endsWith("/spin")) for (;;); return new Response("") } }`;
+  test("a spinning neighbour is held to its limit, a memory eater is killed and restarted, and nobody else notices", async (t) => {
+    const spin = `export default { fetch(request) { const { pathname } = new URL(request.url);
+      if (pathname === "/for-ever") for (;;); for (const until = Date.now() + Number(pathname.slice(1)); Date.now() < until; );
+      return new Response("") } }`;
     const eat = `const kept = []; export default { fetch(request) {
       if (request.url.endsWith("/eat")) for (;;) kept.push(new Uint8Array(1 << 20).fill(1)); return new Response("") } }`;
     await Promise.all([apply(code("spin", spin)), apply(code("eat", eat))]);
     const limited = { resources: { limits: { cpu: "200m", memory: "96Mi" } } };
-    await Promise.all([apply(isolate("spin", "spin", limited)), apply(isolate("eat", "eat", limited))]);
-    await kubectl("wait --for=condition=Ready pod/spin pod/eat --timeout=30s");
-    const [spinIP, eatIP] = await Promise.all(["spin", "eat"].map(async (it) => (await pod(it)).status?.podIP ?? ""));
+    // One that asks for nothing gets what others leave, as in all of Kubernetes: it would notice.
+    const calm = { resources: { requests: { cpu: "100m" } } };
+    await Promise.all([
+      apply(isolate("spin", "spin", limited)),
+      apply(isolate("eat", "eat", limited)),
+      apply(isolate("calm", "spin", calm)),
+    ]);
+    await kubectl("wait --for=condition=Ready pod/spin pod/eat pod/calm --timeout=30s");
+    const addresses = ["spin", "eat", "calm"].map(async (it) => (await pod(it)).status?.podIP ?? "");
+    const [spinIP, eatIP, calmIP] = await Promise.all(addresses);
+    const disturb = (forMs: number) => fetch(`http://${spinIP}:8080/${forMs}`).then((it) => it.text());
 
-    const spinning = fetch(`http://${spinIP}:8080/spin`).catch(() => {});
-    await fetch(`http://${eatIP}:8080/eat`).catch(() => {});
-    const during = await latencies(serviceIP, 2000);
+    // It begins within a window, so that the eater's end and its restart are measured as well.
+    const eaten = fetch(`http://${eatIP}:8080/eat`).catch(() => {});
+    await judgeNeighbours(`${calmIP}:8080`, disturb, (text) => t.diagnostic(text));
+    await eaten;
 
-    const eaten = await eventually("the memory eater runs again", async () => {
-      const found = (await pod("eat")).status?.containerStatuses?.[0];
-      return (found?.restartCount ?? 0) > 0 && found?.state?.running ? found : undefined;
+    const found = await eventually("the memory eater runs again", async () => {
+      const [status_] = (await pod("eat")).status?.containerStatuses ?? [];
+      return (status_?.restartCount ?? 0) > 0 && status_?.state?.running ? status_ : undefined;
     });
-    assert.equal(eaten.lastState?.terminated?.reason, "OOMKilled");
-    assert.equal(eaten.lastState?.terminated?.exitCode, 137);
-    // What is left of a difference is the machine's: the eater is started again, others run tests.
-    assert.ok(
-      during < Math.max(before * 3, 500),
-      `99 of 100 answers within ${before} ms before, within ${during} ms meanwhile`,
-    );
+    assert.equal(found.lastState?.terminated?.reason, "OOMKilled");
+    assert.equal(found.lastState?.terminated?.exitCode, 137);
+    const spinning = fetch(`http://${spinIP}:8080/for-ever`).catch(() => {});
     const used = await cpuShare((await pod("spin")).status?.containerStatuses?.[0]?.containerID ?? "");
-    assert.ok(used < 0.3, `the spinning pod used ${used} of a processor`);
+    assert.ok(used > 0.1 && used < 0.3, `the spinning pod used ${used} of a processor`);
     await kubectl("delete pod spin --grace-period=1 --wait=true");
     await spinning;
   });
@@ -207,17 +213,75 @@ function isolate(pod: string, configMap: string, container: Readonly<Record<stri
   };
 }
 
+const windowMs = 300;
+const windows = 14;
+/** How much later 99 of 100 answers may be there while a neighbour spins. */
+const mostSlower = 1.5;
+
+/**
+ * Asks in windows by turns, with the neighbour quiet and disturbed, so that both see the same machine. What counts is the ratio of their p99s, in the median of all pairs of windows
+ * beside each other: one that somebody else on the machine has spoilt is only one of many. How far quiet windows are from each other is the machine's own noise, by which the
+ * bound grows. Measured once more when it fails, with twice as many windows; a second failure counts.
+ */
+async function judgeNeighbours(
+  address: string,
+  disturb: (forMs: number) => Promise<unknown>,
+  say: (text: string) => void,
+): Promise<void> {
+  const first = await compareWindows(address, disturb, windows);
+  say(
+    `p99 beside a spinning neighbour: ${first.ratio.toFixed(2)} times, quiet windows differ by ${first.noise.toFixed(2)}`,
+  );
+  const { ratio, noise } =
+    first.ratio <= mostSlower * first.noise ? first : await compareWindows(address, disturb, windows * 2);
+  assert.ok(
+    ratio <= mostSlower * noise,
+    `99 of 100 answers took ${ratio.toFixed(2)} times as long while a neighbour was spinning, quiet windows differ by ${noise.toFixed(2)}`,
+  );
+}
+
+async function compareWindows(
+  address: string,
+  disturb: (forMs: number) => Promise<unknown>,
+  pairs: number,
+): Promise<{ readonly ratio: number; readonly noise: number }> {
+  const quiet = [await latencies(address, windowMs)];
+  const disturbed: number[] = [];
+  for (let pair = 0; pair < pairs; pair++) {
+    const [during] = await Promise.all([latencies(address, windowMs), disturb(windowMs)]);
+    disturbed.push(during);
+    quiet.push(await latencies(address, windowMs));
+  }
+  const quietAt = (index: number) => quiet[index] ?? Number.NaN;
+  // Of the two quiet ones beside it now the one, now the other: a machine that grows busier or quieter favours neither.
+  const ratio = median(disturbed.map((during, index) => during / quietAt(index + (index % 2))));
+  const noise = median(disturbed.map((_, index) => apart(quietAt(index), quietAt(index + 1))));
+  return { ratio, noise };
+}
+
+function apart(one: number, other: number): number {
+  return Math.max(one, other) / Math.min(one, other);
+}
+
+function median(values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[values.length >> 1] ?? Number.NaN;
+}
+
 /** Milliseconds within which 99 of 100 requests were answered; every request must be. */
 async function latencies(address: string, forMs: number): Promise<number> {
   const all: number[] = [];
-  for (const untilMs = Date.now() + forMs; Date.now() < untilMs; ) {
-    const begunMs = performance.now();
-    const answer = await fetch(`http://${address}/`, { headers: { connection: "close" } });
-    assert.equal(answer.status, 200);
-    await answer.text();
-    all.push(performance.now() - begunMs);
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
+  const untilMs = performance.now() + forMs;
+  const ask = async () => {
+    while (performance.now() < untilMs) {
+      const begunMs = performance.now();
+      const answer = await fetch(`http://${address}/0`, { headers: { connection: "close" } });
+      assert.equal(answer.status, 200);
+      await answer.text();
+      all.push(performance.now() - begunMs);
+      await new Promise((resolve) => setTimeout(resolve, 2));
+    }
+  };
+  await Promise.all([ask(), ask()]);
   all.sort((a, b) => a - b);
   return all[Math.floor(all.length * 0.99)] ?? Number.NaN;
 }
