@@ -17,7 +17,9 @@ import { ensureLayout } from "../tools/image-builder/build.ts";
 
 type Row = { readonly what: string; readonly measured: string; readonly goal: string };
 
-const pods = { resource: { group: "", version: "v1", resource: "pods" }, namespace: "default" };
+const podsIn = (namespace: string) => ({ resource: { group: "", version: "v1", resource: "pods" }, namespace });
+const pods = podsIn("default");
+const packedNamespace = "packed";
 const oneByOne = 40;
 const atOnce = 30;
 const requests = 3000;
@@ -57,7 +59,17 @@ async function measure(made: TestCluster, bundle: string): Promise<readonly Row[
   const names = Array.from({ length: atOnce }, (_, index) => `burst-${index}`);
   const lastMs = await podsReady(client, names, isolate);
   await sleep(3000);
-  const engines = enginesOf(status.name);
+  const engines = enginesOf(status.name, "isolate");
+  await client.create(
+    { resource: { group: "", version: "v1", resource: "namespaces" } },
+    { metadata: { name: packedNamespace, labels: { "nodeless.dev/isolates": "packed" } } },
+  );
+  await podsReady(client, ["first"], packed);
+  await sleep(3000);
+  const packedMs = await startOneByOne(client, "packed", packed);
+  const lastPackedMs = await podsReady(client, names, packed);
+  await sleep(3000);
+  const packs = enginesOf(status.name, "pack").map((pid) => memoryOf(pid, /^Private_\w+/));
   const load = await requestsTo((await client.get<Pod>({ ...pods, name: "burst-0" })).status?.podIP ?? "");
   return [
     { what: "the first isolate of a node: created → Ready", measured: ms(firstMs), goal: "" },
@@ -76,6 +88,13 @@ async function measure(made: TestCluster, bundle: string): Promise<readonly Row[
       measured: `${average(engines.map((pid) => memoryOf(pid, /^Private_\w+/))).toFixed(1)} MB`,
       goal: "",
     },
+    { what: "packed isolate created → Ready, one by one, p50", measured: ms(quantile(packedMs, 0.5)), goal: "" },
+    { what: `${atOnce} packed isolates at once: last Ready`, measured: ms(lastPackedMs), goal: "" },
+    {
+      what: `memory of a packed pod: private, of ${atOnce + 1} in ${packs.length} processes, the one that waits included`,
+      measured: `${(packs.reduce((sum, it) => sum + it, 0) / (atOnce + 1)).toFixed(1)} MB`,
+      goal: "",
+    },
     {
       what: "memory of a pod: its share of all (PSS)",
       measured: `${average(engines.map((pid) => memoryOf(pid, /^Pss$/))).toFixed(1)} MB`,
@@ -92,7 +111,7 @@ async function startOneByOne(client: Client, prefix: string, make: (name: string
     const name = `${prefix}-${index}`;
     all.push(await podsReady(client, [name], make));
     await sleep(pauseMs / 2);
-    await client.delete({ ...pods, name }, { gracePeriodSeconds: 0 });
+    await client.delete({ ...podsIn(make(name).metadata?.namespace ?? ""), name }, { gracePeriodSeconds: 0 });
     await sleep(pauseMs / 2);
   }
   return all;
@@ -101,11 +120,12 @@ async function startOneByOne(client: Client, prefix: string, make: (name: string
 /** Creates the pods and gives the milliseconds until the last of them is Ready, as a watch tells. */
 async function podsReady(client: Client, names: readonly string[], make: (name: string) => Pod): Promise<number> {
   const abort = AbortSignal.timeout(60_000);
-  const { metadata } = await client.list<Pod>(pods);
-  const events = await client.watch<Pod>(pods, { resourceVersion: metadata?.resourceVersion ?? "0", signal: abort });
+  const all = podsIn(make("").metadata?.namespace ?? "");
+  const { metadata } = await client.list<Pod>(all);
+  const events = await client.watch<Pod>(all, { resourceVersion: metadata?.resourceVersion ?? "0", signal: abort });
   const missing = new Set(names);
   const startedMs = performance.now();
-  const created = Promise.all(names.map((name) => client.create<Pod>(pods, make(name))));
+  const created = Promise.all(names.map((name) => client.create<Pod>(all, make(name))));
   created.catch(() => {}); // awaited below
   for await (const event of events) {
     const { metadata: meta, status } = event.object as Pod;
@@ -122,6 +142,11 @@ async function podsReady(client: Client, names: readonly string[], make: (name: 
 function isolate(name: string): Pod {
   const env = [{ name: "NAME", value: name }];
   return podOf(name, { runtimeClassName: "isolate" }, { image: "isobench", env });
+}
+
+function packed(name: string): Pod {
+  const pod = isolate(name);
+  return { ...pod, metadata: { ...pod.metadata, namespace: packedNamespace } };
 }
 
 function container(name: string): Pod {
@@ -150,7 +175,7 @@ async function requestsTo(host: string): Promise<{ readonly rate: number; readon
     await Promise.all(Array.from({ length: 16 }, worker));
   };
   await run(requests / 3);
-  const engine = enginesOf("isobench");
+  const engine = enginesOf("isobench", "isolate");
   const before = new Map(engine.map((pid) => [pid, ranNs(pid)]));
   const begunMs = performance.now();
   await run(requests);
@@ -169,12 +194,12 @@ function clientOf({ dataFolder, apiServer }: ClusterStatus): Client {
 }
 
 /** Processes of workerd in the control groups of the cluster's node. */
-function enginesOf(node: string): number[] {
+function enginesOf(node: string, kind: "isolate" | "pack"): number[] {
   return readdirSync("/proc")
     .filter((name) => /^\d+$/.test(name))
     .map(Number)
     .filter(
-      (pid) => read(pid, "cmdline").startsWith("/workerd\0") && read(pid, "cgroup").includes(`/${node}/isolate-`),
+      (pid) => read(pid, "cmdline").startsWith("/workerd\0") && read(pid, "cgroup").includes(`/${node}/${kind}-`),
     );
 }
 

@@ -337,8 +337,8 @@ export class IsolatesRuntime implements RuntimeOfClass {
         setOutOfMemoryScore(containers.runningProcess(id).pid, spec.oomScoreAdj, engine.machine.sysResource);
         this.#listenAt(listeners, cage, portOf(spec));
       } catch (error) {
-        // One that died of its code has run; that is told below.
-        if ((await loading) === undefined) throw error;
+        // One that died of its code has run; that is told below. One without a port dies of that.
+        if (error instanceof PortFailure || (await loading) === undefined) throw error;
       }
       const [outcome] = await Promise.all([loading, this.#hold(spec.imageId, id)]);
       return this.#assign(id, spec, outcome);
@@ -403,7 +403,7 @@ export class IsolatesRuntime implements RuntimeOfClass {
     try {
       networks.insideNetwork(sandbox.namespaces.key, () => listeners.moveToPort(cage.listener, listen, port));
     } catch (cause) {
-      throw new RuntimeFailure("start", `cannot listen at port ${port}: ${(cause as Error).message}`, { cause });
+      throw new PortFailure("start", `cannot listen at port ${port}: ${(cause as Error).message}`, { cause });
     } finally {
       signalProcess(process, "SIGCONT");
     }
@@ -438,6 +438,9 @@ export class IsolatesRuntime implements RuntimeOfClass {
     return this.#engine;
   }
 }
+
+/** The port cannot be had. */
+class PortFailure extends RuntimeFailure {}
 
 /** Nobody hands code to it any more; the process keeps both sockets. */
 function letGo(cage: Cage): void {
