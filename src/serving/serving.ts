@@ -15,6 +15,7 @@ import { byRevision, podInformer, type ServingContext } from "./common/context.t
 import { ConfigStore } from "./config/config-store.ts";
 import { createConfigurationController } from "./configuration/configuration-controller.ts";
 import { installCustomResources } from "./crds/install.ts";
+import { ensureRoles } from "./crds/roles.ts";
 import type { DataPlane, StatSink } from "./data-plane.ts";
 import { createGcController } from "./gc/gc-controller.ts";
 import { createIngressController } from "./ingress/ingress-controller.ts";
@@ -45,7 +46,11 @@ export type Serving = Pick<Service, "stop"> & {
 /** Resolves when its kinds can be used. Starting it again, after a crash too, finds things as they are. */
 export async function startServing(options: ServingOptions): Promise<Serving> {
   const { client, clock, informers, logger, signal } = options;
-  await Promise.all([installCustomResources(client, { clock, signal }), ensureNamespace(client, signal)]);
+  await Promise.all([
+    installCustomResources(client, { clock, signal }),
+    ensureNamespace(client, signal),
+    ensureRoles(client, signal),
+  ]);
   const config = new ConfigStore(informers, logger);
   const pods = podInformer({ informers });
   const readyPods = (key: string) => pods.lister.byIndex(byRevision, key).filter(isReady).length;

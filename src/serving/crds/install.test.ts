@@ -7,6 +7,7 @@ import { systemClock } from "#component-base/clock.ts";
 import { revisions, services } from "#serving/kinds.ts";
 import { customResourceDefinitions } from "./custom-resources.ts";
 import { installCustomResources } from "./install.ts";
+import { ensureRoles } from "./roles.ts";
 
 const options = { clock: systemClock, signal: new AbortController().signal };
 const definitions = { group: "apiextensions.k8s.io", version: "v1", resource: "customresourcedefinitions" };
@@ -27,6 +28,20 @@ describe("Serving's CustomResourceDefinitions", () => {
           .toSorted(),
       );
       assert.equal(second.metadata.resourceVersion, first.metadata.resourceVersion);
+    } finally {
+      await stop();
+    }
+  });
+
+  it("come with roles for those who may edit a namespace, made once", async () => {
+    const { client, stop } = await startTestApiServer();
+    try {
+      await ensureRoles(client, options.signal);
+      await ensureRoles(client, options.signal);
+      const resource = { group: "rbac.authorization.k8s.io", version: "v1", resource: "clusterroles" };
+      const edit = await client.get({ resource, name: "knative-serving-namespaced-edit" });
+
+      assert.equal(edit.metadata?.labels?.["rbac.authorization.k8s.io/aggregate-to-edit"], "true");
     } finally {
       await stop();
     }
