@@ -57,6 +57,17 @@ const wrong: readonly JsonObject[] = [
   },
 ];
 
+test("an object of thousands of unknown fields, read in steps, is what it is at once", () => {
+  const unknown = Object.fromEntries(Object.keys(data).map((key) => [key, { a: [{ b: 1 }] }]));
+  const object: JsonObject = { kind: "Pod", apiVersion: "v1", spec: { containers: [{ name: "a", ...unknown }] } };
+  const atOnce = readObject(schemaOf(object), object);
+
+  const read = takeAtOnce(readObjectSteps(schemaOf(object), object));
+
+  assert.deepEqual(read, atOnce);
+  assert.equal(read.unknownFields[0], "spec.containers[0].k0");
+});
+
 test("a large object read in steps is what it is at once", () => {
   for (const object of objects) {
     const atOnce = readObject(schemaOf(object), object);

@@ -142,16 +142,43 @@ class Walk {
 
   /** Counts members, reports those that the schema does not have, or keeps them where it says so. */
   #noteUnknown(schema: StructSchema, value: JsonObject, object: Record<string, unknown>): void {
-    for (const key of Object.keys(value)) {
-      this.memberCount++;
-      const field = schema.fields.get(key);
-      if (field !== undefined) continue;
-      const unknown = getOwn(value, key);
-      this.memberCount += countMembers(unknown);
-      if (schema.preservesUnknownFields) setOwn(object, key, unknown);
-      else if (this.unknownFields.length < maxUnknown)
-        this.unknownFields.push([...this.#path, `.${key}`].join("").slice(1));
+    const keys = Object.keys(value);
+    if (this.later !== undefined && keys.length > LARGE) {
+      this.later.push(this.#unknownSteps(schema, { value, object, keys, resume: this.#place() }));
+      return;
     }
+    this.memberCount += keys.length;
+    for (const key of keys) if (!schema.fields.has(key)) this.#noteKey(schema, key, { value, object });
+  }
+
+  *#unknownSteps(
+    schema: StructSchema,
+    of: {
+      readonly value: JsonObject;
+      readonly object: Record<string, unknown>;
+      readonly keys: readonly string[];
+      readonly resume: () => void;
+    },
+  ): Iterable<void> {
+    of.resume();
+    this.memberCount += of.keys.length;
+    for (let index = 0; index < of.keys.length; index++) {
+      const key = of.keys[index] as string;
+      if (!schema.fields.has(key)) this.#noteKey(schema, key, of);
+      if (index % STEP === 0) yield;
+    }
+  }
+
+  #noteKey(
+    schema: StructSchema,
+    key: string,
+    of: { readonly value: JsonObject; readonly object: Record<string, unknown> },
+  ): void {
+    const unknown = getOwn(of.value, key);
+    this.memberCount += countMembers(unknown);
+    if (schema.preservesUnknownFields) setOwn(of.object, key, unknown);
+    else if (this.unknownFields.length < maxUnknown)
+      this.unknownFields.push([...this.#path, `.${key}`].join("").slice(1));
   }
 
   #value(schema: Schema, value: unknown, isCustom = false): unknown {
