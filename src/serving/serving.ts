@@ -17,6 +17,7 @@ import { createConfigurationController } from "./configuration/configuration-con
 import { installCustomResources } from "./crds/install.ts";
 import { ensureRoles } from "./crds/roles.ts";
 import type { DataPlane, StatSink } from "./data-plane.ts";
+import { createDomainMappingController } from "./domainmapping/domainmapping-controller.ts";
 import { createGcController } from "./gc/gc-controller.ts";
 import { createIngressController } from "./ingress/ingress-controller.ts";
 import { createLabelerController } from "./labeler/labeler-controller.ts";
@@ -86,6 +87,7 @@ export function createServingControllers(context: ServingContext): readonly Name
     createLabelerController(context),
     createIngressController(context),
     createGcController(context),
+    createDomainMappingController(context),
   ];
 }
 
