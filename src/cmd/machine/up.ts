@@ -28,7 +28,7 @@ import { endProcesses } from "./end-processes.ts";
 import { whenInterrupted } from "./interrupts.ts";
 import { clusterLayout, controlPlaneSocket, nodeLayout } from "./layout.ts";
 import { machineAddresses } from "./machine-addresses.ts";
-import { nodePlan } from "./node-plan.ts";
+import { nodePlan, searchPath } from "./node-plan.ts";
 import { type ProcessSpec, startAndFollow } from "./processes.ts";
 import { issuePermit, isPermitted, listPermitHolders, type RunPermit } from "./run-permit.ts";
 import { tearDownCluster, tearDownNode } from "./teardown.ts";
@@ -57,7 +57,8 @@ export async function bringUp(context: MachineContext, given: UpOptions, termina
     refuseWithoutTools(context);
     if (running) notes.push(...(await removeSurplusNodes(context, running, options)));
     const cluster = await ensureAndStart(context, { options, notes, terminal });
-    notes.push(...writeContext(cluster), ...limitsOf(context, cluster));
+    notes.push(...writeContext(cluster), ...limitsOf(cluster));
+    if (!context.isRoot) notes.push(...(await limitsWithoutRoot()));
     if (options.boot) notes.push(installBootUnit(context, cluster.record.name));
     return { status: await describeCluster(context, cluster), alreadyRunning: false, notes };
   });
@@ -104,19 +105,18 @@ function refuseWithoutTools({ isRoot }: MachineContext): void {
 }
 
 /** What a cluster cannot do here, or does beyond this machine. */
-function limitsOf({ isRoot }: MachineContext, { record }: Cluster): string[] {
-  const port = record.apiPort;
+function limitsOf({ record }: Cluster): string[] {
+  if (!record.isExposed) return [];
+  const places = machineAddresses().map((address) => `https://${address}:${record.apiPort}`);
+  return [`Exposed: also at ${places.join(", ")}`];
+}
+
+async function limitsWithoutRoot(): Promise<string[]> {
+  const { probeUserNamespaces } = await import("#runtime/rootless/user-namespaces.ts");
+  const namespaces = await probeUserNamespaces(searchPath);
   return [
-    ...(isRoot
-      ? []
-      : ["Without root: pods run as isolates only ('runtimeClassName: isolate'), CPU limits are not enforced."]),
-    ...(record.isExposed
-      ? [
-          `Exposed: also at ${machineAddresses()
-            .map((address) => `https://${address}:${port}`)
-            .join(", ")}`,
-        ]
-      : []),
+    "Without root: pods run as isolates only ('runtimeClassName: isolate'), CPU limits are not enforced.",
+    ...("why" in namespaces ? [`Isolates have no namespaces of their own: ${namespaces.why}.`] : []),
   ];
 }
 

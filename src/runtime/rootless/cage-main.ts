@@ -2,11 +2,13 @@
  * The program that becomes a caged process: `node cage-main.ts CAGE.json`. Made root of a user namespace by `unshare`, it shuts itself into an almost empty root, gives up
  * all that it may do, says its number to who waits, and turns into the program that is to run. Where the machine forbids user namespaces it does what is left.
  */
-import { closeSync, mkdirSync, openSync, readFileSync, readlinkSync, statSync, writeSync } from "node:fs";
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, readlinkSync, statSync, writeSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { CageFile } from "./cage-file.ts";
 import { restrictFiles } from "./landlock.ts";
 import { type LauncherCalls, loadLauncherCalls, mountFlags } from "./launcher-calls.ts";
+
+const devices = ["/dev/null", "/dev/zero", "/dev/random", "/dev/urandom"];
 
 function enterCage(cage: CageFile, calls: LauncherCalls): void {
   // Seen through the machine's own /proc: the number that the machine knows it by.
@@ -35,6 +37,11 @@ function enterRoot({ rootfs, mounts, hostname }: CageFile, calls: LauncherCalls)
     makeMountPoint(hostPath, target);
     calls.mount(hostPath, target, bind);
     calls.mount("", target, remounted | calls.lockedFlags(target));
+  }
+  // Harmless, and programs rely on them; all but these are closed to the cage.
+  for (const device of devices.filter((path) => existsSync(path))) {
+    makeMountPoint(device, join(rootfs, device));
+    calls.mount(device, join(rootfs, device), bind);
   }
   calls.setHostname(hostname);
   calls.pivotInto(rootfs);

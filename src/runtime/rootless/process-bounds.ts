@@ -100,13 +100,25 @@ export class ProcessBounds implements Cgroups {
   /** Gives how long all bounds will hold at least. */
   #look(): number {
     let spare = Number.POSITIVE_INFINITY;
-    for (const [path, bound] of this.#bounds) {
-      const members = this.#members(path).map((member) => ({ member, bytes: memoryOf(member.process.pid) }));
+    for (const [path, members] of this.#boundMembers()) {
+      const bound = this.#bounds.get(path) ?? Number.POSITIVE_INFINITY;
       const used = members.reduce((total, { bytes }) => total + bytes, 0);
       if (used > bound) this.#kill(members.toSorted((a, b) => b.bytes - a.bytes)[0]?.member);
-      if (members.length > 0) spare = Math.min(spare, Math.abs(bound - used));
+      spare = Math.min(spare, Math.abs(bound - used));
     }
     return Math.max(shortestWaitMs, Math.min(longestWaitMs, spare / bytesPerMs));
+  }
+
+  /** Who is in each bounded group, and how much each has: every process is asked once. */
+  #boundMembers(): ReadonlyMap<string, readonly { readonly member: BoundProcess; readonly bytes: number }[]> {
+    const groups = new Map<string, { readonly member: BoundProcess; readonly bytes: number }[]>();
+    for (const member of this.#options.processes()) {
+      const paths = groupsOf(member.cgroupPath).filter((path) => this.#bounds.has(path));
+      if (paths.length === 0) continue;
+      const entry = { member, bytes: memoryOf(member.process.pid) };
+      for (const path of paths) groups.set(path, [...(groups.get(path) ?? []), entry]);
+    }
+    return groups;
   }
 
   #kill(member: BoundProcess | undefined): void {
@@ -114,6 +126,12 @@ export class ProcessBounds implements Cgroups {
     this.#killed.add(member.cgroupPath);
     signalProcess(member.process, "SIGKILL");
   }
+}
+
+/** "/a/b/c", "/a/b", "/a". */
+function groupsOf(path: string): string[] {
+  const end = path.lastIndexOf("/");
+  return end > 0 ? [path, ...groupsOf(path.slice(0, end))] : [path];
 }
 
 function usageOf(pid: number): CgroupUsage {

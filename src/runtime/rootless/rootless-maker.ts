@@ -82,6 +82,8 @@ export class RootlessMaker implements ProcessMaker {
       const [container, monitor] = [identifyProcess(pid), identifyProcess(child.pid ?? 0)];
       if (!container || !monitor) throw new RuntimeFailure("create", "the process ended while it was made");
       child.unref();
+      // While we hold the other end too: nothing that is said is lost, however soon it ends.
+      this.attend(record, folder);
       return { container, monitor };
     } finally {
       for (const descriptor of [alive, out, errors]) closeSync(descriptor);
@@ -94,6 +96,7 @@ export class RootlessMaker implements ProcessMaker {
   }
 
   attend({ id, settings }: ContainerRecord, folder: string): void {
+    if (this.#logs.has(id)) return;
     if (existsSync(join(folder, outputFifos.stdout))) this.#logs.set(id, new LogWriter(folder, settings.logPath));
   }
 
@@ -131,6 +134,7 @@ export class RootlessMaker implements ProcessMaker {
     const { namespaces, filterFile } = this.#parts;
     const hasNamespaces = "prefix" in namespaces;
     const { mounts, command, args, env, limits } = settings;
+    const [program = "", ...words] = command;
     const onMachine = new Map(mounts.map(({ hostPath, containerPath }) => [containerPath, hostPath]));
     const path = (inCage: string): string => (hasNamespaces ? inCage : (onMachine.get(inCage) ?? inCage));
     return {
@@ -138,8 +142,8 @@ export class RootlessMaker implements ProcessMaker {
       rootfs,
       mounts,
       hostname: sandbox.settings.hostname,
-      command: path(command[0] ?? ""),
-      args: args.map(path),
+      command: path(program),
+      args: [...words, ...args].map(path),
       env: env.map(({ name, value }) => `${name}=${path(value)}`),
       filterFile,
       // Counted by user namespace since Linux 5.14; before, all that the user runs would count.
