@@ -149,7 +149,7 @@ describe("without root", { skip: reasonToSkip() }, () => {
     await kubectl("delete pod box --wait=false");
   });
 
-  test("logs and port-forward work, exec has nothing to run", async () => {
+  test("logs are there, exec has nothing to run", async () => {
     const exec = await kubectl("exec front -- ls", { mayFail: true });
 
     assert.match((await kubectl("logs front")).stdout, /^asked for http/m);
