@@ -2,7 +2,7 @@
  * What routes do with requests, through the whole engine: choice, rewriting, retries, time limits, holds, mirrors, and changes of the configuration under load.
  */
 import assert from "node:assert/strict";
-import { createServer } from "node:net";
+import { createServer, type Socket } from "node:net";
 import { once } from "node:events";
 import { test } from "node:test";
 import type { HeldRequest, HoldVerdict } from "./config/hold.ts";
@@ -153,9 +153,12 @@ test("a connection that breaks before the answer is tried again only when that i
 test("connections that went stale while they waited cost no request", async (t) => {
   const proxy = await TestProxy.start(t);
   let isBroken = false;
+  const waiting: Socket[] = [];
   const upstream = await proxy.upstream((socket, _text, connection) => {
     if (isBroken && connection.number < 4) return void socket.destroy();
-    setTimeout(() => socket.write(plainResponse("ok")), 1);
+    waiting.push(socket);
+    // All four at once, so that there are four connections.
+    if (isBroken || waiting.length === 4) for (const one of waiting.splice(0)) one.write(plainResponse("ok"));
   });
   await proxy.route([upstream]);
   await Promise.all(Array.from({ length: 4 }, () => proxy.ask(get)));

@@ -32,3 +32,16 @@ test("hosts, regular expressions, weights, addresses and ports are looked at", (
   const endpoints = [{ address: "localhost", port: 80 }];
   assert.match(findProblem({ kind: "cluster", config: { name: "c", endpoints } }) ?? "", /no IP/);
 });
+
+test("what TLS would throw at is refused before", () => {
+  const endpoints = [{ address: "10.0.0.1", port: 80 }];
+  const tls = { ca: "-----BEGIN CERTIFICATE-----\nnonsense\n-----END CERTIFICATE-----\n" };
+  const key = "-----BEGIN PRIVATE KEY-----\nnonsense\n-----END PRIVATE KEY-----\n";
+
+  assert.match(findProblem({ kind: "cluster", config: { name: "c", endpoints, tls } }) ?? "", /TLS does not take it/);
+  const certificate = { name: "x", certificate: tls.ca, privateKey: key };
+  assert.match(findProblem({ kind: "certificate", config: certificate }) ?? "", /TLS does not take it/);
+  const listener = { name: "l", address: { host: "127.0.0.1", port: 0 }, tls: { certificates: ["x"], clientCa: "no" } };
+  assert.equal(findProblem({ kind: "cluster", config: { name: "c", endpoints } }), undefined);
+  assert.match(findProblem({ kind: "listener", config: listener }) ?? "", /TLS does not take it/);
+});

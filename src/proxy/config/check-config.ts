@@ -1,7 +1,9 @@
 /**
  * Looks at configuration before it is in force, so that the path of a request need not: names that are tokens, values that cannot break a head, numbers within their ranges.
  */
+import { X509Certificate } from "node:crypto";
 import { isIP } from "node:net";
+import { createSecureContext, type SecureContextOptions } from "node:tls";
 import { isAuthority, isFieldValue, isTarget, isToken } from "#proxy/http1/characters.ts";
 import { isSafeRegex } from "#proxy/routing/regex.ts";
 import type { ClusterConfig } from "./cluster.ts";
@@ -37,12 +39,26 @@ function problemOfListener({ address, tls }: ListenerConfig): string | undefined
     if (!isPort(address.port, 0)) return `${address.port} is no port`;
   } else if (!Number.isInteger(address.fileDescriptor) || address.fileDescriptor < 0)
     return "the file descriptor is no number";
-  return tls !== undefined && tls.alpn?.length === 0 ? "alpn is empty" : undefined;
+  if (tls?.alpn?.length === 0) return "alpn is empty";
+  return tls?.clientCa === undefined ? undefined : problemOfTls({ ca: tls.clientCa });
 }
 
 function problemOfCertificate({ certificate, privateKey }: CertificateConfig): string | undefined {
   if (!certificate.includes("-----BEGIN CERTIFICATE-----")) return "the certificate is no PEM";
-  return /-----BEGIN [A-Z ]*PRIVATE KEY-----/.test(privateKey) ? undefined : "the key is no PEM";
+  if (!/-----BEGIN [A-Z ]*PRIVATE KEY-----/.test(privateKey)) return "the key is no PEM";
+  return problemOfTls({ cert: certificate, key: privateKey });
+}
+
+/** What TLS would throw at the first connection. */
+function problemOfTls(options: SecureContextOptions): string | undefined {
+  try {
+    createSecureContext(options);
+    // Node passes over a CA that it cannot read.
+    if (typeof options.ca === "string") new X509Certificate(options.ca);
+    return undefined;
+  } catch (error) {
+    return `TLS does not take it: ${(error as Error).message}`;
+  }
 }
 
 function problemOfCluster(cluster: ClusterConfig): string | undefined {
@@ -51,7 +67,13 @@ function problemOfCluster(cluster: ClusterConfig): string | undefined {
     if (!isPort(port, 1)) return `${port} is no port`;
     if (!(weight >= 0)) return `the weight ${weight} is negative`;
   }
-  return undefined;
+  if (cluster.tls === undefined) return undefined;
+  const { ca, certificate, privateKey } = cluster.tls;
+  return problemOfTls({
+    ...(ca === undefined ? {} : { ca }),
+    ...(certificate === undefined ? {} : { cert: certificate }),
+    ...(privateKey === undefined ? {} : { key: privateKey }),
+  });
 }
 
 function problemOfRoute(route: RouteConfig): string | undefined {

@@ -12,9 +12,7 @@ export class Certificates {
   /** By certificate and what a listener wants beside it. */
   readonly #contexts = new Map<string, SecureContext>();
 
-  /** Throws when certificate and key are none, or do not belong together. */
   set(config: CertificateConfig): void {
-    createSecureContext({ cert: config.certificate, key: config.privateKey });
     this.#known.set(config.name, { config, names: namesOf(config.certificate) });
     this.#forgetContexts(config.name);
   }

@@ -91,8 +91,8 @@ test("the engine on two threads", async (t: TestContext) => {
 
   await t.test("a thread that dies is started again and told what is in force", async () => {
     await threads.apply([{ set: route() }]);
-    await Promise.all(started.map((thread) => thread.end()));
-    await until(() => started.length === 4);
+    await started[0]?.end();
+    await until(() => started.length === 3);
     assert.deepEqual(await threads.apply([{ set: cluster(upstream) }]), []);
 
     assert.match(await ask(threads), /hi$/);
