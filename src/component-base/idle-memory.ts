@@ -19,10 +19,10 @@ const IDLE_SHARE = 0.05;
 /** Since the process settled: growth that is worth the work, or work after which it is looked again, of which a quiet process does as much in five minutes. */
 const GROWTH_BYTES = 8 << 20;
 const WORK_MS = 3000;
-/** Idle periods until V8 has done its part: it begins after 8 to 16 seconds, and what it frees may be malloc's. */
+/** Idle periods until V8 has done its part: it begins after 8 seconds, and what it frees may be malloc's. */
 const SETTLING_PERIODS = 5;
-/** When it should have begun. */
-const REMINDER_AT = 3;
+/** One period later it should have begun, if it does. */
+const REMINDER_AT = SETTLING_PERIODS - 1;
 /** More than this of a heap that is not in use is wide. */
 const WIDE_BYTES = 12 << 20;
 

@@ -23,8 +23,8 @@ const { values, positionals } = parseArgs({
 const lengthMs = parseLength(positionals[0] ?? "60m");
 /** Long enough for what happens every few seconds to have happened often, short enough for several rounds. */
 const roundMs = Math.min(300_000, lengthMs / 8);
-/** Idle processes look every ten seconds whether they can give memory back, kept connections end after 90. */
-const restMs = Math.min(100_000, roundMs / 3);
+/** Idle processes take most of a minute to give memory back, kept connections end after 90 seconds. */
+const restMs = Math.min(100_000, roundMs / 2);
 const everyMs = Math.min(60_000, roundMs / 3);
 const alive = setInterval(() => {}, 1000); // the client's connections do not keep a process alive
 console.log(`node ${process.version}, ${Math.round(lengthMs / 60_000)} minutes`);
