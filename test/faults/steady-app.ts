@@ -106,6 +106,11 @@ export class SteadyApp {
     return reports;
   }
 
+  /** Ends the load outside, whatever became of it. Harmless after `stop`. */
+  async abandon(): Promise<void> {
+    for (const load of this.#loads.values()) await load.stop();
+  }
+
   #readAskerLog(): string[] {
     const folder = join(this.#context.machine.nodeFolder, "log/pods");
     const pod = readdirSync(folder).find((name) => name.startsWith(`${namespace}_asker-`)) ?? "";
