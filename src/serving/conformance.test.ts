@@ -246,6 +246,25 @@ describe("Knative Serving API conformance", () => {
     );
   });
 
+  it("TestContainerErrorMsg, where the node is the first to know", async () => {
+    const missing = { waiting: "ImagePullBackOff", message: "manifest unknown" };
+    await inServing(
+      shared,
+      async (serving) => {
+        await serving.create(services, serviceOf("registry.example/invalidhelloworld"));
+        const why = 'Unable to fetch image "registry.example/invalidhelloworld": manifest unknown';
+        const revision = await serving.get<Revision>(revisions, "hello-00001");
+        const condition = findCondition(revision.status?.conditions, "Ready");
+        assert.deepEqual(
+          [condition?.status, condition?.reason, condition?.message],
+          ["False", "ContainerMissing", why],
+        );
+        assert.equal(ready(await service(serving)), "False");
+      },
+      { behaviourOf: () => missing },
+    );
+  });
+
   it("TestContainerExitingMsg", async () => {
     await inServing(
       shared,

@@ -10,6 +10,10 @@ import type { PodAutoscaler, RevisionStatus } from "#serving/kinds.ts";
 export const revisionDependents: readonly string[] = ["ContainerHealthy", "ResourcesAvailable"];
 
 const deploying = "Deploying";
+/**
+ * Upstream asks the registry before it makes a Deployment. Where images run as they are named, the node is the first to know, and need not be waited for until the deadline. Later tries may go well.
+ */
+const pullFailures: readonly string[] = ["ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"];
 
 /** Marks what the Deployment says of itself. */
 export function markDeployment(conditions: Conditions, { status }: Deployment): void {
@@ -43,6 +47,11 @@ function markPod(conditions: Conditions, deployment: Deployment, { status }: Pod
       const message = ended.message ?? "";
       const why = ended.exitCode === 0 && message === "" ? "container exited with no error" : message;
       conditions.mark("ContainerHealthy", isFalse(`ExitCode${ended.exitCode}`, `Container failed with: ${why}`));
+      return;
+    }
+    if (waiting !== undefined && pullFailures.includes(waiting.reason ?? "")) {
+      const why = `Unable to fetch image ${JSON.stringify(container.image ?? "")}: ${waiting.message ?? ""}`;
+      conditions.mark("ContainerHealthy", isFalse("ContainerMissing", why));
       return;
     }
     if (waiting !== undefined && hasTimedOut(deployment)) {

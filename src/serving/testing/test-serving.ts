@@ -32,7 +32,11 @@ import { createServingControllers } from "#serving/serving.ts";
 const nodeName = "n1";
 
 /** How a pod of some image behaves: it becomes ready, never does, or ends again and again. */
-export type Behaviour = "ready" | "starting" | { readonly exitCode: number; readonly message: string };
+export type Behaviour =
+  | "ready"
+  | "starting"
+  | { readonly exitCode: number; readonly message: string }
+  | { readonly waiting: string; readonly message: string };
 
 /** What a test may want otherwise. */
 export type TestServingOptions = {
@@ -258,6 +262,7 @@ function stateOf(behaviour: Behaviour, nowMs: number): object {
   const startedAt = formatTime(nowMs);
   if (behaviour === "ready") return { state: { running: { startedAt } } };
   if (behaviour === "starting") return { state: { waiting: { reason: "ContainerCreating" } } };
+  if ("waiting" in behaviour) return { state: { waiting: { reason: behaviour.waiting, message: behaviour.message } } };
   const terminated = { ...behaviour, reason: "Error", startedAt, finishedAt: startedAt };
   return { state: { waiting: { reason: "CrashLoopBackOff" } }, lastState: { terminated } };
 }
