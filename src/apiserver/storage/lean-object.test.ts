@@ -13,7 +13,7 @@ const resource = createStoredResource({ groupResource: "pods", isNamespaced: tru
 const texts = fc.oneof(fc.string(), fc.constantFrom("fieldsV1", '"fieldsV1":{', "}]}", "\\", 'fieldsV1":{'));
 const empty = fc.constant({});
 /** JSON.parse of V8 13.6 (Node 24) reads the key `"` as `\` where it met that one at the same place of an object before. */
-const keys = texts.filter((text) => text !== '"' && text !== "\\");
+const keys = texts.filter((text) => text !== '"' && !text.includes("\\"));
 const inner = fc.dictionary(keys, empty, { maxKeys: 3 });
 const sets = fc.dictionary(keys, fc.oneof(empty, inner), { maxKeys: 3 });
 
@@ -30,8 +30,8 @@ type Given = {
 };
 
 const pods: fc.Arbitrary<Given> = fc.record({
-  labels: fc.dictionary(texts, texts),
-  annotations: fc.dictionary(texts, texts),
+  labels: fc.dictionary(keys, texts),
+  annotations: fc.dictionary(keys, texts),
   entries: fc.array(fc.record({ manager: texts, fields: fc.option(sets), subresource: texts }), { maxLength: 3 }),
   isFirst: fc.boolean(),
   command: fc.array(texts),
