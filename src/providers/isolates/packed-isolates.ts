@@ -331,8 +331,13 @@ export class PackedIsolates implements RuntimeOfClass {
   }
 
   #findRoom(owner: string): Pack | undefined {
+    const { sandboxes } = this.#running();
     return [...this.#packs.values()].find(
-      ({ record, process }) => record.owner === owner && freePlace({ record, process }) >= 0,
+      ({ record, process }) =>
+        record.owner === owner &&
+        // After a reboot, or `nodeless down`, its networks are gone: it ends with the pods that it has.
+        sandboxes.find(record.id)?.isReady === true &&
+        freePlace({ record, process }) >= 0,
     );
   }
 
