@@ -141,6 +141,7 @@ async function newRecord(
   others: readonly ClusterRecord[],
 ): Promise<ClusterRecord> {
   const isRootless = !context.isRoot;
+  refuseServing(options, isRootless);
   const taken = new Set([...others.map(({ slot }) => slot), ...claimedSlots()]);
   const slot = isRootless ? await chooseFreeSlot(taken) : chooseSlot(taken, routesOfMachine());
   if (slot === undefined)
@@ -162,6 +163,11 @@ async function newRecord(
   };
 }
 
+/** Its Services lead to a data plane at the node's address: a loopback address stands in no EndpointSlice. */
+function refuseServing({ serving = false }: UpOptions, isRootless: boolean): void {
+  if (serving && isRootless) throw new UserError("--serving needs root for now: use sudo, or leave it out");
+}
+
 /** One whose addresses nobody listens at, whether or not he has claimed them. */
 async function chooseFreeSlot(taken: ReadonlySet<number>): Promise<number | undefined> {
   const tried = new Set(taken);
@@ -175,6 +181,7 @@ async function chooseFreeSlot(taken: ReadonlySet<number>): Promise<number | unde
 }
 
 function changedRecord(old: ClusterRecord, options: UpOptions): ClusterRecord {
+  refuseServing(options, old.isRootless ?? false);
   return {
     ...old,
     ...(options.nodes === undefined ? {} : { nodes: options.nodes }),
