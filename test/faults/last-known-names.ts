@@ -60,6 +60,7 @@ async function nodeAlone(context: FaultContext): Promise<void> {
 function startNode({ cluster, machine }: FaultContext): void {
   const { environment, name } = cluster;
   const roots = ["DATA", "RUN"].map((root) => environment[`NODELESS_${root}_ROOT`] ?? "");
+  const nodeLog = openSync(join(machine.dataFolder, "logs", `node-${machine.node}.log`), "a");
   const given = ["/proc/self/ns/mnt", "/proc/self/ns/net", join(machine.runFolder, "permit")].map((path) =>
     openSync(path, "r"),
   );
@@ -78,9 +79,9 @@ function startNode({ cluster, machine }: FaultContext): void {
     {
       detached: true,
       cwd: "/",
-      stdio: ["ignore", "ignore", "ignore", "ignore", ...given],
+      stdio: ["ignore", nodeLog, nodeLog, "ignore", ...given],
       env: { ...environment, NODELESS_PERMIT: "6" },
     },
   ).unref();
-  for (const descriptor of given) closeSync(descriptor);
+  for (const descriptor of [nodeLog, ...given]) closeSync(descriptor);
 }

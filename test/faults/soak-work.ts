@@ -41,11 +41,12 @@ export async function prepareWork({ client }: FaultContext): Promise<void> {
   });
 }
 
-/** Works until the signal aborts; each kind in a line of its own. */
+/** Works until the signal aborts; each kind in a line of its own, at its own pace: rounds can be compared only if as much was done in each, whatever else the machine does. */
 export async function work(context: FaultContext, tally: Tally, signal: AbortSignal): Promise<void> {
   await Promise.all(Object.entries(kinds).map(([name, { everyMs, once }]) => repeat(name, everyMs, once)));
 
   async function repeat(name: string, everyMs: number, once: Work): Promise<void> {
+    const startMs = Date.now();
     for (let round = 0; !signal.aborted; round++) {
       try {
         await once(context, round);
@@ -53,20 +54,21 @@ export async function work(context: FaultContext, tally: Tally, signal: AbortSig
       } catch (error) {
         if (!signal.aborted) tally.failures.push(`${name}: ${(error as Error).message.slice(0, 300)}`);
       }
-      await sleep(everyMs);
+      // What a slow moment kept from being done is not made up for.
+      await sleep(everyMs - ((Date.now() - startMs) % everyMs));
     }
   }
 }
 
 const kinds: Readonly<Record<string, { readonly everyMs: number; readonly once: Work }>> = {
-  roll: { everyMs: 2000, once: roll },
-  scale: { everyMs: 1000, once: scale },
-  churn: { everyMs: 300, once: churnObjects },
-  namespace: { everyMs: 1000, once: wholeNamespace },
+  roll: { everyMs: 6000, once: roll },
+  scale: { everyMs: 4000, once: scale },
+  churn: { everyMs: 500, once: churnObjects },
+  namespace: { everyMs: 4000, once: wholeNamespace },
   exec: { everyMs: 1500, once: exec },
   logs: { everyMs: 1500, once: followLogs },
-  watch: { everyMs: 500, once: abandonWatches },
-  forward: { everyMs: 2000, once: forward },
+  watch: { everyMs: 1000, once: abandonWatches },
+  forward: { everyMs: 3000, once: forward },
 };
 
 async function roll({ client }: FaultContext, round: number): Promise<void> {
