@@ -58,6 +58,21 @@ describe("a container's log", () => {
     });
   });
 
+  it("ends, unless followed, with what was there when it was asked for", async () => {
+    await withLog(async (path) => {
+      const long = "x".repeat(100_000);
+      await writeFile(path, line(1, long));
+      const source = { path, isRunning: () => true, ended: new Promise<void>(() => {}) };
+      let text = "";
+      for await (const chunk of readLog(source, { ...all, tailLines: 1 }, never)) {
+        if (text === "") await appendFile(path, line(2, "late"));
+        text += Buffer.from(chunk).toString();
+      }
+
+      assert.equal(text, `${long}\n`);
+    });
+  });
+
   it("takes what a tail lacks from the file that was rotated away last", async () => {
     await withLog(async (path) => {
       await writeFile(`${path}.20260101-000000`, line(1, "one") + line(2, "two"));

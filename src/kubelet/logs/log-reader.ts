@@ -32,13 +32,15 @@ export async function* readLog(
   let file = await openFirst(source.path, options);
   try {
     let position = file.offset;
+    // What is written from now on belongs to those who follow: a tail has as many lines as were asked for, and a log that grows fast has an end.
+    const end = options.follow ? Number.POSITIVE_INFINITY : file.size;
     for (const older of file.before) yield* readWhole(older, formatter, signal);
     const watcher = options.follow ? new GrowthWatcher(source, signal) : undefined;
     try {
       while (!signal.aborted && !formatter.isFull) {
         const wasRunning = source.isRunning();
         const growth = watcher?.next();
-        const read = await readOn(file.handle, position);
+        const read = await readOn(file.handle, position, end);
         position += read.length;
         const text = formatter.push(read);
         if (text.length > 0) yield text;
@@ -47,7 +49,7 @@ export async function* readLog(
         const next = await nextFile(file.handle, source.path);
         if (next) {
           await file.handle.close();
-          file = { handle: next, offset: 0, before: [] };
+          file = { ...file, handle: next };
           position = 0;
         } else if (wasRunning) await growth;
         else return;
@@ -60,23 +62,29 @@ export async function* readLog(
   }
 }
 
-type OpenLog = { readonly handle: FileHandle; readonly offset: number; readonly before: readonly Excerpt[] };
+type OpenLog = {
+  readonly handle: FileHandle;
+  readonly offset: number;
+  /** When it was opened. */
+  readonly size: number;
+  readonly before: readonly Excerpt[];
+};
 type Excerpt = { readonly path: string; readonly offset: number };
 
 /** The current file, where to begin in it, and what of the file rotated away last belongs to the answer. */
 async function openFirst(path: string, { tailLines }: LogOptions): Promise<OpenLog> {
   const handle = await open(path, "r");
   const previous = (await rotatedFiles(path)).findLast((name) => !name.endsWith(".gz"));
-  if (tailLines === undefined) {
-    return { handle, offset: 0, before: previous === undefined ? [] : [{ path: previous, offset: 0 }] };
-  }
   const { size } = await handle.stat();
+  if (tailLines === undefined) {
+    return { handle, size, offset: 0, before: previous === undefined ? [] : [{ path: previous, offset: 0 }] };
+  }
   const tail = await tailOf(handle, size, tailLines);
-  if (tail.missing === 0 || previous === undefined) return { handle, offset: tail.offset, before: [] };
+  if (tail.missing === 0 || previous === undefined) return { handle, size, offset: tail.offset, before: [] };
   const older = await open(previous, "r");
   try {
     const { offset } = await tailOf(older, (await older.stat()).size, tail.missing);
-    return { handle, offset: 0, before: [{ path: previous, offset }] };
+    return { handle, size, offset: 0, before: [{ path: previous, offset }] };
   } finally {
     await older.close();
   }
@@ -121,9 +129,10 @@ async function* readWhole(excerpt: Excerpt, formatter: LogFormatter, signal: Abo
   }
 }
 
-async function readOn(handle: FileHandle, position: number): Promise<Buffer> {
-  const block = Buffer.allocUnsafe(blockBytes);
-  const { bytesRead } = await handle.read(block, 0, blockBytes, position);
+async function readOn(handle: FileHandle, position: number, end = Number.POSITIVE_INFINITY): Promise<Buffer> {
+  const block = Buffer.allocUnsafe(Math.min(blockBytes, Math.max(0, end - position)));
+  if (block.length === 0) return block;
+  const { bytesRead } = await handle.read(block, 0, block.length, position);
   return block.subarray(0, bytesRead);
 }
 
