@@ -2,17 +2,13 @@
  * The service proxy of a node without root: listens at the Services' addresses itself, which are the machine's own because they are loopback addresses. What Services mean is as for the
  * kernel's (`service-proxy/frontends.ts`). TCP only: nothing that runs on such a node answers UDP.
  */
-import type { Pod, Service as KubeService } from "#api/generated/types/core-v1.ts";
-import type { EndpointSlice } from "#api/generated/types/discovery-v1.ts";
-import type { KubeObject } from "#apimachinery/meta.ts";
 import type { EventRecorder } from "#client/event-recorder.ts";
 import type { InformerFactory } from "#client/informer-factory.ts";
-import type { Informer } from "#client/informer.ts";
 import type { Clock, Timer } from "#component-base/clock.ts";
 import type { Service } from "#component-base/life-cycle.ts";
 import type { Logger } from "#component-base/logger.ts";
-import { endpointSliceIndexes } from "#network/dns/cluster-records.ts";
-import { type Frontend, frontendsOf, hostPortFrontends } from "#network/service-proxy/frontends.ts";
+import type { Frontend } from "#network/service-proxy/frontends.ts";
+import { ServiceFrontends } from "#network/service-proxy/service-frontends.ts";
 import { SplicedPort } from "./spliced-port.ts";
 
 export type LoopbackProxyOptions = {
@@ -35,48 +31,29 @@ const retryMs = 10_000;
 /** Services at loopback addresses. */
 export class LoopbackProxy implements Service {
   readonly #options: LoopbackProxyOptions;
-  readonly #services: Informer<KubeService>;
-  readonly #slices: Informer<EndpointSlice>;
-  readonly #pods: Informer<Pod>;
+  readonly #frontends: ServiceFrontends;
   readonly #ports = new Map<string, Port>();
   readonly #dirty = new Set<string>();
-  readonly #removers: (() => void)[] = [];
   #running: Promise<void> | undefined;
   #retry: Timer | undefined;
   #isStopped = false;
 
   constructor(options: LoopbackProxyOptions) {
     this.#options = options;
-    const { informers } = options;
-    this.#services = informers.informer<KubeService>({ resource: { group: "", version: "v1", resource: "services" } });
-    this.#slices = informers.informer<EndpointSlice>({
-      resource: { group: "discovery.k8s.io", version: "v1", resource: "endpointslices" },
-      indexes: endpointSliceIndexes,
-    });
-    this.#pods = informers.informer<Pod>({
-      resource: { group: "", version: "v1", resource: "pods" },
-      fieldSelector: `spec.nodeName=${options.nodeName}`,
-    });
+    this.#frontends = new ServiceFrontends(options);
   }
 
   /** Resolves when all that can be served is. */
   async start(signal: AbortSignal): Promise<void> {
-    await Promise.all([this.#services, this.#slices, this.#pods].map((informer) => informer.waitForSync(signal)));
-    this.#removers.push(
-      follow(this.#services, (service) => this.#mark(keyOf(service))),
-      follow(this.#slices, (slice) => {
-        for (const key of endpointSliceIndexes.service(slice)) this.#mark(key);
-      }),
-      follow(this.#pods, (pod) => this.#mark(`${keyOf(pod)}/pod`)),
-    );
-    for (const service of this.#services.lister.list()) this.#mark(keyOf(service));
+    await this.#frontends.follow(signal, (owner) => this.#mark(owner));
+    for (const owner of this.#frontends.owners()) this.#mark(owner);
     await this.#running;
   }
 
   async stop(): Promise<void> {
     this.#isStopped = true;
     this.#retry?.clear();
-    for (const remove of this.#removers.splice(0)) remove();
+    this.#frontends.stop();
     await this.#running;
     for (const { listener } of this.#ports.values()) listener?.close(true);
     this.#ports.clear();
@@ -100,7 +77,7 @@ export class LoopbackProxy implements Service {
 
   async #apply(owner: string): Promise<void> {
     const wanted = new Map<string, { readonly place: Place; readonly frontend: Frontend }>();
-    for (const frontend of this.#frontends(owner).filter(isServed)) {
+    for (const frontend of this.#frontends.of(owner).filter(isServed)) {
       for (const place of this.#places(frontend)) wanted.set(nameOf(place), { place, frontend });
     }
     for (const [name, port] of this.#ports) {
@@ -164,20 +141,9 @@ export class LoopbackProxy implements Service {
     const [namespace = "", name = "", kind] = owner.split("/");
     // Nobody here speaks to it: isolates have no tokens.
     if (kind === "pod" || owner === "default/kubernetes") return;
-    const service = this.#services.lister.find(namespace, name);
-    const uid = service?.metadata?.uid ?? "";
+    const uid = this.#frontends.findService(owner)?.metadata?.uid ?? "";
     const object = { apiVersion: "v1", kind: "Service", namespace, name, uid };
     events.record(object, { type: "Warning", reason: "PortNotServed", message: `${about}: ${why}` });
-  }
-
-  #frontends(owner: string): readonly Frontend[] {
-    const [namespace = "", name = "", kind] = owner.split("/");
-    if (kind === "pod") {
-      const pod = this.#pods.lister.find(namespace, name);
-      return pod ? hostPortFrontends(pod) : [];
-    }
-    const service = this.#services.lister.find(namespace, name);
-    return service ? frontendsOf(service, this.#slices.lister.byIndex("service", owner), this.#options) : [];
   }
 
   #places({ address, port }: Frontend): readonly Place[] {
@@ -193,12 +159,4 @@ function isServed({ protocol, targets }: Frontend): boolean {
 
 function nameOf({ address, port }: Place): string {
   return `${address}:${port}`;
-}
-
-function follow<T extends KubeObject>(informer: Informer<T>, mark: (object: T) => void): () => void {
-  return informer.addHandler({ onAdd: mark, onUpdate: (_before, after) => mark(after), onDelete: mark });
-}
-
-function keyOf({ metadata }: KubeObject): string {
-  return `${metadata?.namespace ?? ""}/${metadata?.name ?? ""}`;
 }

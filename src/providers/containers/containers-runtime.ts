@@ -26,6 +26,7 @@ import { openRuntime, type RuntimeEngine, type RuntimeOptions } from "#runtime/r
 import { asContainerError, sandboxOf, stateOf } from "#providers/engine-words.ts";
 import type { SandboxRecord } from "#runtime/sandboxes.ts";
 import type { ContainerSettings, SandboxSettings } from "#runtime/settings.ts";
+import { PodConnections } from "#providers/pod-connections.ts";
 import { attachToContainer, connectInside } from "#runtime/streams.ts";
 
 /** As {@link RuntimeOptions}, and where this node's control groups go: "/nodeless-default". */
@@ -40,7 +41,7 @@ export class ContainersRuntime implements ContainerRuntime, ContainerFiles, Serv
   readonly #making = new Map<string, Promise<SandboxRecord>>();
 
   /** Open connections into sandboxes, by pod uid: each keeps a network alive. */
-  readonly #connections = new Map<string, Set<Duplex>>();
+  readonly #connections = new PodConnections();
 
   constructor(options: ContainersRuntimeOptions) {
     this.#options = options;
@@ -95,7 +96,7 @@ export class ContainersRuntime implements ContainerRuntime, ContainerFiles, Serv
     sandboxes.retire(pod.uid);
     const inside = containers.list().filter((record) => record.settings.sandboxId === pod.uid);
     await Promise.all(inside.map((record) => containers.remove(record.id)));
-    for (const connection of this.#connections.get(pod.uid) ?? []) connection.destroy();
+    this.#connections.end(pod.uid);
     await sandboxes.remove(pod.uid);
   }
 
@@ -185,7 +186,7 @@ export class ContainersRuntime implements ContainerRuntime, ContainerFiles, Serv
     if (!record?.isReady) throw new Error(`sandbox of pod ${pod.namespace}/${pod.name} is not ready`);
     if (!record.settings.hostNetwork) {
       const enter = <T>(inside: () => T) => networks.insideNetwork(record.namespaces.key, inside);
-      return this.#keep(pod.uid, await connectInside(libc, enter, port, signal));
+      return this.#connections.keep(pod.uid, await connectInside(libc, enter, port, signal));
     }
     const socket = connect({ host: "localhost", port, allowHalfOpen: true });
     await once(socket, "connect", { signal });
@@ -222,16 +223,6 @@ export class ContainersRuntime implements ContainerRuntime, ContainerFiles, Serv
     if (["", "crun", "runc"].includes(handler)) return;
     const message = `failed to get sandbox runtime: no runtime for "${handler}" is configured`;
     throw new ContainerError("CreatePodSandboxError", message);
-  }
-
-  #keep(uid: string, connection: Duplex): Duplex {
-    const all = this.#connections.get(uid) ?? new Set();
-    this.#connections.set(uid, all.add(connection));
-    connection.once("close", () => {
-      all.delete(connection);
-      if (all.size === 0) this.#connections.delete(uid);
-    });
-    return connection;
   }
 
   #running(): RuntimeEngine {

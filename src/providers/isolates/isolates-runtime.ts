@@ -25,6 +25,7 @@ import type { SandboxRecord } from "#runtime/sandboxes.ts";
 import { RuntimeFailure } from "#runtime/settings.ts";
 import { attachToContainer, connectInside } from "#runtime/streams.ts";
 import { asContainerError, sandboxOf, stateOf } from "#providers/engine-words.ts";
+import { PodConnections } from "#providers/pod-connections.ts";
 import type { RuntimeOfClass } from "#providers/runtime-classes.ts";
 import { type Cage, type CageParts, makeCage, type NameFiles, writeNames } from "./cage.ts";
 import { CodeReader, portOf } from "./code-reader.ts";
@@ -69,7 +70,7 @@ export class IsolatesRuntime implements RuntimeOfClass {
   /** Processes that have no code yet, by sandbox id. */
   readonly #fresh = new Map<string, Cage>();
   readonly #making = new Map<string, Promise<SandboxRecord>>();
-  readonly #connections = new Map<string, Set<Duplex>>();
+  readonly #connections = new PodConnections();
   readonly #code: CodeReader;
   readonly #pool: ReadyPool<Cage>;
 
@@ -149,7 +150,7 @@ export class IsolatesRuntime implements RuntimeOfClass {
     await this.#making.get(pod.uid)?.catch(() => {});
     const id = this.#sandboxIds.get(pod.uid);
     if (id === undefined) return;
-    for (const connection of this.#connections.get(pod.uid) ?? []) connection.destroy();
+    this.#connections.end(pod.uid);
     await this.#removeAll(id);
     this.#sandboxIds.delete(pod.uid);
   }
@@ -219,14 +220,7 @@ export class IsolatesRuntime implements RuntimeOfClass {
     const record = sandboxes.find(this.#sandboxIds.get(pod.uid) ?? "");
     if (!record?.isReady) throw new Error(`sandbox of pod ${pod.namespace}/${pod.name} is not ready`);
     const enter = <T>(inside: () => T) => networks.insideNetwork(record.namespaces.key, inside);
-    const connection = await connectInside(libc, enter, port, signal, ownAddress(record).connect);
-    const all = this.#connections.get(pod.uid) ?? new Set();
-    this.#connections.set(pod.uid, all.add(connection));
-    connection.once("close", () => {
-      all.delete(connection);
-      if (all.size === 0) this.#connections.delete(pod.uid);
-    });
-    return connection;
+    return this.#connections.keep(pod.uid, await connectInside(libc, enter, port, signal, ownAddress(record).connect));
   }
 
   usage(): Promise<readonly { readonly pod: PodRef; readonly containers: readonly ContainerUsage[] }[]> {

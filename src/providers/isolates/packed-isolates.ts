@@ -25,6 +25,7 @@ import type { RuntimeEngine } from "#runtime/runtime-engine.ts";
 import { RuntimeFailure } from "#runtime/settings.ts";
 import { attachToContainer, connectInside } from "#runtime/streams.ts";
 import { asContainerError, sandboxOf } from "#providers/engine-words.ts";
+import { PodConnections } from "#providers/pod-connections.ts";
 import type { RuntimeOfClass } from "#providers/runtime-classes.ts";
 import { type CageParts, writeResolver } from "./cage.ts";
 import { CodeReader, portOf } from "./code-reader.ts";
@@ -94,7 +95,7 @@ export class PackedIsolates implements RuntimeOfClass {
   readonly #giving = new Map<string, Promise<void>>();
   readonly #containers = new Map<string, PackedContainer>();
   readonly #ends = new Map<string, PromiseWithResolvers<void>>();
-  readonly #connections = new Map<string, Set<Duplex>>();
+  readonly #connections = new PodConnections();
   #engine: RuntimeEngine | undefined;
   #listeners: Listeners | undefined;
   #parts: Promise<CageParts> | undefined;
@@ -170,7 +171,7 @@ export class PackedIsolates implements RuntimeOfClass {
     await this.#making.get(pod.uid)?.catch(() => {});
     const found = this.#pods.get(pod.uid);
     if (!found) return;
-    for (const connection of this.#connections.get(pod.uid) ?? []) connection.destroy();
+    this.#connections.end(pod.uid);
     const own = [...this.#containers.values()].filter(({ state }) => state.pod.uid === pod.uid);
     await Promise.all(own.map(({ state }) => this.removeContainer(state.id)));
     await this.#freePlace(found.pack, found.place);
@@ -280,11 +281,7 @@ export class PackedIsolates implements RuntimeOfClass {
     const record = found && sandboxes.find(found.pack.record.places[found.place]?.sandboxId ?? "");
     if (!record?.isReady) throw new Error(`sandbox of pod ${pod.namespace}/${pod.name} is not ready`);
     const enter = <T>(inside: () => T) => networks.insideNetwork(record.namespaces.key, inside);
-    const connection = await connectInside(libc, enter, port, signal, ownAddress(record).connect);
-    const all = this.#connections.get(pod.uid) ?? new Set();
-    this.#connections.set(pod.uid, all.add(connection));
-    connection.once("close", () => all.delete(connection));
-    return connection;
+    return this.#connections.keep(pod.uid, await connectInside(libc, enter, port, signal, ownAddress(record).connect));
   }
 
   /** The kernel counts for the whole process: each of its pods gets an equal part. */
