@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { closeSync, existsSync, mkdtempSync, openSync, rmSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { lockFile } from "./file-lock.ts";
+import { loadLibc } from "./libc.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "file-lock-"));
 after(() => rmSync(folder, { recursive: true, force: true }));
@@ -39,6 +40,22 @@ test("who waits is told who holds it", async () => {
   (await second).release();
 
   assert.deepEqual(told, [process.pid]);
+});
+
+test("who waits is told it also of one that got the lock only just now, and has not said its number yet", async () => {
+  const path = join(folder, "young");
+  const file = openSync(path, "a+");
+  (await loadLibc()).tryLock(file);
+  const told: (number | undefined)[] = [];
+
+  const second = lockFile(path, { onWait: (holder) => told.push(holder) });
+  await new Promise((resolve) => setImmediate(resolve));
+  writeSync(file, "4711\n");
+  while (told.length === 0) await new Promise((resolve) => setImmediate(resolve));
+  closeSync(file);
+  (await second).release();
+
+  assert.deepEqual(told, [4711]);
 });
 
 test("the lock of a process that was killed is free, however young it is", async () => {

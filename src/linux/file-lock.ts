@@ -24,7 +24,8 @@ const retryMs = 10;
 /** Waits for the lock on `path`, a file that is made for it. */
 export async function lockFile(path: string, options: LockOptions = {}): Promise<FileLock> {
   const libc = await loadLibc();
-  for (let hasWaited = false; ; hasWaited = true) {
+  let [isTold, misses] = [false, 0];
+  for (;;) {
     const file = openLockFile(path);
     if (file === undefined) continue;
     if (libc.tryLock(file)) {
@@ -33,7 +34,13 @@ export async function lockFile(path: string, options: LockOptions = {}): Promise
       continue;
     }
     closeSync(file);
-    if (!hasWaited) options.onWait?.(readHolder(path));
+    if (!isTold) {
+      const holder = readHolder(path);
+      // A holder that is not known wrote its number a moment too late for us: look once more.
+      isTold = holder !== undefined || misses > 0;
+      if (isTold) options.onWait?.(holder);
+    }
+    misses += 1;
     await sleep(retryMs);
   }
 }
