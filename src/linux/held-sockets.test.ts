@@ -3,8 +3,15 @@ import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import { closeSync } from "node:fs";
 import { connect, createServer } from "node:net";
-import { test } from "node:test";
-import { type HeldSockets, openHeldSockets, releaseHeldSockets } from "./held-sockets.ts";
+import { describe, test } from "node:test";
+import {
+  type HeldListener,
+  type HeldSockets,
+  openHeldListener,
+  openHeldSockets,
+  releaseHeldListeners,
+  releaseHeldSockets,
+} from "./held-sockets.ts";
 import { loadLibc } from "./libc.ts";
 
 const libc = await loadLibc();
@@ -87,3 +94,59 @@ test("once they are released others can have the address", () => {
   close(taken);
   releaseHeldSockets(other.name);
 });
+
+describe("a listener", () => {
+  const name = `/test/${process.pid}/http`;
+  const port = 15_380;
+  const open = (name: string, ports: readonly number[] = [port, port + 1]) => {
+    const held = openHeldListener(libc, { name, address, ports });
+    return held ?? assert.fail("no port was free");
+  };
+  const letGo = ({ fileDescriptor }: HeldListener) => closeSync(fileDescriptor);
+
+  test("keeps who connects while nobody answers for the next who takes it", async (t) => {
+    t.after(() => releaseHeldListeners(name));
+    letGo(open(name));
+    const caller = connect(port, address);
+    await once(caller, "connect");
+    const server = createServer((connection) => connection.end("served"));
+    server.listen({ fd: open(name).fileDescriptor });
+
+    const [served] = (await once(caller, "data")) as [Buffer];
+    assert.equal(served.toString(), "served");
+    server.close();
+  });
+
+  test("takes the next port when somebody has the first, and keeps it", async (t) => {
+    const other = createServer();
+    other.listen(port, address);
+    await once(other, "listening");
+    t.after(() => releaseHeldListeners(name));
+    const held = open(name);
+    letGo(held);
+    other.close();
+    await once(other, "close");
+
+    assert.equal(held.port, port + 1);
+    const again = open(name);
+    letGo(again);
+    assert.equal(again.port, port + 1);
+    assert.equal(openHeldListener(libc, { name: `${name}s`, address, ports: [port + 1] }), undefined);
+  });
+
+  test("goes with what is above it", async () => {
+    letGo(open(name));
+    releaseHeldSockets(`/test/${process.pid}`);
+    await until(() => {
+      const server = connect(port, address);
+      return once(server, "connect").then(
+        () => (server.destroy(), false),
+        () => true,
+      );
+    });
+  });
+});
+
+async function until(condition: () => Promise<boolean>): Promise<void> {
+  while (!(await condition())) await new Promise((resolve) => setTimeout(resolve, 5));
+}

@@ -13,9 +13,21 @@ export type HeldSocketsOptions = { readonly name: string; readonly address: stri
 /** Descriptors of this process, bound to the address; the TCP one listens. */
 export type HeldSockets = { readonly udp: number; readonly tcp: number };
 
+/** Where connections may be taken: the first of the ports that can be had. `name` tells the holders of a machine apart; one below another, `A/B`, is released with it. */
+export type HeldListenerOptions = {
+  readonly name: string;
+  readonly address: string;
+  readonly ports: readonly number[];
+};
+
+/** A descriptor of this process that listens, and its port. */
+export type HeldListener = { readonly fileDescriptor: number; readonly port: number };
+
 /** Descriptors of the holder. */
 const heldUdp = 3;
 const heldTcp = 4;
+/** Of a holder of a listener alone. */
+const heldListener = 3;
 
 /** How much may wait in the UDP socket, in bytes. The kernel counts 768 for a question; its own default is full after 277. */
 const waitingBytes = 4 << 20;
@@ -25,6 +37,39 @@ export function openHeldSockets(libc: Libc, options: HeldSocketsOptions): HeldSo
   const sockets = findOrHold(libc, options);
   libc.growReceiveBuffer(sockets.udp, waitingBytes);
   return sockets;
+}
+
+/**
+ * The listener of this name at this address: the one that is held already, whatever port it has, else a new one at the first port that nobody has and we may have. Undefined when there is none.
+ * Throws SystemCallError when the address is not there.
+ */
+export function openHeldListener(libc: Libc, options: HeldListenerOptions): HeldListener | undefined {
+  const place = `${options.name} ${options.address}:`;
+  for (const [pid, command] of commandsStarting(titleOf(place))) {
+    const port = Number.parseInt(command.slice(titleOf(place).length), 10);
+    try {
+      return { fileDescriptor: libc.duplicateFrom(pid, heldListener), port };
+    } catch {
+      endHolder(pid);
+    }
+  }
+  for (const port of options.ports) {
+    const fileDescriptor = tryListen(libc, options.address, port);
+    if (fileDescriptor === undefined) continue;
+    startHolder(titleOf(`${place}${port}`), [fileDescriptor]);
+    return { fileDescriptor, port };
+  }
+  return undefined;
+}
+
+/** Undefined when somebody else has the port, or when it is only for the privileged. */
+function tryListen(libc: Libc, address: string, port: number): number | undefined {
+  try {
+    return libc.bindSocket("tcp", address, port, true);
+  } catch (error) {
+    if (error instanceof SystemCallError && (error.code === "EADDRINUSE" || error.code === "EACCES")) return undefined;
+    throw error;
+  }
 }
 
 function findOrHold(libc: Libc, options: HeldSocketsOptions): HeldSockets {
@@ -45,9 +90,15 @@ function findOrHold(libc: Libc, options: HeldSocketsOptions): HeldSockets {
   return hold(libc, options, true);
 }
 
-/** Ends the holders of this name. None is success. */
+/** Ends the holders of this name and of those below it. None is success. */
 export function releaseHeldSockets(name: string): void {
   for (const pid of findHolders(name)) endHolder(pid);
+  for (const [pid] of commandsStarting(`${titleOf(name)}/`)) endHolder(pid);
+}
+
+/** Ends the holders of the listeners of this name, at all addresses. */
+export function releaseHeldListeners(name: string): void {
+  for (const [pid] of commandsStarting(`${titleOf(name)} `)) endHolder(pid);
 }
 
 function hold(libc: Libc, { name, address, port }: HeldSocketsOptions, shared: boolean): HeldSockets {
@@ -59,16 +110,20 @@ function hold(libc: Libc, { name, address, port }: HeldSocketsOptions, shared: b
     closeSync(udp);
     throw error;
   }
+  startHolder(titleOf(name), [udp, tcp]);
+  return { udp, tcp };
+}
+
+function startHolder(title: string, descriptors: readonly number[]): void {
   spawn("sleep", ["infinity"], {
-    argv0: titleOf(name),
+    argv0: title,
     detached: true,
     cwd: "/",
     env: {},
-    stdio: ["ignore", "ignore", "ignore", udp, tcp],
+    stdio: ["ignore", "ignore", "ignore", ...descriptors],
   })
     .on("error", () => {}) // nobody holds them then: what is asked while this process is away is refused
     .unref();
-  return { udp, tcp };
 }
 
 function titleOf(name: string): string {
@@ -76,10 +131,16 @@ function titleOf(name: string): string {
 }
 
 function findHolders(name: string): number[] {
-  const start = `${titleOf(name)}\0`;
+  return commandsStarting(`${titleOf(name)}\0`).map(([pid]) => pid);
+}
+
+/** Processes whose command begins so. */
+function commandsStarting(start: string): (readonly [pid: number, command: string])[] {
   return readdirSync("/proc")
     .map(Number)
-    .filter((pid) => pid > 0 && readCommand(pid).startsWith(start));
+    .filter((pid) => pid > 0)
+    .map((pid) => [pid, readCommand(pid)] as const)
+    .filter(([, command]) => command.startsWith(start));
 }
 
 function readCommand(pid: number): string {

@@ -150,8 +150,7 @@ export class ProxyEngine implements ConfigSink {
   /** A listener on another address takes connections there before the old one stops. */
   async #setListener(config: ListenerConfig): Promise<void> {
     const before = this.#listeners.get(config.name);
-    if (before !== undefined && JSON.stringify(before.config.address) === JSON.stringify(config.address))
-      return before.update(config);
+    if (before !== undefined && placeOf(before.config) === placeOf(config)) return before.update(config);
     const listener = new Listener(config, {
       clock: this.#options.clock,
       deadlines: this.#deadlines,
@@ -160,7 +159,7 @@ export class ProxyEngine implements ConfigSink {
       carry: (client) => new Exchange(parts, client),
       isShared: this.#options.isShared ?? false,
     });
-    const parts = this.#exchangeParts(config.name);
+    const parts = this.#exchangeParts(config.routesOf ?? config.name);
     await listener.start();
     this.#listeners.set(config.name, listener);
     if (before !== undefined) this.#letGo(before);
@@ -215,4 +214,9 @@ export class ProxyEngine implements ConfigSink {
     for (const listener of route?.listeners ?? []) this.#tableOf(listener).remove(name);
     this.#metrics.forgetRoute(name);
   }
+}
+
+/** What of a listener only another one can have. */
+function placeOf({ address, routesOf }: ListenerConfig): string {
+  return JSON.stringify([address, routesOf]);
 }

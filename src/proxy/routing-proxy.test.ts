@@ -59,6 +59,16 @@ test("redirects and answers of the route's own need no upstream", async (t) => {
   assert.match(await proxy.ask(get), /^HTTP\/1\.1 418 [^]*\r\nx-a: b\r\n[^]*\r\n\r\ntea\n?$/);
 });
 
+test("a listener may serve what routes say of another", async (t) => {
+  const proxy = await TestProxy.start(t);
+  await setRule(proxy, { action: { kind: "respond", status: 200, body: "the same" } });
+  const address = { host: "127.0.0.1", port: 0 };
+  await proxy.set({ kind: "listener", config: { name: "other", routesOf: "l", address } });
+
+  const answer = await fetch(`http://127.0.0.1:${proxy.engine.portOf("other")}/`, { headers: { connection: "close" } });
+  assert.equal(await answer.text(), "the same\n");
+});
+
 test("claims of clients about themselves are replaced, unless the listener trusts them", async (t) => {
   const claims =
     "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 1.1.1.1\r\nForwarded: for=1.1.1.1\r\nX-Forwarded-Proto: https\r\nX-Request-Id: given\r\nConnection: close, X-Forwarded-For\r\n\r\n";

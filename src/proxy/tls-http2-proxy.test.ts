@@ -52,6 +52,19 @@ async function shownTo(port: number, servername: string): Promise<PeerCertificat
   return shown;
 }
 
+test("a listener that shows all certificates finds one by its host, for several the first by name, and else its own", async (t) => {
+  const proxy = await TestProxy.start(t, { listener: { tls: { certificates: ["own"], showsAll: true } } });
+  await proxy.set(certificate("own", "own.example"), certificate("wild", "*.b.example"));
+  await proxy.set(certificate("z", "a.example", "z"), certificate("y", "a.example", "y"));
+  const names = async (host: string) => (await shownTo(proxy.port, host)).subjectaltname;
+
+  assert.equal(await names("a.example"), "DNS:a.example, DNS:y");
+  assert.equal(await names("x.b.example"), "DNS:*.b.example");
+  assert.equal(await names("elsewhere"), "DNS:own.example");
+  await proxy.engine.apply([{ remove: { kind: "certificate", name: "y" } }]);
+  assert.equal(await names("a.example"), "DNS:a.example, DNS:z");
+});
+
 type Answer = { readonly headers: IncomingHttpHeaders; readonly body: string; readonly trailers: IncomingHttpHeaders };
 
 function session(t: TestContext, url: string): ClientHttp2Session {

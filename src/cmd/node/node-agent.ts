@@ -25,6 +25,7 @@ import type { Logger } from "#component-base/logger.ts";
 import { createKubelet } from "#kubelet/kubelet.ts";
 import type { KubeletServerSettings } from "#kubelet/server/kubelet-server.ts";
 import { createStreamHandler } from "#kubelet/server/stream-handler.ts";
+import type { L7Engine, ListeningAddress } from "./l7/l7-engine.ts";
 import type { GroundPlace, NodeGround } from "./node-ground.ts";
 import { watchKeyPair } from "./renewed-pair.ts";
 import { watchSigningKey } from "./signing-key.ts";
@@ -58,6 +59,7 @@ export class NodeAgent {
   #place: GroundPlace | undefined;
   #guardian: Guardian | undefined;
   #networkInformers: InformerFactory | undefined;
+  #l7: Promise<L7Engine> | undefined;
   #serving: Promise<Pick<Service, "stop"> | undefined> | undefined;
 
   constructor(options: NodeAgentOptions) {
@@ -90,6 +92,7 @@ export class NodeAgent {
     await this.#guardian?.stop();
     this.#abort.abort(new Error("the node stops"));
     await (await this.#serving)?.stop();
+    await (await this.#l7?.catch(() => undefined))?.stop();
     for (const part of this.#parts.toReversed()) await part.stop();
     if (mode === "containers") await this.#stopContainers();
     await this.#place?.runtime.stop();
@@ -180,14 +183,24 @@ export class NodeAgent {
 
   /** Never rejects: a node without it is a node. */
   async #startServing(client: Client, informers: InformerFactory): Promise<Pick<Service, "stop"> | undefined> {
-    const { cluster, plan, clock, logger } = this.#options;
+    const { plan, clock, logger } = this.#options;
     try {
-      const { startServingEngine } = await import("./serving-engine.ts");
-      return await startServingEngine({ cluster, plan, client, informers, clock, logger });
+      const [{ startServingEngine }, l7] = await Promise.all([import("./serving-engine.ts"), this.#loadL7()]);
+      return startServingEngine({ plan, client, informers, l7, clock, logger });
     } catch (error) {
       logger.error("Data plane of Knative Serving could not be started", { error });
       return undefined;
     }
+  }
+
+  /** The node's L7 engine, made for the first who wants it. */
+  #loadL7(): Promise<L7Engine> {
+    const { cluster, plan, clock, logger } = this.#options;
+    const onListening = (addresses: readonly ListeningAddress[]) => logger.debug("Listened elsewhere", { addresses });
+    this.#l7 ??= import("./l7/create-l7-engine.ts").then(({ createL7Engine }) =>
+      createL7Engine({ cluster, plan, onListening, clock, logger }),
+    );
+    return this.#l7;
   }
 
   async #startKubelet(transport: Transport, ground: NodeGround): Promise<void> {

@@ -86,6 +86,7 @@ function problemOfRule(rule: RouteRule): string | undefined {
   const { rewrite, action } = rule;
   if (rewrite?.authority !== undefined && (rewrite.authority === "" || !isAuthority(rewrite.authority)))
     return `${rewrite.authority} is no host`;
+  if (rule.maxBodyBytes !== undefined && !(rule.maxBodyBytes >= 0)) return `${rule.maxBodyBytes} is no length`;
   return (
     firstOf(rule.matches ?? [], problemOfMatch) ??
     problemOfChanges(rule.requestFields) ??

@@ -8,6 +8,8 @@ export type ListenerConfig = {
   /** A file descriptor is one that listens already, for instance in another network namespace. */
   readonly address: { readonly host: string; readonly port: number } | { readonly fileDescriptor: number };
   readonly tls?: ListenerTls;
+  /** Serves what routes say of the listener of this name: one place that is reached at several addresses. Default its own. */
+  readonly routesOf?: string;
   /** Who comes before us says the truth in X-Forwarded-*. Default false: they are replaced. */
   readonly trustsForwarded?: boolean;
   readonly bounds?: Partial<ConnectionBounds>;
@@ -16,6 +18,8 @@ export type ListenerConfig = {
 export type ListenerTls = {
   /** Names of certificates; the one whose hosts fit the client's SNI is shown, else the first. */
   readonly certificates: readonly string[];
+  /** All others that are known may be shown too, where their hosts fit. Default false. */
+  readonly showsAll?: boolean;
   /** Default TLSv1.2. */
   readonly minVersion?: "TLSv1.2" | "TLSv1.3";
   /** Clients must show a certificate of this CA (PEM). */

@@ -28,6 +28,8 @@ export type RouteRule = {
   readonly mirrors?: readonly Mirror[];
   readonly timeouts?: Timeouts;
   readonly retry?: RetryConfig;
+  /** Requests with a longer body get 413. Default none. */
+  readonly maxBodyBytes?: number;
 };
 
 /** All parts that are given must hold. */
@@ -40,7 +42,7 @@ export type RouteMatch = {
 
 /**
  * `exact`: the whole path. `prefix`: whole path elements, a slash at the end does not count. `startsWith`: characters. `regex`: the whole path, RE2.
- * More specific ones win: exact, then the longer prefix, then regex.
+ * More specific ones win: exact, then the longer prefix, then the longer regex.
  */
 export type PathMatch = { readonly kind: "exact" | "prefix" | "startsWith" | "regex"; readonly value: string };
 
@@ -101,8 +103,10 @@ export type FieldChanges = {
 
 export type Rewrite = { readonly authority?: string; readonly path?: PathChange };
 
-/** The whole path, or the prefix that the rule matched. The query stays. */
-export type PathChange = { readonly kind: "full" | "prefix"; readonly value: string };
+/**
+ * The whole path, or the prefix that the rule matched; `captures` is the whole path too, with `$1` to `$9` as the groups of the regular expression that the rule matched. The query stays.
+ */
+export type PathChange = { readonly kind: "full" | "prefix" | "captures"; readonly value: string };
 
 /** A copy for another cluster, whose answer nobody waits for. Bodies above 64 KiB are not copied. */
 export type Mirror = {

@@ -85,6 +85,7 @@ export class Exchange implements ClientOwner, UpstreamOwner, EndpointSeeker {
     this.#entry = entry;
     const { action, responseFields, timeouts } = entry.rule;
     if (action.kind === "forward") {
+      if (this.#isTooLarge(head.bodyLength)) return this.#replyTooLarge();
       this.#setOverall(timeouts?.requestMs ?? 0);
       return this.#forward(action, entry, path);
     }
@@ -94,7 +95,7 @@ export class Exchange implements ClientOwner, UpstreamOwner, EndpointSeeker {
     }
     const { authority } = head;
     const scheme = this.#client.facts.isTls ? "https" : "http";
-    const location = redirectLocation(action, { scheme, authority, path, matched: entry.path });
+    const location = redirectLocation(action, { scheme, authority, path, matched: entry });
     this.#reply(action.status ?? 302, "", "-", changeFields(["location", location], responseFields));
   }
 
@@ -125,7 +126,7 @@ export class Exchange implements ClientOwner, UpstreamOwner, EndpointSeeker {
       this.#trace = readTrace(head.fields) ?? beginTrace(this.#parts.random() < this.#parts.spans.sampledShare);
       fields = withTrace(fields, this.#trace);
     } else if (this.#parts.accessLog !== undefined) this.#trace = readTrace(head.fields);
-    const target = head.target === "*" ? "*" : changePath(path.path, rewrite?.path, entry.path) + path.query;
+    const target = head.target === "*" ? "*" : changePath(path.path, rewrite?.path, entry) + path.query;
     this.#start = {
       method: head.method,
       target,
@@ -200,9 +201,27 @@ export class Exchange implements ClientOwner, UpstreamOwner, EndpointSeeker {
   // ---- the request
 
   onRequestBody(bytes: Buffer): void {
+    if (!this.#isTunnel && this.#isTooLarge(this.#body.bytes + bytes.length)) return this.#onTooLarge();
     this.#body.add(bytes, this.#upstream);
     if (this.#upstream !== undefined) this.#touch();
     else if (this.#body.isFull) this.#client.pauseBody();
+  }
+
+  #isTooLarge(bytes: number): boolean {
+    const { maxBodyBytes } = this.#entry?.rule ?? {};
+    return maxBodyBytes !== undefined && bytes > maxBodyBytes;
+  }
+
+  #onTooLarge(): void {
+    if (this.#isOver) return;
+    if (this.#status !== 0) return this.#break("DPE");
+    this.#upstream?.abort();
+    this.#upstream = undefined;
+    this.#replyTooLarge();
+  }
+
+  #replyTooLarge(): void {
+    this.#reply(413, `the body is longer than ${this.#entry?.rule.maxBodyBytes ?? 0} bytes`);
   }
 
   onRequestEnd(trailers: Fields): void {

@@ -4,7 +4,7 @@
 import type { PathMatch, RouteConfig, RouteMatch, RouteRule, ValueMatch } from "#proxy/config/route.ts";
 import { findField, joinedField } from "#proxy/message/fields.ts";
 import type { RequestHead } from "#proxy/message/heads.ts";
-import { compileRegex } from "./regex.ts";
+import { type CaptureReader, compileCaptures, compileRegex } from "./regex.ts";
 import { findQueryValue, type RequestPath } from "./request-path.ts";
 
 /** A match of a rule of a route. */
@@ -17,6 +17,8 @@ export type RuleEntry = {
   /** Whether the rest of the match holds; undefined when there is no rest. */
   readonly holds: ((head: RequestHead, path: RequestPath) => boolean) | undefined;
   readonly matchesPath: (path: string) => boolean;
+  /** For rules that put what a regular expression found into another path. */
+  readonly captures: CaptureReader | undefined;
   readonly rank: readonly number[];
 };
 
@@ -50,16 +52,21 @@ function compileMatch(route: RouteConfig, rule: RouteRule, index: number, match:
     path,
     holds: compileRest(match),
     matchesPath: compilePath(path),
+    captures: path.kind === "regex" && wantsCaptures(rule) ? compileCaptures(path.value) : undefined,
     rank: [
       route.priority ?? 0,
       path.kind === "exact" ? 2 : path.kind === "regex" ? 0 : 1,
-      path.kind === "regex" ? 0 : path.value.length,
+      path.value.length,
       methods === undefined ? 0 : 1,
       fields.length,
       query.length,
       -(route.order ?? 0),
     ],
   };
+}
+
+function wantsCaptures({ rewrite, action }: RouteRule): boolean {
+  return rewrite?.path?.kind === "captures" || (action.kind === "redirect" && action.path?.kind === "captures");
 }
 
 function normalized(path: PathMatch): PathMatch {

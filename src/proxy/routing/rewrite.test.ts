@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { changeFields } from "./field-changes.ts";
+import { compileCaptures } from "./regex.ts";
 import { changePath, redirectLocation } from "./rewrite.ts";
 
 test("a prefix is replaced and the rest of the path stays", () => {
   const change = (path: string, prefix: string, value: string) =>
-    changePath(path, { kind: "prefix", value }, { kind: "prefix", value: prefix });
+    changePath(path, { kind: "prefix", value }, { path: { kind: "prefix", value: prefix }, captures: undefined });
 
   assert.equal(change("/foo/bar", "/foo", "/xyz"), "/xyz/bar");
   assert.equal(change("/foo/bar", "/foo", "/xyz/"), "/xyz/bar");
@@ -15,12 +16,22 @@ test("a prefix is replaced and the rest of the path stays", () => {
   assert.equal(change("/bar", "/", "/xyz"), "/xyz/bar");
 });
 
+test("what a regular expression found goes into another path", () => {
+  const pattern = "(?i:/shop(/|$)(.*))";
+  const matched = { path: { kind: "regex", value: pattern }, captures: compileCaptures(pattern) } as const;
+  const change = (path: string, value: string) => changePath(path, { kind: "captures", value }, matched);
+
+  assert.equal(change("/shop/a/b", "/$2"), "/a/b");
+  assert.equal(change("/Shop", "/$2"), "/");
+  assert.equal(change("/shop/a", "/x$1$2/$3"), "/x/a/");
+});
+
 test("a redirect keeps what it does not change, and no port that the scheme implies", () => {
   const request = {
     scheme: "http",
     authority: "a.example:8080",
     path: { path: "/p", query: "?q" },
-    matched: { kind: "prefix", value: "/" },
+    matched: { path: { kind: "prefix", value: "/" }, captures: undefined },
   } as const;
 
   assert.equal(redirectLocation({ kind: "redirect" }, request), "http://a.example:8080/p?q");

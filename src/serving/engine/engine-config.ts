@@ -60,6 +60,8 @@ export function routesOf(
     name: `serving/${namespace}/${name}/${index}`,
     listeners: rule.visibility === "ClusterLocal" ? [listeners.local] : [listeners.open, listeners.local],
     hosts: rule.hosts.map((host) => host.toLowerCase()),
+    // Where others say the same about a host the older one counts.
+    order: Date.parse(ingress.metadata?.creationTimestamp ?? "1970-01-01T00:00:00Z"),
     rules: rulesOf(rule, view),
   }));
 }
