@@ -102,8 +102,9 @@ export class BlobStore {
   /** Makes a file of ours part of the store without copying; its digest was computed by the caller. */
   async adoptFile(digest: string, file: string): Promise<void> {
     await mkdir(join(this.#folder, digest.split(":")[0] ?? ""), { recursive: true });
-    await link(file, this.path(digest)).catch((error: NodeJS.ErrnoException) => {
+    await link(file, this.path(digest)).catch(async (error: NodeJS.ErrnoException) => {
       if (error.code !== "EEXIST") throw error;
+      await this.touch(digest);
     });
   }
 

@@ -2,14 +2,11 @@
  * Writes an OCI layout of one image from a folder that is its root file system: for images that are built without an engine (tests, examples, functions). The same
  * folder gives the same digests: entries are sorted, times are set to one.
  */
-import { createHash } from "node:crypto";
-import { createReadStream, createWriteStream } from "node:fs";
-import { lstat, mkdir, readdir, readlink, rename, writeFile } from "node:fs/promises";
+import { mkdir, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { pipeline } from "node:stream/promises";
-import { type Pack, pack } from "tar-stream";
 import { digestOf } from "./blobs.ts";
-import { hostPlatform, type ImageConfig, mediaTypes } from "./oci.ts";
+import { writeLayer } from "./layer-writer.ts";
+import { type Descriptor, hostPlatform, type ImageConfig, mediaTypes } from "./oci.ts";
 
 /** What goes into the layout. `layers`: folders, lowest first; all files belong to root unless `owners` says otherwise. */
 export type LayoutContent = {
@@ -25,7 +22,7 @@ export async function writeLayout(folder: string, content: LayoutContent): Promi
   const blobs = join(folder, "blobs", "sha256");
   await mkdir(blobs, { recursive: true });
   const layers = [];
-  for (const layer of content.layers) layers.push(await writeLayer(blobs, layer, content.owners ?? {}));
+  for (const layer of content.layers) layers.push(await addLayer(blobs, layer, content.owners));
   const diffIds = layers.map((layer) => layer.digest);
   const config = await writeJson(blobs, {
     ...hostPlatform(),
@@ -37,7 +34,7 @@ export async function writeLayout(folder: string, content: LayoutContent): Promi
     schemaVersion: 2,
     mediaType: mediaTypes.manifest,
     config: { mediaType: mediaTypes.config, ...config },
-    layers: layers.map((layer) => ({ mediaType: mediaTypes.layer, ...layer })),
+    layers,
   });
   const annotations = { "io.containerd.image.name": content.name };
   const index = {
@@ -60,57 +57,9 @@ async function writeJson(blobs: string, value: unknown): Promise<Blob> {
   return { digest, size: bytes.length };
 }
 
-async function writeLayer(blobs: string, folder: string, owners: NonNullable<LayoutContent["owners"]>): Promise<Blob> {
-  const archive = pack();
-  const hash = createHash("sha256");
-  let size = 0;
+async function addLayer(blobs: string, folder: string, owners: LayoutContent["owners"] = {}): Promise<Descriptor> {
   const part = join(blobs, `part-${process.pid}-${Math.random().toString(36).slice(2)}`);
-  const writing = pipeline(
-    archive as unknown as AsyncIterable<Buffer>,
-    async function* (chunks: AsyncIterable<Buffer>) {
-      for await (const chunk of chunks) {
-        hash.update(chunk);
-        size += chunk.length;
-        yield chunk;
-      }
-    },
-    createWriteStream(part),
-  );
-  await addFolder(archive, folder, "", owners);
-  archive.finalize();
-  await writing;
-  const digest = `sha256:${hash.digest("hex")}`;
-  await rename(part, join(blobs, digest.slice(7)));
-  return { digest, size };
-}
-
-async function addFolder(
-  archive: Pack,
-  root: string,
-  relative: string,
-  owners: NonNullable<LayoutContent["owners"]>,
-): Promise<void> {
-  for (const name of (await readdir(join(root, relative))).sort()) {
-    const path = relative === "" ? name : `${relative}/${name}`;
-    const stats = await lstat(join(root, path));
-    const header = { name: path, mode: stats.mode & 0o7777, mtime: new Date(0), ...ownerOf(path, owners) };
-    if (stats.isDirectory()) {
-      archive.entry({ ...header, type: "directory" });
-      await addFolder(archive, root, path, owners);
-    } else if (stats.isSymbolicLink()) {
-      archive.entry({ ...header, type: "symlink", linkname: await readlink(join(root, path)) });
-    } else if (stats.isFile()) {
-      const entry = archive.entry({ ...header, type: "file", size: stats.size });
-      await pipeline(createReadStream(join(root, path)), entry as unknown as NodeJS.WritableStream);
-    }
-  }
-}
-
-function ownerOf(
-  path: string,
-  owners: NonNullable<LayoutContent["owners"]>,
-): { readonly uid: number; readonly gid: number } {
-  const prefix = Object.keys(owners).filter((candidate) => path === candidate || path.startsWith(`${candidate}/`));
-  const longest = prefix.sort((a, b) => b.length - a.length)[0];
-  return (longest !== undefined && owners[longest]) || { uid: 0, gid: 0 };
+  const { descriptor } = await writeLayer(part, { folder, owners });
+  await rename(part, join(blobs, descriptor.digest.slice(7)));
+  return descriptor;
 }

@@ -52,6 +52,18 @@ export async function loadImages(
   }
 }
 
+/** Makes an image of a manifest whose blobs are all here, under a name that somebody chose for it; "latest" where he names no tag. */
+export async function addNamedImage(
+  store: ImageStore,
+  manifestDigest: string,
+  name: string,
+  signal?: AbortSignal,
+): Promise<StoredImage> {
+  const tag = fullTag(name);
+  const digest = `${tag.slice(0, tag.lastIndexOf(":"))}@${manifestDigest}`;
+  return store.add(manifestDigest, { isLoaded: true, tag, digest }, signal);
+}
+
 async function loadFolder(
   store: ImageStore,
   folder: string,
@@ -115,12 +127,9 @@ async function loadManifest(
   await store.blobs.writeBytes(entry.digest, bytes);
   for (const blob of [document.config, ...document.layers])
     await store.blobs.addFile(blob.digest, layoutBlob(folder, blob.digest));
-  const repository = tag && tag.slice(0, tag.lastIndexOf(":"));
-  return store.add(
-    entry.digest,
-    { isLoaded: true, ...(tag && { tag }), ...(repository && { digest: `${repository}@${entry.digest}` }) },
-    signal,
-  );
+  return tag === undefined
+    ? store.add(entry.digest, { isLoaded: true }, signal)
+    : addNamedImage(store, entry.digest, tag, signal);
 }
 
 async function loadDockerFolder(

@@ -15,6 +15,9 @@ export type ImageIndex = {
   readonly schemaVersion: 2;
   readonly mediaType?: string;
   readonly manifests: readonly Descriptor[];
+  readonly artifactType?: string;
+  readonly subject?: Descriptor;
+  readonly annotations?: Readonly<Record<string, string>>;
 };
 
 export type ImageManifest = {
@@ -22,6 +25,9 @@ export type ImageManifest = {
   readonly mediaType?: string;
   readonly config: Descriptor;
   readonly layers: readonly Descriptor[];
+  readonly artifactType?: string;
+  /** What it is about, if it is about something else: a signature's image. */
+  readonly subject?: Descriptor;
   readonly annotations?: Readonly<Record<string, string>>;
 };
 
@@ -39,7 +45,14 @@ export type ImageConfig = {
     readonly StopSignal?: string;
     readonly Volumes?: Readonly<Record<string, unknown>> | null;
     readonly Labels?: Readonly<Record<string, string>> | null;
+    /** "8080/tcp". */
+    readonly ExposedPorts?: Readonly<Record<string, unknown>> | null;
   };
+  readonly history?: readonly {
+    readonly created?: string;
+    readonly created_by?: string;
+    readonly empty_layer?: boolean;
+  }[];
   readonly rootfs: { readonly type: "layers"; readonly diff_ids: readonly string[] };
 };
 
@@ -74,6 +87,11 @@ export function hostPlatform(): { readonly os: string; readonly architecture: st
 /** Whether a document is an index: by its media type, or by its fields where it has none. */
 export function isIndex(document: ImageIndex | ImageManifest): document is ImageIndex {
   return "manifests" in document;
+}
+
+/** What a document is called on the wire, by its own word or by its fields. */
+export function mediaTypeOf(document: ImageIndex | ImageManifest): string {
+  return document.mediaType ?? (isIndex(document) ? mediaTypes.index : mediaTypes.manifest);
 }
 
 /** The manifest for a platform. Entries without a platform fit any; attestations ("unknown/unknown") never do. */

@@ -1,5 +1,5 @@
 /**
- * The registry protocol (OCI distribution specification, pulling): manifests and blobs over HTTPS, with basic or token authentication. Plain HTTP only for this machine's
+ * The registry protocol (OCI distribution specification), a client's side: manifests and blobs over HTTPS, with basic or token authentication. Plain HTTP only for this machine's
  * own addresses and for hosts that were configured so.
  */
 import { X509Certificate } from "node:crypto";
@@ -56,11 +56,24 @@ const mostRedirects = 5;
 const connectPatienceMs = 30_000;
 const readPatienceMs = 60_000;
 
+/** A request to a registry. */
+export type RegistryRequest = {
+  readonly method: "GET" | "HEAD" | "POST" | "PUT";
+  /** "/v2/…", or a whole URL that the registry gave. */
+  readonly path: string;
+  readonly headers?: Record<string, string>;
+  /** Called again when the request has to be sent again. */
+  readonly body?: () => Buffer | Readable;
+  /** Statuses that are an answer. */
+  readonly expected: readonly number[];
+};
+
 /** Speaks with one registry about one repository, as one identity. */
 export class RegistryClient {
-  readonly #base: string;
+  readonly base: string;
   readonly #repository: string;
   readonly #credential: Credential | undefined;
+  readonly #actions: string;
   readonly #agent: Dispatcher;
   readonly #request: typeof Dispatcher.prototype.request;
   #authorization: string | undefined;
@@ -70,8 +83,11 @@ export class RegistryClient {
     readonly repository: string;
     readonly credential: Credential | undefined;
     readonly agent: Dispatcher;
+    /** What it is going to do, as token servers want it said. Default "pull". */
+    readonly actions?: "pull" | "pull,push";
   }) {
-    this.#base = options.base;
+    this.base = options.base;
+    this.#actions = options.actions ?? "pull";
     this.#repository = options.repository;
     this.#credential = options.credential;
     this.#agent = options.agent;
@@ -113,25 +129,28 @@ export class RegistryClient {
     await this.#agent.destroy();
   }
 
+  /** One exchange with the registry, as the identity that it asks for. Statuses that are not expected become a {@link RegistryError}. The caller reads the body, or dumps it. */
+  async exchange(request: RegistryRequest, signal: AbortSignal): Promise<Dispatcher.ResponseData> {
+    const first = await this.#send(request, signal);
+    if (first.statusCode !== 401) return this.#accept(first, request);
+    const challenge = String(first.headers["www-authenticate"] ?? "");
+    await first.body.dump();
+    this.#authorization = await this.#authorize(challenge, signal);
+    return this.#accept(await this.#send(request, signal), request);
+  }
+
   async #get(
     path: string,
     headers: Record<string, string>,
     signal: AbortSignal,
   ): Promise<{ readonly body: Readable; readonly status: number }> {
-    const first = await this.#send(`${this.#base}${path}`, headers, signal);
-    if (first.statusCode !== 401) return this.#accept(first, path);
-    const challenge = String(first.headers["www-authenticate"] ?? "");
-    await first.body.dump();
-    this.#authorization = await this.#authorize(challenge, signal);
-    return this.#accept(await this.#send(`${this.#base}${path}`, headers, signal), path);
+    const { body, statusCode } = await this.exchange({ method: "GET", path, headers, expected: [200, 206] }, signal);
+    return { body, status: statusCode };
   }
 
-  async #accept(
-    response: Dispatcher.ResponseData,
-    path: string,
-  ): Promise<{ readonly body: Readable; readonly status: number }> {
+  async #accept(response: Dispatcher.ResponseData, request: RegistryRequest): Promise<Dispatcher.ResponseData> {
     const { statusCode: status, body } = response;
-    if (status === 200 || status === 206) return { body, status };
+    if (request.expected.includes(status)) return response;
     const text = (await body.text().catch(() => "")).slice(0, 500);
     const reason =
       status === 404
@@ -142,18 +161,25 @@ export class RegistryClient {
             ? "unavailable"
             : "protocol";
     const said = messageOf(text);
-    const shown = `unexpected status from GET request to ${this.#base}${path}: ${statusLine(status)}`;
+    const shown = `unexpected status from ${request.method} request to ${this.#urlOf(request.path).href}: ${statusLine(status)}`;
     throw new RegistryError(reason, said === "" ? shown : `${shown}: ${said}`);
   }
 
+  // A base may have a path of its own.
+  #urlOf(path: string): URL {
+    return new URL(path.startsWith("/") ? this.base + path : path);
+  }
+
   // Redirects lead to other hosts, which must not see the credentials.
-  async #send(url: string, headers: Record<string, string>, signal: AbortSignal): Promise<Dispatcher.ResponseData> {
-    let target = new URL(url);
-    const origin = target.origin;
+  async #send(request: RegistryRequest, signal: AbortSignal): Promise<Dispatcher.ResponseData> {
+    const { method, path, headers = {}, body } = request;
+    let target = this.#urlOf(path);
+    const origin = new URL(this.base).origin;
     for (let redirects = 0; redirects <= mostRedirects; redirects++) {
       const own =
         target.origin === origin && this.#authorization !== undefined ? { authorization: this.#authorization } : {};
-      const response = await this.#once(target, { headers: { ...headers, ...own }, method: "GET" }, signal);
+      const sent = { method, headers: { ...headers, ...own }, ...(body && { body: body() }) };
+      const response = await this.#once(target, sent, signal);
       const location = response.headers["location"];
       if (response.statusCode < 300 || response.statusCode >= 400 || typeof location !== "string") return response;
       await response.body.dump();
@@ -162,12 +188,16 @@ export class RegistryClient {
         throw new RegistryError("protocol", `the registry redirects from HTTPS to ${next.protocol}//${next.host}`);
       target = next;
     }
-    throw new RegistryError("protocol", `too many redirects from ${url}`);
+    throw new RegistryError("protocol", `too many redirects from ${path}`);
   }
 
   async #once(
     target: URL,
-    options: { readonly method: "GET" | "POST"; readonly headers: Record<string, string>; readonly body?: string },
+    options: {
+      readonly method: RegistryRequest["method"];
+      readonly headers: Record<string, string>;
+      readonly body?: string | Buffer | Readable;
+    },
     signal: AbortSignal,
   ): Promise<Dispatcher.ResponseData> {
     try {
@@ -179,7 +209,7 @@ export class RegistryClient {
       });
     } catch (error) {
       if (signal.aborted) throw error;
-      const verb = options.method === "GET" ? "Get" : "Post";
+      const verb = options.method.charAt(0) + options.method.slice(1).toLowerCase();
       const why = describeConnectionError(error, target);
       throw new RegistryError("unavailable", `failed to do request: ${verb} "${target.href}": ${why}`, {
         cause: error,
@@ -201,7 +231,7 @@ export class RegistryClient {
         "unauthorized",
         `failed to authorize: the registry asks for ${challenge || "nothing known"}`,
       );
-    const endpoint = new URL(realm, this.#base);
+    const endpoint = new URL(realm, this.base);
     const response = await this.#askForToken(endpoint, parameters, basic, signal);
     const text = await response.body.text();
     if (response.statusCode !== 200) throw tokenRefused(endpoint, response.statusCode, text);
@@ -216,7 +246,7 @@ export class RegistryClient {
     signal: AbortSignal,
   ): Promise<Dispatcher.ResponseData> {
     const service = parameters["service"] ?? "";
-    const scope = parameters["scope"] ?? `repository:${this.#repository}:pull`;
+    const scope = parameters["scope"] ?? `repository:${this.#repository}:${this.#actions}`;
     const refresh = this.#credential?.identityToken;
     if (refresh !== undefined && refresh !== "") {
       const form = new URLSearchParams({
@@ -235,12 +265,16 @@ export class RegistryClient {
   }
 }
 
-/** Base addresses to try for a registry, in order. */
+/** Base addresses to pull from, in order: mirrors, then the registry itself. */
 export function registryAddresses(registry: string, settings: RegistrySettings): string[] {
-  const host = registry === "docker.io" ? "registry-1.docker.io" : registry;
-  const scheme = mayBePlain(registry, settings) ? "http" : "https";
   const mirrors = settings.mirrors?.[registry] ?? settings.mirrors?.["*"] ?? [];
-  return [...mirrors.map((mirror) => mirror.replace(/\/+$/, "")), `${scheme}://${host}`];
+  return [...mirrors.map((mirror) => mirror.replace(/\/+$/, "")), registryUrl(registry, settings)];
+}
+
+/** Base address of the registry itself. */
+export function registryUrl(registry: string, settings: RegistrySettings): string {
+  const host = registry === "docker.io" ? "registry-1.docker.io" : registry;
+  return `${mayBePlain(registry, settings) ? "http" : "https"}://${host}`;
 }
 
 /** Connections that trust the system's authorities and those configured for the host. */
