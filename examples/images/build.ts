@@ -1,12 +1,12 @@
 /**
  * Builds the shop's images as OCI layouts and loads them into the machine's store. `--no-load` only builds; NAMEs choose some, and those that charts of others name
- * (nginx, busybox).
+ * (nginx, busybox) or that tests run (tests/node).
  */
 import { execFileSync } from "node:child_process";
 import { parseArgs } from "node:util";
 import { join, resolve } from "node:path";
 import { buildLayout, defaultFolder } from "../../tools/image-builder/build.ts";
-import { chartRecipes, shopRecipes } from "./recipes.ts";
+import { chartRecipes, shopRecipes, testRecipes } from "./recipes.ts";
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -16,7 +16,9 @@ const program = resolve(import.meta.dirname, "../../bin/nodeless");
 const chosen =
   positionals.length === 0
     ? shopRecipes
-    : [...shopRecipes, ...chartRecipes].filter(({ name }) => positionals.some((part) => name.includes(part)));
+    : [...shopRecipes, ...chartRecipes, ...testRecipes].filter(({ name }) =>
+        positionals.some((part) => name.includes(part)),
+      );
 
 // apt needs its lists once; a machine that never ran an update has none.
 if (execFileSync("apt-cache", ["policy", "busybox-static"], { encoding: "utf8" }).trim() === "")

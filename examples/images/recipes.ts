@@ -237,6 +237,20 @@ http {
   );
 }
 
+/** Node alone, run as nobody in particular: for tests that bring their program in a volume. */
+const node: Recipe = {
+  name: "tests/node:24",
+  async prepare(root, cache) {
+    await install(["libstdc++6", "libgcc-s1", "libatomic1"], root, cache, { nonroot: 65_532 });
+    const binary = resolve(import.meta.dirname, `../../node_modules/node-linux-${process.arch}/bin/node`);
+    await cp(binary, join(root, "usr/bin/node"));
+    return { config: { Env: [commonPath], Cmd: ["node"], User: "65532:65532", WorkingDir: "/home" } };
+  },
+};
+
+/** Images of tests. */
+export const testRecipes: readonly Recipe[] = [node];
+
 /** Images that the charts of others name. */
 export const chartRecipes: readonly Recipe[] = [nginx, busybox];
 

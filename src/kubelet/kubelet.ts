@@ -25,6 +25,7 @@ import { openPlace } from "./place.ts";
 import type { OpenPlace, PodPlace } from "./place.ts";
 import { nodeAdmission } from "./pod-admission.ts";
 import { PodController } from "./pod-controller.ts";
+import type { PodDrain } from "./pod-drain.ts";
 import { PodStatusWriter } from "./pod-status-writer.ts";
 
 /** What a kubelet is made of. */
@@ -63,6 +64,8 @@ export type KubeletOptions = {
   readonly health?: () => Promise<NodeHealth>;
   /** What the node uses, where it shares its machine with other nodes. Default: what the machine uses. */
   readonly usage?: () => NodeUsage | undefined;
+  /** Asked before a pod's containers are told to end. Only where the place is a container runtime. */
+  readonly drain?: PodDrain;
   readonly clock: Clock;
   readonly logger: Logger;
 };
@@ -186,6 +189,7 @@ class NodeAgent implements Kubelet {
           const node = this.#node?.node();
           if (node) this.#events.node(node, "Warning", "FreeDiskSpaceFailed", message);
         },
+        ...(options.drain === undefined ? {} : { drain: options.drain }),
         clock: options.clock,
         logger: options.logger,
         node: {

@@ -91,6 +91,11 @@ export class ProxyEngine implements ConfigSink {
     return this.#loads.take(this.#options.clock.now());
   }
 
+  /** Resolves when this endpoint ("address:port") of a cluster has no request under way: at once when it has none, or is not known. */
+  whenIdle(cluster: string, endpoint: string): Promise<void> {
+    return this.#clusters.get(cluster)?.whenIdle(endpoint) ?? Promise.resolve();
+  }
+
   /** Lets requests end, for `graceMs` at most, and frees everything. May be called twice. */
   async stop(graceMs: number = this.#options.drainMs ?? 30_000): Promise<void> {
     const listeners = [...this.#listeners.values()];

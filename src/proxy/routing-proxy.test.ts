@@ -91,6 +91,16 @@ test("claims of clients about themselves are replaced, unless the listener trust
   assert.match(upstream.received[0]?.slice(100) ?? "", /x-forwarded-proto: https\r\n/);
 });
 
+test("where the route says so the upstream is told in Forwarded too who asked", async (t) => {
+  const proxy = await TestProxy.start(t);
+  const upstream = await proxy.upstream(plainResponse("up"));
+  await proxy.route([upstream], { rule: { saysForwarded: true } });
+  await proxy.ask("GET / HTTP/1.1\r\nHost: a:8080\r\nForwarded: for=evil\r\nConnection: close\r\n\r\n");
+
+  const said = /\r\nforwarded: (.*)\r\n/i.exec(upstream.received[0] ?? "")?.[1];
+  assert.equal(said, 'for=127.0.0.1;host="a:8080";proto=http');
+});
+
 test("requests are split by weight", async (t) => {
   let at = 0;
   const proxy = await TestProxy.start(t, { engine: { random: () => (at++ % 10) / 10 } });
@@ -278,6 +288,61 @@ test("a held request waits with its body and goes to what the cluster is by then
   assert.match(await answer, /up$/);
   assert.match(upstream.received[0] ?? "", /\r\n\r\nbody$/);
   assert.match(proxy.metrics(), /held_requests\{hold="h"\} 0/);
+});
+
+test("where only what nobody serves is held, requests go by the hold until an endpoint is missing or does not answer", async (t) => {
+  const waiting: Waiting[] = [];
+  const proxy = await TestProxy.start(t, { engine: { holds: holdThatWaits(waiting) } });
+  const upstream = await proxy.upstream(plainResponse("up"));
+  const endpoints = async (...all: readonly { readonly address: string; readonly port: number }[]) => {
+    await proxy.set({ kind: "cluster", config: { name: "c", endpoints: all } });
+  };
+  await proxy.route([upstream], { hold: "h", holds: "unserved" });
+  assert.match(await proxy.ask(post), /up$/);
+  assert.equal(waiting.length, 0);
+
+  await endpoints();
+  const early = proxy.ask(post);
+  await until(() => waiting.length === 1);
+  assert.equal(waiting[0]?.request.unreachable, undefined);
+  await endpoints(upstream.endpoint);
+  waiting[0]?.go({ kind: "go" });
+  assert.match(await early, /up$/);
+
+  const dead = await deadEndpoint();
+  await endpoints(dead);
+  const unreached = proxy.ask(post);
+  await until(() => waiting.length === 2);
+  assert.equal(waiting[1]?.request.unreachable, `${dead.address}:${dead.port}`);
+  await endpoints(upstream.endpoint);
+  waiting[1]?.go({ kind: "go" });
+  assert.match(await unreached, /up$/);
+  assert.match(upstream.received.at(-1) ?? "", /\r\n\r\nbody$/);
+});
+
+test("one can wait until an endpoint has no request, whether it still belongs to its cluster or not", async (t) => {
+  const proxy = await TestProxy.start(t);
+  const sockets: Socket[] = [];
+  const upstream = await proxy.upstream((socket) => sockets.push(socket));
+  const name = `127.0.0.1:${upstream.port}`;
+  await proxy.route([upstream]);
+  await proxy.engine.whenIdle("c", name);
+  const answers = [proxy.ask(get), proxy.ask(get)];
+  await until(() => sockets.length === 2);
+  let isIdle = false;
+  const idle = proxy.engine.whenIdle("c", name).then(() => (isIdle = true));
+  await proxy.set({ kind: "cluster", config: { name: "c", endpoints: [{ ...upstream.endpoint, isDraining: true }] } });
+  sockets[0]?.write(plainResponse("one"));
+  await until(() => proxy.entries.length === 1);
+  assert.equal(isIdle, false);
+
+  await proxy.set({ kind: "cluster", config: { name: "c", endpoints: [] } });
+  sockets[1]?.write(plainResponse("two"));
+  await idle;
+  assert.deepEqual(
+    (await Promise.all(answers)).map((text) => text.slice(-3)),
+    ["one", "two"],
+  );
 });
 
 test("a hold may refuse, ends with its client, and is bounded in number and time", async (t) => {

@@ -28,6 +28,7 @@ import { createStreamHandler } from "#kubelet/server/stream-handler.ts";
 import type { L7Engine, ListeningAddress } from "./l7/l7-engine.ts";
 import type { GroundPlace, NodeGround } from "./node-ground.ts";
 import { watchKeyPair } from "./renewed-pair.ts";
+import type { ServingDataPlane } from "./serving-engine.ts";
 import { watchSigningKey } from "./signing-key.ts";
 
 /** What a node works with. */
@@ -60,7 +61,7 @@ export class NodeAgent {
   #guardian: Guardian | undefined;
   #networkInformers: InformerFactory | undefined;
   #l7: Promise<L7Engine> | undefined;
-  #serving: Promise<Pick<Service, "stop"> | undefined> | undefined;
+  #serving: Promise<ServingDataPlane | undefined> | undefined;
 
   constructor(options: NodeAgentOptions) {
     this.#options = options;
@@ -182,7 +183,7 @@ export class NodeAgent {
   }
 
   /** Never rejects: a node without it is a node. */
-  async #startServing(client: Client, informers: InformerFactory): Promise<Pick<Service, "stop"> | undefined> {
+  async #startServing(client: Client, informers: InformerFactory): Promise<ServingDataPlane | undefined> {
     const { plan, clock, logger } = this.#options;
     try {
       const [{ startServingEngine }, l7] = await Promise.all([import("./serving-engine.ts"), this.#loadL7()]);
@@ -217,6 +218,7 @@ export class NodeAgent {
       clusterDns: [addressPlan(cluster.record).dnsService],
       server: await this.#serverSettings(),
       ...ground.kubelet,
+      drain: { drain: async (pod, signal) => (await this.#serving)?.drain(pod, signal) },
       settleMs,
       clock,
       logger,

@@ -5,7 +5,9 @@ import type { Client } from "#client/client.ts";
 import type { InformerFactory } from "#client/informer-factory.ts";
 import type { NodePlan } from "#cmd/machine/node-plan.ts";
 import type { Clock } from "#component-base/clock.ts";
+import type { Service } from "#component-base/life-cycle.ts";
 import type { Logger } from "#component-base/logger.ts";
+import type { PodDrain } from "#kubelet/pod-drain.ts";
 import { revisionHold } from "#serving/engine/engine-config.ts";
 import { NodeEngine } from "#serving/engine/node-engine.ts";
 import type { L7Engine } from "./l7/l7-engine.ts";
@@ -25,8 +27,11 @@ export type ServingEngineOptions = {
   readonly logger: Logger;
 };
 
+/** The data plane of Knative Serving as it runs. */
+export type ServingDataPlane = Pick<Service, "stop"> & PodDrain;
+
 /** Resolves at once: what requests lead to follows in the background, and then requests are taken. */
-export function startServingEngine(options: ServingEngineOptions): { stop(): Promise<void> } {
+export function startServingEngine(options: ServingEngineOptions): ServingDataPlane {
   const { plan, client, informers, l7, clock, logger } = options;
   const address = { host: plan.address, port: localPort };
   const seat = l7.join("serving", { shared: ["http"], own: [{ name: localListener, address }] });
@@ -46,6 +51,7 @@ export function startServingEngine(options: ServingEngineOptions): { stop(): Pro
     .then(() => seat.ready())
     .catch((error: unknown) => logger.debug("Data plane ended early", { error }));
   return {
+    drain: (pod) => node.drain(pod),
     async stop() {
       await node.stop();
       await following;

@@ -139,7 +139,7 @@ async function preStop(
 }
 
 /** Waits for the work, but no longer than the grace lasts; never rejects. */
-async function withinGrace(
+export async function withinGrace(
   deadline: StopDeadline,
   { clock }: EngineParts,
   work: (signal: AbortSignal) => Promise<unknown>,

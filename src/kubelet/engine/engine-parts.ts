@@ -8,6 +8,7 @@ import type { ContainerRuntime } from "#kubelet/container-runtime.ts";
 import type { KubeletEvents } from "#kubelet/events.ts";
 import type { PodObjects } from "#kubelet/pod-objects.ts";
 import type { ProbeMetrics } from "#kubelet/probes/probe-metrics.ts";
+import type { PodDrain } from "#kubelet/pod-drain.ts";
 import type { PodRef } from "#kubelet/provider.ts";
 import type { PodVolumes } from "#kubelet/volumes/pod-volumes.ts";
 import type { Backoff } from "./backoff.ts";
@@ -41,6 +42,8 @@ export type EngineParts = {
   readonly node: EngineNode;
   readonly probeMetrics: ProbeMetrics;
   readonly crashBackoff: Backoff;
+  /** Asked before a pod's containers are told to end. */
+  readonly drain?: PodDrain;
   readonly clock: Clock;
   readonly logger: Logger;
   /** How images are named in status.imageID, by the runtime's image id. */

@@ -412,6 +412,33 @@ describe("the pod engine", () => {
     });
   });
 
+  it("waits until the pod is drained before anything of it is told to end, but no longer than its grace", async () => {
+    await withHouse(async (house) => {
+      const drained = Promise.withResolvers<void>();
+      const asked: (string | undefined)[] = [];
+      house.drain = {
+        drain(pod, signal) {
+          asked.push(pod.status?.podIP);
+          signal.addEventListener("abort", () => drained.resolve());
+          return drained.promise;
+        },
+      };
+      await house.run(podOf("web", [{ lifecycle: { preStop: { exec: { command: ["last"] } } } }]));
+      await house.until("web", isReady);
+      const { podIP } = house.status("web");
+      house.runtime.log.length = 0;
+
+      const deleted = house.engine.deletePod({ namespace: "default", name: "web", uid: "uid-web" }, 20, never);
+      await house.untilTrue(() => asked.length === 1);
+      await house.clock.advance(19_000);
+      assert.deepEqual([house.runtime.log, asked], [[], [podIP]]);
+      await house.clock.advance(1000);
+      await deleted;
+
+      assert.deepEqual(house.runtime.log, ["exec last", "stop web/main 2s", "remove sandbox web"]);
+    });
+  });
+
   it("stops at once while a pod has its grace, and leaves the container to whoever comes", async () => {
     await withHouse(async (house) => {
       house.runtime.script = () => ({ isStubborn: true });

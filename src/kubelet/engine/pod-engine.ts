@@ -17,6 +17,7 @@ import type {
   Sandbox,
 } from "#kubelet/container-runtime.ts";
 import type { KubeletEvents } from "#kubelet/events.ts";
+import type { PodDrain } from "#kubelet/pod-drain.ts";
 import type { PodObjects } from "#kubelet/pod-objects.ts";
 import { podKey, refOf } from "#kubelet/pod-object.ts";
 import { LogRotator } from "#kubelet/logs/log-rotator.ts";
@@ -54,6 +55,7 @@ export type PodEngineOptions = {
   readonly events: KubeletEvents;
   readonly folders: KubeletFolders;
   readonly node: EngineNode;
+  readonly drain?: PodDrain;
   readonly clock: Clock;
   readonly logger: Logger;
 };

@@ -11,7 +11,7 @@ import type { PodRef } from "#kubelet/provider.ts";
 import { resizeMessage } from "#kubelet/resize-events.ts";
 import { ContainerKills } from "./container-kills.ts";
 import { ContainerStarts } from "./container-starts.ts";
-import { StopDeadline } from "./container-stop.ts";
+import { StopDeadline, withinGrace } from "./container-stop.ts";
 import type { StopContext } from "./container-stop.ts";
 import type { EngineParts } from "./engine-parts.ts";
 import { computePodActions } from "./pod-actions.ts";
@@ -322,9 +322,19 @@ export class PodWorker {
     if (this.#ending || !deadline) return;
     this.#ending = this.#runUntilEnded(async () => {
       await this.#ground.settled();
+      await this.#drain(deadline);
       await this.#kills.stopAll(deadline);
     }).finally(() => (this.#ending = undefined));
     void this.#ending.then(() => this.#closeIfDone());
+  }
+
+  /** Requests that it has are answered before anybody tells it to end. */
+  async #drain(deadline: StopDeadline): Promise<void> {
+    const { drain } = this.#parts;
+    if (drain === undefined || this.#containers.running().length === 0) return;
+    // The object that the worker was given last may be older than the pod's address.
+    const pod = this.status === undefined ? this.#pod : { ...this.#pod, status: this.status };
+    await withinGrace(deadline, this.#parts, (signal) => drain.drain(pod, signal));
   }
 
   #closeIfDone(): void {

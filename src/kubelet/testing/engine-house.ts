@@ -9,6 +9,7 @@ import { FakeClock } from "#component-base/clock.ts";
 import { silentLogger } from "#component-base/logger.ts";
 import { PodEngine } from "#kubelet/engine/pod-engine.ts";
 import type { KubeletEvents } from "#kubelet/events.ts";
+import type { PodDrain } from "#kubelet/pod-drain.ts";
 import type { PodObjects } from "#kubelet/pod-objects.ts";
 import type { PodVolumes } from "#kubelet/volumes/pod-volumes.ts";
 import { MemoryRuntime } from "./memory-runtime.ts";
@@ -76,6 +77,7 @@ export class EngineHouse {
   readonly events: string[] = [];
   readonly statuses: Map<string, PodStatus> = new Map();
   volumes: PodVolumes = noVolumes;
+  drain: PodDrain | undefined;
   folder = "";
   engine!: PodEngine;
 
@@ -107,6 +109,7 @@ export class EngineHouse {
         resolvConf: "/dev/null",
         seccompFolder: "/nowhere",
       },
+      drain: { drain: async (pod, signal) => this.drain?.drain(pod, signal) },
       clock: this.clock,
       logger: silentLogger,
     });

@@ -10,6 +10,8 @@ export type HeldRequest = {
   readonly method: string;
   readonly authority: string;
   readonly target: string;
+  /** The endpoint ("address:port") that was tried and could not be connected to, where that is why the request is held. */
+  readonly unreachable?: string;
 };
 
 /** `go`: on to the cluster as it is configured then. `refuse`: this answer instead. */

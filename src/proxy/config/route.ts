@@ -30,6 +30,8 @@ export type RouteRule = {
   readonly retry?: RetryConfig;
   /** Requests with a longer body get 413. Default none. */
   readonly maxBodyBytes?: number;
+  /** Says what X-Forwarded-* say in the Forwarded field of RFC 7239 too. Default false. */
+  readonly saysForwarded?: boolean;
 };
 
 /** All parts that are given must hold. */
@@ -72,6 +74,8 @@ export type Backend = {
   readonly responseFields?: FieldChanges;
   /** The {@link Hold} that keeps requests for this backend until it says go. */
   readonly hold?: string;
+  /** Which requests are held. `unserved`: those for which the cluster has no endpoint, or none that could be connected to; when they may go they try again. Default all. */
+  readonly holds?: "all" | "unserved";
 };
 
 /** What is not given stays as it was asked. */

@@ -23,7 +23,7 @@ import type { Held } from "./hold-gate.ts";
 import { localReply, reasonOf } from "./local-reply.ts";
 import { sendMirrors } from "./mirror.ts";
 import { RequestBody } from "./request-body.ts";
-import { forwardedFields, withoutClaims } from "./request-fields.ts";
+import { forwardedFields, withForwarded, withoutClaims } from "./request-fields.ts";
 import { attemptsOf, backoffMs, type TryOutcome, wantsRetry } from "./retry-policy.ts";
 import type {
   ClientGoneReason,
@@ -110,10 +110,17 @@ export class Exchange implements ClientOwner, UpstreamOwner, EndpointSeeker {
     this.#prepare(entry, backend, path);
     if (entry.rule.mirrors !== undefined && this.#start !== undefined)
       sendMirrors(this.#parts, entry.rule.mirrors, this.#head, this.#start, this.#body);
-    if (backend.hold === undefined) return this.#try();
+    if (backend.hold === undefined || backend.holds === "unserved") return this.#try();
+    this.#hold(backend.hold);
+  }
+
+  #hold(name: string, unreachable?: string): void {
     const { method, authority, target } = this.#head;
-    const held = { route: entry.route.name, cluster: backend.cluster, method, authority, target };
-    this.#held = this.#parts.holds.keep(backend.hold, held, (verdict) => this.#onVerdict(verdict));
+    const about = { route: this.#entry?.route.name ?? "", cluster: this.#backend?.cluster ?? "" };
+    const held = { ...about, method, authority, target, ...(unreachable === undefined ? {} : { unreachable }) };
+    // What waits has its own time; the request's whole time goes on.
+    this.#deadline.clear();
+    this.#held = this.#parts.holds.keep(name, held, (verdict) => this.#onVerdict(verdict));
   }
 
   #prepare(entry: RuleEntry, backend: Backend, path: RequestPath): void {
@@ -121,7 +128,8 @@ export class Exchange implements ClientOwner, UpstreamOwner, EndpointSeeker {
     const { requestFields, rewrite } = entry.rule;
     const own = forwardedFields(head, this.#client.facts);
     this.#requestId = own.requestId;
-    let fields = changeFields(changeFields(own.fields, requestFields), backend.requestFields);
+    const said = entry.rule.saysForwarded === true ? withForwarded(own.fields) : own.fields;
+    let fields = changeFields(changeFields(said, requestFields), backend.requestFields);
     if (this.#parts.spans !== undefined) {
       this.#trace = readTrace(head.fields) ?? beginTrace(this.#parts.random() < this.#parts.spans.sampledShare);
       fields = withTrace(fields, this.#trace);
@@ -162,6 +170,8 @@ export class Exchange implements ClientOwner, UpstreamOwner, EndpointSeeker {
   }
 
   onNoEndpoint(reason: NoEndpoint): void {
+    const { hold, holds } = this.#backend ?? {};
+    if (reason === "none" && hold !== undefined && holds === "unserved") return this.#hold(hold);
     if (reason === "none") this.#reply(503, "no endpoint is there to serve the request", "UH");
     else this.#reply(503, "too many requests wait for an endpoint", "UO");
   }
@@ -321,6 +331,7 @@ export class Exchange implements ClientOwner, UpstreamOwner, EndpointSeeker {
     const willRetry = this.#mayRetry(outcome);
     this.#upstream?.abort();
     this.#upstream = undefined;
+    if (this.#holdUnreached(outcome)) return;
     const wasStale = outcome.kind === "failure" && outcome.failure.kind === "reset" && outcome.failure.wasReused;
     if (!wasStale) this.#search?.avoid();
     if (!willRetry) return this.#replyTo(outcome);
@@ -330,6 +341,19 @@ export class Exchange implements ClientOwner, UpstreamOwner, EndpointSeeker {
     const waitMs = backoffMs(this.#entry?.rule.retry, this.#tries, this.#parts.random);
     if (waitMs === 0) this.#try();
     else this.#await(waitMs, () => this.#try());
+  }
+
+  /** Nothing was sent, and who holds requests may know of another endpoint, or when this one is back. */
+  #holdUnreached(outcome: TryOutcome): boolean {
+    const { hold, holds, cluster = "" } = this.#backend ?? {};
+    const isUnreached = outcome.kind === "failure" && outcome.failure.kind === "connect";
+    if (!isUnreached || hold === undefined || holds !== "unserved" || !this.#body.canReplay) return false;
+    const endpoint = this.#search?.endpoint?.name;
+    this.#search?.avoid();
+    this.#search?.leave();
+    this.#parts.metrics.retries.with(cluster, outcome.failure.kind).add();
+    this.#hold(hold, endpoint);
+    return true;
   }
 
   #replyTo(outcome: TryOutcome): void {

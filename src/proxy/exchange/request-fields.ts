@@ -32,6 +32,30 @@ export function forwardedFields(head: RequestHead, facts: ClientFacts): Forwarde
   return { fields, requestId };
 }
 
+/** The fields with Forwarded (RFC 7239): an element for each address of X-Forwarded-For; host and scheme are those that the first one asked for. A Forwarded that was trusted stays. */
+export function withForwarded(fields: Fields): Fields {
+  if (findField(fields, "forwarded") !== undefined) return fields;
+  const host = findField(fields, "x-forwarded-host");
+  const scheme = findField(fields, "x-forwarded-proto");
+  const [first = "", ...rest] = (findField(fields, "x-forwarded-for") ?? "").split(/\s*,\s*/);
+  const asked = [
+    host === undefined ? "" : `;host=${quoted(host)}`,
+    scheme === undefined ? "" : `;proto=${quoted(scheme)}`,
+  ];
+  const elements = [`for=${node(first)}${asked.join("")}`, ...rest.map((address) => `for=${node(address)}`)];
+  return [...fields, "forwarded", elements.join(", ")];
+}
+
+/** IPv6 addresses stand in brackets. */
+function node(address: string): string {
+  return quoted(address.includes(":") && !address.startsWith("[") ? `[${address}]` : address);
+}
+
+/** As it is where it is a token, else in quotes. */
+function quoted(text: string): string {
+  return /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(text) ? text : `"${text.replaceAll(/[\\"]/g, "\\$&")}"`;
+}
+
 /** Trailers may not say what fields may not say. */
 export function withoutClaims(trailers: Fields): Fields {
   return withoutFields(trailers, (name) => claims.has(name));

@@ -52,9 +52,11 @@ export class TestProxy {
       readonly rule?: Partial<RouteRule>;
       readonly cluster?: Partial<ClusterConfig>;
       readonly hold?: string;
+      readonly holds?: "unserved";
     } = {},
   ): Promise<void> {
-    const hold = more.hold === undefined ? {} : { hold: more.hold };
+    const holds = more.holds === undefined ? {} : { holds: more.holds };
+    const hold = more.hold === undefined ? {} : { hold: more.hold, ...holds };
     const action = { kind: "forward", backends: [{ cluster: "c", ...hold }] } as const;
     const route: RouteConfig = { name: "r", listeners: ["l"], hosts: ["*"], rules: [{ action, ...more.rule }] };
     const endpoints = upstreams.map(({ endpoint }) => endpoint);

@@ -16,6 +16,9 @@ export class Cluster {
   readonly #parts: ClusterParts;
   readonly #endpoints = new Map<string, Endpoint>();
   readonly #waiters = new Set<Waiter>();
+  /** Not endpoints any more, with requests still under way. */
+  readonly #leaving = new Set<Endpoint>();
+  readonly #onIdle = new Set<() => void>();
   #config: ClusterConfig;
   #balancer: Balancer<Endpoint>;
 
@@ -47,7 +50,7 @@ export class Cluster {
       this.#endpoints.set(name, known);
     }
     const now = new Set(this.#endpoints.values());
-    for (const endpoint of before) if (!now.has(endpoint)) endpoint.retire();
+    for (const endpoint of before) if (!now.has(endpoint)) this.#letGo(endpoint);
     this.#balancer = createBalancer(config.balance, [...now], this.#parts.random);
     this.#wake(this.#waiters.size);
   }
@@ -75,17 +78,40 @@ export class Cluster {
     this.#waiters.delete(waiter);
   }
 
+  /** Resolves when this address has no request under way: at once when it has none now. */
+  whenIdle(name: string): Promise<void> {
+    const busy = [...this.#endpoints.values(), ...this.#leaving].filter((it) => it.name === name && it.active > 0);
+    if (busy.length === 0) return Promise.resolve();
+    return new Promise((resolve) => {
+      const look = () => {
+        if (busy.some(({ active }) => active > 0)) return;
+        this.#onIdle.delete(look);
+        resolve();
+      };
+      this.#onIdle.add(look);
+    });
+  }
+
   /** A request is over. */
   release(endpoint: Endpoint): void {
     endpoint.active--;
+    if (endpoint.active === 0) {
+      this.#leaving.delete(endpoint);
+      for (const look of this.#onIdle) look();
+    }
     if (this.#waiters.size > 0) this.#wake(1);
   }
 
   retire(): void {
-    for (const endpoint of this.#endpoints.values()) endpoint.retire();
+    for (const endpoint of this.#endpoints.values()) this.#letGo(endpoint);
     this.#endpoints.clear();
     this.#balancer = createBalancer(this.#config.balance, [], this.#parts.random);
     this.#wake(this.#waiters.size);
+  }
+
+  #letGo(endpoint: Endpoint): void {
+    endpoint.retire();
+    if (endpoint.active > 0) this.#leaving.add(endpoint);
   }
 
   #wake(count: number): void {

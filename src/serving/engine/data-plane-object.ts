@@ -16,8 +16,16 @@ export type RevisionReport = {
   readonly requests: number;
 };
 
+/** What a node's data plane saw. */
+export type DataPlaneStatus = {
+  /** When it was written, with microseconds. */
+  readonly reportTime?: string;
+  /** Those with requests or with pods. */
+  readonly revisions?: readonly RevisionReport[];
+};
+
 /** Named after its node. */
 export type DataPlaneObject = KubeObject & {
   readonly spec?: { readonly addresses?: readonly string[]; readonly httpPort?: number };
-  readonly status?: { readonly reportTime?: string; readonly revisions?: readonly RevisionReport[] };
+  readonly status?: DataPlaneStatus;
 };

@@ -8,9 +8,47 @@ const firstWaitMs = 2;
 const mostWaitMs = 50;
 const connectTimeoutMs = 1000;
 
+type Target = { readonly address: string; readonly port: number };
+
+/** Probes that run, one for each endpoint. */
+export class EndpointProbes {
+  readonly #running = new Map<string, AbortController>();
+  readonly #clock: Clock;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** Probes until it takes a connection, then calls `onOpen`. A probe that runs under this name already goes on. */
+  start(name: string, target: Target, onOpen: () => void): void {
+    if (this.#running.has(name)) return;
+    const abort = new AbortController();
+    this.#running.set(name, abort);
+    void probeUntilOpen(target, { clock: this.#clock, signal: abort.signal }).then(
+      () => {
+        if (this.#running.delete(name)) onOpen();
+      },
+      () => {}, // it was ended
+    );
+  }
+
+  /** Ends those whose names `isNeeded` does not know any more. */
+  keep(isNeeded: (name: string) => boolean): void {
+    for (const [name, abort] of this.#running) {
+      if (isNeeded(name)) continue;
+      this.#running.delete(name);
+      abort.abort(new Error("nobody waits for it"));
+    }
+  }
+
+  stop(): void {
+    this.keep(() => false);
+  }
+}
+
 /** Resolves once a connection came about; rejects when the signal aborts. */
-export async function probeUntilOpen(
-  target: { readonly address: string; readonly port: number },
+async function probeUntilOpen(
+  target: Target,
   options: { readonly clock: Clock; readonly signal: AbortSignal },
 ): Promise<void> {
   const { clock, signal } = options;
@@ -21,7 +59,7 @@ export async function probeUntilOpen(
   }
 }
 
-function isOpen({ address, port }: { readonly address: string; readonly port: number }): Promise<boolean> {
+function isOpen({ address, port }: Target): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect({ host: address, port });
     const end = (isGood: boolean) => {

@@ -2,12 +2,11 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { EndpointSlice } from "#api/generated/types/discovery-v1.ts";
 import type { Ingress, Revision } from "#serving/kinds.ts";
-import { addressesOf, clusterOf, revisionHold, revisionsOf, type RevisionView, routesOf } from "./engine-config.ts";
+import { clusterOf, podsOf, revisionHold, revisionsOf, type RevisionView, routesOf } from "./engine-config.ts";
 import { RevisionHold } from "./revision-hold.ts";
 
 const listeners = { open: "open", local: "local" };
 const awake: RevisionView = { revision: undefined, endpoints: [{ address: "10.0.0.1", port: 8080 }] };
-const asleep: RevisionView = { revision: undefined, endpoints: [] };
 
 function ingress(
   paths: NonNullable<Ingress["spec"]>["rules"] extends readonly (infer R)[] | undefined ? R : never,
@@ -32,8 +31,9 @@ const two = ingress({
 });
 
 describe("the engine's routes", () => {
-  it("are weighted, say which revision it was, and hold for what has no pod", () => {
-    const [route] = routesOf(two, listeners, (key) => (key === "default/one" ? awake : asleep));
+  it("are weighted, say which revision it was, and hold while it has no pod", () => {
+    const [route] = routesOf(two, listeners, () => undefined);
+    const held = { hold: revisionHold, holds: "unserved" };
 
     assert.deepEqual(
       [route?.name, route?.listeners, route?.hosts],
@@ -46,12 +46,13 @@ describe("the engine's routes", () => {
         cluster: "serving/default/one",
         weight: 90,
         requestFields: { set: [["knative-serving-revision", "one"]] },
+        ...held,
       },
       {
         cluster: "serving/default/two",
         weight: 10,
         requestFields: { set: [["knative-serving-revision", "two"]] },
-        hold: revisionHold,
+        ...held,
       },
     ]);
     assert.deepEqual(revisionsOf(two), ["default/one", "default/two"]);
@@ -64,7 +65,7 @@ describe("the engine's routes", () => {
       http: { paths: [{ splits: [split("one", 100)] as never }] },
     });
 
-    assert.deepEqual(routesOf(local, listeners, () => awake)[0]?.listeners, ["local"]);
+    assert.deepEqual(routesOf(local, listeners, () => undefined)[0]?.listeners, ["local"]);
   });
 
   it("match headers, rewrite hosts, and take the longest of their revisions' times", () => {
@@ -82,10 +83,7 @@ describe("the engine's routes", () => {
       },
     });
     const revision = (timeoutSeconds: number): Revision => ({ spec: { containers: [], timeoutSeconds } });
-    const [route] = routesOf(tagged, listeners, (key) => ({
-      revision: revision(key === "default/one" ? 400 : 500),
-      endpoints: [],
-    }));
+    const [route] = routesOf(tagged, listeners, (key) => revision(key === "default/one" ? 400 : 500));
     const rule = route?.rules[0];
 
     assert.deepEqual(rule?.matches, [{ fields: [{ name: "knative-serving-tag", kind: "exact", value: "blue" }] }]);
@@ -108,8 +106,13 @@ describe("a revision's cluster", () => {
     assert.equal(clusterOf("default", "one", awake).maxRequestsPerEndpoint, undefined);
   });
 
-  it("has the addresses that are ready, and knows those that start", () => {
-    const endpoint = (address: string, conditions: object) => ({ addresses: [address], conditions });
+  it("knows of its pods which are ready, which start and which end", () => {
+    const endpoint = (address: string, conditions: object) => ({
+      addresses: [address],
+      conditions,
+      nodeName: "n1",
+      targetRef: { uid: `pod of ${address}` },
+    });
     const slice = {
       endpoints: [
         endpoint("10.0.0.1", { ready: true }),
@@ -119,19 +122,24 @@ describe("a revision's cluster", () => {
       ports: [{ name: "http", port: 8080 }],
     } as unknown as EndpointSlice;
 
-    assert.deepEqual(addressesOf([slice]), {
-      ready: [{ address: "10.0.0.1", port: 8080 }],
-      starting: [{ address: "10.0.0.2", port: 8080 }],
-    });
+    assert.deepEqual(
+      podsOf([slice]).map(({ address, port, pod, node, state }) => [address, port, pod, node, state]),
+      [
+        ["10.0.0.1", 8080, "pod of 10.0.0.1", "n1", "ready"],
+        ["10.0.0.2", 8080, "pod of 10.0.0.2", "n1", "starting"],
+        ["10.0.0.3", 8080, "pod of 10.0.0.3", "n1", "terminating"],
+      ],
+    );
   });
 });
 
 describe("a revision's hold", () => {
+  const unserved = { isServed: () => false, onFirst: () => {}, onUnreachable: () => {} };
   const request = { route: "r", cluster: "serving/default/one", method: "GET", authority: "a", target: "/" };
 
   it("makes one cold start of many requests, and lets all go at once", async () => {
     const first: string[] = [];
-    const hold = new RevisionHold({ hasEndpoints: () => false, onFirst: (cluster) => first.push(cluster) });
+    const hold = new RevisionHold({ ...unserved, onFirst: (cluster) => first.push(cluster) });
     const { signal } = new AbortController();
     const held = [1, 2, 3].map(() => hold.admit(request, signal));
 
@@ -142,7 +150,7 @@ describe("a revision's hold", () => {
   });
 
   it("forgets a request whose client has gone", async () => {
-    const hold = new RevisionHold({ hasEndpoints: () => false, onFirst: () => {} });
+    const hold = new RevisionHold(unserved);
     const client = new AbortController();
     const held = hold.admit(request, client.signal);
     client.abort();
@@ -152,7 +160,7 @@ describe("a revision's hold", () => {
   });
 
   it("keeps nothing for a revision with pods", async () => {
-    const hold = new RevisionHold({ hasEndpoints: () => true, onFirst: () => assert.fail("nobody waits") });
+    const hold = new RevisionHold({ ...unserved, isServed: () => true, onFirst: () => assert.fail("nobody waits") });
 
     assert.deepEqual(await hold.admit(request, new AbortController().signal), { kind: "go" });
   });

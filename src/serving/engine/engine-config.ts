@@ -1,5 +1,5 @@
 /**
- * From API objects to the engine's configuration, pure: an Ingress becomes a route per rule, each revision that some Ingress names becomes a cluster. Backends without an endpoint are held.
+ * From API objects to the engine's configuration, pure: an Ingress becomes a route per rule, each revision that some Ingress names becomes a cluster. Requests for a revision without a pod are held.
  */
 import type { EndpointSlice } from "#api/generated/types/discovery-v1.ts";
 import type { ClusterConfig, EndpointConfig } from "#proxy/config/cluster.ts";
@@ -13,16 +13,27 @@ export const revisionHold = "serving";
 /** Where routes are served: to everybody on the machine, and to the cluster. */
 export type ServingListeners = { readonly open: string; readonly local: string };
 
-/** What is known of the revisions' pods. */
+/** What is known of a revision. */
 export type RevisionView = {
   readonly revision: Revision | undefined;
-  /** That may take requests now. */
   readonly endpoints: readonly EndpointConfig[];
+};
+
+/** A pod's place in the slices of its revision's private Service. */
+export type PodEndpoint = {
+  readonly address: string;
+  readonly port: number;
+  /** The pod's uid: its address may be another's later. */
+  readonly pod: string;
+  readonly node: string;
+  readonly state: "ready" | "starting" | "terminating";
 };
 
 /** Requests that may wait for a place in a pod, or for a pod. */
 const maxWaiting = 10_000;
 const defaultTimeoutSeconds = 300;
+/** Tries on other pods after the first, where that is safe. */
+const retries = 5;
 
 /** Name of a revision's cluster. */
 export function clusterName(namespace: string, revision: string): string {
@@ -53,7 +64,7 @@ export function clusterOf(namespace: string, name: string, { revision, endpoints
 export function routesOf(
   ingress: Ingress,
   listeners: ServingListeners,
-  view: (key: string) => RevisionView,
+  find: (key: string) => Revision | undefined,
 ): readonly RouteConfig[] {
   const { namespace = "", name = "" } = ingress.metadata ?? {};
   return (ingress.spec?.rules ?? []).map((rule, index) => ({
@@ -62,11 +73,11 @@ export function routesOf(
     hosts: rule.hosts.map((host) => host.toLowerCase()),
     // Where others say the same about a host the older one counts.
     order: Date.parse(ingress.metadata?.creationTimestamp ?? "1970-01-01T00:00:00Z"),
-    rules: rulesOf(rule, view),
+    rules: rulesOf(rule, find),
   }));
 }
 
-function rulesOf({ http }: IngressRule, view: (key: string) => RevisionView): readonly RouteRule[] {
+function rulesOf({ http }: IngressRule, find: (key: string) => Revision | undefined): readonly RouteRule[] {
   return http.paths.map((path) => {
     const fields = Object.entries(path.headers ?? {}).map(([name, { exact }]) => ({
       name: name.toLowerCase(),
@@ -79,22 +90,24 @@ function rulesOf({ http }: IngressRule, view: (key: string) => RevisionView): re
       ...(fields.length === 0 && path.path === undefined
         ? {}
         : { matches: [{ ...prefix, ...(fields.length === 0 ? {} : { fields }) }] }),
-      action: { kind: "forward", backends: path.splits.map((split) => backendOf(split, view)) },
+      action: { kind: "forward", backends: path.splits.map(backendOf) },
       ...changes(path.appendHeaders),
       ...(path.rewriteHost === undefined ? {} : { rewrite: { authority: path.rewriteHost } }),
-      timeouts: timeoutsOf(path, view),
+      timeouts: timeoutsOf(path, find),
+      retry: { attempts: retries },
+      saysForwarded: true,
     };
   });
 }
 
-function backendOf(split: IngressSplit, view: (key: string) => RevisionView): Backend {
-  const { serviceNamespace, serviceName, percent = 100, appendHeaders } = split;
-  const isAsleep = view(`${serviceNamespace}/${serviceName}`).endpoints.length === 0;
+/** Whether there is a pod is the cluster's affair: routes are the same asleep and awake. */
+function backendOf({ serviceNamespace, serviceName, percent = 100, appendHeaders }: IngressSplit): Backend {
   return {
     cluster: clusterName(serviceNamespace, serviceName),
     weight: percent,
     ...changes(appendHeaders),
-    ...(isAsleep ? { hold: revisionHold } : {}),
+    hold: revisionHold,
+    holds: "unserved",
   };
 }
 
@@ -106,8 +119,8 @@ function changes(headers: Readonly<Record<string, string>> | undefined): {
 }
 
 /** A rule's splits share its times: the longest of their revisions'. */
-function timeoutsOf({ splits }: IngressPath, view: (key: string) => RevisionView): Timeouts {
-  const all = splits.map(({ serviceNamespace, serviceName }) => view(`${serviceNamespace}/${serviceName}`).revision);
+function timeoutsOf({ splits }: IngressPath, find: (key: string) => Revision | undefined): Timeouts {
+  const all = splits.map(({ serviceNamespace, serviceName }) => find(`${serviceNamespace}/${serviceName}`));
   const longest = (of: (revision: Revision | undefined) => number | undefined) => {
     const given = all.map(of);
     return given.length === 0 || given.some((seconds) => !seconds)
@@ -127,21 +140,15 @@ function timeoutSeconds(revision: Revision | undefined): number {
   return revision?.spec?.timeoutSeconds || defaultTimeoutSeconds;
 }
 
-/** Addresses in the slices of a revision's private Service: those that are ready, and those that may soon be. */
-export function addressesOf(slices: readonly EndpointSlice[]): {
-  readonly ready: readonly EndpointConfig[];
-  readonly starting: readonly EndpointConfig[];
-} {
-  const all = slices.flatMap(({ endpoints, ports }) => {
+/** The pods in the slices of a revision's private Service. */
+export function podsOf(slices: readonly EndpointSlice[]): readonly PodEndpoint[] {
+  return slices.flatMap(({ endpoints, ports }) => {
     const port = ports?.[0]?.port;
     if (port === undefined) return [];
-    return (endpoints ?? []).flatMap(({ addresses, conditions }) =>
-      addresses.map((address) => ({ endpoint: { address, port }, conditions })),
-    );
+    return (endpoints ?? []).flatMap(({ addresses, conditions, targetRef, nodeName: node = "" }) => {
+      const isReady = conditions?.ready !== false;
+      const state = conditions?.terminating === true ? "terminating" : isReady ? "ready" : "starting";
+      return addresses.map((address) => ({ address, port, pod: targetRef?.uid ?? "", node, state }) as const);
+    });
   });
-  const alive = all.filter(({ conditions }) => conditions?.terminating !== true);
-  return {
-    ready: alive.filter(({ conditions }) => conditions?.ready !== false).map(({ endpoint }) => endpoint),
-    starting: alive.filter(({ conditions }) => conditions?.ready === false).map(({ endpoint }) => endpoint),
-  };
 }

@@ -4,14 +4,15 @@ import type { AddressInfo } from "node:net";
 import { networkInterfaces } from "node:os";
 import { describe, it } from "node:test";
 import type { Deployment } from "#api/generated/types/apps-v1.ts";
-import { createInformerFactory } from "#client/informer-factory.ts";
+import type { Pod } from "#api/generated/types/core-v1.ts";
+import { createInformerFactory, type InformerFactory } from "#client/informer-factory.ts";
 import { until } from "#client/testing/settle.ts";
 import { systemClock } from "#component-base/clock.ts";
 import { silentLogger } from "#component-base/logger.ts";
 import { ProxyEngine } from "#proxy/engine.ts";
-import { deployments } from "#serving/common/context.ts";
+import { deployments, pods } from "#serving/common/context.ts";
 import { services } from "#serving/kinds.ts";
-import { TestServing } from "#serving/testing/test-serving.ts";
+import { type TestNamespace, TestServing } from "#serving/testing/test-serving.ts";
 import { revisionHold } from "./engine-config.ts";
 import { NodeEngine } from "./node-engine.ts";
 
@@ -21,29 +22,67 @@ const address = Object.values(networkInterfaces())
   .find((one) => one !== undefined && one.family === "IPv4" && !one.internal)?.address;
 const skip = address === undefined ? "needs an address that is not loopback" : false;
 
-/** A program that tells which revision it was asked for. */
-async function program(address: string): Promise<{ readonly port: number; readonly server: Server }> {
-  const server = createServer((request, response) => {
-    response.end(`${String(request.headers["knative-serving-revision"])} ${request.url}`);
-  });
-  await new Promise<void>((resolve) => server.listen(0, address, resolve));
-  return { port: (server.address() as AddressInfo).port, server };
-}
+/** A program that tells which revision it was asked for; `/slow` is answered when `finish` is called. */
+class Program {
+  readonly #server: Server;
+  readonly #slow: (() => void)[] = [];
 
-function ask(port: number, host: string, path: string): Promise<{ readonly status: number; readonly text: string }> {
-  return new Promise((resolve, reject) => {
-    const request = httpRequest({ host: "127.0.0.1", port, path, headers: { host }, agent: false }, (response) => {
-      let text = "";
-      response.on("data", (piece: Buffer) => (text += String(piece)));
-      response.on("end", () => resolve({ status: response.statusCode ?? 0, text }));
+  constructor() {
+    this.#server = createServer((request, response) => {
+      const end = () => response.end(`${String(request.headers["knative-serving-revision"])} ${request.url}`);
+      if (request.url === "/slow") this.#slow.push(end);
+      else end();
     });
-    request.on("error", reject).end();
-  });
+  }
+
+  get port(): number {
+    return (this.#server.address() as AddressInfo).port;
+  }
+
+  get waiting(): number {
+    return this.#slow.length;
+  }
+
+  finish(): void {
+    for (const end of this.#slow.splice(0)) end();
+  }
+
+  listen(port: number): Promise<void> {
+    return new Promise((resolve) => this.#server.listen(port, address ?? "", resolve));
+  }
+
+  /** Nobody is there any more. */
+  async close(): Promise<void> {
+    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    this.#server.closeAllConnections();
+    await closed;
+  }
 }
 
-describe("a node's data plane", { skip }, () => {
-  it("answers for a revision with a pod, holds requests for one at zero, and wakes it", async () => {
-    const { port, server } = await program(address ?? "");
+/** A node with a Knative Service `hello` in namespace `edge`, awake, whose pods are the program. */
+class House {
+  readonly program: Program;
+  readonly serving: TestServing;
+  readonly space: TestNamespace;
+  readonly node: NodeEngine;
+  readonly engine: ProxyEngine;
+  readonly #informers: InformerFactory;
+
+  private constructor(
+    parts: Pick<House, "program" | "serving" | "space" | "node" | "engine">,
+    informers: InformerFactory,
+  ) {
+    this.program = parts.program;
+    this.serving = parts.serving;
+    this.space = parts.space;
+    this.node = parts.node;
+    this.engine = parts.engine;
+    this.#informers = informers;
+  }
+
+  static async open(): Promise<House> {
+    const program = new Program();
+    await program.listen(0);
     const serving = await TestServing.start({ podIP: address ?? "", dataPlane: "nodes" });
     const informers = createInformerFactory({ client: serving.client, clock: systemClock, logger: silentLogger });
     const node = new NodeEngine({
@@ -57,35 +96,67 @@ describe("a node's data plane", { skip }, () => {
       logger: silentLogger,
     });
     const engine = new ProxyEngine({ clock: systemClock, holds: new Map([[revisionHold, node.hold]]) });
+    for (const name of ["open", "local"])
+      await engine.apply([{ set: { kind: "listener", config: { name, address: { host: "127.0.0.1", port: 0 } } } }]);
+    await informers.start(new AbortController().signal);
+    await node.start(engine);
+    const space = await serving.namespace("edge");
+    const container = { image: "registry.example/hello", ports: [{ containerPort: program.port }] };
+    const template = {
+      metadata: { annotations: { "autoscaling.knative.dev/window": "6s" } },
+      spec: { containers: [container] },
+    };
+    await space.create(services, {
+      apiVersion: "serving.knative.dev/v1",
+      kind: "Service",
+      metadata: { name: "hello" },
+      spec: { template },
+    });
+    await space.pass(2);
+    return new House({ program, serving, space, node, engine }, informers);
+  }
+
+  ask(path: string, host = "hello.edge.localhost", listener = "open"): Promise<Answer> {
+    return ask(this.engine.portOf(listener), host, path);
+  }
+
+  async close(): Promise<void> {
+    await this.node.stop();
+    await this.engine.stop(0);
+    await this.#informers.stop();
+    await this.serving.stop();
+    await this.program.close();
+  }
+}
+
+type Answer = { readonly status: number; readonly text: string };
+
+function ask(port: number, host: string, path: string): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const request = httpRequest({ host: "127.0.0.1", port, path, headers: { host }, agent: false }, (response) => {
+      let text = "";
+      response.on("data", (piece: Buffer) => (text += String(piece)));
+      response.on("end", () => resolve({ status: response.statusCode ?? 0, text }));
+    });
+    request.on("error", reject).end();
+  });
+}
+
+describe("a node's data plane", { skip }, () => {
+  it("answers for a revision with a pod, holds requests for one at zero, and wakes it", async () => {
+    const house = await House.open();
+    const { serving, space } = house;
     try {
-      for (const name of ["open", "local"])
-        await engine.apply([{ set: { kind: "listener", config: { name, address: { host: "127.0.0.1", port: 0 } } } }]);
-      await informers.start(new AbortController().signal);
-      await node.start(engine);
-      const space = await serving.namespace("edge");
-      const container = { image: "registry.example/hello", ports: [{ containerPort: port }] };
-      const template = {
-        metadata: { annotations: { "autoscaling.knative.dev/window": "6s" } },
-        spec: { containers: [container] },
-      };
-      await space.create(services, {
-        apiVersion: "serving.knative.dev/v1",
-        kind: "Service",
-        metadata: { name: "hello" },
-        spec: { template },
-      });
-      const host = "hello.edge.localhost";
-      await space.pass(2);
-      assert.equal((await ask(engine.portOf("open"), host, "/warm")).text, "hello-00001 /warm");
-      assert.equal((await ask(engine.portOf("open"), "hello.edge", "/")).status, 404);
-      assert.equal((await ask(engine.portOf("local"), "hello.edge", "/in")).text, "hello-00001 /in");
+      assert.equal((await house.ask("/warm")).text, "hello-00001 /warm");
+      assert.equal((await house.ask("/", "hello.edge")).status, 404);
+      assert.equal((await house.ask("/in", "hello.edge", "local")).text, "hello-00001 /in");
 
       const replicas = async () => (await space.get<Deployment>(deployments, "hello-00001-deployment")).spec?.replicas;
       await space.pass(15, () => space.report("hello-00001", 0));
       assert.equal(await replicas(), 0);
 
       // Nobody tells the autoscaler but the held requests themselves.
-      const answers = Promise.all(["/a", "/b", "/c"].map((path) => ask(engine.portOf("open"), host, path)));
+      const answers = Promise.all(["/a", "/b", "/c"].map((path) => house.ask(path)));
       await until(async () => {
         await serving.settle();
         return (await replicas()) === 1;
@@ -96,11 +167,49 @@ describe("a node's data plane", { skip }, () => {
         ["hello-00001 /a", "hello-00001 /b", "hello-00001 /c"],
       );
     } finally {
-      await node.stop();
-      await engine.stop(0);
-      await informers.stop();
-      await serving.stop();
-      server.close();
+      await house.close();
+    }
+  });
+
+  it("lets a pod answer what it has before it ends, and sends it nothing new", async () => {
+    const house = await House.open();
+    try {
+      const slow = house.ask("/slow");
+      await until(async () => house.program.waiting === 1, "the slow request");
+      const [pod] = await house.space.list<Pod>(pods);
+      assert.ok(pod);
+      let isDrained = false;
+      const drained = house.node.drain(pod).then(() => (isDrained = true));
+      const next = house.ask("/next");
+      await until(async () => house.node.hold.clusters.length === 1, "the next request is held");
+      assert.deepEqual([house.program.waiting, isDrained], [1, false]);
+
+      house.program.finish();
+      await drained;
+      assert.equal((await slow).text, "hello-00001 /slow");
+      // Its place is taken by another one.
+      await house.space.delete(pods, pod.metadata?.name ?? "");
+      assert.equal((await next).text, "hello-00001 /next");
+    } finally {
+      await house.close();
+    }
+  });
+
+  it("keeps requests that meet nobody until somebody is there again", async () => {
+    const house = await House.open();
+    try {
+      const { port } = house.program;
+      await house.program.close();
+      const answers = [house.ask("/a"), house.ask("/b")];
+      await until(async () => house.node.hold.clusters.length === 1, "the requests are held");
+      await house.program.listen(port);
+
+      assert.deepEqual(
+        (await Promise.all(answers)).map(({ text }) => text),
+        ["hello-00001 /a", "hello-00001 /b"],
+      );
+    } finally {
+      await house.close();
     }
   });
 });

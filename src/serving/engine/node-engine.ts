@@ -2,41 +2,44 @@
  * A node's data plane: feeds the L7 engine from Ingresses, Revisions and EndpointSlices, holds requests for what is at zero, and reports what it sees in its DataPlane object. Everything that a warm
  * request needs is in the engine: it goes on while the control plane is away.
  */
+import type { Pod } from "#api/generated/types/core-v1.ts";
 import type { EndpointSlice } from "#api/generated/types/discovery-v1.ts";
 import { hasReason } from "#apimachinery/status-error.ts";
-import { formatMicroTime } from "#apimachinery/time.ts";
 import type { Client } from "#client/client.ts";
 import type { InformerFactory } from "#client/informer-factory.ts";
 import type { Informer } from "#client/informer.ts";
 import { keyOf, splitKey } from "#client/object-store.ts";
-import type { Clock, Timer } from "#component-base/clock.ts";
+import type { Clock } from "#component-base/clock.ts";
 import type { Service } from "#component-base/life-cycle.ts";
 import type { Logger } from "#component-base/logger.ts";
-import type { EndpointConfig } from "#proxy/config/cluster.ts";
 import type { ConfigChange, ConfigSink } from "#proxy/config/route-source.ts";
 import type { ClusterLoad } from "#proxy/observe/cluster-loads.ts";
 import { endpointSlices, revisionInformer } from "#serving/common/context.ts";
 import { type Ingress, ingresses, type Revision } from "#serving/kinds.ts";
-import { annotations as keys } from "#serving/names.ts";
+import { annotations as keys, labels } from "#serving/names.ts";
 import { privateServiceName } from "#serving/podautoscaler/revision-services.ts";
 import { ingressClass } from "#serving/route/ingress-of.ts";
-import { type DataPlaneObject, dataPlanes } from "./data-plane-object.ts";
-import { probeUntilOpen } from "./endpoint-probe.ts";
+import { type DataPlaneObject, dataPlanes, type DataPlaneStatus } from "./data-plane-object.ts";
+import { EndpointProbes } from "./endpoint-probe.ts";
 import {
-  addressesOf,
   clusterName,
   clusterOf,
+  type PodEndpoint,
+  podsOf,
   revisionsOf,
-  type RevisionView,
   routesOf,
   type ServingListeners,
 } from "./engine-config.ts";
+import { LoadReports } from "./load-reports.ts";
+import { endpointName, RevisionEndpoints } from "./revision-endpoints.ts";
 import { RevisionHold } from "./revision-hold.ts";
 
 /** The engine, as far as it is needed here. */
 export interface ServingEngine extends ConfigSink {
   /** How busy clusters were since this was called last, held requests included. Nobody else may call it. */
   takeLoads(): readonly ClusterLoad[];
+  /** Resolves when this endpoint ("address:port") of a cluster has no request under way. */
+  whenIdle(cluster: string, endpoint: string): Promise<void>;
 }
 
 /** What a node's data plane works with. */
@@ -55,19 +58,21 @@ export type NodeEngineOptions = {
 
 /** Index of slices by "namespace/service". */
 const byService = "serving-service";
+/** Index of Ingresses by "namespace/revision". */
+const byRevision = "serving-ingress-revision";
 const askAgainMs = 500;
-const reportMs = 1000;
 
 /** A node's data plane. Give `hold` to the engine under the name {@link revisionHold}, then start. */
 export class NodeEngine implements Pick<Service, "stop"> {
   readonly hold: RevisionHold;
   readonly #options: NodeEngineOptions;
   readonly #abort = new AbortController();
-  /** By revision's key: what the engine was told. */
-  readonly #endpoints = new Map<string, readonly EndpointConfig[]>();
-  /** Addresses that take connections though the kubelet has not said so yet, by revision's key. */
-  readonly #proved = new Map<string, Set<string>>();
-  readonly #probing = new Set<string>();
+  readonly #reports: LoadReports;
+  readonly #probes: EndpointProbes;
+  /** By revision's key: where its pods are. */
+  readonly #endpoints = new Map<string, RevisionEndpoints>();
+  /** Keys of revisions for which the engine has an endpoint. */
+  readonly #served = new Set<string>();
   readonly #routes = new Map<string, readonly string[]>();
   readonly #dirty = new Set<string>();
   #disconnect: (() => void)[] = [];
@@ -76,16 +81,16 @@ export class NodeEngine implements Pick<Service, "stop"> {
   #revisions: Informer<Revision> | undefined;
   #slices: Informer<EndpointSlice> | undefined;
   #applying: Promise<void> | undefined;
-  #timer: Timer | undefined;
-  #reporting: Promise<void> | undefined;
-  #mustReportAgain = false;
 
   constructor(options: NodeEngineOptions) {
     this.#options = options;
     this.hold = new RevisionHold({
-      hasEndpoints: (cluster) => (this.#endpoints.get(keyOfCluster(cluster))?.length ?? 0) > 0,
+      isServed: (cluster) => this.#served.has(keyOfCluster(cluster)),
       onFirst: (cluster) => this.#onDemand(keyOfCluster(cluster)),
+      onUnreachable: (cluster, endpoint) => this.#onUnreachable(keyOfCluster(cluster), endpoint),
     });
+    this.#reports = new LoadReports({ ...options, read: () => this.#status() });
+    this.#probes = new EndpointProbes(options.clock);
   }
 
   /** Resolves when the engine is told all there is; waits until Serving's kinds are there. */
@@ -94,7 +99,7 @@ export class NodeEngine implements Pick<Service, "stop"> {
     const { informers } = this.#options;
     this.#sink = sink;
     await this.#register(signal);
-    this.#ingresses = informers.informer<Ingress>({ resource: ingresses });
+    this.#ingresses = informers.informer<Ingress>({ resource: ingresses, indexes: { [byRevision]: revisionsOf } });
     this.#revisions = revisionInformer({ informers });
     const serviceOf = ({ metadata }: EndpointSlice) => {
       const service = metadata?.labels?.["kubernetes.io/service-name"];
@@ -110,8 +115,20 @@ export class NodeEngine implements Pick<Service, "stop"> {
   async stop(): Promise<void> {
     this.#abort.abort(new Error("the data plane stops"));
     for (const disconnect of this.#disconnect.splice(0)) disconnect();
-    this.#timer?.clear();
-    await Promise.all([this.#applying, this.#reporting]);
+    this.#probes.stop();
+    await Promise.all([this.#applying, this.#reports.stop()]);
+  }
+
+  /** A pod of this node is about to end: it gets nothing new. Resolves when what it has is answered; at once for pods of others than Serving. */
+  async drain({ metadata, status }: Pod): Promise<void> {
+    const revision = metadata?.labels?.[labels.revision];
+    if (revision === undefined) return;
+    const key = `${metadata?.namespace}/${revision}`;
+    const endpoints = this.#endpoints.get(key);
+    const own = endpoints?.at(status?.podIP ?? "").filter(({ pod }) => pod === metadata?.uid) ?? [];
+    for (const pod of own) this.#learn(key, pod, "leaving");
+    await this.#applying;
+    for (const pod of own) await this.#sink?.whenIdle(clusterOfKey(key), endpointName(pod));
   }
 
   /** Says where requests are taken. Asks again while the kind is not there, or the API away. */
@@ -140,6 +157,11 @@ export class NodeEngine implements Pick<Service, "stop"> {
   #follow(): void {
     const ingress = (one: Ingress) => this.#touchAll(revisionsOf(one), keyOf(one));
     const revision = (one: Revision) => this.#touchAll([keyOf(one)]);
+    // Its times are its routes'.
+    const newRevision = (one: Revision) => {
+      revision(one);
+      for (const it of this.#ingresses?.lister.byIndex(byRevision, keyOf(one)) ?? []) ingress(it);
+    };
     const slice = ({ metadata }: EndpointSlice) => {
       const service = metadata?.labels?.["kubernetes.io/service-name"] ?? "";
       const name = metadata?.labels?.["serving.knative.dev/revision"];
@@ -148,7 +170,11 @@ export class NodeEngine implements Pick<Service, "stop"> {
     };
     this.#disconnect = [
       this.#ingresses?.addHandler({ onAdd: ingress, onUpdate: (_before, one) => ingress(one), onDelete: ingress }),
-      this.#revisions?.addHandler({ onAdd: revision, onUpdate: (_before, one) => revision(one), onDelete: revision }),
+      this.#revisions?.addHandler({
+        onAdd: newRevision,
+        onUpdate: (_before, one) => revision(one),
+        onDelete: revision,
+      }),
       this.#slices?.addHandler({ onAdd: slice, onUpdate: (_before, one) => slice(one), onDelete: slice }),
     ].filter((end) => end !== undefined);
   }
@@ -165,49 +191,65 @@ export class NodeEngine implements Pick<Service, "stop"> {
       const dirty = [...this.#dirty];
       this.#dirty.clear();
       const revisions = dirty.filter((key) => !key.startsWith("ingress "));
-      const woken = revisions.filter((key) => this.#updateEndpoints(key));
+      for (const key of revisions) this.#updateEndpoints(key);
       const named = dirty.filter((key) => key.startsWith("ingress ")).map((key) => key.slice("ingress ".length));
-      const changes = [...revisions.map((key) => this.#clusterChange(key)), ...this.#routeChanges(named, woken)];
+      const changes = [
+        ...revisions.map((key) => this.#clusterChange(key)),
+        ...named.flatMap((key) => this.#routesChange(key)),
+      ];
       const problems = (await this.#sink?.apply(changes)) ?? [];
       for (const problem of problems) this.#options.logger.warn("Route was not taken", problem);
-      for (const key of revisions)
-        if ((this.#endpoints.get(key)?.length ?? 0) > 0) this.hold.release(clusterOfKey(key));
-      this.#arm();
+      for (const key of revisions) this.#markServed(key);
+      if (this.#watched().size > 0) this.#reports.arm();
     }
     this.#applying = undefined;
   }
 
-  /** True when whether there are endpoints has changed: routes say whether requests are held. */
-  #updateEndpoints(key: string): boolean {
+  /** The engine knows what we know: who waits may go. */
+  #markServed(key: string): void {
+    if (!this.#endpoints.get(key)?.isServed) return void this.#served.delete(key);
+    this.#served.add(key);
+    this.hold.release(clusterOfKey(key));
+  }
+
+  #updateEndpoints(key: string): void {
     const { namespace, name } = splitKey(key);
     const slices = this.#slices?.lister.byIndex(byService, `${namespace}/${privateServiceName(name)}`) ?? [];
-    const { ready, starting } = addressesOf(slices);
-    const proved = this.#proved.get(key) ?? new Set<string>();
-    const early = starting.filter((endpoint) => proved.has(nameOf(endpoint)));
-    // What has become ready or gone needs no proof any more.
-    for (const one of proved) if (!starting.some((endpoint) => nameOf(endpoint) === one)) proved.delete(one);
-    const before = this.#endpoints.get(key)?.length ?? 0;
-    const now = [...ready, ...early];
-    this.#endpoints.set(key, now);
-    if (now.length === 0) for (const endpoint of starting) this.#probe(key, endpoint);
-    return before > 0 !== now.length > 0;
+    const endpoints = this.#endpoints.get(key) ?? new RevisionEndpoints();
+    this.#endpoints.set(key, endpoints);
+    endpoints.update(podsOf(slices));
+    const known = new Set(endpoints.unproved.map((pod) => probeName(key, pod)));
+    this.#probes.keep((probe) => !probe.startsWith(`${key} `) || known.has(probe));
+    if (!endpoints.isServed) for (const pod of endpoints.starting) this.#probeStarting(key, pod);
   }
 
   /** Somebody waits for this pod: the kubelet's next look is too far away. Only a port can be proved, no other kind of probe. */
-  #probe(key: string, endpoint: EndpointConfig): void {
-    const name = `${key} ${nameOf(endpoint)}`;
-    if (this.hold.heldFor(clusterOfKey(key)) === 0 || this.#probing.has(name) || !this.#isPortProbed(key)) return;
-    this.#probing.add(name);
-    const { clock } = this.#options;
-    const done = () => {
-      const proved = this.#proved.get(key) ?? new Set<string>();
-      proved.add(nameOf(endpoint));
-      this.#proved.set(key, proved);
+  #probeStarting(key: string, pod: PodEndpoint): void {
+    if (this.hold.heldFor(clusterOfKey(key)) > 0 && this.#isPortProbed(key)) this.#probe(key, pod);
+  }
+
+  #probe(key: string, pod: PodEndpoint): void {
+    this.#probes.start(probeName(key, pod), pod, () => {
+      this.#endpoints.get(key)?.clear(pod);
       this.#touchAll([key]);
-    };
-    void probeUntilOpen(endpoint, { clock, signal: AbortSignal.any([this.#abort.signal, AbortSignal.timeout(60_000)]) })
-      .then(done, () => {}) // given up: the kubelet will tell
-      .finally(() => this.#probing.delete(name));
+    });
+  }
+
+  /** A request met nobody there: others shall not, until somebody is back. */
+  #onUnreachable(key: string, endpoint: string): void {
+    const endpoints = this.#endpoints.get(key);
+    const pod = endpoints?.find(endpoint);
+    if (pod === undefined) return;
+    this.#learn(key, pod, "suspect");
+    this.#probe(key, pod);
+  }
+
+  /** What the engine still has of it nobody is to be sent to. */
+  #learn(key: string, pod: PodEndpoint, what: "suspect" | "leaving"): void {
+    const endpoints = this.#endpoints.get(key);
+    endpoints?.learn(pod, what);
+    if (!endpoints?.isServed) this.#served.delete(key);
+    this.#touchAll([key]);
   }
 
   #isPortProbed(key: string): boolean {
@@ -221,26 +263,15 @@ export class NodeEngine implements Pick<Service, "stop"> {
     return this.#revisions?.lister.find(namespace, name);
   }
 
-  #viewOf(key: string): RevisionView {
-    return { revision: this.#revisionOf(key), endpoints: this.#endpoints.get(key) ?? [] };
-  }
-
   #clusterChange(key: string): ConfigChange {
     const { namespace, name } = splitKey(key);
-    if (this.#revisionOf(key) !== undefined || this.#ingressesOf(key).length > 0)
-      return { set: { kind: "cluster", config: clusterOf(namespace, name, this.#viewOf(key)) } };
+    const revision = this.#revisionOf(key);
+    if (revision !== undefined || (this.#ingresses?.lister.byIndex(byRevision, key) ?? []).length > 0) {
+      const endpoints = this.#endpoints.get(key)?.configs() ?? [];
+      return { set: { kind: "cluster", config: clusterOf(namespace, name, { revision, endpoints }) } };
+    }
     this.#endpoints.delete(key);
     return { remove: { kind: "cluster", name: clusterName(namespace, name) } };
-  }
-
-  #ingressesOf(revision: string): readonly Ingress[] {
-    return (this.#ingresses?.lister.list() ?? []).filter((ingress) => revisionsOf(ingress).includes(revision));
-  }
-
-  /** Of Ingresses that have changed, and of those whose revisions woke or fell asleep. */
-  #routeChanges(named: readonly string[], woken: readonly string[]): readonly ConfigChange[] {
-    const keysOfWoken = woken.flatMap((key) => this.#ingressesOf(key).map((ingress) => keyOf(ingress)));
-    return [...new Set([...named, ...keysOfWoken])].flatMap((key) => this.#routesChange(key));
   }
 
   #routesChange(key: string): readonly ConfigChange[] {
@@ -249,7 +280,7 @@ export class NodeEngine implements Pick<Service, "stop"> {
     const isOurs = ingress?.metadata?.annotations?.[keys.ingressClass] === ingressClass;
     const routes =
       ingress !== undefined && isOurs
-        ? routesOf(ingress, this.#options.listeners, (revision) => this.#viewOf(revision))
+        ? routesOf(ingress, this.#options.listeners, (revision) => this.#revisionOf(revision))
         : [];
     const before = this.#routes.get(key) ?? [];
     const names = routes.map((route) => route.name);
@@ -264,32 +295,18 @@ export class NodeEngine implements Pick<Service, "stop"> {
 
   /** The first request for a revision at zero is reported at once. */
   #onDemand(key: string): void {
-    this.#report();
+    this.#reports.now();
     this.#touchAll([key]);
-    this.#arm();
+    this.#reports.arm();
   }
 
   /** Revisions with pods, or with requests that wait for one. */
   #watched(): ReadonlySet<string> {
-    const awake = [...this.#endpoints].filter(([, endpoints]) => endpoints.length > 0).map(([key]) => key);
+    const awake = [...this.#endpoints].filter(([, endpoints]) => endpoints.isServed).map(([key]) => key);
     return new Set([...awake, ...this.hold.clusters.map(keyOfCluster)]);
   }
 
-  #arm(): void {
-    if (this.#timer !== undefined || this.#watched().size === 0 || this.#abort.signal.aborted) return;
-    this.#timer = this.#options.clock.setTimer(reportMs, () => {
-      this.#timer = undefined;
-      this.#report();
-      this.#arm();
-    });
-  }
-
-  /** One write at a time; what comes meanwhile follows it. */
-  #report(): void {
-    if (this.#reporting !== undefined) {
-      this.#mustReportAgain = true;
-      return;
-    }
+  #status(): Omit<DataPlaneStatus, "reportTime"> | undefined {
     const loads = new Map((this.#sink?.takeLoads() ?? []).map((load) => [load.cluster, load]));
     const revisions = [...this.#watched()].map((key) => {
       const cluster = clusterOfKey(key);
@@ -297,29 +314,12 @@ export class NodeEngine implements Pick<Service, "stop"> {
       // A request that has only just come is not much of an average yet.
       return { ...splitKey(key), concurrency: Math.max(averageConcurrency, this.hold.heldFor(cluster)), requests };
     });
-    if (revisions.length === 0) return;
-    const { client, clock, nodeName, logger } = this.#options;
-    const ref = { resource: dataPlanes, name: nodeName, subresource: "status" };
-    const body = { status: { reportTime: formatMicroTime(clock.now()), revisions } };
-    this.#reporting = client
-      .patch(ref, { type: "merge", body }, { signal: this.#abort.signal })
-      .then(
-        () => {},
-        (error: unknown) => logger.debug("Requests could not be reported", { error }),
-      )
-      .finally(() => this.#onReported());
-  }
-
-  #onReported(): void {
-    this.#reporting = undefined;
-    if (!this.#mustReportAgain) return;
-    this.#mustReportAgain = false;
-    this.#report();
+    return revisions.length === 0 ? undefined : { revisions };
   }
 }
 
-function nameOf({ address, port }: EndpointConfig): string {
-  return `${address}:${port}`;
+function probeName(key: string, pod: PodEndpoint): string {
+  return `${key} ${endpointName(pod)} ${pod.pod}`;
 }
 
 function clusterOfKey(key: string): string {

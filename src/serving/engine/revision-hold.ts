@@ -3,23 +3,29 @@
  */
 import type { HeldRequest, Hold, HoldVerdict } from "#proxy/config/hold.ts";
 
+/** What the hold asks and tells, by clusters' names. */
+export type RevisionHoldOptions = {
+  /** Whether requests have somewhere to go. */
+  readonly isServed: (cluster: string) => boolean;
+  /** Called when the first request for a revision begins to wait. */
+  readonly onFirst: (cluster: string) => void;
+  /** Called when a request met nobody at an endpoint, before it is asked whether there are others. */
+  readonly onUnreachable: (cluster: string, endpoint: string) => void;
+};
+
 /** The hold of all revisions, by their clusters' names. */
 export class RevisionHold implements Hold {
   readonly #waiting = new Map<string, Set<() => void>>();
-  readonly #hasEndpoints: (cluster: string) => boolean;
-  readonly #onFirst: (cluster: string) => void;
+  readonly #options: RevisionHoldOptions;
 
-  constructor(options: {
-    readonly hasEndpoints: (cluster: string) => boolean;
-    /** Called when the first request for a revision begins to wait. */
-    readonly onFirst: (cluster: string) => void;
-  }) {
-    this.#hasEndpoints = options.hasEndpoints;
-    this.#onFirst = options.onFirst;
+  constructor(options: RevisionHoldOptions) {
+    this.#options = options;
   }
 
-  admit({ cluster }: HeldRequest, signal: AbortSignal): Promise<HoldVerdict> {
-    if (this.#hasEndpoints(cluster)) return Promise.resolve({ kind: "go" });
+  admit({ cluster, unreachable }: HeldRequest, signal: AbortSignal): Promise<HoldVerdict> {
+    const { isServed, onFirst, onUnreachable } = this.#options;
+    if (unreachable !== undefined) onUnreachable(cluster, unreachable);
+    if (isServed(cluster)) return Promise.resolve({ kind: "go" });
     const waiting = this.#waiting.get(cluster) ?? new Set();
     const isFirst = waiting.size === 0;
     this.#waiting.set(cluster, waiting);
@@ -36,7 +42,7 @@ export class RevisionHold implements Hold {
       waiting.add(go);
       signal.addEventListener("abort", leave, { once: true });
     });
-    if (isFirst) this.#onFirst(cluster);
+    if (isFirst) onFirst(cluster);
     return verdict;
   }
 

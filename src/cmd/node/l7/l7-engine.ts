@@ -80,6 +80,11 @@ export class L7Engine implements ConfigSink {
     return this.#engine.takeLoads();
   }
 
+  /** As {@link ProxyEngine.whenIdle}. */
+  whenIdle(cluster: string, endpoint: string): Promise<void> {
+    return this.#engine.whenIdle(cluster, endpoint);
+  }
+
   metrics(): MetricSnapshot[] {
     return this.#engine.metrics();
   }
