@@ -17,9 +17,9 @@ function outcome(parse: () => JsonText): unknown {
   }
 }
 
-/** Without those that JSON.parse of V8 13.6 (Node 24) confuses: see CONTRIBUTING.md. */
+/** Without those that are refused: see own-key.ts. Objects that have them would confuse the platform for the rest of the process. */
 const keys = fc.oneof(
-  fc.string().filter((key) => !key.includes("\\") && key !== '"'),
+  fc.string().filter((key) => !key.endsWith("\\")),
   fc.constantFrom("__proto__", "a,b", 'a"b', "7"),
 );
 

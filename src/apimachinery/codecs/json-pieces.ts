@@ -2,7 +2,7 @@
  * JSON texts too large for one turn of the event loop: cut at commas into pieces that the platform's parser takes in well under a millisecond each, and joined again. Collections that are small are parsed
  * with what stands around them. Whatever looks wrong is left to the plain parser, which has the words for it.
  */
-import { type JsonText, maxDepth, parseJson } from "./json-text.ts";
+import { isKeyEndingInBackslash, type JsonText, maxDepth, parseJson } from "./json-text.ts";
 import { setOwn } from "./own-key.ts";
 
 /** So many bytes are parsed at once, or more where nothing can be cut. */
@@ -37,6 +37,8 @@ class Pieces {
   readonly #bytes: Buffer;
   readonly #open: Open[] = [];
   #memberCount = 0;
+  /** Where the last escape within a string begins. */
+  #escape = -1;
   #root: { readonly value: unknown } | undefined;
 
   constructor(bytes: Uint8Array) {
@@ -63,6 +65,7 @@ class Pieces {
           break;
         case 0x3a:
           this.#memberCount++;
+          if (this.#escape >= 0 && isKeyEndingInBackslash(bytes, this.#escape, at)) throw new Irregular();
           break;
         case 0x2c:
           this.#comma(at);
@@ -86,7 +89,13 @@ class Pieces {
   #endOfString(start: number): number {
     const bytes = this.#bytes;
     let at = start + 1;
-    while (at < bytes.length && bytes[at] !== 0x22) at += bytes[at] === 0x5c ? 2 : 1;
+    while (at < bytes.length && bytes[at] !== 0x22) {
+      if (bytes[at] !== 0x5c) at += 1;
+      else {
+        this.#escape = at;
+        at += 2;
+      }
+    }
     return at;
   }
 

@@ -3,12 +3,14 @@
  */
 import { badRequest } from "#apimachinery/status-error.ts";
 import { findSyntaxError } from "./json-syntax-error.ts";
+import { unreadableKey } from "./own-key.ts";
 
 /** Deepest nesting of a body. Upstream's bound is 10,000; nothing real comes near either. */
 export const maxDepth: number = 1000;
 
 const quote = 0x22;
 const backslash = 0x5c;
+const unicodeEscape = 0x75;
 
 /** A parsed text. `memberCount` is how many `key: value` pairs the text has; where the value has fewer, some key stands twice. */
 export type JsonText = { readonly value: unknown; readonly memberCount: number };
@@ -24,21 +26,50 @@ export function parseJson(bytes: Uint8Array): JsonText {
   }
 }
 
-/** Counts colons outside of strings, and bounds the nesting before anything recursive looks at the value. */
+/** Counts colons outside of strings; bounds the nesting before anything recursive looks at the value, and refuses keys before the platform sees them. */
 function countMembers(bytes: Uint8Array): number {
   let members = 0;
   let depth = 0;
+  let escape = -1;
   for (let at = 0; at < bytes.length; at++) {
     const byte = bytes[at] as number;
     if (byte === quote) {
       at++;
-      while (at < bytes.length && bytes[at] !== quote) at += bytes[at] === backslash ? 2 : 1;
-    } else if (byte === 0x3a) members++;
-    else if (byte === 0x7b || byte === 0x5b) {
+      while (at < bytes.length && bytes[at] !== quote) {
+        if (bytes[at] !== backslash) at += 1;
+        else {
+          escape = at;
+          at += 2;
+        }
+      }
+    } else if (byte === 0x3a) {
+      members++;
+      if (escape >= 0 && isKeyEndingInBackslash(bytes, escape, at)) throw unreadableKey();
+    } else if (byte === 0x7b || byte === 0x5b) {
       if (++depth > maxDepth) throw badRequest("json: exceeded max depth");
     } else if (byte === 0x7d || byte === 0x5d) depth--;
   }
   return members;
+}
+
+/** Whether the last escape before a colon is a backslash, and the last character of the key. */
+export function isKeyEndingInBackslash(bytes: Uint8Array, escape: number, colon: number): boolean {
+  let end = escape + 2;
+  if (bytes[escape + 1] === unicodeEscape) {
+    if (!isBackslashCode(bytes, escape + 2)) return false;
+    end += 4;
+  } else if (bytes[escape + 1] !== backslash) return false;
+  if (bytes[end] !== quote) return false;
+  for (let at = end + 1; at < colon; at++) if ((bytes[at] as number) > 0x20) return false;
+  return true;
+}
+
+function isBackslashCode(bytes: Uint8Array, at: number): boolean {
+  return (
+    Buffer.from(bytes.buffer, bytes.byteOffset + at, Math.min(4, bytes.length - at))
+      .toString("latin1")
+      .toLowerCase() === "005c"
+  );
 }
 
 /** How many `key: value` pairs a parsed value has. */

@@ -7,7 +7,7 @@ import { type ProtobufReader, malformed } from "./protobuf-reader.ts";
 import { formatDuration } from "#apimachinery/duration.ts";
 import { formatTime } from "#apimachinery/time.ts";
 import { absenceOf, isOmittedValue, zeroOf } from "./go-json.ts";
-import { setOwn } from "./own-key.ts";
+import { assertReadableKey, setOwn } from "./own-key.ts";
 import { formatMicroTime } from "./protobuf-scalars.ts";
 
 type Slots = unknown[];
@@ -141,6 +141,7 @@ export class ProtobufDecoders {
           else reader.skipField(tag & 7);
         }
         reader.leave(outerEnd);
+        assertReadableKey(key);
         setOwn(map, key, value === nothing ? zero : value);
       },
     };

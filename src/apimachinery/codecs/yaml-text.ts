@@ -2,7 +2,7 @@
  * YAML bodies as the API server understands them: one document, YAML 1.1 as Go's yaml.v2 reads it (0644 is octal, yes and on are true), aliases bounded, keys made strings.
  */
 import { badRequest } from "#apimachinery/status-error.ts";
-import { getOwn, setOwn, sortedKeys } from "./own-key.ts";
+import { assertReadableKey, getOwn, setOwn, sortedKeys } from "./own-key.ts";
 
 /** Most nodes that aliases may multiply to, against "billion laughs". */
 const maxAliasCount = 100;
@@ -45,6 +45,7 @@ export async function parseYaml(bytes: Uint8Array): Promise<YamlText> {
       const seen = new Set<string>();
       for (const { key } of node.items) {
         const name = String(key);
+        assertReadableKey(name);
         const offset = yaml.isNode(key) ? (key.range?.[0] ?? 0) : 0;
         if (seen.has(name)) {
           repeated.push(`  line ${lines.linePos(offset).line}: key ${JSON.stringify(name)} already set in map`);

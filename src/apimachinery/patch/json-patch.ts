@@ -2,6 +2,7 @@
  * JSON patch, RFC 6902, with the leniencies and the error texts of the library that upstream uses (evanphx/json-patch v4): replace sets
  * absent keys, negative indices count from the end, copies are bounded in size.
  */
+import { assertReadableKey } from "#apimachinery/codecs/own-key.ts";
 import { isJsonObject, type JsonDraft, type JsonObject, jsonEqual, ownValue, setOwn } from "#apimachinery/json.ts";
 import type { Json } from "#apimachinery/meta.ts";
 import { badRequest, StatusError } from "#apimachinery/status-error.ts";
@@ -207,7 +208,9 @@ function decode(operation: unknown): Operation {
 }
 
 function decodeKey(part: string): string {
-  return part.includes("~") ? part.replaceAll("~1", "/").replaceAll("~0", "~") : part;
+  const key = part.includes("~") ? part.replaceAll("~1", "/").replaceAll("~0", "~") : part;
+  assertReadableKey(key);
+  return key;
 }
 
 function parseIndex(key: string): number {

@@ -12,7 +12,7 @@ import { createStoredResource } from "./stored-resource.ts";
 const resource = createStoredResource({ groupResource: "pods", isNamespaced: true, kind: "Pod", apiVersion: "v1" });
 const texts = fc.oneof(fc.string(), fc.constantFrom("fieldsV1", '"fieldsV1":{', "}]}", "\\", 'fieldsV1":{'));
 const empty = fc.constant({});
-/** JSON.parse of V8 13.6 (Node 24) reads the key `"` as `\` where it met that one at the same place of an object before. */
+/** Keys that end with a backslash are refused: see own-key.ts. */
 const keys = texts.filter((text) => text !== '"' && !text.includes("\\"));
 const inner = fc.dictionary(keys, empty, { maxKeys: 3 });
 const sets = fc.dictionary(keys, fc.oneof(empty, inner), { maxKeys: 3 });
