@@ -12,7 +12,7 @@ import { writeWords } from "./words.ts";
 const root = resolve(import.meta.dirname, "..");
 const dist = join(root, "dist");
 const entryPoints = readdirSync(join(root, "src/cmd"))
-  .filter((name) => /^(nodeless|control-plane|node)\.ts$/.test(name))
+  .filter((name) => /^(nodeless|control-plane|node|function-build)\.ts$/.test(name))
   .map((name) => ({ in: join(root, "src/cmd", name), out: name.replace(/\.ts$/, "") }));
 /** Programs that parts start by themselves. */
 const helpers = [
@@ -28,6 +28,19 @@ await build({
   ...bundleOptions(root),
   entryPoints: [...entryPoints, ...helpers],
   outdir: dist,
+});
+// What is bundled with the code of functions: a module each, for workerd and for Node, that has nothing of ours around it.
+await build({
+  entryPoints: [
+    { in: join(root, "src/functions/runtimes/isolate-entry.ts"), out: "function-isolate" },
+    { in: join(root, "src/functions/runtimes/node-server.ts"), out: "function-node" },
+  ],
+  outdir: dist,
+  bundle: true,
+  format: "esm",
+  platform: "neutral",
+  external: ["node:*"],
+  target: "es2024",
 });
 const data = join(root, "src/api/generated/data");
 if (existsSync(data)) cpSync(data, join(dist, "data"), { recursive: true });

@@ -1,6 +1,7 @@
 /**
  * The parts of a control plane, in the order in which they start and the reverse in which they stop.
  */
+import { join } from "node:path";
 import type { Pki } from "#component-base/certificates.ts";
 import type { Clock } from "#component-base/clock.ts";
 import type { Service } from "#component-base/life-cycle.ts";
@@ -80,8 +81,10 @@ export class ControlPlane {
   }
 
   async #startManagers(server: ApiServer, pki: Pki): Promise<void> {
-    const { cluster, clock, logger } = this.#options;
-    this.#parts.push(await startManagers({ server, cluster, ca: pki.ca, clock, logger, signal: this.#abort.signal }));
+    const { cluster, context, clock, logger } = this.#options;
+    const imageStore = join(context.dataRoot, "images");
+    const signal = this.#abort.signal;
+    this.#parts.push(await startManagers({ server, cluster, ca: pki.ca, imageStore, clock, logger, signal }));
   }
 
   /** All keys; what is missing is made, and what is expiring too, now and while the cluster runs. */

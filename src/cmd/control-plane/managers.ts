@@ -12,6 +12,7 @@ import type { KeyPair } from "#component-base/x509.ts";
 import type { Logger } from "#component-base/logger.ts";
 import { createControllers } from "#controllers/controllers.ts";
 import { createLoadBalancerController } from "#network/load-balancer/load-balancer-controller.ts";
+import { startFunctionsPart } from "./functions-part.ts";
 import { ServingPart } from "./serving-part.ts";
 import { createScheduler } from "#scheduler/scheduler.ts";
 
@@ -21,10 +22,15 @@ export type ManagersOptions = {
   readonly cluster: Cluster;
   /** Signs certificate requests; pods verify the API server with it. */
   readonly ca: KeyPair;
+  /** The machine's image store. */
+  readonly imageStore: string;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly signal: AbortSignal;
 };
+
+/** Where the cluster's own registry answers. */
+const registryHost = "127.0.0.1:5000";
 
 /** Events tell of what is going on; they are not to be in its way. */
 const eventDelayMs = 30;
@@ -62,9 +68,10 @@ export async function startManagers(options: ManagersOptions): Promise<Pick<Serv
   const parts: readonly Service[] = [...recorders.values(), scheduler, loadBalancers, ...controllers];
   await informers.start(signal);
   await Promise.all(parts.map((part) => part.start(signal)));
-  const serving = cluster.record.hasServing
-    ? new ServingPart({ client, informers, recorderFor, clock, logger, signal })
-    : undefined;
+  const context = { client, informers, recorderFor, clock, logger };
+  const functions = (until: AbortSignal) =>
+    startFunctionsPart({ ...context, imageStore: options.imageStore, registry: registryHost, signal: until });
+  const serving = cluster.record.hasServing ? new ServingPart({ ...context, parts: [functions], signal }) : undefined;
   serving?.start();
   return {
     async stop() {

@@ -5,21 +5,31 @@ import type { KubeObject } from "#apimachinery/meta.ts";
 import { hasReason } from "#apimachinery/status-error.ts";
 import type { Client } from "#client/client.ts";
 import type { ControllerContext } from "#client/controller.ts";
+import type { Service } from "#component-base/life-cycle.ts";
 import type { Serving } from "#serving/serving.ts";
 import { networkGroup } from "./cluster-objects.ts";
 
 /** A start that failed is tried again after this. */
 const retryMs = 5000;
 
+/** A part that stands on Serving's kinds, and starts when they are there. */
+export type PartOnServing = (signal: AbortSignal) => Promise<Pick<Service, "stop">>;
+
+/** What it works with. */
+export type ServingPartOptions = ControllerContext & {
+  readonly parts: readonly PartOnServing[];
+  readonly signal: AbortSignal;
+};
+
 /** Starts in the background; stopping ends a start that is under way. */
 export class ServingPart {
-  readonly #context: ControllerContext;
+  readonly #context: ServingPartOptions;
   readonly #abort = new AbortController();
   readonly #signal: AbortSignal;
   #running: Promise<void> | undefined;
   #stop: (() => Promise<void>) | undefined;
 
-  constructor(context: ControllerContext & { readonly signal: AbortSignal }) {
+  constructor(context: ServingPartOptions) {
     this.#context = context;
     this.#signal = AbortSignal.any([context.signal, this.#abort.signal]);
   }
@@ -64,10 +74,13 @@ export class ServingPart {
     const dataPlane = new ClusterDataPlane(context);
     const serving: Serving = await startServing({ ...context, dataPlane, signal });
     const end = await dataPlane.start(serving.stats, signal);
+    const parts: Pick<Service, "stop">[] = [];
     this.#stop = async () => {
+      for (const part of parts.toReversed()) await part.stop();
       end();
       await serving.stop();
     };
+    for (const start of context.parts) parts.push(await start(signal));
   }
 }
 

@@ -1,0 +1,42 @@
+/**
+ * Functions' control side, where Knative Serving runs: loaded with it, once everything else runs.
+ */
+import { existsSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import type { ControllerContext } from "#client/controller.ts";
+import type { Service } from "#component-base/life-cycle.ts";
+
+/** Who reads sources: nobody else is he. */
+const buildUser = 0x30_0000;
+
+/** What it works with. */
+export type FunctionsPartOptions = ControllerContext & {
+  /** The machine's image store. */
+  readonly imageStore: string;
+  /** Host and port of the registry for what is built. */
+  readonly registry: string;
+  readonly signal: AbortSignal;
+};
+
+/** Resolves when Functions can be used. */
+export async function startFunctionsPart(options: FunctionsPartOptions): Promise<Pick<Service, "stop">> {
+  const { imageStore, registry } = options;
+  const { startFunctions } = await import("#functions/functions.ts");
+  return await startFunctions({
+    ...options,
+    images: { imageStore, registry, user: buildUser },
+    buildProgram: buildProgram(),
+    workRoot: tmpdir(),
+  });
+}
+
+// Beside this process's own program, in the sources as in the bundle.
+function buildProgram(): readonly [string, ...string[]] {
+  const here = resolve(process.argv[1] ?? "", "..");
+  const program = ["function-build.js", "function-build.ts"]
+    .map((name) => join(here, name))
+    .find((path) => existsSync(path));
+  if (program === undefined) throw new Error(`the program of builds is not in ${here}`);
+  return [process.execPath, "--disable-warning=ExperimentalWarning", program];
+}

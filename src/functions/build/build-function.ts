@@ -1,0 +1,101 @@
+/**
+ * Builds a function: fetches its source, bundles and installs, makes an image, pushes it. The source is read without root's rights; the image, which is made of its files and runs nothing of them, with them.
+ */
+import { chown, copyFile, mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import type { Clock } from "#component-base/clock.ts";
+import { buildImage } from "#images/build/build-image.ts";
+import { ImageStore } from "#images/image-store.ts";
+import { ImagePuller } from "#images/pull.ts";
+import type { SpecialFiles } from "#images/special-files.ts";
+import { BuildError, type BuildFailure } from "./build-error.ts";
+import { findEsbuild, loadEsbuild } from "./esbuild.ts";
+import { type FetchedSource, fetchSource } from "./fetch-source.ts";
+import { type ImageContent, imageContent } from "./image-content.ts";
+import type { BuildJob, BuildMessage, BuildOutcome } from "./job.ts";
+
+export type BuildParts = {
+  readonly clock: Clock;
+  /** For unpacking what images are laid onto. */
+  readonly specialFiles: SpecialFiles;
+  readonly tell: (message: BuildMessage) => void;
+};
+
+/** Runs the job to its end. Never rejects. */
+export async function buildFunction(job: BuildJob, parts: BuildParts): Promise<BuildOutcome> {
+  const { signal } = new AbortController();
+  try {
+    const { content, source } = await asUser(job.user, job.work, () => prepare(job, parts, signal));
+    parts.tell({ stage: "built" });
+    const image = await makeImage(job, content, parts, signal);
+    return { image, ...(source.commit === undefined ? {} : { commit: source.commit }) };
+  } catch (error) {
+    return { failure: failureOf(error) };
+  }
+}
+
+type Prepared = { readonly content: ImageContent; readonly source: FetchedSource };
+
+async function prepare(job: BuildJob, { tell }: BuildParts, signal: AbortSignal): Promise<Prepared> {
+  const say = (line: string) => tell({ line });
+  const [home, scratch] = [join(job.work, "home"), join(job.work, "scratch")];
+  for (const folder of [home, scratch]) await mkdir(folder);
+  const fetching = { source: job.source, folder: join(job.work, "source"), home, say, signal };
+  const source = await fetchSource({ ...fetching, mostBytes: job.mostSourceBytes });
+  tell({ stage: "fetched" });
+  const esbuild = () => loadEsbuild(join(job.work, "esbuild"));
+  return { source, content: await imageContent({ job, folder: source.folder, scratch, home, esbuild, say }) };
+}
+
+/**
+ * Does the work as a user who has nothing but the work folder. Everything that is loaded is loaded before: our own files may not be his to read.
+ */
+async function asUser<T>(user: number | undefined, folder: string, work: () => Promise<T>): Promise<T> {
+  // A copy that he may run, wherever the package is.
+  await copyFile(findEsbuild(), join(folder, "esbuild"));
+  await Promise.all([loadEsbuild(join(folder, "esbuild")), import("undici")]);
+  if (user === undefined || process.geteuid?.() !== 0) return await work();
+  await chown(folder, user, user);
+  process.setgroups?.([]);
+  process.setegid?.(user);
+  process.seteuid?.(user);
+  try {
+    return await work();
+  } finally {
+    process.seteuid?.(0);
+    process.setegid?.(0);
+  }
+}
+
+async function makeImage(
+  { imageStore, registry, repository }: BuildJob,
+  content: ImageContent,
+  { clock, specialFiles, tell }: BuildParts,
+  signal: AbortSignal,
+): Promise<string> {
+  const store = new ImageStore({ folder: imageStore, clock, specialFiles });
+  await store.open();
+  const name = `${registry}/${repository}:latest`;
+  try {
+    if (content.base !== undefined) tell({ line: `Laying onto ${content.base}` });
+    // Under its name it is on this machine already: the first pod pulls nothing.
+    const built = await buildImage(
+      { store, puller: new ImagePuller({ store, settings: {} }) },
+      { ...content, name },
+      signal,
+    );
+    const pinned = `${registry}/${repository}@${built.digest}`;
+    tell({ line: `Made ${pinned}` });
+    return pinned;
+  } catch (cause) {
+    const message = `the image was not made: ${(cause as Error).message}`;
+    const isPassing = "reason" in (cause as object) && (cause as { reason: unknown }).reason === "unavailable";
+    throw new BuildError({ stage: "push", reason: "ImageFailed", message, isPassing }, { cause });
+  }
+}
+
+function failureOf(error: unknown): BuildFailure {
+  if (error instanceof BuildError) return error.failure;
+  const message = error instanceof Error ? error.message : String(error);
+  return { stage: "build", reason: "BuildFailed", message, isPassing: false };
+}

@@ -1,0 +1,41 @@
+/**
+ * What is told to a build, which runs in a process of its own, and what it tells: lines of JSON on its standard output.
+ */
+import type { FunctionSource, Runtime } from "#functions/kinds.ts";
+import type { BuildFailure } from "./build-error.ts";
+
+/** Images that functions are laid onto. */
+export type BaseImages = { readonly node: string; readonly python: string };
+
+/** One build. */
+export type BuildJob = {
+  /** An empty folder of the build's own; it is removed afterwards, by who made it. */
+  readonly work: string;
+  /** The machine's image store. */
+  readonly imageStore: string;
+  /** Host and port of the registry to which the image goes. */
+  readonly registry: string;
+  /** "functions/default/hello". */
+  readonly repository: string;
+  readonly runtime: Runtime;
+  readonly source: FunctionSource;
+  readonly entrypoint?: string;
+  /** What an isolate's code may connect to. Absent: everything. */
+  readonly outbound?: readonly string[];
+  readonly bases: BaseImages;
+  /** Who the tools of a build are, where this process is root. */
+  readonly user?: number;
+  /** Most bytes of all files of a source. */
+  readonly mostSourceBytes: number;
+};
+
+/** Build inputs that do not come from the function. */
+export type BuildSettings = Pick<BuildJob, "imageStore" | "registry" | "bases" | "mostSourceBytes"> & {
+  readonly user?: number;
+};
+
+/** How it ended. */
+export type BuildOutcome = { readonly image: string; readonly commit?: string } | { readonly failure: BuildFailure };
+
+/** What a build tells. */
+export type BuildMessage = { readonly line: string } | { readonly stage: "built" | "fetched" } | BuildOutcome;

@@ -1,0 +1,82 @@
+/**
+ * What an administrator may choose about functions: the ConfigMap `config-functions` of namespace nodeless-functions. None need exist. One that makes no sense changes nothing but a line in the log.
+ */
+import type { ConfigMap } from "#api/generated/types/core-v1.ts";
+import { quantityValue } from "#apimachinery/quantity.ts";
+import type { InformerFactory } from "#client/informer-factory.ts";
+import type { Informer } from "#client/informer.ts";
+import type { Logger } from "#component-base/logger.ts";
+import { type BuildBounds, defaultBounds } from "#functions/build/build-process.ts";
+import type { BaseImages } from "#functions/build/job.ts";
+import { defaultMostSourceBytes } from "#functions/source/source-bounds.ts";
+
+/** Where the ConfigMap is. */
+export const functionsNamespace = "nodeless-functions";
+const configName = "config-functions";
+
+export type FunctionsConfig = {
+  readonly bases: BaseImages;
+  readonly bounds: BuildBounds;
+  readonly mostSourceBytes: number;
+};
+
+export const defaultFunctionsConfig: FunctionsConfig = {
+  bases: { node: "docker.io/library/node:24-slim", python: "docker.io/library/python:3-slim" },
+  bounds: defaultBounds,
+  mostSourceBytes: defaultMostSourceBytes,
+};
+
+/** Reads the ConfigMap's keys: node-image, python-image, build-timeout-seconds, build-memory, build-output, most-source. Throws RangeError. */
+export function parseFunctionsConfig(data: Readonly<Record<string, string>> = {}): FunctionsConfig {
+  const { bases, bounds, mostSourceBytes } = defaultFunctionsConfig;
+  const amount = (key: string, fallback: number) => (data[key] === undefined ? fallback : amountOf(key, data[key]));
+  return {
+    bases: { node: data["node-image"] ?? bases.node, python: data["python-image"] ?? bases.python },
+    bounds: {
+      timeoutMs: amount("build-timeout-seconds", bounds.timeoutMs / 1000) * 1000,
+      memoryBytes: amount("build-memory", bounds.memoryBytes),
+      outputBytes: amount("build-output", bounds.outputBytes),
+    },
+    mostSourceBytes: amount("most-source", mostSourceBytes),
+  };
+}
+
+function amountOf(key: string, text: string): number {
+  const amount = quantityValue(text);
+  if (!(amount > 0)) throw new RangeError(`${key} must be more than nothing, not ${JSON.stringify(text)}`);
+  return amount;
+}
+
+/** The configuration of the moment. */
+export class FunctionsConfigStore {
+  readonly informer: Informer<ConfigMap>;
+  readonly #logger: Logger;
+  #current = defaultFunctionsConfig;
+
+  constructor(informers: InformerFactory, logger: Logger) {
+    this.#logger = logger;
+    const resource = { group: "", version: "v1", resource: "configmaps" };
+    this.informer = informers.informer<ConfigMap>({ resource, namespace: functionsNamespace });
+  }
+
+  get current(): FunctionsConfig {
+    return this.#current;
+  }
+
+  /** Follows the ConfigMap; gives what ends that. */
+  start(): () => void {
+    const take = ({ metadata }: ConfigMap, data: ConfigMap["data"]) => {
+      if (metadata?.name !== configName) return;
+      try {
+        this.#current = parseFunctionsConfig(data);
+      } catch (error) {
+        this.#logger.warn("Left the configuration of functions as it was", { configMap: configName, error });
+      }
+    };
+    return this.informer.addHandler({
+      onAdd: (map) => take(map, map.data),
+      onUpdate: (_before, map) => take(map, map.data),
+      onDelete: (map) => take(map, {}),
+    });
+  }
+}

@@ -1,0 +1,325 @@
+/**
+ * Makes Functions run: source → image → Knative Service, and says in the status how far it is. What runs goes on running while something newer does not build.
+ */
+import { createHash } from "node:crypto";
+import { isControlledBy } from "#apimachinery/owner-references.ts";
+import { semanticEqual } from "#apimachinery/semantic-equal.ts";
+import { hasReason, StatusError } from "#apimachinery/status-error.ts";
+import { type ControllerContext, KeyedController, type NamedController } from "#client/controller.ts";
+import type { EventRecorder } from "#client/event-recorder.ts";
+import type { Informer } from "#client/informer.ts";
+import { keyOf, splitKey } from "#client/object-store.ts";
+import type { BuildFailure } from "#functions/build/build-error.ts";
+import type { BuildListener } from "#functions/build/build-process.ts";
+import type { BuildJob, BuildOutcome, BuildSettings } from "#functions/build/job.ts";
+import {
+  type FunctionCondition,
+  type FunctionObject,
+  functions,
+  type FunctionStatus,
+  type KnativeService,
+  knativeServices,
+} from "#functions/kinds.ts";
+import { inputHashOf, jobOf } from "./build-inputs.ts";
+import { BuildLog, buildLogName } from "./build-log.ts";
+import { Builds } from "./builds.ts";
+import { conditionsOf, type Dependent, isFalse, isTrue, type Mark, unknown } from "./conditions.ts";
+import { serviceOf } from "./service-of.ts";
+
+/** What it works with. */
+export type FunctionControllerContext = ControllerContext & {
+  /** As configured now. */
+  readonly settings: () => BuildSettings;
+  /** Builds in a process of its own. Rejects only when it is aborted. */
+  readonly build: (
+    job: Omit<BuildJob, "work">,
+    options: { readonly listener: BuildListener; readonly signal: AbortSignal },
+  ) => Promise<BuildOutcome>;
+};
+
+const fieldManager = "nodeless-functions";
+/** Says of which wanted form a Service is: what others change in it is theirs until the function changes. */
+const formAnnotation = "nodeless.dev/function-form";
+/** What may pass by itself is tried again, sooner at first. */
+const retryMs = [2000, 10_000, 30_000, 120_000];
+
+/** The controller of Functions. */
+export function createFunctionController(context: FunctionControllerContext): NamedController {
+  return new FunctionController(context);
+}
+
+/** How an image is come by. */
+type ImageState = {
+  readonly marks: Pick<Record<Dependent, Mark>, "SourceReady" | "Built">;
+  /** The newest that was built, perhaps of older inputs. */
+  readonly image?: string;
+  readonly build?: FunctionStatus["build"];
+  readonly againAfterMs?: number;
+};
+
+class FunctionController implements NamedController {
+  readonly name = "functions";
+  readonly #context: FunctionControllerContext;
+  readonly #frame: KeyedController;
+  readonly #events: EventRecorder;
+  readonly #functions: Informer<FunctionObject>;
+  readonly #services: Informer<KnativeService>;
+  readonly #builds: Builds;
+  /** By key: failures in a row of the kind that may pass. */
+  readonly #attempts = new Map<string, { readonly inputHash: string; readonly count: number }>();
+  /** Of builds under way. */
+  readonly #fetched = new Set<string>();
+
+  constructor(context: FunctionControllerContext) {
+    this.#context = context;
+    this.#events = context.recorderFor("function-controller");
+    this.#frame = new KeyedController(context, {
+      name: "functions",
+      reconcile: (key, signal) => this.#reconcile(key, signal),
+    });
+    const { queue } = this.#frame;
+    this.#builds = new Builds((key) => queue.add(key));
+    this.#functions = this.#frame.watch(context.informers.informer<FunctionObject>({ resource: functions }), {
+      onAdd: (fn) => queue.add(keyOf(fn)),
+      onUpdate: (_before, fn) => queue.add(keyOf(fn)),
+      onDelete: (fn) => queue.add(keyOf(fn)),
+    });
+    const ofFunction = (service: KnativeService) => {
+      const owner = service.metadata?.ownerReferences?.find(
+        ({ kind, controller }) => controller && kind === "Function",
+      );
+      if (owner) queue.add(`${service.metadata?.namespace}/${owner.name}`);
+    };
+    this.#services = this.#frame.watch(context.informers.informer<KnativeService>({ resource: knativeServices }), {
+      onAdd: ofFunction,
+      onUpdate: (_before, service) => ofFunction(service),
+      onDelete: ofFunction,
+    });
+  }
+
+  /** Builds are not waited for: they take as long as they take. */
+  get isIdle(): boolean {
+    return this.#frame.isIdle;
+  }
+
+  async start(signal: AbortSignal): Promise<void> {
+    await this.#frame.start(signal);
+  }
+
+  async stop(): Promise<void> {
+    await this.#frame.stop();
+    await this.#builds.stop();
+  }
+
+  async #reconcile(key: string, signal: AbortSignal): Promise<number | void> {
+    const { namespace, name } = splitKey(key);
+    const fn = this.#functions.lister.find(namespace, name);
+    if (fn === undefined || fn.metadata?.deletionTimestamp !== undefined) {
+      this.#builds.forget(key);
+      this.#attempts.delete(key);
+      return;
+    }
+    const state = this.#ensureImage(key, fn);
+    // What is asked for beside the code comes with the code that it is about.
+    const image = state.marks.Built.status === "True" ? state.image : undefined;
+    const service = await this.#ensureService(fn, image, signal);
+    await this.#writeStatus(fn, state, service, signal);
+    return state.againAfterMs;
+  }
+
+  /** The image of the function as it is now, or how far it is on the way there. */
+  #ensureImage(key: string, fn: FunctionObject): ImageState {
+    const { source } = fn.spec ?? {};
+    if (source?.image !== undefined) return { marks: { SourceReady: isTrue, Built: isTrue }, image: source.image };
+    const inputHash = inputHashOf(fn, this.#context.settings());
+    const { image, build, conditions } = fn.status ?? {};
+    const kept = image === undefined ? {} : { image };
+    if (build?.inputHash === inputHash && image !== undefined && wasBuilt(conditions))
+      return { marks: { SourceReady: isTrue, Built: isTrue }, image, build };
+    const outcome = this.#builds.outcome(key, inputHash);
+    if (outcome !== undefined && "image" in outcome) {
+      this.#attempts.delete(key);
+      const { commit } = outcome;
+      return {
+        marks: { SourceReady: isTrue, Built: isTrue },
+        image: outcome.image,
+        build: { inputHash, ...(commit === undefined ? {} : { commit }) },
+      };
+    }
+    if (outcome !== undefined) return { ...this.#failed(key, inputHash, outcome.failure), ...kept };
+    // After a restart: what failed for good is not built again and again.
+    const marks = build?.inputHash === inputHash ? marksOfFailure(conditions) : undefined;
+    if (marks !== undefined) return { ...kept, marks, ...(build === undefined ? {} : { build }) };
+    this.#beginBuild(key, fn, inputHash);
+    return { ...kept, marks: this.#marksOfRunning(key) };
+  }
+
+  #failed(key: string, inputHash: string, failure: BuildFailure): ImageState {
+    const failed = isFalse(failure.reason, failure.message);
+    const marks =
+      failure.stage === "source"
+        ? { SourceReady: failed, Built: unknown("SourceNotReady", "The source is not there yet.") }
+        : { SourceReady: isTrue, Built: failed };
+    if (!failure.isPassing) return { marks, build: { inputHash } };
+    const known = this.#attempts.get(key);
+    const count = known?.inputHash === inputHash ? known.count : 0;
+    const waitMs = retryMs[Math.min(count, retryMs.length - 1)] ?? 0;
+    this.#attempts.set(key, { inputHash, count: count + 1 });
+    this.#context.clock.setTimer(waitMs, () => {
+      this.#builds.forget(key);
+      this.#frame.queue.add(key);
+    });
+    return { marks };
+  }
+
+  #marksOfRunning(key: string): ImageState["marks"] {
+    if (!this.#fetched.has(key))
+      return {
+        SourceReady: unknown("Fetching", "The source is being fetched."),
+        Built: unknown("SourceNotReady", "The source is not there yet."),
+      };
+    return { SourceReady: isTrue, Built: unknown("Building", "The image is being built.") };
+  }
+
+  #beginBuild(key: string, fn: FunctionObject, inputHash: string): void {
+    if (this.#builds.isRunning(key, inputHash)) return;
+    const { build, settings, client, clock, logger } = this.#context;
+    const job = jobOf(fn, settings());
+    this.#fetched.delete(key);
+    this.#builds.ensure(key, inputHash, async (signal) => {
+      const log = new BuildLog(fn, inputHash, { client, clock, logger });
+      const startedMs = clock.now();
+      const listener: BuildListener = {
+        onLine: (line) => log.add(line),
+        onFetched: () => {
+          this.#fetched.add(key);
+          this.#frame.queue.add(key);
+        },
+      };
+      const outcome = await build(job, { listener, signal });
+      if ("failure" in outcome) log.add(`error: ${outcome.failure.message}`);
+      await log.end();
+      this.#tell(fn, outcome, (clock.now() - startedMs) / 1000);
+      return outcome;
+    });
+  }
+
+  #tell(fn: FunctionObject, outcome: BuildOutcome, seconds: number): void {
+    if ("image" in outcome) {
+      const message = `Built ${outcome.image} in ${seconds.toFixed(1)} s`;
+      this.#events.record(fn, { type: "Normal", reason: "Built", message });
+    } else {
+      const { reason, message } = outcome.failure;
+      this.#events.record(fn, { type: "Warning", reason, message });
+    }
+  }
+
+  /** The Service, brought up to date when there is an image; a Mark where it cannot be. */
+  async #ensureService(
+    fn: FunctionObject,
+    image: string | undefined,
+    signal: AbortSignal,
+  ): Promise<KnativeService | Mark | undefined> {
+    const { namespace = "", name = "" } = fn.metadata ?? {};
+    const found = this.#services.lister.find(namespace, name);
+    if (found !== undefined && !isControlledBy(found, fn))
+      return isFalse("NotOwned", `There is an existing Service ${JSON.stringify(name)} that we do not own.`);
+    if (image === undefined) return found;
+    const plain = serviceOf(fn, image);
+    const form = createHash("sha256").update(JSON.stringify(plain)).digest("hex").slice(0, 16);
+    if (found?.metadata?.annotations?.[formAnnotation] === form) return found;
+    const annotations = { ...plain.metadata?.annotations, [formAnnotation]: form };
+    const body: KnativeService = { ...plain, metadata: { ...plain.metadata, annotations } };
+    const ref = { resource: knativeServices, namespace, name };
+    try {
+      return await this.#context.client.patch<KnativeService>(
+        ref,
+        { type: "apply", body },
+        { fieldManager, force: true, signal },
+      );
+    } catch (error) {
+      if (!isRefusal(error)) throw error;
+      return isFalse("ServiceRefused", error.message);
+    }
+  }
+
+  async #writeStatus(
+    fn: FunctionObject,
+    state: ImageState,
+    service: KnativeService | Mark | undefined,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { client, clock } = this.#context;
+    const { name = "", namespace = "", generation } = fn.metadata ?? {};
+    const isService = service !== undefined && !("status" in service && typeof service.status === "string");
+    const found = isService ? (service as KnativeService) : undefined;
+    const ServiceReady = isService
+      ? serviceMark(found)
+      : ((service as Mark | undefined) ?? unknown("NotBuilt", "There is no image yet."));
+    const { url, latestCreatedRevisionName, latestReadyRevisionName } = found?.status ?? {};
+    const hasBuild = fn.spec?.source?.image === undefined;
+    const status: FunctionStatus = {
+      ...(generation === undefined ? {} : { observedGeneration: generation }),
+      conditions: conditionsOf({ ...state.marks, ServiceReady }, notesOf(fn), {
+        before: fn.status?.conditions,
+        nowMs: clock.now(),
+      }),
+      ...(url === undefined ? {} : { url }),
+      ...(state.image === undefined ? {} : { image: state.image }),
+      ...(state.build === undefined ? {} : { build: state.build }),
+      ...(hasBuild ? { buildLog: { configMapName: buildLogName(name) } } : {}),
+      ...(latestCreatedRevisionName === undefined ? {} : { latestCreatedRevisionName }),
+      ...(latestReadyRevisionName === undefined ? {} : { latestReadyRevisionName }),
+    };
+    if (semanticEqual(fn.status, status)) return;
+    const ref = { resource: functions, namespace, name, subresource: "status" };
+    try {
+      await client.update<FunctionObject>(ref, { ...fn, status }, { signal });
+    } catch (error) {
+      if (!hasReason(error, "NotFound")) throw error;
+    }
+  }
+}
+
+function wasBuilt(conditions: readonly FunctionCondition[] | undefined): boolean {
+  return conditions?.some(({ type, status }) => type === "Built" && status === "True") ?? false;
+}
+
+/** What a build of the same inputs came to before this process was there. */
+function marksOfFailure(conditions: readonly FunctionCondition[] = []): ImageState["marks"] | undefined {
+  const mark = (type: Dependent): Mark | undefined => {
+    const found = conditions.find((condition) => condition.type === type);
+    return found && { status: found.status, reason: found.reason ?? "", message: found.message ?? "" };
+  };
+  const [SourceReady, Built] = [mark("SourceReady"), mark("Built")];
+  if (SourceReady === undefined || Built === undefined) return undefined;
+  const isFailure = SourceReady.status === "False" || Built.status === "False";
+  return isFailure ? { SourceReady: SourceReady.status === "True" ? isTrue : SourceReady, Built } : undefined;
+}
+
+/** Ready as the Service says it of its newest form. */
+function serviceMark(service: KnativeService | undefined): Mark {
+  const { metadata, status } = service ?? {};
+  if (service === undefined || status?.observedGeneration !== metadata?.generation)
+    return unknown("Deploying", "The Service is being brought up to date.");
+  const ready = status?.conditions?.find(({ type }) => type === "Ready");
+  if (ready === undefined) return unknown("Deploying", "The Service is being brought up to date.");
+  if (ready.status === "True") return isTrue;
+  return { status: ready.status, reason: ready.reason ?? "Deploying", message: ready.message ?? "" };
+}
+
+/** What was asked for and does not hold, said instead of being left out in silence. */
+function notesOf({ spec = {} }: FunctionObject): Readonly<Record<string, Mark>> {
+  const { runtime = "isolate", network, source } = spec;
+  if (network?.outbound === undefined) return {};
+  if (runtime === "isolate" && source?.image === undefined) return { OutboundRulesEnforced: isTrue };
+  const what = source?.image === undefined ? `runtime ${runtime}` : "an image that was built elsewhere";
+  return {
+    OutboundRulesEnforced: isFalse("NotPossible", `network.outbound is enforced for isolates only, not for ${what}.`),
+  };
+}
+
+// The object is wrong, or something in it: trying again without a change would not help.
+function isRefusal(error: unknown): error is StatusError {
+  return error instanceof StatusError && [400, 403, 422].includes(error.code);
+}

@@ -1,0 +1,105 @@
+/**
+ * The Knative Service that a Function with an image stands for.
+ */
+import { controllerReference } from "#apimachinery/owner-references.ts";
+import type { FunctionObject, FunctionScale, FunctionSpec, KnativeService } from "#functions/kinds.ts";
+import { alivePath } from "#functions/runtimes/handler.ts";
+
+/** Marks what belongs to a function, down to its pods. */
+export const functionLabel = "nodeless.dev/function";
+
+const lastApplied = "kubectl.kubernetes.io/last-applied-configuration";
+const port = 8080;
+const autoscaling = "autoscaling.knative.dev";
+/** As upstream's config-defaults. */
+const defaultTimeoutSeconds = 300;
+const probePeriodSeconds = 10;
+const probeTimeoutSeconds = 5;
+/** What code gets that asks for nothing: enough for most, and not the machine. */
+const defaultMemory = { isolate: "256Mi", node: "512Mi", python: "512Mi", container: undefined } as const;
+
+/** What it shall be. `image` names the code by its digest. */
+export function serviceOf(fn: FunctionObject, image: string): KnativeService {
+  const { name = "", namespace, labels, annotations } = fn.metadata ?? {};
+  const { scale, traffic = [] } = fn.spec ?? {};
+  const { [lastApplied]: _, ...passed } = annotations ?? {};
+  return {
+    apiVersion: "serving.knative.dev/v1",
+    kind: "Service",
+    metadata: {
+      name,
+      ...(namespace === undefined ? {} : { namespace }),
+      labels: { ...labels, [functionLabel]: name },
+      annotations: passed,
+      ownerReferences: [controllerReference(fn)],
+    },
+    spec: {
+      template: {
+        metadata: { labels: { [functionLabel]: name }, annotations: scaleAnnotations(scale) },
+        spec: revisionSpec(fn.spec ?? {}, image),
+      },
+      ...(traffic.length === 0 ? {} : { traffic: traffic.map(targetOf) }),
+    },
+  };
+}
+
+function targetOf<T extends { readonly revisionName?: string; readonly latestRevision?: boolean }>(target: T): T {
+  return target.revisionName === undefined ? { ...target, latestRevision: true } : target;
+}
+
+function scaleAnnotations(scale: FunctionScale = {}): Readonly<Record<string, string>> {
+  const { min, max, initial, target, window } = scale;
+  const given = { "min-scale": min, "max-scale": max, "initial-scale": initial, target, window };
+  return Object.fromEntries(
+    Object.entries(given).flatMap(([key, value]) =>
+      value === undefined ? [] : [[`${autoscaling}/${key}`, String(value)]],
+    ),
+  );
+}
+
+function revisionSpec(spec: FunctionSpec, image: string): object {
+  const {
+    runtime = "isolate",
+    timeoutSeconds,
+    concurrency,
+    serviceAccountName,
+    env,
+    envFrom = [],
+    secrets = [],
+  } = spec;
+  const from = [...envFrom, ...secrets.map((name) => ({ secretRef: { name } }))];
+  const resources = withDefaults(spec);
+  const hasShim = runtime !== "container" && spec.source?.image === undefined;
+  return {
+    ...(runtime === "isolate" ? { runtimeClassName: "isolate" } : {}),
+    ...(timeoutSeconds === undefined ? {} : { timeoutSeconds }),
+    ...(concurrency === undefined ? {} : { containerConcurrency: concurrency }),
+    ...(serviceAccountName === undefined ? {} : { serviceAccountName }),
+    containers: [
+      {
+        image,
+        ports: [{ containerPort: port }],
+        ...(env === undefined || env.length === 0 ? {} : { env }),
+        ...(from.length === 0 ? {} : { envFrom: from }),
+        ...(resources === undefined ? {} : { resources }),
+        ...(hasShim ? { livenessProbe: livenessProbe(timeoutSeconds ?? defaultTimeoutSeconds) } : {}),
+      },
+    ],
+  };
+}
+
+/** What never gives its turn back is started anew, but not sooner than whoever asked was told that it took too long. */
+function livenessProbe(timeoutSeconds: number): object {
+  return {
+    httpGet: { path: alivePath },
+    periodSeconds: probePeriodSeconds,
+    timeoutSeconds: probeTimeoutSeconds,
+    failureThreshold: Math.ceil(timeoutSeconds / probePeriodSeconds) + 1,
+  };
+}
+
+function withDefaults({ runtime = "isolate", resources }: FunctionSpec): object | undefined {
+  const memory = defaultMemory[runtime];
+  if (memory === undefined || resources?.limits?.["memory"] !== undefined) return resources;
+  return { ...resources, limits: { ...resources?.limits, memory } };
+}

@@ -1,0 +1,61 @@
+/**
+ * Starts Functions' control side: installs the kind, and runs its controller. Who starts it says where images go and how builds are run.
+ */
+import type { KubeObject } from "#apimachinery/meta.ts";
+import { hasReason } from "#apimachinery/status-error.ts";
+import type { Client } from "#client/client.ts";
+import type { ControllerContext } from "#client/controller.ts";
+import { installDefinitions } from "#client/custom-resources.ts";
+import type { Service } from "#component-base/life-cycle.ts";
+import { runBuild } from "./build/build-process.ts";
+import type { BuildSettings } from "./build/job.ts";
+import { FunctionsConfigStore, functionsNamespace } from "./config/functions-config.ts";
+import { createFunctionController } from "./controller/function-controller.ts";
+import { functionDefinition } from "./crds/function-definition.ts";
+import { ensureFunctionRoles } from "./crds/roles.ts";
+
+/** What it works with. The informer factory runs already, and Knative's kinds are there. */
+export type FunctionsOptions = ControllerContext & {
+  readonly images: Pick<BuildSettings, "imageStore" | "registry" | "user">;
+  /** Node and the program of builds. */
+  readonly buildProgram: readonly [string, ...string[]];
+  /** Where builds have their folders: everybody may pass through it. */
+  readonly workRoot: string;
+  readonly signal: AbortSignal;
+};
+
+/** Resolves when the kind can be used. Starting it again, after a crash too, finds things as they are. */
+export async function startFunctions(options: FunctionsOptions): Promise<Pick<Service, "stop">> {
+  const { client, clock, informers, logger, signal, images, buildProgram: program, workRoot } = options;
+  await Promise.all([
+    installDefinitions(client, [functionDefinition()], { clock, signal }),
+    ensureNamespace(client, signal),
+    ensureFunctionRoles(client, signal),
+  ]);
+  const config = new FunctionsConfigStore(informers, logger);
+  const endConfig = config.start();
+  await config.informer.waitForSync(signal);
+  const controller = createFunctionController({
+    ...options,
+    settings: () => ({ ...images, bases: config.current.bases, mostSourceBytes: config.current.mostSourceBytes }),
+    build: (job, listening) => runBuild(job, { program, workRoot, bounds: config.current.bounds, clock }, listening),
+  });
+  await controller.start(signal);
+  return {
+    async stop() {
+      endConfig();
+      await controller.stop();
+    },
+  };
+}
+
+async function ensureNamespace(client: Client, signal: AbortSignal): Promise<void> {
+  const resource = { group: "", version: "v1", resource: "namespaces" };
+  const namespace: KubeObject = { apiVersion: "v1", kind: "Namespace", metadata: { name: functionsNamespace } };
+  try {
+    await client.get({ resource, name: functionsNamespace }, { signal });
+  } catch (error) {
+    if (!hasReason(error, "NotFound")) throw error;
+    await client.create({ resource }, namespace, { signal });
+  }
+}
