@@ -3,7 +3,7 @@
  * status, an end and a restart of its own; memory, processor and the engine are all of theirs together. See docs/guides/isolates.md for what that means.
  */
 import { randomBytes } from "node:crypto";
-import { closeSync, mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import type { Duplex } from "node:stream";
 import type { Clock } from "#component-base/clock.ts";
@@ -17,8 +17,6 @@ import type {
   SandboxSpec,
 } from "#kubelet/container-runtime.ts";
 import type { ContainerUsage, PodRef, ProcessStreams } from "#kubelet/provider.ts";
-import { type Listeners, loadListeners } from "#linux/listeners.ts";
-import { signalProcess } from "#linux/processes.ts";
 import type { ContainerRecord } from "#runtime/container-record.ts";
 import type { RecordFolder } from "#runtime/records.ts";
 import type { RuntimeEngine } from "#runtime/runtime-engine.ts";
@@ -27,22 +25,12 @@ import { attachToContainer, connectInside } from "#runtime/streams.ts";
 import { asContainerError, sandboxOf } from "#providers/engine-words.ts";
 import { PodConnections } from "#providers/pod-connections.ts";
 import type { RuntimeOfClass } from "#providers/runtime-classes.ts";
-import { type CageParts, writeResolver } from "./cage.ts";
+import type { CageParts } from "./cage.ts";
 import { CodeReader, portOf } from "./code-reader.ts";
 import { LoadFailure } from "./control.ts";
 import { inlineImage } from "./inline-image.ts";
-import { limitsOfAll } from "./pack-limits.ts";
-import { PackLog } from "./pack-log.ts";
-import {
-  adoptProcess,
-  makeGround,
-  type PackProcess,
-  type PackRecord,
-  packLogPath,
-  type Place,
-  startProcess,
-} from "./pack-process.ts";
-import { ReadyPool } from "./ready-pool.ts";
+import type { PackProcess, PackRecord } from "./pack-process.ts";
+import { type Pack, Packs } from "./packs.ts";
 import { checkContainer, checkPackedContainer, checkSandbox, resolverOf, terminationFile } from "./refusals.ts";
 
 export type PackedIsolatesOptions = {
@@ -67,16 +55,6 @@ export type PackedContainer = {
   readonly tag: string;
 };
 
-/** One pack, with or without a running process. */
-type Pack = {
-  record: PackRecord;
-  process: PackProcess | undefined;
-  starting: Promise<PackProcess> | undefined;
-  log: PackLog | undefined;
-  /** Of its memory now. */
-  boundBytes?: number | undefined;
-};
-
 const faultExitCode = 1;
 const killedExitCode = 137;
 const loadPatienceMs = 10_000;
@@ -87,56 +65,39 @@ const unloadPatienceMs = 3_000;
 export class PackedIsolates implements RuntimeOfClass {
   readonly #options: PackedIsolatesOptions;
   readonly #code: CodeReader;
-  readonly #pool: ReadyPool<Pack>;
-  readonly #packs = new Map<string, Pack>();
+  readonly #packs: Packs;
   readonly #pods = new Map<string, { readonly pack: Pack; readonly place: number }>();
   readonly #making = new Map<string, Promise<Sandbox>>();
-  /** Packs that are being made for owners without room. */
-  readonly #giving = new Map<string, Promise<void>>();
   readonly #containers = new Map<string, PackedContainer>();
   readonly #ends = new Map<string, PromiseWithResolvers<void>>();
   readonly #connections = new PodConnections();
-  #engine: RuntimeEngine | undefined;
-  #listeners: Listeners | undefined;
-  #parts: Promise<CageParts> | undefined;
   #listener: (state: ContainerState) => void = () => {};
 
   constructor(options: PackedIsolatesOptions) {
     this.#options = options;
     this.#code = new CodeReader(options.images);
-    this.#pool = new ReadyPool({
-      size: 1,
-      make: () => this.#makePack(),
-      isInUse: () => this.#pods.size > 0,
-      isAlive: (pack) => pack.process !== undefined,
-      discard: (pack) => this.#removePack(pack),
-      clock: options.clock,
-      logger: options.logger,
-    });
+    this.#packs = new Packs({ ...options, records: options.packs, isInUse: () => this.#pods.size > 0 });
   }
 
   /** Takes over what runs; what waited for pods is removed. */
   async start(): Promise<void> {
-    this.#listeners = await loadListeners();
-    const engine = await this.#options.openEngine();
-    this.#engine = engine;
-    engine.containers.onEnd((record) => this.#onProcessEnd(record));
-    for (const { id, record } of this.#options.packs.list()) if (record) await this.#adoptPack(id, record);
+    await this.#packs.start({
+      logsOf: (pack) => this.#containersOf(pack).map(({ tag, state }) => ({ tag, path: state.spec.logPath })),
+      onDied: (pack, ended) => this.#onDied(pack, ended),
+    });
+    for (const pack of this.#packs.all())
+      for (const [place, { pod }] of pack.record.places.entries()) if (pod) this.#pods.set(pod.uid, { pack, place });
     for (const { id, record } of this.#options.containers.list()) {
-      if (record && this.#packs.has(record.pack)) this.#adoptContainer(record);
+      if (record && this.#packs.find(record.pack)) this.#adoptContainer(record);
       else await this.#options.containers.remove(id);
     }
-    await this.#removeStrays(engine);
+    await this.#packs.settle();
   }
 
   async stop(): Promise<void> {
-    if (!this.#engine) return;
-    await this.#pool.stop();
-    for (const pack of this.#packs.values()) this.#leave(pack);
-    this.#options.packs.flush();
+    if (!this.#packs.isStarted) return;
+    await this.#packs.stop();
     this.#options.containers.flush();
-    this.#engine.close();
-    this.#engine = undefined;
   }
 
   hasPod(uid: string): boolean {
@@ -148,7 +109,7 @@ export class PackedIsolates implements RuntimeOfClass {
   }
 
   async version(): Promise<{ readonly name: string; readonly version: string }> {
-    const { workerd } = await this.#cageParts();
+    const { workerd } = await this.#packs.parts();
     return { name: "workerd", version: workerd.compatibilityDate };
   }
 
@@ -174,23 +135,21 @@ export class PackedIsolates implements RuntimeOfClass {
     this.#connections.end(pod.uid);
     const own = [...this.#containers.values()].filter(({ state }) => state.pod.uid === pod.uid);
     await Promise.all(own.map(({ state }) => this.removeContainer(state.id)));
-    await this.#freePlace(found.pack, found.place);
+    await this.#packs.freePlace(found.pack, found.place);
     this.#pods.delete(pod.uid);
-    const isEmpty = found.pack.record.places.every((place) => place.pod === undefined);
-    if (isEmpty) await this.#removePack(found.pack);
+    await this.#packs.removeIfEmpty(found.pack);
   }
 
   async listSandboxes(): Promise<readonly Sandbox[]> {
-    const { sandboxes } = this.#running();
     return [...this.#pods.values()].flatMap(({ pack, place }) => {
-      const record = sandboxes.find(pack.record.places[place]?.sandboxId ?? "");
+      const record = this.#packs.sandboxAt(pack, place);
       return record?.settings.attachment === undefined ? [] : [sandboxOf(record)];
     });
   }
 
   async startContainer(spec: ContainerSpec, signal: AbortSignal): Promise<ContainerState> {
     signal.throwIfAborted();
-    this.#pool.postpone();
+    this.#packs.postpone();
     checkContainer(spec);
     const found = this.#pods.get(spec.pod.uid);
     const before = [...this.#containers.values()].filter(({ state }) => state.pod.uid === spec.pod.uid);
@@ -200,7 +159,7 @@ export class PackedIsolates implements RuntimeOfClass {
     });
     try {
       if (!found) throw new RuntimeFailure("create", `the pod ${spec.pod.name} has no sandbox`);
-      const process = await this.#runningProcess(found.pack, spec);
+      const process = await this.#packs.ensureProcess(found.pack, resolverOf(spec));
       return await this.#load(found, process, spec, signal);
     } catch (error) {
       if (signal.aborted) throw error;
@@ -211,7 +170,7 @@ export class PackedIsolates implements RuntimeOfClass {
   async stopContainer(id: string, gracePeriodSeconds: number): Promise<void> {
     const container = this.#containers.get(id);
     if (container?.state.phase !== "running") return;
-    const process = this.#packs.get(container.pack)?.process;
+    const process = this.#packs.find(container.pack)?.process;
     const graceMs = gracePeriodSeconds * 1000;
     try {
       const patience = AbortSignal.timeout(graceMs + unloadPatienceMs);
@@ -220,7 +179,7 @@ export class PackedIsolates implements RuntimeOfClass {
     } catch (error) {
       // It, or one of its neighbours, does not end its turn: nothing but the end of all of them helps.
       this.#options.logger.warn("Killed a pack that did not answer", { pack: container.pack, error });
-      if (process) await this.#running().containers.endWith(process.containerId);
+      if (process) await this.#packs.engine.containers.endWith(process.containerId);
       await this.#ends.get(id)?.promise;
     }
   }
@@ -229,7 +188,7 @@ export class PackedIsolates implements RuntimeOfClass {
     const container = this.#containers.get(id);
     if (!container) return;
     await this.stopContainer(id, 0);
-    this.#packs.get(container.pack)?.log?.forget(container.tag);
+    this.#packs.find(container.pack)?.log?.forget(container.tag);
     if (container.state.spec.imageId !== inlineImage.id)
       await this.#options.images.release(container.state.spec.imageId, id);
     await this.#options.containers.remove(id);
@@ -255,7 +214,8 @@ export class PackedIsolates implements RuntimeOfClass {
     const { state } = container;
     const spec = { ...state.spec, resources: { ...state.spec.resources, ...resources } };
     this.#keep({ ...container, state: { ...state, spec } });
-    this.#bound(this.#packs.get(container.pack));
+    const pack = this.#packs.find(container.pack);
+    if (pack) this.#bound(pack);
   }
 
   exec(): Promise<number> {
@@ -264,9 +224,9 @@ export class PackedIsolates implements RuntimeOfClass {
 
   /** Output only: nobody reads what would be sent in. */
   async attach(id: string, streams: ProcessStreams, signal: AbortSignal): Promise<void> {
-    const { containers, libc } = this.#running();
+    const { containers, libc } = this.#packs.engine;
     const container = this.#containers.get(id);
-    const process = container && this.#packs.get(container.pack)?.process;
+    const process = container && this.#packs.find(container.pack)?.process;
     if (container?.state.phase !== "running" || !process) throw new Error(`container ${id} is not running`);
     const { pid } = containers.runningProcess(process.containerId);
     const { logPath } = container.state.spec;
@@ -276,9 +236,9 @@ export class PackedIsolates implements RuntimeOfClass {
   }
 
   async portForward(pod: PodRef, port: number, signal: AbortSignal): Promise<Duplex> {
-    const { sandboxes, networks, libc, ownAddress } = this.#running();
+    const { networks, libc, ownAddress } = this.#packs.engine;
     const found = this.#pods.get(pod.uid);
-    const record = found && sandboxes.find(found.pack.record.places[found.place]?.sandboxId ?? "");
+    const record = found && this.#packs.sandboxAt(found.pack, found.place);
     if (!record?.isReady) throw new Error(`sandbox of pod ${pod.namespace}/${pod.name} is not ready`);
     const enter = <T>(inside: () => T) => networks.insideNetwork(record.namespaces.key, inside);
     return this.#connections.keep(pod.uid, await connectInside(libc, enter, port, signal, ownAddress(record).connect));
@@ -286,8 +246,8 @@ export class PackedIsolates implements RuntimeOfClass {
 
   /** The kernel counts for the whole process: each of its pods gets an equal part. */
   usage(): Promise<readonly { readonly pod: PodRef; readonly containers: readonly ContainerUsage[] }[]> {
-    const { containers } = this.#running();
-    const all = [...this.#packs.values()].flatMap((pack) => {
+    const { containers } = this.#packs.engine;
+    const all = this.#packs.all().flatMap((pack) => {
       const running = this.#runningIn(pack);
       const used = pack.process && containers.readUsage(pack.process.containerId);
       if (!used) return [];
@@ -307,110 +267,23 @@ export class PackedIsolates implements RuntimeOfClass {
 
   async reopenLog(id: string): Promise<void> {
     const container = this.#containers.get(id);
-    if (container) this.#packs.get(container.pack)?.log?.reopen(container.tag);
+    if (container) this.#packs.find(container.pack)?.log?.reopen(container.tag);
   }
 
   /** A place in a pack of the pod's namespace and account, in a new pack where there is none. */
   async #takePlace(spec: SandboxSpec): Promise<Sandbox> {
-    const { sandboxes } = this.#running();
+    const { sandboxes } = this.#packs.engine;
     const known = this.#pods.get(spec.pod.uid);
-    const present = known && sandboxes.find(known.pack.record.places[known.place]?.sandboxId ?? "");
+    const present = known && this.#packs.sandboxAt(known.pack, known.place);
     if (present) return sandboxOf(await sandboxes.ensure(present.settings));
-    const owner = `${spec.pod.namespace}/${spec.serviceAccountName}`;
-    const pack = await this.#makeRoom(owner);
-    const place = freePlace(pack);
-    const { sandboxId } = pack.record.places[place] as Place;
     const { hostname, domainname, sysctls, resources: limits } = spec;
-    const record = sandboxes.assign(sandboxId, { hostname, domainname, sysctls, limits, attachment: spec });
-    this.#setPlace(pack, place, { ...(pack.record.places[place] as Place), pod: spec.pod });
-    this.#pods.set(spec.pod.uid, { pack, place });
-    return sandboxOf(record);
-  }
-
-  #findRoom(owner: string): Pack | undefined {
-    const { sandboxes } = this.#running();
-    return [...this.#packs.values()].find(
-      ({ record, process }) =>
-        record.owner === owner &&
-        // After a reboot, or `nodeless down`, its networks are gone: it ends with the pods that it has.
-        sandboxes.find(record.id)?.isReady === true &&
-        freePlace({ record, process }) >= 0,
+    const settings = { hostname, domainname, sysctls, limits, attachment: spec };
+    const owner = `${spec.pod.namespace}/${spec.serviceAccountName}`;
+    const { pack, place, assigned } = await this.#packs.takePlace(owner, spec.pod, (id) =>
+      sandboxes.assign(id, settings),
     );
-  }
-
-  /** One at a time for each owner: those that come meanwhile find room in what the first is given. */
-  async #makeRoom(owner: string): Promise<Pack> {
-    for (let pack = this.#findRoom(owner); ; pack = this.#findRoom(owner)) {
-      if (pack) return pack;
-      const giving = this.#giving.get(owner) ?? this.#givePack(owner).finally(() => this.#giving.delete(owner));
-      this.#giving.set(owner, giving);
-      await giving;
-    }
-  }
-
-  async #givePack(owner: string): Promise<void> {
-    const pack = this.#pool.take() ?? (await this.#makePack());
-    this.#change(pack, { owner });
-  }
-
-  async #makePack(): Promise<Pack> {
-    const parts = await this.#cageParts();
-    const ground = await makeGround(parts, this.#options.cgroupParent);
-    const pack: Pack = {
-      record: { ...ground, containerId: "", controlPath: "" },
-      process: undefined,
-      starting: undefined,
-      log: undefined,
-    };
-    this.#packs.set(ground.id, pack);
-    try {
-      await this.#startIn(pack);
-      return pack;
-    } catch (error) {
-      await this.#removePack(pack);
-      throw error;
-    }
-  }
-
-  async #startIn(pack: Pack): Promise<PackProcess> {
-    const parts = await this.#cageParts();
-    pack.starting ??= startProcess(parts, pack.record)
-      .then((process) => {
-        pack.process = process;
-        const { containerId, controlPath, sockets } = process;
-        // Places may have been taken or spent meanwhile.
-        const places = pack.record.places.map((place, index) => ({
-          ...place,
-          socket: sockets[index] ?? 0,
-          port: undefined,
-        }));
-        this.#change(pack, { containerId, controlPath, places });
-        this.#follow(pack, parts);
-        return process;
-      })
-      .finally(() => (pack.starting = undefined));
-    return pack.starting;
-  }
-
-  #follow(pack: Pack, parts: CageParts): void {
-    const { logger } = this.#options;
-    const { id } = pack.record;
-    pack.log?.stop();
-    pack.log = new PackLog({
-      path: packLogPath(parts, id),
-      reopen: () => this.#running().containers.reopenLog(pack.record.containerId),
-      onFailure: (error) => logger.warn("Could not take the log of a pack apart", { pack: id, error }),
-    });
-    for (const { tag, state } of this.#containersOf(pack)) pack.log.assign(tag, state.spec.logPath);
-    pack.log.start();
-  }
-
-  async #runningProcess(pack: Pack, spec: ContainerSpec): Promise<PackProcess> {
-    const process = pack.process ?? (await this.#startIn(pack));
-    const resolver = resolverOf(spec);
-    if (pack.record.resolver !== resolver) this.#change(pack, { resolver });
-    writeResolver(this.#running(), process.containerId, resolver);
-    return process;
+    this.#pods.set(spec.pod.uid, { pack, place });
+    return sandboxOf(assigned);
   }
 
   async #load(
@@ -419,7 +292,7 @@ export class PackedIsolates implements RuntimeOfClass {
     spec: ContainerSpec,
     signal: AbortSignal,
   ): Promise<ContainerState> {
-    const { workerd } = await this.#cageParts();
+    const { workerd } = await this.#packs.parts();
     const code = await this.#code.read(spec, workerd.compatibilityDate);
     const nowMs = this.#options.clock.now();
     const container: PackedContainer = {
@@ -443,7 +316,7 @@ export class PackedIsolates implements RuntimeOfClass {
     writeFileSync(spec.logPath, "", { flag: "a", mode: 0o640 });
     pack.log?.assign(tag, spec.logPath);
     this.#bound(pack, spec);
-    this.#listenAt(pack, process, place, portOf(spec));
+    this.#packs.listenAt(pack, process, place, portOf(spec));
     const patience = AbortSignal.any([signal, AbortSignal.timeout(loadPatienceMs)]);
     const fault = await process.control
       .load({ ...code, place, name, tag }, () => {}, patience)
@@ -467,7 +340,7 @@ export class PackedIsolates implements RuntimeOfClass {
     container: PackedContainer,
     fault: unknown,
   ): Promise<ContainerState> {
-    const { containers } = this.#running();
+    const { containers } = this.#packs.engine;
     if (pack.process === process) {
       this.#options.logger.warn("Killed a pack that did not load", { pack: pack.record.id, error: fault });
       await containers.endWith(process.containerId);
@@ -484,124 +357,24 @@ export class PackedIsolates implements RuntimeOfClass {
     this.#finish(container.state.id, { exitCode: faultExitCode });
   }
 
-  // While the process is stopped it does not look at its sockets, so it never sees the moment in which this one does not listen.
-  #listenAt(pack: Pack, process: PackProcess, place: number, port: number): void {
-    const { networks, sandboxes, containers, ownAddress } = this.#running();
-    const known = pack.record.places[place];
-    if (known?.port === port) return;
-    if (known?.port !== undefined)
-      throw new RuntimeFailure("start", `the port of a packed isolate cannot change from ${known.port} to ${port}`);
-    const sandbox = sandboxes.find(known?.sandboxId ?? "");
-    if (!known || !sandbox || !this.#listeners) throw new RuntimeFailure("start", "the pod has no sandbox");
-    const identity = containers.runningProcess(process.containerId);
-    const { listen } = ownAddress(sandbox);
-    const listener = process.listeners[place];
-    if (listener === undefined) throw new RuntimeFailure("start", "the socket of the pod's place is lost");
-    signalProcess(identity, "SIGSTOP");
-    try {
-      networks.insideNetwork(sandbox.namespaces.key, () => this.#listeners?.moveToPort(listener, listen, port));
-    } catch (cause) {
-      throw new RuntimeFailure("start", `cannot listen at port ${port}: ${(cause as Error).message}`, { cause });
-    } finally {
-      signalProcess(identity, "SIGCONT");
-    }
-    this.#setPlace(pack, place, { ...known, port });
-  }
-
   /** Bounds of the process: those of all its pods together. `next` is about to join them. */
-  #bound(pack: Pack | undefined, next?: ContainerSpec): void {
-    const engine = this.#engine;
-    if (!engine || !pack?.process) return;
+  #bound(pack: Pack, next?: ContainerSpec): void {
     const specs = this.#runningIn(pack).map(({ state }) => state.spec.resources);
-    const usedBytes = engine.containers.readUsage(pack.process.containerId)?.memoryUsageBytes ?? 0;
-    try {
-      const { boundBytes } = pack;
-      const limits = limitsOfAll(next ? [...specs, next.resources] : specs, { usedBytes, boundBytes });
-      pack.boundBytes = limits.memoryLimitBytes === -1 ? undefined : limits.memoryLimitBytes;
-      engine.containers.setLimits(pack.process.containerId, limits);
-      // Against those of other pods it is the group above that weighs.
-      engine.sandboxes.setLimits(pack.record.id, { cpuShares: limits.cpuShares ?? 0 });
-    } catch (error) {
-      this.#options.logger.warn("Could not set the bounds of a pack", { pack: pack.record.id, error });
-    }
+    this.#packs.bound(pack, next ? [...specs, next.resources] : specs);
   }
 
   #finish(id: string, how: Pick<ContainerState, "exitCode" | "oomKilled" | "message">): void {
     const container = this.#containers.get(id);
     if (container?.state.phase !== "running") return;
-    const pack = this.#packs.get(container.pack);
+    const pack = this.#packs.find(container.pack);
     pack?.log?.drain();
     const finishedMs = Math.max(this.#options.clock.now(), container.state.startedMs ?? 0);
     const state = { ...container.state, ...how, finishedMs, phase: "exited" as const };
     this.#keep({ ...container, state });
-    this.#bound(pack);
+    if (pack) this.#bound(pack);
     this.#listener(state);
     this.#ends.get(id)?.resolve();
     this.#ends.delete(id);
-  }
-
-  /** With the process all that was in it ends. */
-  #onProcessEnd(record: ContainerRecord): void {
-    const pack = [...this.#packs.values()].find(({ process }) => process?.containerId === record.id);
-    if (!pack) return;
-    this.#letGo(pack);
-    pack.process = undefined;
-    const exitCode = record.exitCode === 0 ? killedExitCode : (record.exitCode ?? killedExitCode);
-    const why = record.oomKilled ? { oomKilled: true } : { message: "the process of the pack ended" };
-    for (const { state } of this.#runningIn(pack)) this.#finish(state.id, { exitCode, ...why });
-    void this.#engine?.containers.remove(record.id).catch((error: unknown) => {
-      this.#options.logger.warn("Could not remove the process of a pack", { container: record.id, error });
-    });
-  }
-
-  async #freePlace(pack: Pack, place: number): Promise<void> {
-    const { sandboxes, networks } = this.#running();
-    const { sandboxId } = pack.record.places[place] as Place;
-    const address = sandboxes.find(sandboxId)?.namespaces.address;
-    // The process keeps the socket, and with it the network, until it ends: nobody is to come there any more.
-    if (address !== undefined) networks.disconnect(address);
-    this.#setPlace(pack, place, { sandboxId, isSpent: true });
-    await sandboxes.remove(sandboxId);
-  }
-
-  async #removePack(pack: Pack): Promise<void> {
-    const { sandboxes, containers } = this.#running();
-    const { id, containerId, places } = pack.record;
-    this.#letGo(pack);
-    pack.process = undefined;
-    pack.log?.stop();
-    pack.log = undefined;
-    this.#packs.delete(id);
-    if (containerId !== "") await containers.remove(containerId);
-    for (const place of places) if (!place.isSpent) await sandboxes.remove(place.sandboxId);
-    await sandboxes.remove(id);
-    await this.#options.packs.remove(id);
-  }
-
-  /** The process keeps its sockets. */
-  #letGo({ process }: Pack): void {
-    if (!process) return;
-    for (const fd of process.listeners) if (fd !== undefined) closeSync(fd);
-    process.control.close();
-  }
-
-  #leave(pack: Pack): void {
-    for (const fd of pack.process?.listeners ?? []) if (fd !== undefined) closeSync(fd);
-    pack.process?.control.disconnect();
-    pack.log?.stop();
-  }
-
-  async #adoptPack(id: string, record: PackRecord): Promise<void> {
-    const pack: Pack = { record, process: undefined, starting: undefined, log: undefined };
-    if (record.owner === undefined || record.places.every(({ pod }) => pod === undefined)) {
-      this.#packs.set(id, pack);
-      return this.#removePack(pack);
-    }
-    this.#packs.set(id, pack);
-    const parts = await this.#cageParts();
-    const isRunning = parts.engine.containers.find(record.containerId)?.phase === "running";
-    for (const [place, { pod }] of record.places.entries()) if (pod) this.#pods.set(pod.uid, { pack, place });
-    if (isRunning) pack.process = adoptProcess(parts, record);
   }
 
   #adoptContainer(container: PackedContainer): void {
@@ -611,26 +384,7 @@ export class PackedIsolates implements RuntimeOfClass {
     this.#ends.set(state.id, Promise.withResolvers());
   }
 
-  async #removeStrays({ sandboxes, containers }: RuntimeEngine): Promise<void> {
-    const packs = [...this.#packs.values()];
-    const inUse = new Set(packs.map(({ record }) => record.containerId));
-    for (const pack of packs) {
-      const ended = pack.process ? undefined : containers.find(pack.record.containerId);
-      if (pack.process) this.#follow(pack, await this.#cageParts());
-      else this.#onDied(pack, ended);
-    }
-    for (const { id, phase } of containers.list())
-      if (!inUse.has(id) || phase === "exited") await containers.remove(id);
-    const known = new Set(
-      packs.flatMap(({ record }) => [
-        record.id,
-        ...record.places.filter(({ isSpent }) => !isSpent).map(({ sandboxId }) => sandboxId),
-      ]),
-    );
-    for (const { settings } of sandboxes.list()) if (!known.has(settings.id)) await sandboxes.remove(settings.id);
-  }
-
-  // Its process ended while nobody looked.
+  /** With the process all that was in it ends. */
   #onDied(pack: Pack, ended: ContainerRecord | undefined): void {
     const exitCode = ended?.exitCode === undefined || ended.exitCode === 0 ? killedExitCode : ended.exitCode;
     const why = ended?.oomKilled ? { oomKilled: true } : { message: "the process of the pack ended" };
@@ -652,39 +406,4 @@ export class PackedIsolates implements RuntimeOfClass {
       this.#options.logger.warn("Could not write the record of a container", { container: id, error });
     });
   }
-
-  #change(pack: Pack, changes: Partial<PackRecord>): void {
-    pack.record = { ...pack.record, ...changes };
-    // One that waits is nobody's: the next agent would remove it.
-    if (pack.record.owner === undefined) return;
-    this.#options.packs.writeSoon(pack.record.id, pack.record, (error) => {
-      this.#options.logger.warn("Could not write the record of a pack", { pack: pack.record.id, error });
-    });
-  }
-
-  #setPlace(pack: Pack, place: number, value: Place): void {
-    this.#change(pack, { places: pack.record.places.with(place, value) });
-  }
-
-  async #cageParts(): Promise<CageParts> {
-    const engine = this.#running();
-    const listeners = this.#listeners as Listeners;
-    this.#parts ??= this.#options.prepare().then((prepared) => ({ engine, listeners, ...prepared }));
-    // A failure is tried again with the next isolate.
-    this.#parts.catch(() => (this.#parts = undefined));
-    return this.#parts;
-  }
-
-  #running(): RuntimeEngine {
-    if (!this.#engine) throw new Error("the packed isolates runtime is not started");
-    return this.#engine;
-  }
-}
-
-/** The first place that takes a pod; -1 where there is none. */
-function freePlace({ record, process }: Pick<Pack, "record" | "process">): number {
-  return record.places.findIndex(
-    ({ pod, isSpent }, index) =>
-      pod === undefined && isSpent !== true && (!process || process.listeners[index] !== undefined),
-  );
 }
