@@ -109,8 +109,16 @@ export class BlobStore {
   }
 
   async list(): Promise<string[]> {
-    const names = await readdir(join(this.#folder, "sha256")).catch(() => []);
-    return names.map((name) => `sha256:${name}`);
+    const all = ["sha256", "sha512"].map(async (algorithm) => {
+      const names = await readdir(join(this.#folder, algorithm)).catch(() => []);
+      return names.map((name) => `${algorithm}:${name}`);
+    });
+    return (await Promise.all(all)).flat();
+  }
+
+  /** Whether the blob's file has another name: a repository of the registry needs it. */
+  async isLinked(digest: string): Promise<boolean> {
+    return ((await stat(this.path(digest)).catch(() => undefined))?.nlink ?? 1) > 1;
   }
 
   /** Unknown is success. */
@@ -127,6 +135,6 @@ export function wrongDigest(what: string, expected: string, actual: string): Inv
 }
 
 /** The digest of bytes. */
-export function digestOf(bytes: Uint8Array): string {
-  return `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
+export function digestOf(bytes: Uint8Array, algorithm: "sha256" | "sha512" = "sha256"): string {
+  return `${algorithm}:${createHash(algorithm).update(bytes).digest("hex")}`;
 }

@@ -54,7 +54,7 @@ export class ImageStore {
   readonly folder: string;
   readonly layersFolder: string;
   readonly blobs: BlobStore;
-  readonly #clock: Clock;
+  readonly clock: Clock;
   readonly #specialFiles: SpecialFiles | undefined;
   #last: Promise<void> = Promise.resolve();
   readonly #unpacking = new Map<string, Promise<void>>();
@@ -68,7 +68,7 @@ export class ImageStore {
     this.folder = options.folder;
     this.layersFolder = join(options.folder, "layers");
     this.blobs = new BlobStore({ folder: join(options.folder, "blobs"), temporary: this.temporaryFolder });
-    this.#clock = options.clock;
+    this.clock = options.clock;
     this.#specialFiles = options.specialFiles;
   }
 
@@ -93,7 +93,7 @@ export class ImageStore {
       const blobs = new Set(images.flatMap((image) => image.blobs));
       const layers = new Set(images.flatMap((image) => image.layers));
       for (const digest of await this.blobs.list())
-        if (!blobs.has(digest) && (await this.#isOld(this.blobs.path(digest)))) await this.blobs.remove(digest);
+        if (!blobs.has(digest) && (await this.#isOld(this.blobs.path(digest)))) await this.#discardBlob(digest);
       for (const layer of await readdir(this.layersFolder))
         if (!layers.has(layer) && (await this.#isOld(join(this.layersFolder, layer), "ctimeMs")))
           await this.#discardLayer(layer);
@@ -149,7 +149,7 @@ export class ImageStore {
         layers,
         sizeBytes: [manifest.config, ...manifest.layers].reduce((sum, blob) => sum + (blob.size ?? 0), 0),
         config,
-        createdMs: before?.createdMs ?? this.#clock.now(),
+        createdMs: before?.createdMs ?? this.clock.now(),
         ...(before?.isLoaded === true || names.isLoaded === true ? { isLoaded: true } : {}),
       };
       await this.#writeRecord(image);
@@ -209,15 +209,20 @@ export class ImageStore {
   // A layer's own mtime comes from its archive; when it was put here is its ctime.
   async #isOld(path: string, field: "mtimeMs" | "ctimeMs" = "mtimeMs"): Promise<boolean> {
     const stats = await stat(path).catch(() => undefined);
-    return this.#clock.now() - (stats?.[field] ?? 0) > leftOverMs;
+    return this.clock.now() - (stats?.[field] ?? 0) > leftOverMs;
   }
 
   async #removeUnneeded(image: StoredImage): Promise<void> {
     const others = await this.list();
     const blobs = new Set(others.flatMap((other) => other.blobs));
     const layers = new Set(others.flatMap((other) => other.layers));
-    for (const digest of image.blobs) if (!blobs.has(digest)) await this.blobs.remove(digest);
+    for (const digest of image.blobs) if (!blobs.has(digest)) await this.#discardBlob(digest);
     for (const layer of image.layers) if (!layers.has(layer)) await this.#discardLayer(layer);
+  }
+
+  // Others are served while it is linked by nothing but its name here: the registry's repositories have links of their own.
+  async #discardBlob(digest: string): Promise<void> {
+    if (!(await this.blobs.isLinked(digest))) await this.blobs.remove(digest);
   }
 
   // Renamed first: a half-removed layer must not be taken for a whole one.
@@ -327,7 +332,7 @@ export class ImageStore {
     await before;
     const lock = openSync(join(this.folder, "lock"), "a", 0o600);
     try {
-      while (this.#specialFiles && !this.#specialFiles.tryLock(lock)) await this.#clock.sleep(lockRetryMs);
+      while (this.#specialFiles && !this.#specialFiles.tryLock(lock)) await this.clock.sleep(lockRetryMs);
       return await work();
     } finally {
       closeSync(lock);

@@ -9,6 +9,7 @@ export type Descriptor = {
   readonly size: number;
   readonly platform?: { readonly os: string; readonly architecture: string; readonly variant?: string };
   readonly annotations?: Readonly<Record<string, string>>;
+  readonly artifactType?: string;
 };
 
 export type ImageIndex = {

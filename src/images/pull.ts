@@ -5,6 +5,7 @@
 import { Readable } from "node:stream";
 import { digestOf, wrongDigest } from "./blobs.ts";
 import { type Credential, matchCredentials } from "./credentials.ts";
+import type { ImageSource } from "./image-source.ts";
 import type { ImageStore, StoredImage } from "./image-store.ts";
 import {
   choosePlatform,
@@ -16,6 +17,7 @@ import {
   parseDocument,
   parseImageConfig,
 } from "./oci.ts";
+import { isOwnHost } from "./registry/hosts.ts";
 import { formatReference, type ImageReference, parseReference } from "./reference.ts";
 import {
   makeAgent,
@@ -69,8 +71,10 @@ export class ImagePuller {
     credentials: readonly Credential[],
     signal: AbortSignal,
   ): Promise<PulledImage> {
+    const here = await this.#pullHere(reference, signal);
+    if (here && "id" in here) return here;
     const settings = await this.#settings();
-    let failure: unknown;
+    let failure: unknown = here;
     for (const base of registryAddresses(reference.registry, settings)) {
       const there = { ...reference, registry: new URL(base).host };
       const own = [reference, there].flatMap((it) => matchCredentials(it, settings.credentials ?? []));
@@ -80,11 +84,24 @@ export class ImagePuller {
           return await this.#pullFrom(base, reference, { credential, settings, signal });
         } catch (error) {
           if (signal.aborted || !(error instanceof RegistryError)) throw error;
-          failure = error;
+          // Nobody serves the machine's own registry: that it has no such image is what matters.
+          failure = here !== undefined && error.reason === "unavailable" ? here : error;
         }
       }
     }
     throw failure;
+  }
+
+  // From the machine's own registry, if the name means it; what it says when it has no such image.
+  async #pullHere(reference: ImageReference, signal: AbortSignal): Promise<PulledImage | RegistryError | undefined> {
+    if (!(await isOwnHost(this.#store.folder, reference.registry))) return undefined;
+    const { EmbeddedSource } = await import("./registry/embedded-source.ts");
+    try {
+      return await this.#pullThrough(new EmbeddedSource(this.#store, reference.repository), reference, signal);
+    } catch (error) {
+      if (error instanceof RegistryError && error.reason === "notFound") return error;
+      throw error;
+    }
   }
 
   async #pullFrom(
@@ -103,41 +120,45 @@ export class ImagePuller {
     const agent = await makeAgent(base, settings);
     const client = new RegistryClient({ base, repository: reference.repository, credential, agent });
     try {
-      const { top, digest, manifest } = await this.#resolve(client, reference, signal);
-      await fetchBlobs(this.#store, client, manifest, signal);
-      const names = {
-        ...(reference.tag !== undefined && reference.digest === undefined && { tag: formatReference(reference) }),
-        digest: `${reference.registry}/${reference.repository}@${top}`,
-      };
-      const image = await this.#store.add(digest, names, signal);
+      const image = await this.#pullThrough(client, reference, signal);
       return credential && client.hasShownCredential ? { ...image, credential } : image;
     } finally {
       await client.close();
     }
   }
 
+  async #pullThrough(source: ImageSource, reference: ImageReference, signal: AbortSignal): Promise<StoredImage> {
+    const { top, digest, manifest } = await this.#resolve(source, reference, signal);
+    await fetchBlobs(this.#store, source, manifest, signal);
+    const names = {
+      ...(reference.tag !== undefined && reference.digest === undefined && { tag: formatReference(reference) }),
+      digest: `${reference.registry}/${reference.repository}@${top}`,
+    };
+    return this.#store.add(digest, names, signal);
+  }
+
   // `top` is what the reference names, perhaps an index; `digest` the manifest for this platform.
   async #resolve(
-    client: RegistryClient,
+    source: ImageSource,
     reference: ImageReference,
     signal: AbortSignal,
   ): Promise<{ readonly top: string; readonly digest: string; readonly manifest: ImageManifest }> {
     const name = formatReference(reference);
     const wanted = reference.digest ?? reference.tag ?? "latest";
-    const bytes = await fetchDocument(client, wanted, signal).catch((error: unknown) => {
+    const bytes = await fetchDocument(source, wanted, signal).catch((error: unknown) => {
       throw notResolved(name, error);
     });
     const top = reference.digest ?? digestOf(bytes);
     const document = parseDocument(bytes, top);
     if (!isIndex(document)) {
-      await fetchBlob(this.#store, client, document.config, signal);
+      await fetchBlob(this.#store, source, document.config, signal);
       checkPlatform(await this.#store.blobs.read(document.config.digest), document.config.digest, top);
       await this.#store.blobs.writeBytes(top, bytes);
       return { top, digest: top, manifest: document };
     }
     const chosen = choosePlatform(document, hostPlatform());
     if (!chosen) throw noMatch(top);
-    const inner = await fetchDocument(client, chosen.digest, signal);
+    const inner = await fetchDocument(source, chosen.digest, signal);
     const manifest = parseDocument(inner, chosen.digest);
     if (isIndex(manifest)) throw new InvalidImage(`${chosen.digest} is an index inside of an index`);
     await this.#store.blobs.writeBytes(chosen.digest, inner);
@@ -175,8 +196,8 @@ class SharedPull {
   }
 }
 
-async function fetchDocument(client: RegistryClient, reference: string, signal: AbortSignal): Promise<Buffer> {
-  const bytes = await client.manifest(reference, signal);
+async function fetchDocument(source: ImageSource, reference: string, signal: AbortSignal): Promise<Buffer> {
+  const bytes = await source.manifest(reference, signal);
   if (reference.startsWith("sha256:") && digestOf(bytes) !== reference)
     throw wrongDigest("manifest", reference, digestOf(bytes));
   return bytes;
@@ -209,7 +230,7 @@ function checkPlatform(config: Buffer, configDigest: string, manifestDigest: str
 
 async function fetchBlobs(
   store: ImageStore,
-  client: RegistryClient,
+  source: ImageSource,
   manifest: ImageManifest,
   signal: AbortSignal,
 ): Promise<void> {
@@ -218,7 +239,7 @@ async function fetchBlobs(
   const stop = new AbortController();
   const either = AbortSignal.any([signal, stop.signal]);
   const work = async (): Promise<void> => {
-    for (let blob = queue.shift(); blob; blob = queue.shift()) await fetchBlob(store, client, blob, either);
+    for (let blob = queue.shift(); blob; blob = queue.shift()) await fetchBlob(store, source, blob, either);
   };
   const workers = Array.from({ length: parallelBlobs }, work);
   try {
@@ -230,15 +251,10 @@ async function fetchBlobs(
   }
 }
 
-async function fetchBlob(
-  store: ImageStore,
-  client: RegistryClient,
-  blob: Descriptor,
-  signal: AbortSignal,
-): Promise<void> {
-  if (await store.blobs.touch(blob.digest)) return;
-  const source = Readable.from(resumingBytes(client, blob, signal), { objectMode: false, highWaterMark: 1 << 18 });
-  await store.blobs.write(blob.digest, source, { size: blob.size, signal, name: blobName(blob) });
+async function fetchBlob(store: ImageStore, source: ImageSource, blob: Descriptor, signal: AbortSignal): Promise<void> {
+  if ((await store.blobs.touch(blob.digest)) || (await source.bringBlob?.(blob.digest))) return;
+  const bytes = Readable.from(resumingBytes(source, blob, signal), { objectMode: false, highWaterMark: 1 << 18 });
+  await store.blobs.write(blob.digest, bytes, { size: blob.size, signal, name: blobName(blob) });
 }
 
 function blobName({ mediaType }: Descriptor): string {
@@ -246,11 +262,11 @@ function blobName({ mediaType }: Descriptor): string {
 }
 
 // Goes on after a broken connection, where it broke.
-async function* resumingBytes(client: RegistryClient, blob: Descriptor, signal: AbortSignal): AsyncGenerator<Buffer> {
+async function* resumingBytes(source: ImageSource, blob: Descriptor, signal: AbortSignal): AsyncGenerator<Buffer> {
   let received = 0;
   for (let attempt = 1; ; attempt++) {
     try {
-      const { body, start } = await client.blob(blob.digest, received, signal);
+      const { body, start } = await source.blob(blob.digest, received, signal);
       let skip = received - start;
       for await (const chunk of body as AsyncIterable<Buffer>) {
         const fresh = chunk.subarray(Math.min(skip, chunk.length));

@@ -10,6 +10,7 @@ import { getCACertificates, rootCertificates, type SecureContextOptions } from "
 import type { Dispatcher } from "undici";
 import type { Credential } from "./credentials.ts";
 import { describeConnectionError, statusLine } from "./connection-errors.ts";
+import type { ImageSource } from "./image-source.ts";
 import { mediaTypes } from "./oci.ts";
 
 /** How registries are reached. */
@@ -69,7 +70,7 @@ export type RegistryRequest = {
 };
 
 /** Speaks with one registry about one repository, as one identity. */
-export class RegistryClient {
+export class RegistryClient implements ImageSource {
   readonly base: string;
   readonly #repository: string;
   readonly #credential: Credential | undefined;
