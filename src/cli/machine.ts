@@ -44,6 +44,8 @@ export type ClusterStatus = {
   readonly dataFolder: string;
   readonly apiServer: string;
   readonly ports: { readonly api: number };
+  /** Where images can be pushed to: "127.0.0.1:5000". Absent before the cluster first ran. */
+  readonly registry?: string;
   readonly addresses: {
     readonly controlPlane: string;
     readonly nodePorts: string;

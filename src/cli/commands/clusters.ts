@@ -158,6 +158,7 @@ function describe(found: ClusterStatus): string[] {
     `Cluster "${found.name}" is ${stateOf(found)} (nodeless ${found.version}, Kubernetes ${found.kubernetesVersion})`,
     ...processes,
     `  ${"API server".padEnd(22)}${found.apiServer}`,
+    ...(found.registry === undefined ? [] : [`  ${"image registry".padEnd(22)}http://${found.registry}`]),
     `  ${"context".padEnd(22)}${found.context} in ${found.kubeconfig}`,
     `  ${"data".padEnd(22)}${found.dataFolder}`,
   ];

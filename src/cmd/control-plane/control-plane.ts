@@ -70,6 +70,7 @@ export class ControlPlane {
     supervision.stage({ stage: title, state: "begin" });
     await Promise.all(nodesReady);
     supervision.stage({ stage: title, state: "done" });
+    this.#startRegistry();
   }
 
   /** Stops nodes (with "containers" what they run too), then everything else. */
@@ -85,6 +86,17 @@ export class ControlPlane {
     const imageStore = join(context.dataRoot, "images");
     const signal = this.#abort.signal;
     this.#parts.push(await startManagers({ server, cluster, ca: pki.ca, imageStore, clock, logger, signal }));
+  }
+
+  // Nobody waits for it.
+  #startRegistry(): void {
+    const { cluster, clock, logger } = this.#options;
+    const starting = import("./registry-part.ts").then(async ({ RegistryPart }) => {
+      const registry = new RegistryPart({ cluster, clock, logger });
+      await registry.start();
+      return registry;
+    });
+    this.#parts.push({ stop: async () => (await starting).stop() });
   }
 
   /** All keys; what is missing is made, and what is expiring too, now and while the cluster runs. */

@@ -18,6 +18,7 @@ import {
   writeClusterRecord,
 } from "./cluster-record.ts";
 import { type ClusterLayout, clusterLayout, controlPlaneSocket, nodeLayout } from "./layout.ts";
+import { announcedHosts } from "#images/registry/hosts.ts";
 import { lockFile } from "#linux/file-lock.ts";
 import { findFreePort, isPortFree } from "./ports.ts";
 import { askPeer, PeerSilent } from "./supervision.ts";
@@ -222,6 +223,7 @@ export async function describeCluster(_context: MachineContext, { record, layout
   );
   const processes = [controlPlane, ...nodes];
   const plan = addressPlan(record);
+  const registry = (await announcedHosts(layout.images, record.name))?.address;
   return {
     name: record.name,
     isRunning: controlPlane.pid !== undefined || controlPlane.isSilent,
@@ -233,6 +235,7 @@ export async function describeCluster(_context: MachineContext, { record, layout
     dataFolder: layout.folder,
     apiServer: `https://127.0.0.1:${record.apiPort}`,
     ports: { api: record.apiPort },
+    ...(registry !== undefined && { registry }),
     addresses: {
       controlPlane: plan.controlPlane,
       nodePorts: plan.nodePortLoopback,

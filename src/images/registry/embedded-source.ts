@@ -1,7 +1,7 @@
 /**
  * The machine's registry as something to pull from: no connection is made, and blobs are in the store already.
  */
-import { Readable } from "node:stream";
+import type { Readable } from "node:stream";
 import type { ImageSource } from "#images/image-source.ts";
 import { RegistryError } from "#images/registry-client.ts";
 import { EmbeddedRegistry } from "./embedded-registry.ts";

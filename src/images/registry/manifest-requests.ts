@@ -12,7 +12,7 @@ import { mediaTypes } from "#images/oci.ts";
 /** GET and HEAD. */
 export async function readManifest(exchange: Exchange, repository: Repository, reference: string): Promise<void> {
   const { registry, request, response } = exchange;
-  checkReference(reference);
+  checkDigestOf(reference);
   const found = await registry.findManifest(repository, reference);
   if (!found) throw new RegistryFault("MANIFEST_UNKNOWN", `${repository.name} has no manifest ${reference}`);
   const { bytes, digest, mediaType } = found;
@@ -28,7 +28,7 @@ export async function readManifest(exchange: Exchange, repository: Repository, r
 /** PUT. */
 export async function writeManifest(exchange: Exchange, repository: Repository, reference: string): Promise<void> {
   const { registry, request, response } = exchange;
-  checkReference(reference);
+  if (!checkDigestOf(reference)) checkTag(reference);
   const bytes = await readBody(request);
   const digest = manifestDigest(reference, bytes);
   const mediaType = request.headers["content-type"]?.split(";")[0]?.trim();
@@ -45,7 +45,7 @@ export async function writeManifest(exchange: Exchange, repository: Repository, 
 
 /** DELETE. */
 export async function deleteManifest(exchange: Exchange, repository: Repository, reference: string): Promise<void> {
-  checkReference(reference);
+  checkDigestOf(reference);
   if (!(await exchange.registry.removeManifest(repository, reference)))
     throw new RegistryFault("MANIFEST_UNKNOWN", `${repository.name} has no manifest ${reference}`);
   exchange.response.writeHead(202, { "content-length": 0 }).end();
@@ -75,9 +75,11 @@ export async function listReferrers(exchange: Exchange, repository: Repository, 
   sendJson(exchange, index, { ...headers, "content-type": mediaTypes.index });
 }
 
-function checkReference(reference: string): void {
-  if (looksLikeDigest(reference)) checkDigest(reference);
-  else checkTag(reference);
+// A tag that cannot be one is not there: that is what clients expect to hear.
+function checkDigestOf(reference: string): boolean {
+  const isDigest = looksLikeDigest(reference);
+  if (isDigest) checkDigest(reference);
+  return isDigest;
 }
 
 async function readBody(request: Exchange["request"]): Promise<Buffer> {

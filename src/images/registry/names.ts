@@ -38,8 +38,12 @@ export function algorithmOf(digest: string): DigestAlgorithm {
   return digest.startsWith("sha512:") ? "sha512" : "sha256";
 }
 
+export function isTag(text: string): boolean {
+  return tagPattern.test(text);
+}
+
 /** Throws {@link RegistryFault} for what cannot be a tag. */
 export function checkTag(text: string): string {
-  if (tagPattern.test(text)) return text;
+  if (isTag(text)) return text;
   throw new RegistryFault("MANIFEST_INVALID", `invalid tag ${JSON.stringify(text.slice(0, longestName))}`);
 }

@@ -156,7 +156,7 @@ describe("the embedded registry", () => {
     });
 
     it("HEAD and GET request to nonexistent manifest should return 404", async () => {
-      assert.equal((await ask("HEAD", `/v2/${name}/manifests/.INVALID_MANIFEST_NAME`)).status, 400);
+      assert.equal((await ask("HEAD", `/v2/${name}/manifests/.INVALID_MANIFEST_NAME`)).status, 404);
       assert.equal((await ask("HEAD", `/v2/${name}/manifests/absent`)).status, 404);
       assert.equal(code(await ask("GET", `/v2/${name}/manifests/absent`)), "MANIFEST_UNKNOWN");
     });
@@ -551,6 +551,8 @@ describe("the embedded registry", () => {
       assert.deepEqual(await answerTo("PATCH", `/v2/${name}/blobs/uploads/..`), [404, "UNSUPPORTED"]);
       assert.deepEqual(await answerTo("PATCH", `/v2/${name}/blobs/uploads/_x`), [404, "BLOB_UPLOAD_UNKNOWN"]);
       assert.deepEqual(await answerTo("GET", "/v2/%zz/tags/list"), [400, "NAME_INVALID"]);
+      assert.deepEqual(await answerTo("DELETE", `/v2/${name}/manifests/-x`), [404, "MANIFEST_UNKNOWN"]);
+      assert.deepEqual(await answerTo("PUT", `/v2/${name}/manifests/.x`), [400, "MANIFEST_INVALID"]);
       assert.deepEqual(await answerTo("GET", "/elsewhere"), [404, "UNSUPPORTED"]);
       assert.deepEqual(await answerTo("POST", "/v2/"), [405, "UNSUPPORTED"]);
     });

@@ -12,10 +12,11 @@ import { readdir, readFile, rm, rmdir, stat, utimes } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Descriptor } from "#images/oci.ts";
 import { linkDurably, syncFolder, writeDurably } from "./durable-files.ts";
+import { isTag } from "./names.ts";
 
 type Section = "_blobs" | "_manifests";
 
-/** `name` was checked: it becomes a path. */
+/** Name and digests were checked: they become paths. */
 export class Repository {
   readonly name: string;
   readonly folder: string;
@@ -81,9 +82,9 @@ export class Repository {
     return removeDurably(this.manifestPath(digest));
   }
 
-  /** The digest that a tag means. */
+  /** The digest that a tag means; what cannot be a tag means none. */
   async findTag(tag: string): Promise<string | undefined> {
-    return readFile(this.#tagPath(tag), "utf8").catch(undefinedIfAbsent);
+    return isTag(tag) ? readFile(this.#tagPath(tag), "utf8").catch(undefinedIfAbsent) : undefined;
   }
 
   async setTag(tag: string, digest: string): Promise<void> {
@@ -91,7 +92,7 @@ export class Repository {
   }
 
   async removeTag(tag: string): Promise<boolean> {
-    return removeDurably(this.#tagPath(tag));
+    return isTag(tag) && removeDurably(this.#tagPath(tag));
   }
 
   /** In the order of their characters, as the specification wants them. */

@@ -1,0 +1,161 @@
+/**
+ * The registry that a cluster brings along: images are pushed to it over HTTP, and pods run them. With skopeo, where it is there, for what other people's tools expect.
+ */
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import type { Pod } from "#api/generated/types/core-v1.ts";
+import { systemClock } from "#component-base/clock.ts";
+import { buildImage } from "#images/build/build-image.ts";
+import { ImageStore } from "#images/image-store.ts";
+import { loadImages } from "#images/load.ts";
+import { pushImage } from "#images/push.ts";
+import { loadLibc } from "#linux/libc.ts";
+import { ensureLayout } from "../../tools/image-builder/build.ts";
+import { canRunContainers, eventually, startCluster, type TestCluster } from "../support/cluster.ts";
+
+const hasSkopeo = spawnSync("skopeo", ["--version"]).status === 0;
+
+describe("the embedded registry", { skip: !canRunContainers() && "needs root, conmon and crun or runc" }, () => {
+  const never = new AbortController().signal;
+  let cluster: TestCluster;
+  let folder: string;
+  /** Somebody's own store, elsewhere: nothing of it is on the cluster's machine before it is pushed. */
+  let store: ImageStore;
+  let registry: string;
+
+  before(async () => {
+    folder = mkdtempSync(join(tmpdir(), "nodeless-pushing-"));
+    store = new ImageStore({ folder: join(folder, "store"), clock: systemClock, specialFiles: await loadLibc() });
+    await store.open();
+    await loadImages(store, await ensureLayout("busybox"), { name: "busybox" });
+    cluster = await startCluster("pushing", { dataRoot: join(folder, "data"), runRoot: "/run/nodeless-pushing" });
+    registry = await eventually("the registry is announced", async () => {
+      const { stdout } = await cluster.nodeless(["status", "--name", "pushing", "-o", "json"]);
+      return (JSON.parse(stdout) as { registry?: string }).registry;
+    });
+  });
+  after(async () => {
+    await cluster?.remove();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  /** An image of busybox that prints the text, pushed under the name; gives its name by digest. */
+  async function push(text: string, name: string): Promise<string> {
+    const [base = ""] = (await store.list())[0]?.tags ?? [];
+    const built = await buildImage(
+      { store },
+      { base, layers: [{ files: [{ path: "etc/said", content: text }] }], config: { cmd: ["cat", "/etc/said"] } },
+    );
+    const pushed = await pushImage({ blobs: store.blobs, digest: built.digest, name: `${registry}/${name}` }, never);
+    return pushed.pinned;
+  }
+
+  async function run(name: string, image: string, imagePullPolicy: string): Promise<void> {
+    const pod = {
+      apiVersion: "v1",
+      kind: "Pod",
+      metadata: { name },
+      spec: { restartPolicy: "Never", containers: [{ name: "main", image, imagePullPolicy }] },
+    };
+    await cluster.kubectl(["apply", "-f", "-"], { input: JSON.stringify(pod) });
+  }
+
+  async function said(name: string): Promise<string> {
+    await cluster.kubectl(["wait", "--for=jsonpath={.status.phase}=Succeeded", `pod/${name}`, "--timeout=30s"]);
+    return (await cluster.kubectl(["logs", name])).stdout;
+  }
+
+  test("a pod runs an image that was pushed over HTTP, by its tag and by its digest", async () => {
+    const pinned = await push("one", "team/app:v1");
+
+    await run("tagged", `${registry}/team/app:v1`, "IfNotPresent");
+    await run("pinned", pinned, "IfNotPresent");
+
+    assert.deepEqual(await Promise.all([said("tagged"), said("pinned")]), ["one", "one"]);
+  });
+
+  test("a tag that moved means the new image to a pod that says Always, and to no other", async () => {
+    await push("old", "team/moved:latest");
+    await run("before", `${registry}/team/moved`, "Always");
+    assert.equal(await said("before"), "old");
+
+    await push("new", "team/moved:latest");
+    await run("kept", `${registry}/team/moved`, "IfNotPresent");
+    assert.equal(await said("kept"), "old");
+    await run("after", `${registry}/team/moved`, "Always");
+
+    assert.equal(await said("after"), "new");
+  });
+
+  test("an image that is not there is said to be so, and comes when it is pushed", async () => {
+    await run("late", `${registry}/team/late:v1`, "IfNotPresent");
+    const message = await eventually("the pull fails", async () => {
+      const { stdout } = await cluster.kubectl(["get", "pod", "late", "-o", "json"]);
+      const waiting = (JSON.parse(stdout) as Pod).status?.containerStatuses?.[0]?.state?.waiting;
+      return waiting?.reason === "ErrImagePull" && waiting.message;
+    });
+
+    await push("at last", "team/late:v1");
+
+    assert.match(message, /team\/late:v1: not found/);
+    assert.equal(await said("late"), "at last");
+  });
+
+  test("an image that was removed from the machine comes back out of the registry", async () => {
+    await push("stays", "team/removed:v1");
+    await run("first", `${registry}/team/removed:v1`, "IfNotPresent");
+    await said("first");
+    await cluster.kubectl(["delete", "pod", "first", "--now"]);
+    await eventually("the image is gone", async () => {
+      await cluster.nodeless(["image", "rm", `${registry}/team/removed:v1`], { mayFail: true });
+      return !(await cluster.nodeless(["image", "ls"])).stdout.includes("team/removed");
+    });
+
+    await run("second", `${registry}/team/removed:v1`, "IfNotPresent");
+
+    assert.equal(await said("second"), "stays");
+  });
+
+  test("skopeo pushes, lists, reads and deletes", { skip: !hasSkopeo && "skopeo is not there" }, async () => {
+    const layout = await ensureLayout("busybox");
+    const skopeo = (...args: readonly string[]): string => {
+      const { status, stdout, stderr } = spawnSync("skopeo", args, { encoding: "utf8" });
+      assert.equal(status, 0, stderr);
+      return stdout;
+    };
+    const name = `docker://${registry}/tools/busybox`;
+
+    skopeo("copy", "--dest-tls-verify=false", `oci:${layout}`, `${name}:v1`);
+    skopeo(
+      "copy",
+      "--src-tls-verify=false",
+      "--dest-tls-verify=false",
+      "--format",
+      "v2s2",
+      `${name}:v1`,
+      `${name}:docker`,
+    );
+    const { Tags } = JSON.parse(skopeo("list-tags", "--tls-verify=false", name)) as { Tags: string[] };
+    skopeo("copy", "--src-tls-verify=false", `${name}:docker`, `oci:${join(folder, "copy")}:v1`);
+    skopeo("delete", "--tls-verify=false", `${name}:v1`);
+
+    assert.deepEqual(Tags, ["docker", "v1"]);
+    assert.equal(spawnSync("skopeo", ["inspect", "--tls-verify=false", `${name}:v1`]).status, 1);
+  });
+
+  test("a cluster that was down has its registry at the same port, with what was in it", async () => {
+    const pinned = await push("kept", "team/kept:v1");
+    await cluster.nodeless(["down", "--name", "pushing"]);
+    await cluster.nodeless(["up", "--name", "pushing"]);
+    const answer = await eventually("the registry answers", async () => {
+      const path = pinned.replace(registry, "").replace("@", "/manifests/");
+      return fetch(`http://${registry}/v2${path}`).catch(() => undefined);
+    });
+
+    assert.equal(answer.status, 200);
+  });
+});
