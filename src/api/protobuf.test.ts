@@ -153,11 +153,13 @@ function objectOf(schema: StructSchema, depth: number): fc.Arbitrary<object> {
   return fc.record(Object.fromEntries(arbitraries), { requiredKeys: [] });
 }
 
+/** Those that end with a backslash are refused: see own-key.ts. */
+const mapKeys = fc.string({ maxLength: 4 }).filter((key) => !key.endsWith("\\"));
+
 function valueOf(schema: Schema, depth: number): fc.Arbitrary<unknown> {
   if (schema.kind === "struct") return depth <= 0 ? fc.constant({}) : objectOf(schema, depth);
   if (schema.kind === "list") return fc.array(valueOf(schema.items, depth), { maxLength: 2 });
-  if (schema.kind === "map")
-    return fc.dictionary(fc.string({ maxLength: 4 }), valueOf(schema.values, depth), { maxKeys: 2 });
+  if (schema.kind === "map") return fc.dictionary(mapKeys, valueOf(schema.values, depth), { maxKeys: 2 });
   return scalarOf(schema);
 }
 
