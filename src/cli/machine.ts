@@ -30,7 +30,12 @@ export type ProcessStatus = {
   readonly isReady: boolean;
   /** It is there and does not answer. */
   readonly isSilent: boolean;
+  /** Where a node takes HTTP requests, for Ingresses and Knative Services. Absent while it takes none. */
+  readonly listening?: readonly RequestPlace[];
 };
+
+/** An address at which requests are taken, and its ports. */
+export type RequestPlace = { readonly address: string; readonly httpPort?: number; readonly httpsPort?: number };
 
 /** A cluster as it is now. Also the JSON of `nodeless status -o json`. */
 export type ClusterStatus = {

@@ -159,9 +159,20 @@ function describe(found: ClusterStatus): string[] {
     ...processes,
     `  ${"API server".padEnd(22)}${found.apiServer}`,
     ...(found.registry === undefined ? [] : [`  ${"image registry".padEnd(22)}http://${found.registry}`]),
+    ...requestPlaces(found),
     `  ${"context".padEnd(22)}${found.context} in ${found.kubeconfig}`,
     `  ${"data".padEnd(22)}${found.dataFolder}`,
   ];
+}
+
+/** Where Ingresses and Knative Services answer. */
+function requestPlaces({ processes }: ClusterStatus): string[] {
+  const places = processes.flatMap(({ listening = [] }) => listening);
+  const urls = places.flatMap(({ address, httpPort, httpsPort }) => [
+    ...(httpPort === undefined ? [] : [`http://${address}${httpPort === 80 ? "" : `:${httpPort}`}`]),
+    ...(httpsPort === undefined ? [] : [`https://${address}${httpsPort === 443 ? "" : `:${httpsPort}`}`]),
+  ]);
+  return urls.map((url, index) => `  ${(index === 0 ? "requests" : "").padEnd(22)}${url}`);
 }
 
 function stateOf(found: ClusterStatus): string {

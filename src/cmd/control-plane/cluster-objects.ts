@@ -1,5 +1,6 @@
 /**
- * Objects that every cluster of nodeless has beside upstream's: the rights of the nodes' network parts and of those who read metrics, the Service of cluster DNS, and the class of isolates.
+ * Objects that every cluster of nodeless has beside upstream's: the rights of the nodes' network parts and of those who read metrics, the Service of cluster DNS, the classes of isolates and of
+ * Ingresses.
  * Made at each start when they are missing.
  */
 import type { KubeObject } from "#apimachinery/meta.ts";
@@ -7,10 +8,12 @@ import { hasReason } from "#apimachinery/status-error.ts";
 import type { Client, ResourceRef } from "#client/client.ts";
 import { addressPlan, nodeName } from "#cmd/machine/address-plan.ts";
 import { type Cluster, nodeNames } from "#cmd/machine/clusters.ts";
+import { defaultClassAnnotation, ingressClassName, ingressController } from "#network/ingress/ingress-class.ts";
 import { isolatesOnlyToleration } from "#cmd/node/isolates-only.ts";
 
 /** Group of the certificates with which service proxies and DNS read. */
 export const networkGroup = "nodeless:node-network";
+const ingressRoleName = "nodeless:node-ingress";
 
 const rbac = { group: "rbac.authorization.k8s.io", version: "v1" };
 
@@ -47,8 +50,10 @@ async function deletePodsOf(client: Client, nodeName: string): Promise<void> {
 async function ensureObjects(client: Client, { record }: Cluster): Promise<void> {
   const objects: readonly { readonly ref: ResourceRef; readonly object: KubeObject }[] = [
     { ref: { resource: { ...rbac, resource: "clusterroles" } }, object: networkRole() },
+    { ref: { resource: { ...rbac, resource: "clusterroles" } }, object: ingressRole() },
     { ref: { resource: { ...rbac, resource: "clusterroles" } }, object: metricsReaderRole() },
-    { ref: { resource: { ...rbac, resource: "clusterrolebindings" } }, object: networkRoleBinding() },
+    { ref: { resource: { ...rbac, resource: "clusterrolebindings" } }, object: bindingToNetworks(networkGroup) },
+    { ref: { resource: { ...rbac, resource: "clusterrolebindings" } }, object: bindingToNetworks(ingressRoleName) },
     {
       ref: { resource: { group: "", version: "v1", resource: "services" }, namespace: "kube-system" },
       object: dnsService(addressPlan(record).dnsService),
@@ -58,7 +63,24 @@ async function ensureObjects(client: Client, { record }: Cluster): Promise<void>
       object: isolateClass(name),
     })),
   ];
-  await Promise.all(objects.map(({ ref, object }) => ensure(client, ref, object)));
+  await Promise.all([...objects.map(({ ref, object }) => ensure(client, ref, object)), ensureIngressClass(client)]);
+}
+
+/** Ours is the default one where there is none when it is made; later that is its owner's to say. */
+async function ensureIngressClass(client: Client): Promise<void> {
+  const ref = { resource: { group: "networking.k8s.io", version: "v1", resource: "ingressclasses" } };
+  const { items } = await client.list(ref);
+  if (items.some(({ metadata }) => metadata?.name === ingressClassName)) return;
+  const hasDefault = items.some(({ metadata }) => metadata?.annotations?.[defaultClassAnnotation] === "true");
+  await ensure(client, ref, {
+    apiVersion: "networking.k8s.io/v1",
+    kind: "IngressClass",
+    metadata: {
+      name: ingressClassName,
+      ...(hasDefault ? {} : { annotations: { [defaultClassAnnotation]: "true" } }),
+    },
+    spec: { controller: ingressController },
+  } as KubeObject);
 }
 
 async function ensure(client: Client, ref: ResourceRef, object: KubeObject): Promise<void> {
@@ -103,12 +125,23 @@ function networkRole(): KubeObject {
   } as KubeObject;
 }
 
-function networkRoleBinding(): KubeObject {
+/** Beside the network role, which clusters made by older versions have as it was. The Secrets of certificates are in Roles of their namespaces. */
+function ingressRole(): KubeObject {
+  const resources = ["ingresses", "ingressclasses"];
+  return {
+    apiVersion: "rbac.authorization.k8s.io/v1",
+    kind: "ClusterRole",
+    metadata: { name: ingressRoleName },
+    rules: [{ apiGroups: ["networking.k8s.io"], resources, verbs: ["get", "list", "watch"] }],
+  } as KubeObject;
+}
+
+function bindingToNetworks(role: string): KubeObject {
   return {
     apiVersion: "rbac.authorization.k8s.io/v1",
     kind: "ClusterRoleBinding",
-    metadata: { name: networkGroup },
-    roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "ClusterRole", name: networkGroup },
+    metadata: { name: role },
+    roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "ClusterRole", name: role },
     subjects: [{ apiGroup: "rbac.authorization.k8s.io", kind: "Group", name: networkGroup }],
   } as KubeObject;
 }

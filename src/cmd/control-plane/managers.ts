@@ -13,6 +13,7 @@ import type { Logger } from "#component-base/logger.ts";
 import { createControllers } from "#controllers/controllers.ts";
 import { createLoadBalancerController } from "#network/load-balancer/load-balancer-controller.ts";
 import { startFunctionsPart } from "./functions-part.ts";
+import { IngressPart } from "./ingress-part.ts";
 import { ServingPart } from "./serving-part.ts";
 import { createScheduler } from "#scheduler/scheduler.ts";
 
@@ -73,9 +74,11 @@ export async function startManagers(options: ManagersOptions): Promise<Pick<Serv
     startFunctionsPart({ ...context, imageStore: options.imageStore, registry: registryHost, signal: until });
   const serving = cluster.record.hasServing ? new ServingPart({ ...context, parts: [functions], signal }) : undefined;
   serving?.start();
+  const ingress = new IngressPart({ ...context, signal });
+  ingress.start();
   return {
     async stop() {
-      await serving?.stop();
+      await Promise.all([serving?.stop(), ingress.stop()]);
       await Promise.all(parts.toReversed().map((part) => part.stop()));
       await informers.stop();
     },

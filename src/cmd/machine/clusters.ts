@@ -249,7 +249,8 @@ export async function describeCluster(_context: MachineContext, { record, layout
 async function processStatus(role: ProcessStatus["role"], name: string, socket: string): Promise<ProcessStatus> {
   try {
     const peer = await askPeer(socket);
-    return { role, name, pid: peer?.pid, isReady: peer?.isReady ?? false, isSilent: false };
+    const listening = (peer?.listening?.length ?? 0) > 0 ? { listening: peer?.listening ?? [] } : {};
+    return { role, name, pid: peer?.pid, isReady: peer?.isReady ?? false, isSilent: false, ...listening };
   } catch (error) {
     if (!(error instanceof PeerSilent)) throw error;
     return { role, name, pid: undefined, isReady: false, isSilent: true };

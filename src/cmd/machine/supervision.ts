@@ -2,12 +2,14 @@
  * How a cluster's processes watch over each other. Each listens on a Unix socket and keeps a connection to its peers; a connection that ends without a goodbye means that the
  * peer died, and who notices starts it again. No polling, no pid files that lie: a process is alive while its socket answers.
  *
- * Lines on the socket, from the listener: `{"pid":…,"role":…,"name":…}` first, then `{"ready":true}` when it is so, `{"stage":…}` for progress, `{"bye":true}` before it stops on purpose.
+ * Lines on the socket, from the listener: `{"pid":…,"role":…,"name":…}` first, then `{"ready":true}` when it is so, `{"stage":…}` for progress, `{"listening":[…]}` where a node takes requests (the last
+ * one counts), `{"bye":true}` before it stops on purpose.
  * To the listener: `{"stop":"containers"}` stops the process with its containers, `{"stop":"process"}` leaves them running.
  */
 import { mkdirSync, rmSync, writeSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { lockFile } from "#linux/file-lock.ts";
+import type { NodeListener } from "#network/ingress/node-listeners.ts";
 import { createConnection, createServer, type Server, type Socket } from "node:net";
 import { dirname } from "node:path";
 
@@ -20,6 +22,8 @@ export type PeerStatus = {
   readonly role: "control-plane" | "node";
   readonly name: string;
   readonly isReady: boolean;
+  /** Where a node takes requests for its Ingresses and the like. */
+  readonly listening?: readonly NodeListener[];
 };
 
 /** How thoroughly to stop. */
@@ -86,6 +90,13 @@ export class SupervisionServer {
   /** Tells everybody that this process is ready. */
   ready(): void {
     this.#tell({ ready: true });
+  }
+
+  /** Tells everybody where this process takes requests, in place of what it said before. */
+  listening(listeners: readonly NodeListener[]): void {
+    const before = this.#history.findIndex((message) => "listening" in message);
+    if (before >= 0) this.#history.splice(before, 1);
+    this.#tell({ listening: listeners });
   }
 
   /** Says goodbye, so that nobody starts this process again, and closes. */
@@ -194,7 +205,8 @@ export function watchPeer(path: string, handlers: PeerHandlers = {}): Promise<Pe
         clearTimeout(patience);
         status = { ...(message as Omit<PeerStatus, "isReady">), isReady: false };
         resolve(peer);
-      } else if (message.ready === true && status) {
+      } else if (message.listening !== undefined && status) status = { ...status, listening: message.listening };
+      else if (message.ready === true && status) {
         status = { ...status, isReady: true };
         handlers.onReady?.();
       } else if (message.stage !== undefined) handlers.onStage?.(message as StageMessage);
@@ -242,6 +254,7 @@ type Message = {
   readonly ready?: boolean;
   readonly stage?: string;
   readonly bye?: boolean;
+  readonly listening?: readonly NodeListener[];
   readonly stop?: string;
 };
 

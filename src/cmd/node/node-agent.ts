@@ -16,19 +16,20 @@ import { hangPatienceMs } from "#cmd/machine/hang-watch.ts";
 import { controlPlaneSocket } from "#cmd/machine/layout.ts";
 import type { NodePlan } from "#cmd/machine/node-plan.ts";
 import type { RunPermit } from "#cmd/machine/run-permit.ts";
-import type { StopMode } from "#cmd/machine/supervision.ts";
+import type { StopMode, SupervisionServer } from "#cmd/machine/supervision.ts";
 import { controlPlaneProcess } from "#cmd/machine/up.ts";
 import { kubernetesVersion } from "#cmd/machine/version.ts";
 import type { Clock } from "#component-base/clock.ts";
 import type { Service } from "#component-base/life-cycle.ts";
 import type { Logger } from "#component-base/logger.ts";
 import { createKubelet } from "#kubelet/kubelet.ts";
+import type { NodeListener } from "#network/ingress/node-listeners.ts";
 import type { KubeletServerSettings } from "#kubelet/server/kubelet-server.ts";
 import { createStreamHandler } from "#kubelet/server/stream-handler.ts";
-import type { L7Engine, ListeningAddress } from "./l7/l7-engine.ts";
-import type { GroundPlace, NodeGround } from "./node-ground.ts";
+import { dnsPlaces, L7Sources } from "./l7/l7-sources.ts";
+import { ListenerNotes } from "./l7/listener-notes.ts";
+import { type GroundPlace, highDnsPort, type NodeGround } from "./node-ground.ts";
 import { watchKeyPair } from "./renewed-pair.ts";
-import type { ServingDataPlane } from "./serving-engine.ts";
 import { watchSigningKey } from "./signing-key.ts";
 
 /** What a node works with. */
@@ -37,6 +38,8 @@ export type NodeAgentOptions = {
   readonly context: MachineContext;
   readonly plan: NodePlan;
   readonly permit: RunPermit | undefined;
+  /** Tells those who ask this process. */
+  readonly supervision: Pick<SupervisionServer, "listening">;
   /** Resolves when this process is in the control group in which what outlives it is to be. Never rejects. */
   readonly entered: Promise<void>;
   readonly clock: Clock;
@@ -60,8 +63,7 @@ export class NodeAgent {
   #place: GroundPlace | undefined;
   #guardian: Guardian | undefined;
   #networkInformers: InformerFactory | undefined;
-  #l7: Promise<L7Engine> | undefined;
-  #serving: Promise<ServingDataPlane | undefined> | undefined;
+  #l7: L7Sources | undefined;
 
   constructor(options: NodeAgentOptions) {
     this.#options = options;
@@ -84,16 +86,16 @@ export class NodeAgent {
       this.#awaitApiServer(ground),
     ]);
     await Promise.all([this.#startNetwork(ground, informers, network), this.#startKubelet(asNode, ground)]);
-    // Its kinds may come later, and no start waits for it.
-    if (this.#options.cluster.record.hasServing) this.#serving = this.#startServing(network, informers);
+    // No start waits for it.
+    this.#l7 = this.#makeL7(network, informers, createClient(asNode));
+    this.#l7.start();
   }
 
   /** Leaves containers running unless told otherwise. */
   async stop(mode: StopMode): Promise<void> {
     await this.#guardian?.stop();
     this.#abort.abort(new Error("the node stops"));
-    await (await this.#serving)?.stop();
-    await (await this.#l7?.catch(() => undefined))?.stop();
+    await this.#l7?.stop();
     for (const part of this.#parts.toReversed()) await part.stop();
     if (mode === "containers") await this.#stopContainers();
     await this.#place?.runtime.stop();
@@ -182,26 +184,16 @@ export class NodeAgent {
     this.#parts.push(informers, events, ...parts);
   }
 
-  /** Never rejects: a node without it is a node. */
-  async #startServing(client: Client, informers: InformerFactory): Promise<ServingDataPlane | undefined> {
-    const { plan, clock, logger } = this.#options;
-    try {
-      const [{ startServingEngine }, l7] = await Promise.all([import("./serving-engine.ts"), this.#loadL7()]);
-      return startServingEngine({ plan, client, informers, l7, clock, logger });
-    } catch (error) {
-      logger.error("Data plane of Knative Serving could not be started", { error });
-      return undefined;
-    }
-  }
-
-  /** The node's L7 engine, made for the first who wants it. */
-  #loadL7(): Promise<L7Engine> {
-    const { cluster, plan, clock, logger } = this.#options;
-    const onListening = (addresses: readonly ListeningAddress[]) => logger.debug("Listened elsewhere", { addresses });
-    this.#l7 ??= import("./l7/create-l7-engine.ts").then(({ createL7Engine }) =>
-      createL7Engine({ cluster, plan, onListening, clock, logger }),
-    );
-    return this.#l7;
+  #makeL7(client: Client, informers: InformerFactory, asNode: Client): L7Sources {
+    const { cluster, plan, supervision, clock, logger } = this.#options;
+    const { signal } = this.#abort;
+    const notes = new ListenerNotes({ client: asNode, nodeName: plan.name, clock, logger, signal });
+    const onListening = (listeners: readonly NodeListener[]) => {
+      supervision.listening(listeners);
+      notes.tell(listeners);
+    };
+    const dns = dnsPlaces(cluster, highDnsPort);
+    return new L7Sources({ cluster, plan, client, informers, dns, onListening, clock, logger });
   }
 
   async #startKubelet(transport: Transport, ground: NodeGround): Promise<void> {
@@ -218,7 +210,7 @@ export class NodeAgent {
       clusterDns: [addressPlan(cluster.record).dnsService],
       server: await this.#serverSettings(),
       ...ground.kubelet,
-      drain: { drain: async (pod, signal) => (await this.#serving)?.drain(pod, signal) },
+      drain: { drain: async (pod, signal) => await this.#l7?.drain(pod, signal) },
       settleMs,
       clock,
       logger,

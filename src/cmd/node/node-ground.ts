@@ -14,6 +14,9 @@ import type { ImageService, ImageVolumes } from "#kubelet/container-runtime.ts";
 import type { KubeletOptions } from "#kubelet/kubelet.ts";
 import type { RuntimeClasses } from "#providers/runtime-classes.ts";
 
+/** Where DNS answers without root when the usual port is not to be had. */
+export const highDnsPort = 10_053;
+
 /** What a ground is made with. */
 export type GroundOptions = {
   readonly cluster: Cluster;

@@ -28,13 +28,11 @@ import { AddressPool } from "#runtime/addresses.ts";
 import { probeUserNamespaces } from "#runtime/rootless/user-namespaces.ts";
 import { IsolatesOnlyEvents } from "./isolates-only-events.ts";
 import { isolatesOnlyTaint } from "./isolates-only.ts";
-import type { GroundOptions, GroundPlace, NodeGround } from "./node-ground.ts";
+import { type GroundOptions, type GroundPlace, highDnsPort, type NodeGround } from "./node-ground.ts";
 import { registrySettings } from "./registry-settings.ts";
 import { isFilled } from "./rooted-ground.ts";
 
 const zone = "cluster.local";
-/** Where DNS answers when the usual port is not to be had. */
-export const highDnsPort = 10_053;
 /** Changes of names that come together are told together. */
 const namesDelayMs = 20;
 

@@ -8,6 +8,8 @@ import type { Ingress, IngressClass } from "#api/generated/types/networking-v1.t
 export const ingressController = "nodeless.dev/ingress";
 /** The class that comes with a cluster. */
 export const ingressClassName = "nodeless";
+/** On the class that Ingresses without one get. */
+export const defaultClassAnnotation = "ingressclass.kubernetes.io/is-default-class";
 const annotation = "kubernetes.io/ingress.class";
 
 /** `findClass` knows the cluster's IngressClasses. */
@@ -15,4 +17,18 @@ export function isOurs(ingress: Ingress, findClass: (name: string) => IngressCla
   const named = ingress.spec?.ingressClassName;
   if (named !== undefined) return findClass(named)?.spec?.controller === ingressController;
   return ingress.metadata?.annotations?.[annotation] === ingressClassName;
+}
+
+/** Services of an Ingress' backends, as "namespace/name". */
+export function servicesOf({ metadata, spec }: Ingress): readonly string[] {
+  const paths = (spec?.rules ?? []).flatMap((rule) => rule.http?.paths ?? []);
+  const backends = [spec?.defaultBackend, ...paths.map(({ backend }) => backend)];
+  const names = backends.flatMap((backend) => (backend?.service === undefined ? [] : [backend.service.name]));
+  return [...new Set(names)].map((name) => `${metadata?.namespace ?? ""}/${name}`);
+}
+
+/** Secrets with its certificates, as "namespace/name". */
+export function secretsOf({ metadata, spec }: Ingress): readonly string[] {
+  const names = (spec?.tls ?? []).flatMap(({ secretName = "" }) => (secretName === "" ? [] : [secretName]));
+  return [...new Set(names)].map((name) => `${metadata?.namespace ?? ""}/${name}`);
 }

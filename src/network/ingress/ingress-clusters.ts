@@ -1,43 +1,75 @@
 /**
- * Backends of Ingresses as clusters of the proxy: a Service's port, and the pods behind it that are ready. Requests go to pods themselves and not through the ClusterIP, so that each is balanced.
+ * Backends of Ingresses as clusters of the proxy: a Service's port, and the pods behind it that are ready. Requests go to pods themselves and not through the ClusterIP, so that each is balanced. A
+ * Service of type ExternalName is where its name leads.
  */
 import type { Service, ServicePort } from "#api/generated/types/core-v1.ts";
 import type { Endpoint, EndpointSlice } from "#api/generated/types/discovery-v1.ts";
 import type { IngressServiceBackend } from "#api/generated/types/networking-v1.ts";
 import type { ClusterConfig, EndpointConfig } from "#proxy/config/cluster.ts";
+import type { BackendProtocol, IngressSettings } from "./ingress-annotations.ts";
 
 /** What a backend refers to. Without the Service, or without the port, nobody serves it. */
 export type BackendObjects = {
   readonly service: Service | undefined;
   readonly slices: readonly EndpointSlice[];
+  /** Of a Service of type ExternalName. */
+  readonly externalAddresses: readonly string[];
 };
 
-export function clusterOf(name: string, backend: IngressServiceBackend, objects: BackendObjects): ClusterConfig {
-  const port = findPort(objects.service, backend);
-  const endpoints = port === undefined ? [] : endpointsOf(objects.slices, port);
-  const isSticky = objects.service?.spec?.sessionAffinity === "ClientIP";
+/** What of an Ingress' settings is about its backends. */
+export type ClusterSettings = Pick<IngressSettings, "protocol" | "connectTimeoutMs">;
+
+/** KEP-3726's words, and those that people use beside them. */
+const protocols: Readonly<Record<string, BackendProtocol>> = {
+  "kubernetes.io/h2c": "GRPC",
+  grpc: "GRPC",
+  https: "HTTPS",
+  "kubernetes.io/wss": "HTTPS",
+};
+
+export function clusterOf(
+  name: string,
+  backend: IngressServiceBackend,
+  { service, slices, externalAddresses, ...settings }: BackendObjects & ClusterSettings,
+): ClusterConfig {
+  const port = findPort(service, backend);
+  const external = externalNameOf(service) !== undefined;
+  const endpoints = external
+    ? externalEndpoints(externalAddresses, port?.port ?? backend.port?.number)
+    : readyEndpoints(slices, port);
+  const isSticky = service?.spec?.sessionAffinity === "ClientIP";
+  const protocol = settings.protocol ?? protocols[port?.appProtocol ?? ""] ?? "HTTP";
   return {
     name,
     endpoints,
-    ...(port !== undefined && isHttp2(port) ? { protocol: "http2" } : {}),
+    ...(protocol === "GRPC" || protocol === "GRPCS" ? { protocol: "http2" } : {}),
+    // As ingress-nginx: pods show certificates of their own making.
+    ...(protocol === "HTTPS" || protocol === "GRPCS" ? { tls: { skipsVerification: true } } : {}),
     ...(isSticky ? { balance: { kind: "consistentHash", by: { kind: "address" } } } : {}),
+    ...(settings.connectTimeoutMs === undefined ? {} : { connectTimeoutMs: settings.connectTimeoutMs }),
   };
 }
 
-function findPort(service: Service | undefined, { port }: IngressServiceBackend): ServicePort | undefined {
-  if (service === undefined || service.spec?.type === "ExternalName") return undefined;
-  return service.spec?.ports?.find((each) =>
-    port?.name === undefined ? each.port === port?.number : each.name === port.name,
+/** Where a Service of type ExternalName leads. */
+export function externalNameOf(service: Service | undefined): string | undefined {
+  if (service?.spec?.type !== "ExternalName") return undefined;
+  return service.spec.externalName?.toLowerCase().replace(/\.$/, "");
+}
+
+/** The port that the backend names, by name or number. */
+export function findPort(service: Service | undefined, { port }: IngressServiceBackend): ServicePort | undefined {
+  return service?.spec?.ports?.find((each) =>
+    port?.name === undefined || port.name === "" ? each.port === port?.number : each.name === port.name,
   );
 }
 
-/** KEP-3726's words for HTTP/2 without TLS. */
-function isHttp2({ appProtocol }: ServicePort): boolean {
-  return appProtocol === "kubernetes.io/h2c";
+function externalEndpoints(addresses: readonly string[], port: number | undefined): readonly EndpointConfig[] {
+  return port === undefined ? [] : addresses.map((address) => ({ address, port }));
 }
 
 /** Ready ones; while there are none, those that still serve while they end. */
-function endpointsOf(slices: readonly EndpointSlice[], port: ServicePort): readonly EndpointConfig[] {
+function readyEndpoints(slices: readonly EndpointSlice[], port: ServicePort | undefined): readonly EndpointConfig[] {
+  if (port === undefined) return [];
   const all = slices.flatMap((slice) => {
     const target = slice.ports?.find((each) => (each.name ?? "") === (port.name ?? ""))?.port;
     if (target === undefined || slice.addressType === "FQDN") return [];

@@ -10,35 +10,41 @@ import type { Informer } from "#client/informer.ts";
 import { keyOf, splitKey } from "#client/object-store.ts";
 import type { Logger } from "#component-base/logger.ts";
 import { endpointSliceIndexes } from "#network/dns/cluster-records.ts";
-import type { CertificateConfig, ListenerConfig } from "#proxy/config/listener.ts";
 import type { ConfigChange, ConfigSink, Resource, ResourceKind, RouteSource } from "#proxy/config/route-source.ts";
-import { isOurs } from "./ingress-class.ts";
-import { clusterOf } from "./ingress-clusters.ts";
-import { routesOf } from "./ingress-routes.ts";
+import type { Followed } from "./followed.ts";
+import { type IngressSettings, settingsOf } from "./ingress-annotations.ts";
+import { isOurs, secretsOf, servicesOf } from "./ingress-class.ts";
+import { clusterOf, externalNameOf } from "./ingress-clusters.ts";
+import { type NamedBackend, routesOf } from "./ingress-routes.ts";
 
 export type IngressSourceOptions = {
   readonly ingresses: Informer<Ingress>;
   readonly classes: Informer<IngressClass>;
   readonly services: Informer<Service>;
-  /** With the index `service` of {@link endpointSliceIndexes}. */
   readonly slices: Informer<EndpointSlice>;
-  /** Those of type kubernetes.io/tls are enough. */
-  readonly secrets: Informer<Secret>;
-  /** Where cleartext HTTP and TLS are taken. */
-  readonly http: Omit<ListenerConfig, "tls">;
-  readonly https: Omit<ListenerConfig, "tls">;
-  /** Shown where no Ingress has a certificate for the host. */
-  readonly defaultCertificate: CertificateConfig;
+  /** Under "namespace/name". */
+  readonly secrets: Followed<Secret>;
+  /** Addresses under names of hosts. */
+  readonly externalNames: Followed<readonly string[]>;
+  /** Names of the listeners where cleartext HTTP and TLS are taken. */
+  readonly listeners: { readonly http: string; readonly https: string };
+  /** How many Ingresses are served, whenever that has changed; after the proxy knows. */
+  readonly onServed?: (count: number) => void;
   readonly logger: Logger;
 };
 
 /** Resources that an Ingress has set, by kind and name. */
 type Told = ReadonlyMap<string, { readonly kind: ResourceKind; readonly name: string }>;
+/** What an Ingress refers to beyond what all share. */
+type Needs = { readonly secrets: readonly string[]; readonly externalNames: readonly string[] };
 
 export class IngressSource implements RouteSource {
   readonly #options: IngressSourceOptions;
   readonly #dirty = new Set<string>();
   readonly #told = new Map<string, Told>();
+  /** Those that are ours, by key. */
+  readonly #needs = new Map<string, Needs>();
+  #httpsPort: number | undefined;
   #sink: ConfigSink | undefined;
   #running: Promise<void> | undefined;
 
@@ -46,31 +52,46 @@ export class IngressSource implements RouteSource {
     this.#options = options;
   }
 
+  /** Resolves when the proxy knows all there is, with its certificates. */
   async start(sink: ConfigSink, signal: AbortSignal): Promise<void> {
-    const { ingresses, classes, services, slices, secrets, defaultCertificate } = this.#options;
+    const { ingresses, classes, services, slices, secrets, externalNames } = this.#options;
     slices.addIndex("service", endpointSliceIndexes.service);
     ingresses.addIndex("service", servicesOf);
     ingresses.addIndex("secret", secretsOf);
-    await Promise.all([ingresses, classes, services, slices, secrets].map((informer) => informer.waitForSync(signal)));
+    await Promise.all([ingresses, classes, services, slices].map((informer) => informer.waitForSync(signal)));
     this.#sink = sink;
-    await this.#tell([{ set: { kind: "certificate", config: defaultCertificate } }]);
-    await this.#tell([{ set: { kind: "listener", config: this.#options.http } }, { set: this.#tlsListener() }]);
     const removers = [
       follow(ingresses, (ingress) => this.#mark(keyOf(ingress))),
-      follow(classes, () => {
-        for (const ingress of ingresses.lister.list()) this.#mark(keyOf(ingress));
-      }),
+      follow(classes, () => this.#markAll()),
       follow(services, (service) => this.#markUsers("service", keyOf(service))),
       follow(slices, (slice) => {
         for (const key of endpointSliceIndexes.service(slice)) this.#markUsers("service", key);
       }),
-      follow(secrets, (secret) => this.#markUsers("secret", keyOf(secret))),
+      secrets.onChange((key) => this.#markUsers("secret", key)),
+      externalNames.onChange((name) => {
+        for (const [key, needs] of this.#needs) if (needs.externalNames.includes(name)) this.#mark(key);
+      }),
     ];
     signal.addEventListener("abort", () => {
       this.#sink = undefined;
       for (const remove of removers) remove();
+      secrets.want(new Set());
+      externalNames.want(new Set());
     });
     await this.#running;
+    await Promise.all([secrets.settled(signal), externalNames.settled(signal)]);
+    await this.#running;
+  }
+
+  /** Where clients reach the TLS listener; undefined where it is closed or at the usual port. Redirects lead there. */
+  useHttpsPort(port: number | undefined): void {
+    if (this.#httpsPort === port) return;
+    this.#httpsPort = port;
+    if (this.#sink !== undefined) this.#markAll();
+  }
+
+  #markAll(): void {
+    for (const ingress of this.#options.ingresses.lister.list()) this.#mark(keyOf(ingress));
   }
 
   #markUsers(index: string, key: string): void {
@@ -88,12 +109,16 @@ export class IngressSource implements RouteSource {
   async #run(): Promise<void> {
     // What comes in the same turn is told together.
     await Promise.resolve();
+    const before = this.#needs.size;
     while (this.#dirty.size > 0 && this.#sink !== undefined) {
       const keys = [...this.#dirty];
       this.#dirty.clear();
-      const changes = keys.flatMap((key) => this.#changesOf(key));
-      await this.#tell([...changes, { set: this.#tlsListener() }]);
+      await this.#tell(keys.flatMap((key) => this.#changesOf(key)));
+      const needs = [...this.#needs.values()];
+      this.#options.secrets.want(new Set(needs.flatMap(({ secrets }) => secrets)));
+      this.#options.externalNames.want(new Set(needs.flatMap(({ externalNames }) => externalNames)));
     }
+    if (this.#needs.size !== before) this.#options.onServed?.(this.#needs.size);
   }
 
   async #tell(changes: readonly ConfigChange[]): Promise<void> {
@@ -114,52 +139,44 @@ export class IngressSource implements RouteSource {
   }
 
   #wantedOf(key: string): Resource[] {
-    const { ingresses, classes, http, https } = this.#options;
+    const { ingresses, classes, listeners } = this.#options;
     const { namespace, name } = splitKey(key);
     const ingress = ingresses.lister.find(namespace, name);
-    const isWanted = ingress !== undefined && isOurs(ingress, (className) => classes.lister.find("", className));
-    if (!isWanted) return [];
-    const { routes, backends } = routesOf(ingress, [http.name, https.name]);
-    const clusters = backends.map(({ cluster, backend }): Resource => {
-      const service = this.#options.services.lister.find(namespace, backend.name);
-      const slices = this.#options.slices.lister.byIndex("service", `${namespace}/${backend.name}`);
-      return { kind: "cluster", config: clusterOf(cluster, backend, { service, slices }) };
-    });
-    const certificates = secretsOf(ingress).flatMap((secret) => this.#certificateOf(key, secret));
-    return [...certificates, ...clusters, ...routes.map((config): Resource => ({ kind: "route", config }))];
+    if (ingress === undefined || !isOurs(ingress, (className) => classes.lister.find("", className))) {
+      this.#needs.delete(key);
+      return [];
+    }
+    const settings = settingsOf(ingress);
+    const { routes, backends } = routesOf(ingress, settings, { ...listeners, httpsPort: this.#httpsPort });
+    const services = backends.map(({ backend }) => this.#options.services.lister.find(namespace, backend.name));
+    const externalNames = services.map(externalNameOf).filter((each) => each !== undefined);
+    this.#needs.set(key, { secrets: secretsOf(ingress), externalNames });
+    return [
+      ...secretsOf(ingress).flatMap((secret) => this.#certificateOf(key, secret)),
+      ...backends.map((backend) => this.#clusterOf(namespace, backend, settings)),
+      ...routes.map((config): Resource => ({ kind: "route", config })),
+    ];
+  }
+
+  #clusterOf(namespace: string, { cluster, backend }: NamedBackend, settings: IngressSettings): Resource {
+    const service = this.#options.services.lister.find(namespace, backend.name);
+    const slices = this.#options.slices.lister.byIndex("service", `${namespace}/${backend.name}`);
+    const externalAddresses = this.#options.externalNames.find(externalNameOf(service) ?? "") ?? [];
+    return {
+      kind: "cluster",
+      config: clusterOf(cluster, backend, { service, slices, externalAddresses, ...settings }),
+    };
   }
 
   #certificateOf(ingress: string, secretKey: string): Resource[] {
-    const { namespace, name } = splitKey(secretKey);
-    const data = this.#options.secrets.lister.find(namespace, name)?.data;
+    const data = this.#options.secrets.find(secretKey)?.data;
     const [certificate, privateKey] = [data?.["tls.crt"], data?.["tls.key"]];
     if (certificate === undefined || privateKey === undefined) return [];
     const text = (base64: string) => Buffer.from(base64, "base64").toString("utf8");
+    const { name } = splitKey(secretKey);
     const config = { name: `ingress/${ingress}/${name}`, certificate: text(certificate), privateKey: text(privateKey) };
     return [{ kind: "certificate", config }];
   }
-
-  /** The default one comes first: it is shown to those for whom there is no other. */
-  #tlsListener(): Resource {
-    const { https, defaultCertificate } = this.#options;
-    const own = [...this.#told.values()]
-      .flatMap((told) => [...told.values()])
-      .filter(({ kind }) => kind === "certificate");
-    const certificates = [defaultCertificate.name, ...own.map(({ name }) => name).sort()];
-    return { kind: "listener", config: { ...https, tls: { certificates } } };
-  }
-}
-
-function servicesOf({ metadata, spec }: Ingress): readonly string[] {
-  const paths = (spec?.rules ?? []).flatMap((rule) => rule.http?.paths ?? []);
-  const backends = [spec?.defaultBackend, ...paths.map(({ backend }) => backend)];
-  const names = backends.flatMap((backend) => (backend?.service === undefined ? [] : [backend.service.name]));
-  return [...new Set(names)].map((name) => `${metadata?.namespace ?? ""}/${name}`);
-}
-
-function secretsOf({ metadata, spec }: Ingress): readonly string[] {
-  const names = (spec?.tls ?? []).flatMap(({ secretName }) => (secretName === undefined ? [] : [secretName]));
-  return [...new Set(names)].map((name) => `${metadata?.namespace ?? ""}/${name}`);
 }
 
 function follow<T extends KubeObject>(informer: Informer<T>, onChange: (object: T) => void): () => void {

@@ -10,12 +10,14 @@ import { type TestContext, test } from "node:test";
 import type { Secret, Service } from "#api/generated/types/core-v1.ts";
 import type { EndpointSlice } from "#api/generated/types/discovery-v1.ts";
 import type { Ingress, IngressBackend, IngressClass } from "#api/generated/types/networking-v1.ts";
+import { keyOf, splitKey } from "#client/object-store.ts";
 import { FakeInformer } from "#client/testing/fake-informer.ts";
 import { issueServerCertificate } from "#component-base/certificates.ts";
 import { systemClock } from "#component-base/clock.ts";
 import { silentLogger } from "#component-base/logger.ts";
 import { createCa } from "#component-base/x509.ts";
 import { ProxyEngine } from "#proxy/engine.ts";
+import type { Followed } from "./followed.ts";
 import { ingressController } from "./ingress-class.ts";
 import { IngressSource } from "./ingress-source.ts";
 
@@ -35,6 +37,48 @@ type Answer = {
   readonly subject: string;
 };
 
+/** Secrets by name, out of all. */
+function following(informer: FakeInformer<Secret>): Followed<Secret> {
+  const find = (key: string) => informer.lister.find(splitKey(key).namespace, splitKey(key).name);
+  return {
+    want() {},
+    find,
+    settled: async () => {},
+    onChange(listener) {
+      const tell = (secret: Secret) => listener(keyOf(secret));
+      return informer.addHandler({ onAdd: tell, onUpdate: (_before, after) => tell(after), onDelete: tell });
+    },
+  };
+}
+
+/** Names that mean what the test says. */
+class Names implements Followed<readonly string[]> {
+  readonly wanted = new Set<string>();
+  readonly #addresses = new Map<string, readonly string[]>();
+  readonly #listeners = new Set<(name: string) => void>();
+
+  set(name: string, addresses: readonly string[]): void {
+    this.#addresses.set(name, addresses);
+    for (const listener of this.#listeners) listener(name);
+  }
+
+  want(keys: ReadonlySet<string>): void {
+    this.wanted.clear();
+    for (const key of keys) this.wanted.add(key);
+  }
+
+  find(key: string): readonly string[] | undefined {
+    return this.#addresses.get(key);
+  }
+
+  async settled(): Promise<void> {}
+
+  onChange(listener: (name: string) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+}
+
 /** A cluster's objects, a proxy that follows them, and pods that say who they are. */
 class House {
   readonly ingresses = new FakeInformer<Ingress>();
@@ -43,6 +87,10 @@ class House {
   readonly slices = new FakeInformer<EndpointSlice>();
   readonly secrets = new FakeInformer<Secret>();
   readonly engine = new ProxyEngine({ clock: systemClock });
+  readonly externalNames = new Names();
+  /** How many Ingresses were served, whenever that changed. */
+  readonly served: number[] = [];
+  source: IngressSource | undefined;
   readonly #test: TestContext;
 
   constructor(test: TestContext) {
@@ -56,21 +104,27 @@ class House {
       abort.abort();
       return house.engine.stop(0);
     });
-    const address = { host: "127.0.0.1", port: 0 };
-    const defaultCertificate = { name: "default", ...pair("default") };
-    const { ingresses, classes, services, slices, secrets } = house;
-    const listeners = { http: { name: "http", address }, https: { name: "https", address } };
+    const { ingresses, classes, services, slices, secrets, externalNames } = house;
     const source = new IngressSource({
       ingresses,
       classes,
       services,
       slices,
-      secrets,
-      ...listeners,
-      defaultCertificate,
+      secrets: following(secrets),
+      externalNames,
+      listeners: { http: "http", https: "https" },
+      onServed: (count) => house.served.push(count),
       logger: silentLogger,
     });
+    house.source = source;
     await source.start(house.engine, abort.signal);
+    const address = { host: "127.0.0.1", port: 0 };
+    const tls = { certificates: ["default"], showsAll: true };
+    await house.engine.apply([
+      { set: { kind: "certificate", config: { name: "default", ...pair("default") } } },
+      { set: { kind: "listener", config: { name: "http", address } } },
+      { set: { kind: "listener", config: { name: "https", address, tls } } },
+    ]);
     return house;
   }
 
@@ -339,4 +393,155 @@ test("of two Ingresses that say different things about one path the older one co
   house.ingresses.put(house.ingress("b", { rules: [rule("h", [["/", "Prefix", older]])] }, at("01")));
 
   assert.equal(await house.who("h"), "older");
+});
+
+const nginx = "nginx.ingress.kubernetes.io/";
+
+test("path_rules: what ImplementationSpecific means is said: whole elements, and a star at the end", async (t) => {
+  const house = await House.start(t);
+  const backend = await house.serve("echo");
+  const paths = [
+    ["/a", "ImplementationSpecific", backend] as const,
+    ["/b/*", "ImplementationSpecific", backend] as const,
+  ];
+  house.ingresses.put(house.ingress("i", { rules: [rule("h", paths)] }));
+
+  for (const path of ["/a", "/a/x", "/b/x"]) assert.equal(await house.who("h", path), "echo", path);
+  for (const path of ["/ax", "/c"]) assert.equal(await house.who("h", path), 404, path);
+});
+
+test("rewrite-target puts what the path's expression found in the path's place", async (t) => {
+  const house = await House.start(t);
+  const backend = await house.serve("echo");
+  const seen = async (path: string) => (JSON.parse((await house.ask({ host: "h", path })).body) as { url: string }).url;
+  const annotate = (target: string, path: string) =>
+    house.ingresses.put(
+      house.ingress(
+        "i",
+        { rules: [rule("h", [[path, "ImplementationSpecific", backend]])] },
+        { annotations: { [`${nginx}rewrite-target`]: target } },
+      ),
+    );
+  annotate("/$2", "/something(/|$)(.*)");
+  assert.equal(await seen("/something/new?q=1"), "/new?q=1");
+  assert.equal(await seen("/Something"), "/");
+  annotate("/", "/app");
+  assert.equal(await seen("/app/x"), "/");
+  annotate("/app", "/app");
+  assert.equal(await seen("/app/x"), "/app/x");
+});
+
+test("ssl-redirect sends cleartext requests for hosts with TLS to where TLS is taken", async (t) => {
+  const house = await House.start(t);
+  const backend = await house.serve("echo");
+  house.ingresses.put(
+    house.ingress(
+      "i",
+      {
+        tls: [{ hosts: ["*.secure.example"], secretName: "none" }],
+        rules: [
+          rule("a.secure.example", [["/x", "Prefix", backend]]),
+          rule("open.example", [["/", "Prefix", backend]]),
+        ],
+      },
+      { annotations: { "nodeless.dev/ssl-redirect": "true" } },
+    ),
+  );
+  const redirected = async () => {
+    const { status, headers } = await house.ask({ host: "a.secure.example", path: "/x?q" });
+    return [status, headers.location];
+  };
+
+  assert.deepEqual(await redirected(), [308, "https://a.secure.example/x?q"]);
+  house.source?.useHttpsPort(8443);
+  await house.who("h");
+  assert.deepEqual(await redirected(), [308, "https://a.secure.example:8443/x?q"]);
+  assert.equal((await house.ask({ host: "a.secure.example", path: "/x", tls: true })).status, 200);
+  assert.equal(await house.who("a.secure.example", "/y"), 404);
+  assert.equal(await house.who("open.example"), "echo");
+});
+
+test("bodies that are longer than proxy-body-size get 413, also when nobody said how long they are", async (t) => {
+  const house = await House.start(t);
+  const rules = [rule("h", [["/", "Prefix", await house.serve("echo")]])];
+  house.ingresses.put(house.ingress("i", { rules }, { annotations: { [`${nginx}proxy-body-size`]: "1k" } }));
+  await house.who("h");
+  const post = async (body: string, isChunked: boolean) => {
+    const url = `http://127.0.0.1:${house.engine.portOf("http")}/`;
+    const sent = request(url, { method: "POST", headers: { host: "h" }, agent: false });
+    if (!isChunked) sent.setHeader("content-length", body.length);
+    sent.on("error", () => {}); // the answer came before the end of the request
+    sent.write(body);
+    sent.end();
+    const [response] = (await once(sent, "response")) as [IncomingMessage];
+    response.resume();
+    return response.statusCode;
+  };
+
+  for (const isChunked of [false, true]) {
+    assert.equal(await post("x".repeat(1024), isChunked), 200);
+    assert.equal(await post("x".repeat(1025), isChunked), 413);
+  }
+});
+
+test("an Ingress that asks for a guard which is not there is not served, rather than served to all", async (t) => {
+  const house = await House.start(t);
+  const rules = [rule("h", [["/", "Prefix", await house.serve("echo")]])];
+  house.ingresses.put(house.ingress("i", { rules }, { annotations: { [`${nginx}auth-type`]: "basic" } }));
+
+  const { status, body } = await house.ask({ host: "h" });
+  assert.equal(status, 503);
+  assert.match(body, /auth-type keeps clients out/);
+});
+
+test("a Service of type ExternalName is where its name leads, as long as an Ingress names it", async (t) => {
+  const house = await House.start(t);
+  const backend = await house.serve("echo");
+  const port = house.slices.lister.list()[0]?.ports?.[0]?.port ?? 0;
+  const external = { service: { name: "outside", port: { number: port } } };
+  house.services.put({
+    metadata: { namespace: "default", name: "outside" },
+    spec: { type: "ExternalName", externalName: "Outside.example." },
+  });
+  const ingress = house.ingress("i", {
+    rules: [rule("h", [["/out", "Prefix", external]]), rule("in", [["/", "Prefix", backend]])],
+  });
+  house.ingresses.put(ingress);
+  assert.equal(await house.who("h", "/out"), 503);
+  assert.deepEqual([...house.externalNames.wanted], ["outside.example"]);
+  house.externalNames.set("outside.example", ["127.0.0.1"]);
+
+  assert.equal(await house.who("h", "/out"), "echo");
+  house.ingresses.remove(ingress);
+  await house.who("h");
+  assert.deepEqual([...house.externalNames.wanted], []);
+});
+
+test("how many are served is told when it changes", async (t) => {
+  const house = await House.start(t);
+  const backend = await house.serve("echo");
+  const ingress = (name: string) => house.ingress(name, { defaultBackend: backend });
+  house.ingresses.put(ingress("a"));
+  await house.who("h");
+  house.ingresses.put(ingress("b"));
+  house.ingresses.put(house.ingress("c", { ingressClassName: "somebody-elses", defaultBackend: backend }));
+  await house.who("h");
+  for (const name of ["a", "b"]) house.ingresses.remove(ingress(name));
+  await house.who("h");
+
+  assert.deepEqual(house.served, [1, 2, 0]);
+});
+
+test("a written host comes before one that follows from a name, and before defaults, however old they are", async (t) => {
+  const house = await House.start(t);
+  const [written, implied] = [await house.serve("written"), await house.serve("implied")];
+  const at = (day: string) => ({ creationTimestamp: `2026-01-${day}T00:00:00Z` });
+  house.ingresses.put(
+    house.ingress("web", { defaultBackend: implied, rules: [rule("w.example", [["/", "Prefix", implied]])] }, at("01")),
+  );
+  house.ingresses.put(
+    house.ingress("x", { rules: [rule("web.default.localhost", [["/", "Prefix", written]])] }, at("02")),
+  );
+
+  assert.equal(await house.who("web.default.localhost"), "written");
 });

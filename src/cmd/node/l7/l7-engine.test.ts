@@ -4,17 +4,18 @@ import { FakeClock, systemClock } from "#component-base/clock.ts";
 import { silentLogger } from "#component-base/logger.ts";
 import { openHeldListener, releaseHeldListeners } from "#linux/held-sockets.ts";
 import { loadLibc } from "#linux/libc.ts";
+import type { NodeListener } from "#network/ingress/node-listeners.ts";
 import type { ConfigChange } from "#proxy/config/route-source.ts";
-import { L7Engine, type ListeningAddress } from "./l7-engine.ts";
+import { L7Engine } from "./l7-engine.ts";
 
 const libc = await loadLibc();
 const address = "127.1.2.4";
 
-type House = { readonly engine: L7Engine; readonly told: (readonly ListeningAddress[])[]; readonly released: string[] };
+type House = { readonly engine: L7Engine; readonly told: (readonly NodeListener[])[]; readonly released: string[] };
 
 function start(t: TestContext, clock = systemClock): House {
   const name = (listener: string) => `/test/${process.pid}/l7/${listener}`;
-  const told: (readonly ListeningAddress[])[] = [];
+  const told: (readonly NodeListener[])[] = [];
   const released: string[] = [];
   const release = (listener: string) => {
     released.push(listener);

@@ -5,6 +5,7 @@
 import type { Clock } from "#component-base/clock.ts";
 import type { Logger } from "#component-base/logger.ts";
 import type { MetricSnapshot } from "#component-base/metrics.ts";
+import type { NodeListener } from "#network/ingress/node-listeners.ts";
 import type { Hold } from "#proxy/config/hold.ts";
 import type { ListenerConfig } from "#proxy/config/listener.ts";
 import type { ConfigChange, ConfigProblem, ConfigSink } from "#proxy/config/route-source.ts";
@@ -19,16 +20,13 @@ const drainMs = 5000;
 /** How long those who are ready wait for those who are not. */
 const patienceMs = 3000;
 
-/** Where requests are taken. */
-export type ListeningAddress = { readonly address: string; readonly httpPort?: number; readonly httpsPort?: number };
-
 export type L7EngineOptions = {
   /** Opens a shared listener wherever it can be had; again when it is wanted again. */
   readonly open: (listener: SharedListener) => Promise<readonly Place[]>;
   /** Called when nobody wants the listener any more. */
   readonly release: (listener: SharedListener) => void;
   /** Told where requests are taken, whenever that has changed. */
-  readonly onListening: (addresses: readonly ListeningAddress[]) => void;
+  readonly onListening: (addresses: readonly NodeListener[]) => void;
   readonly clock: Clock;
   readonly logger: Logger;
 };
@@ -186,7 +184,7 @@ export class L7Engine implements ConfigSink {
   }
 
   #tell(): void {
-    const byAddress = new Map<string, ListeningAddress>();
+    const byAddress = new Map<string, NodeListener>();
     for (const [listener, places] of this.#open)
       for (const { address, port } of places)
         byAddress.set(address, { ...(byAddress.get(address) ?? { address }), [`${listener}Port`]: port });

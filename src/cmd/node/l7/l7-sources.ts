@@ -1,0 +1,128 @@
+/**
+ * Who feeds a node's L7 engine: Ingresses, from the first one on, and Knative Serving where the cluster has it. The engine itself is loaded for the first of them, so that a cluster with neither pays
+ * for a watch of Ingresses and nothing else.
+ */
+import type { Pod } from "#api/generated/types/core-v1.ts";
+import type { Ingress } from "#api/generated/types/networking-v1.ts";
+import type { Client } from "#client/client.ts";
+import type { InformerFactory } from "#client/informer-factory.ts";
+import { addressPlan } from "#cmd/machine/address-plan.ts";
+import type { Cluster } from "#cmd/machine/clusters.ts";
+import type { NodePlan } from "#cmd/machine/node-plan.ts";
+import type { IngressEngine } from "#cmd/node/ingress-engine.ts";
+import type { ServingDataPlane } from "#cmd/node/serving-engine.ts";
+import type { Clock } from "#component-base/clock.ts";
+import type { Service } from "#component-base/life-cycle.ts";
+import type { Logger } from "#component-base/logger.ts";
+import type { PodDrain } from "#kubelet/pod-drain.ts";
+import type { NodeListener } from "#network/ingress/node-listeners.ts";
+import type { L7Engine } from "./l7-engine.ts";
+
+const ingressResource = { group: "networking.k8s.io", version: "v1", resource: "ingresses" };
+
+export type L7SourcesOptions = {
+  readonly cluster: Cluster;
+  readonly plan: NodePlan;
+  /** As the node's network part. */
+  readonly client: Client;
+  readonly informers: InformerFactory;
+  /** Where the cluster's DNS may answer, as "ADDRESS:PORT". */
+  readonly dns: readonly string[];
+  /** Told where requests are taken, whenever that has changed. */
+  readonly onListening: (listeners: readonly NodeListener[]) => void;
+  readonly clock: Clock;
+  readonly logger: Logger;
+};
+
+export class L7Sources implements Pick<Service, "stop">, PodDrain {
+  readonly #options: L7SourcesOptions;
+  readonly #abort = new AbortController();
+  #engine: Promise<L7Engine> | undefined;
+  #ingress: IngressEngine | undefined;
+  #serving: Promise<ServingDataPlane | undefined> | undefined;
+  #removeHandler = () => {};
+  #running: Promise<unknown> = Promise.resolve();
+
+  constructor(options: L7SourcesOptions) {
+    this.#options = options;
+  }
+
+  /** Begins in the background: a node without it is a node. */
+  start(): void {
+    const { logger } = this.#options;
+    const told = (what: string) => (error: unknown) => {
+      if (!this.#abort.signal.aborted) logger.error(what, { error });
+    };
+    const ingresses = this.#followIngresses().catch(told("Ingresses cannot be served"));
+    const hasServing = this.#options.cluster.record.hasServing === true;
+    if (hasServing) {
+      this.#serving = this.#startServing(ingresses).catch((error: unknown) => {
+        told("Knative Serving's data plane cannot run")(error);
+        return undefined;
+      });
+    }
+    this.#running = Promise.all([ingresses, this.#serving]);
+  }
+
+  async drain(pod: Pod, signal: AbortSignal): Promise<void> {
+    await (await this.#serving)?.drain(pod, signal);
+  }
+
+  /** Requests under way end first. */
+  async stop(): Promise<void> {
+    this.#abort.abort(new Error("the node stops"));
+    this.#removeHandler();
+    await this.#running;
+    await Promise.all([this.#ingress?.stop(), this.#serving?.then((serving) => serving?.stop())]);
+    await (await this.#engine?.catch(() => undefined))?.stop();
+  }
+
+  /** Resolves when those that there are now are served. */
+  async #followIngresses(): Promise<void> {
+    const informer = this.#options.informers.informer<Ingress>({ resource: ingressResource });
+    await informer.waitForSync(this.#abort.signal);
+    const first = Promise.withResolvers<void>();
+    this.#removeHandler = informer.addHandler({ onAdd: () => first.resolve() });
+    if (informer.lister.list().length > 0) return await this.#startIngresses();
+    void first.promise
+      .then(() => this.#startIngresses())
+      .catch((error: unknown) => this.#options.logger.error("Ingresses cannot be served", { error }));
+  }
+
+  async #startIngresses(): Promise<void> {
+    const { informers, dns, clock, logger } = this.#options;
+    const { IngressEngine } = await import("#cmd/node/ingress-engine.ts");
+    this.#abort.signal.throwIfAborted();
+    this.#ingress = new IngressEngine({ informers, loadL7: () => this.#loadEngine(), dns, clock, logger });
+    await this.#ingress.start();
+  }
+
+  /** It is not listened at before it is known which Ingresses there are, and the other way round. */
+  async #startServing(ingresses: Promise<void>): Promise<ServingDataPlane> {
+    const { plan, client, informers, clock, logger } = this.#options;
+    const [{ startServingEngine }, l7] = await Promise.all([import("#cmd/node/serving-engine.ts"), this.#loadEngine()]);
+    this.#abort.signal.throwIfAborted();
+    const seat = l7.join("ingresses to come", { shared: [] });
+    const serving = startServingEngine({ plan, client, informers, l7, clock, logger });
+    void ingresses.then(() => seat.leave()); // neither rejects
+    return serving;
+  }
+
+  #loadEngine(): Promise<L7Engine> {
+    const { cluster, plan, clock, logger } = this.#options;
+    const onListening = (listeners: readonly NodeListener[]) => {
+      this.#ingress?.onListening(listeners);
+      this.#options.onListening(listeners);
+    };
+    this.#engine ??= import("./create-l7-engine.ts").then(({ createL7Engine }) =>
+      createL7Engine({ cluster, plan, onListening, clock, logger }),
+    );
+    return this.#engine;
+  }
+}
+
+/** Where the cluster's DNS answers: without root at another port when the usual one is not to be had. */
+export function dnsPlaces({ record }: Cluster, highPort: number): readonly string[] {
+  const { dnsService } = addressPlan(record);
+  return record.isRootless === true ? [`${dnsService}:53`, `${dnsService}:${highPort}`] : [`${dnsService}:53`];
+}
