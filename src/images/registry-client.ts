@@ -49,7 +49,8 @@ export class RegistryError extends Error {
   }
 }
 
-const manifestTypes = [mediaTypes.index, mediaTypes.manifest, mediaTypes.dockerIndex, mediaTypes.dockerManifest].join(
+/** What a manifest may be, for Accept. */
+export const manifestTypes: string = [mediaTypes.index, mediaTypes.manifest, mediaTypes.dockerIndex, mediaTypes.dockerManifest].join(
   ", ",
 );
 const largestManifest = 4 << 20;

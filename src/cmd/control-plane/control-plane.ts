@@ -83,9 +83,11 @@ export class ControlPlane {
 
   async #startManagers(server: ApiServer, pki: Pki): Promise<void> {
     const { cluster, context, clock, logger } = this.#options;
+    const { environment } = context;
     const imageStore = join(context.dataRoot, "images");
-    const signal = this.#abort.signal;
-    this.#parts.push(await startManagers({ server, cluster, ca: pki.ca, imageStore, clock, logger, signal }));
+    const { signal } = this.#abort;
+    const options = { server, cluster, ca: pki.ca, imageStore, environment, clock, logger, signal };
+    this.#parts.push(await startManagers(options));
   }
 
   // Nobody waits for it.

@@ -25,6 +25,7 @@ export type ManagersOptions = {
   readonly ca: KeyPair;
   /** The machine's image store. */
   readonly imageStore: string;
+  readonly environment: NodeJS.ProcessEnv;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly signal: AbortSignal;
@@ -38,7 +39,7 @@ const eventDelayMs = 30;
 
 /** Starts them all; stopping gives the reverse. */
 export async function startManagers(options: ManagersOptions): Promise<Pick<Service, "stop">> {
-  const { server, cluster, ca, clock, logger, signal } = options;
+  const { server, cluster, ca, environment, clock, logger, signal } = options;
   const client = server.client(loopbackUser);
   const informers = createInformerFactory({ client, clock, logger, transform: withoutManagedFields });
   const recorders = new Map<string, ReturnType<typeof createEventRecorder>>();
@@ -70,9 +71,12 @@ export async function startManagers(options: ManagersOptions): Promise<Pick<Serv
   await informers.start(signal);
   await Promise.all(parts.map((part) => part.start(signal)));
   const context = { client, informers, recorderFor, clock, logger };
+  const { imageStore } = options;
   const functions = (until: AbortSignal) =>
-    startFunctionsPart({ ...context, imageStore: options.imageStore, registry: registryHost, signal: until });
-  const serving = cluster.record.hasServing ? new ServingPart({ ...context, parts: [functions], signal }) : undefined;
+    startFunctionsPart({ ...context, imageStore, registry: registryHost, signal: until });
+  const serving = cluster.record.hasServing
+    ? new ServingPart({ ...context, parts: [functions], imagesFolder: imageStore, environment, signal })
+    : undefined;
   serving?.start();
   const ingress = new IngressPart({ ...context, signal });
   ingress.start();

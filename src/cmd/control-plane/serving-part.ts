@@ -6,6 +6,7 @@ import { hasReason } from "#apimachinery/status-error.ts";
 import type { Client } from "#client/client.ts";
 import type { ControllerContext } from "#client/controller.ts";
 import type { Service } from "#component-base/life-cycle.ts";
+import type { ImageResolver } from "#serving/revision/image-resolver.ts";
 import type { Serving } from "#serving/serving.ts";
 import { networkGroup } from "./cluster-objects.ts";
 
@@ -19,6 +20,10 @@ export type PartOnServing = (signal: AbortSignal) => Promise<Pick<Service, "stop
 export type ServingPartOptions = ControllerContext & {
   readonly parts: readonly PartOnServing[];
   readonly signal: AbortSignal;
+  /** The machine's images. */
+  readonly imagesFolder: string;
+  /** Says how this machine reaches registries. */
+  readonly environment: NodeJS.ProcessEnv;
 };
 
 /** Starts in the background; stopping ends a start that is under way. */
@@ -62,17 +67,18 @@ export class ServingPart {
   async #begin(): Promise<void> {
     const context = this.#context;
     const signal = this.#signal;
-    const [{ startServing }, { installCustomResources }, { ClusterDataPlane }] = await Promise.all([
+    const [{ startServing }, { installCustomResources }, { ClusterDataPlane }, images] = await Promise.all([
       import("#serving/serving.ts"),
       import("#serving/crds/install.ts"),
       import("#serving/engine/cluster-data-plane.ts"),
+      this.#loadImages(),
     ]);
     await Promise.all([
       installCustomResources(context.client, { clock: context.clock, signal }),
       ensureDataPlaneRights(context.client, signal),
     ]);
     const dataPlane = new ClusterDataPlane(context);
-    const serving: Serving = await startServing({ ...context, dataPlane, signal });
+    const serving: Serving = await startServing({ ...context, dataPlane, images, signal });
     const end = await dataPlane.start(serving.stats, signal);
     const parts: Pick<Service, "stop">[] = [];
     this.#stop = async () => {
@@ -81,6 +87,15 @@ export class ServingPart {
       await serving.stop();
     };
     for (const start of context.parts) parts.push(await start(signal));
+  }
+
+  async #loadImages(): Promise<ImageResolver> {
+    const { environment } = this.#context;
+    const [{ ImageDigests }, { registrySettings }] = await Promise.all([
+      import("./image-digests.ts"),
+      import("#cmd/node/registry-settings.ts"),
+    ]);
+    return new ImageDigests({ ...this.#context, settings: () => registrySettings(environment) });
   }
 }
 

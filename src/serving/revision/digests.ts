@@ -84,7 +84,8 @@ export class Digests {
       imagePullSecrets: (spec?.imagePullSecrets ?? []).flatMap(({ name }) => (name ? [name] : [])),
     };
     const one = async ({ name, image = "" }: { readonly name: string; readonly image?: string }) => {
-      if (image.includes("@") || config.registriesSkippingTagResolving.includes(registryOf(image))) return { name };
+      if (image.includes("@")) return { name, imageDigest: image };
+      if (config.registriesSkippingTagResolving.includes(registryOf(image))) return { name };
       const digest = await images.resolve(image, identity, attempt.abort.signal).catch((error: unknown) => {
         const why = error instanceof Error ? error.message : String(error);
         throw new Error(`Unable to fetch image ${JSON.stringify(image)}: failed to resolve image to digest: ${why}`, {
