@@ -50,9 +50,12 @@ export class RegistryError extends Error {
 }
 
 /** What a manifest may be, for Accept. */
-export const manifestTypes: string = [mediaTypes.index, mediaTypes.manifest, mediaTypes.dockerIndex, mediaTypes.dockerManifest].join(
-  ", ",
-);
+export const manifestTypes: string = [
+  mediaTypes.index,
+  mediaTypes.manifest,
+  mediaTypes.dockerIndex,
+  mediaTypes.dockerManifest,
+].join(", ");
 const largestManifest = 4 << 20;
 const mostRedirects = 5;
 const connectPatienceMs = 30_000;

@@ -53,7 +53,10 @@ test("what cannot be had is said in the words of upstream's client", async (t) =
   const host = await registry(t, (_request, response) => response.writeHead(404).end());
 
   const message = `HEAD http://${host}/v2/web/manifests/latest: unexpected status code 404 Not Found (HEAD responses have no body, use GET for details)`;
-  await assert.rejects(remoteDigest(`${host}/web`, [], { settings: {}, signal: never }), { message, reason: "notFound" });
+  await assert.rejects(remoteDigest(`${host}/web`, [], { settings: {}, signal: never }), {
+    message,
+    reason: "notFound",
+  });
 });
 
 test("a registry that does not answer is waited for until the time is over", async (t) => {

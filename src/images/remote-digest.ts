@@ -6,7 +6,14 @@ import { digestOf } from "./blobs.ts";
 import { statusLine } from "./connection-errors.ts";
 import { type Credential, matchCredentials } from "./credentials.ts";
 import { isDigest, type ImageReference, parseReference } from "./reference.ts";
-import { makeAgent, manifestTypes, registryAddresses, RegistryClient, RegistryError, type RegistrySettings } from "./registry-client.ts";
+import {
+  makeAgent,
+  manifestTypes,
+  registryAddresses,
+  RegistryClient,
+  RegistryError,
+  type RegistrySettings,
+} from "./registry-client.ts";
 
 /** Statuses that say something about the image, or about who asks. */
 const answers: readonly number[] = [200, 400, 401, 403, 404, 405, 429, 500, 502, 503, 504];

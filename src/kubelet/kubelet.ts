@@ -10,6 +10,7 @@ import { createInformer } from "#client/reflector.ts";
 import type { OwnedInformer } from "#client/reflector.ts";
 import type { Clock } from "#component-base/clock.ts";
 import type { Service } from "#component-base/life-cycle.ts";
+import type { MetricSnapshot } from "#component-base/metrics.ts";
 import type { Logger } from "#component-base/logger.ts";
 import type { KubeletEvents } from "./events.ts";
 import { PodEvictions } from "#kubelet/eviction/pod-evictions.ts";
@@ -66,6 +67,8 @@ export type KubeletOptions = {
   readonly usage?: () => NodeUsage | undefined;
   /** Asked before a pod's containers are told to end. Only where the place is a container runtime. */
   readonly drain?: PodDrain;
+  /** What others in this process count, for the node's /metrics. */
+  readonly moreMetrics?: () => Promise<readonly MetricSnapshot[]>;
   readonly clock: Clock;
   readonly logger: Logger;
 };
@@ -244,7 +247,7 @@ class NodeAgent implements Kubelet {
   }
 
   async #startServer(place: OpenPlace, machine: MachineInfo, signal: AbortSignal): Promise<KubeletServer | undefined> {
-    const { server: settings, client, clock, logger, nodeName } = this.#options;
+    const { server: settings, client, clock, logger, nodeName, moreMetrics } = this.#options;
     if (!settings) return undefined;
     const { KubeletServer } = await import("#kubelet/server/kubelet-server.ts");
     const { StatisticsReader } = await import("#kubelet/server/node-statistics.ts");
@@ -260,6 +263,7 @@ class NodeAgent implements Kubelet {
       streams: provider,
       statistics,
       probeMetrics: () => place.probeMetrics(),
+      ...(moreMetrics === undefined ? {} : { moreMetrics }),
       machine,
       clock,
       logger,

@@ -91,6 +91,11 @@ export class ProxyEngine implements ConfigSink {
     return this.#loads.take(this.#options.clock.now());
   }
 
+  /** Requests that wait for a place at one of the cluster's endpoints. */
+  waitingAt(cluster: string): number {
+    return this.#clusters.get(cluster)?.waiting ?? 0;
+  }
+
   /** Resolves when this endpoint ("address:port") of a cluster has no request under way: at once when it has none, or is not known. */
   whenIdle(cluster: string, endpoint: string): Promise<void> {
     return this.#clusters.get(cluster)?.whenIdle(endpoint) ?? Promise.resolve();

@@ -28,6 +28,27 @@ export interface StatSink {
   record(stat: RevisionStat): void;
 }
 
+/** What a cold start's time goes into, in order. */
+export type ColdStartPart = "decision" | "schedule" | "start" | "ready" | "firstByte";
+
+/**
+ * One cold start. Milliseconds: `decision` until there is a pod object, `schedule` until it has a node, `start` until it has an address, `ready` until its port takes requests, `firstByte` until the program
+ * has answered.
+ */
+export type ColdStart = {
+  readonly namespace: string;
+  readonly name: string;
+  /** When the first request began to wait, ISO 8601 with milliseconds. */
+  readonly time: string;
+  readonly totalMs: number;
+} & { readonly [part in `${ColdStartPart}Ms`]: number };
+
+/** Takes what nodes measured. */
+export interface ColdStartSink {
+  /** Records one. Told of the same one twice, it counts it once. */
+  recordColdStart(reporter: string, start: ColdStart): void;
+}
+
 /** What Serving must know of the data planes of a cluster. Filled by whoever joins them. */
 export interface DataPlane {
   /** Addresses under which pods reach it, for Services of routes and of revisions at zero. Empty: there is none, and routes stay not ready. */

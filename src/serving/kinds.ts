@@ -124,7 +124,18 @@ export type DomainMapping = KubeObject & {
 
 export type Reachability = "" | "Reachable" | "Unreachable";
 
+/** What a revision's cold starts came to, in milliseconds: quantiles over the last fifty. */
+export type ColdStartSummary = {
+  readonly count?: number;
+  readonly p50Ms?: number;
+  readonly p99Ms?: number;
+  /** `decision`, `schedule`, `start`, `ready`, `firstByte`. */
+  readonly parts?: readonly { readonly part: string; readonly p50Ms: number; readonly p99Ms: number }[];
+  readonly last?: { readonly time: string; readonly totalMs: number };
+};
+
 export type PodAutoscalerStatus = DuckStatus & {
+  readonly coldStarts?: ColdStartSummary;
   readonly serviceName?: string;
   readonly metricsServiceName?: string;
   readonly desiredScale?: number;

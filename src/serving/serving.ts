@@ -16,13 +16,14 @@ import { ConfigStore } from "./config/config-store.ts";
 import { createConfigurationController } from "./configuration/configuration-controller.ts";
 import { installCustomResources } from "./crds/install.ts";
 import { ensureRoles } from "./crds/roles.ts";
-import type { DataPlane, StatSink } from "./data-plane.ts";
+import type { ColdStartSink, DataPlane, StatSink } from "./data-plane.ts";
 import { createDomainMappingController } from "./domainmapping/domainmapping-controller.ts";
 import { createGcController } from "./gc/gc-controller.ts";
 import { createIngressController } from "./ingress/ingress-controller.ts";
 import { createLabelerController } from "./labeler/labeler-controller.ts";
 import { servingNamespace } from "./names.ts";
 import { createPodAutoscalerController } from "./podautoscaler/podautoscaler-controller.ts";
+import { ColdStartLog } from "./podautoscaler/cold-start-log.ts";
 import type { ImageResolver } from "./revision/image-resolver.ts";
 import { createRevisionController } from "./revision/revision-controller.ts";
 import { createRouteController } from "./route/route-controller.ts";
@@ -38,8 +39,8 @@ export type ServingOptions = ControllerContext & {
 
 /** Serving as it runs. */
 export type Serving = Pick<Service, "stop"> & {
-  /** Where statistics of requests go. */
-  readonly stats: StatSink;
+  /** Where statistics of requests and cold starts go. */
+  readonly stats: StatSink & ColdStartSink;
   /** True when no controller has anything to do. */
   readonly isIdle: boolean;
 };
@@ -56,14 +57,18 @@ export async function startServing(options: ServingOptions): Promise<Serving> {
   const pods = podInformer({ informers });
   const readyPods = (key: string) => pods.lister.byIndex(byRevision, key).filter(isReady).length;
   const autoscaler = new Autoscaler({ clock, readyPods });
+  const coldStarts = new ColdStartLog();
   const endConfig = config.start();
   await config.informer.waitForSync(signal);
   const webhooks = await startWebhookServer({ reviewers: servingReviewers(() => config.current), clock, logger });
   await ensureWebhookConfigurations(client, webhooks, signal);
-  const controllers = createServingControllers({ ...options, config, autoscaler });
+  const controllers = createServingControllers({ ...options, config, autoscaler, coldStarts });
   await Promise.all(controllers.map((controller) => controller.start(signal)));
   return {
-    stats: autoscaler,
+    stats: {
+      record: (stat) => autoscaler.record(stat),
+      recordColdStart: (...start) => coldStarts.recordColdStart(...start),
+    },
     get isIdle() {
       return controllers.every((controller) => controller.isIdle);
     },

@@ -4,7 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
-import { Agent, request } from "node:http";
+import { Agent } from "node:http";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import type { ClusterStatus } from "#cli/machine.ts";
@@ -16,6 +16,7 @@ import {
   startCluster,
   type TestCluster,
 } from "../support/cluster.ts";
+import { ask, nodeService } from "../support/knative.ts";
 
 const skip = canRunContainers() ? false : "needs root, conmon and crun or runc";
 const name = "serving-load";
@@ -37,7 +38,7 @@ describe("a Knative Service under load", { skip }, () => {
     const { stdout } = await cluster.nodeless(["status", "--name", name, "-o", "json"]);
     address = (JSON.parse(stdout) as ClusterStatus).addresses.nodePorts;
     const code = `--from-file=answers.mjs=${join(repository, "test/e2e/serving/answers.mjs")}`;
-    await kubectl("create", "configmap", "answers", code);
+    await kubectl("create", "configmap", "programs", code);
     await eventually("the Service is taken", async () => (await deploy("one")).code === 0);
     await eventually("no pod is left", async () => {
       const ready = await kubectl(
@@ -133,8 +134,11 @@ class Load {
 
   async ask(method: string): Promise<void> {
     try {
-      const { status, text } = await this.#request(method);
-      if (status === 200) this.answers.push(JSON.parse(text) as Answer);
+      const path = `/?ms=${20 + Math.floor(Math.random() * 100)}`;
+      const body = method === "POST" ? { body: "body" } : {};
+      const asked = { host: "answers.default.localhost", path, method, agent: this.#agent, ...body };
+      const { status, text, isBroken } = await ask(this.#address, asked);
+      if (status === 200 && !isBroken) this.answers.push(JSON.parse(text) as Answer);
       else this.failures.push(`${method}: ${status} ${text}`);
     } catch (error) {
       this.failures.push(`${method}: ${(error as Error).message}`);
@@ -149,21 +153,6 @@ class Load {
 
   async #work(method: string): Promise<void> {
     while (!this.#isStopping) await this.ask(method);
-  }
-
-  #request(method: string): Promise<{ readonly status: number; readonly text: string }> {
-    return new Promise((resolve, reject) => {
-      const headers = { host: "answers.default.localhost" };
-      const path = `/?ms=${20 + Math.floor(Math.random() * 100)}`;
-      const asked = request({ host: this.#address, port: 80, path, method, headers, agent: this.#agent });
-      asked.on("response", (response) => {
-        let text = "";
-        response.on("data", (piece: Buffer) => (text += String(piece)));
-        response.on("end", () => resolve({ status: response.statusCode ?? 0, text }));
-        response.on("error", reject);
-      });
-      asked.on("error", reject).end(method === "POST" ? "body" : undefined);
-    });
   }
 }
 
@@ -198,24 +187,9 @@ function programs(): readonly number[] {
 }
 
 function manifest(version: string): string {
-  const annotations = {
-    "autoscaling.knative.dev/window": "6s",
-    "autoscaling.knative.dev/max-scale": String(mostPods),
-  };
-  const container = {
-    image: "tests/node:24",
-    imagePullPolicy: "IfNotPresent",
-    command: ["node", "/code/answers.mjs"],
-    env: [{ name: "VERSION", value: version }],
-    resources: { requests: { cpu: "10m", memory: "50Mi" } },
-    volumeMounts: [{ name: "code", mountPath: "/code" }],
-  };
-  const volumes = [{ name: "code", configMap: { name: "answers" } }];
-  const spec = { containerConcurrency: limit, containers: [container], volumes };
-  return JSON.stringify({
-    apiVersion: "serving.knative.dev/v1",
-    kind: "Service",
-    metadata: { name: "answers" },
-    spec: { template: { metadata: { annotations }, spec } },
-  });
+  const container = { env: [{ name: "VERSION", value: version }] };
+  const scaling = { window: "6s", "max-scale": String(mostPods) };
+  return JSON.stringify(
+    nodeService("answers", "answers.mjs", { container, scaling, spec: { containerConcurrency: limit } }),
+  );
 }

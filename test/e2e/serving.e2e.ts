@@ -4,11 +4,11 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
-import { request } from "node:http";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import type { ClusterStatus } from "#cli/machine.ts";
 import { canRunContainers, eventually, repository, startCluster, type TestCluster } from "../support/cluster.ts";
+import { ask as askCluster } from "../support/knative.ts";
 
 const skip = canRunContainers() ? false : "needs root, conmon and crun or runc";
 const name = "serving-e2e";
@@ -22,7 +22,7 @@ describe("Knative Services", { skip }, () => {
       const path = "jsonpath={.status.conditions[?(@.type=='Ready')].status}";
       return (await kubectl("get", "ksvc", service, "-o", path)) === "True";
     });
-  const ask = (host: string) => get(status.addresses.nodePorts, `${host}.default.localhost`);
+  const ask = (host: string) => askCluster(status.addresses.nodePorts, { host: `${host}.default.localhost` });
   const pods = async () =>
     (await kubectl("get", "pods", "-o", "name")).split("\n").filter((line) => line !== "").length;
 
@@ -72,6 +72,33 @@ describe("Knative Services", { skip }, () => {
     assert.equal(await pods(), 1);
   });
 
+  test("how long it took is told in parts, by the node's metrics and by its PodAutoscaler", async () => {
+    const kpa = "jsonpath={.status.coldStarts}";
+    const { count, last } = await eventually("the cold start is told", async () => {
+      const text = await kubectl("get", "kpa", "hello-00001", "-o", kpa);
+      return text !== "" && (JSON.parse(text) as { count: number; last: Readonly<Record<string, number>> });
+    });
+    const parts = ["decisionMs", "scheduleMs", "startMs", "readyMs", "firstByteMs"].map(
+      (part) => last[part] ?? Number.NaN,
+    );
+    assert.equal(count, 1);
+    assert.equal(
+      parts.reduce((sum, ms) => sum + ms, 0),
+      last["totalMs"],
+    );
+
+    const node = (await kubectl("get", "nodes", "-o", "jsonpath={.items[0].metadata.name}")).trim();
+    const metrics = await kubectl("get", "--raw", `/api/v1/nodes/${node}/proxy/metrics`);
+    const hello = 'namespace_name="default",revision_name="hello-00001"';
+    assert.match(metrics, new RegExp(`nodeless_serving_cold_start_seconds_count\\{${hello}\\} 1\\n`));
+    assert.match(
+      metrics,
+      new RegExp(`nodeless_serving_cold_start_part_seconds_count\\{${hello},part="schedule"\\} 1\\n`),
+    );
+    assert.match(metrics, new RegExp(`nodeless_serving_queued_requests\\{${hello}\\} 0\\n`));
+    assert.match(metrics, /nodeless_proxy_requests_total\{/);
+  });
+
   test("a second revision takes its share, and has an address of its own", async () => {
     const manifest = readFileSync(join(repository, "examples/serving/hello.yaml"), "utf8").replace("World", "You");
     await cluster.kubectl(["apply", "-f", "-"], { input: manifest });
@@ -105,16 +132,3 @@ describe("Knative Services", { skip }, () => {
     }
   });
 });
-
-function get(address: string, host: string): Promise<{ readonly status: number; readonly text: string }> {
-  return new Promise((resolve, reject) => {
-    const asked = request({ host: address, port: 80, path: "/", headers: { host }, agent: false, timeout: 30_000 });
-    asked.on("response", (response) => {
-      let text = "";
-      response.on("data", (piece: Buffer) => (text += String(piece)));
-      response.on("end", () => resolve({ status: response.statusCode ?? 0, text }));
-    });
-    asked.on("timeout", () => asked.destroy(new Error("no answer within 30 s")));
-    asked.on("error", reject).end();
-  });
-}

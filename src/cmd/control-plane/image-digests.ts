@@ -66,10 +66,7 @@ export class ImageDigests implements ImageResolver {
     const { namespace, serviceAccountName, imagePullSecrets } = identity;
     const resource = (name: string) => ({ group: "", version: "v1", resource: name });
     const account = await client
-      .get<ServiceAccount>(
-        { resource: resource("serviceaccounts"), namespace, name: serviceAccountName },
-        { signal },
-      )
+      .get<ServiceAccount>({ resource: resource("serviceaccounts"), namespace, name: serviceAccountName }, { signal })
       .catch(() => undefined);
     const ofAccount = (account?.imagePullSecrets ?? []).flatMap(({ name }) => (name ? [name] : []));
     const names = new Set([...imagePullSecrets, ...ofAccount]);

@@ -7,6 +7,7 @@ import type { NodePlan } from "#cmd/machine/node-plan.ts";
 import type { Clock } from "#component-base/clock.ts";
 import type { Service } from "#component-base/life-cycle.ts";
 import type { Logger } from "#component-base/logger.ts";
+import type { MetricSnapshot } from "#component-base/metrics.ts";
 import type { PodDrain } from "#kubelet/pod-drain.ts";
 import { revisionHold } from "#serving/engine/engine-config.ts";
 import { NodeEngine } from "#serving/engine/node-engine.ts";
@@ -28,7 +29,7 @@ export type ServingEngineOptions = {
 };
 
 /** The data plane of Knative Serving as it runs. */
-export type ServingDataPlane = Pick<Service, "stop"> & PodDrain;
+export type ServingDataPlane = Pick<Service, "stop"> & PodDrain & { metrics(): readonly MetricSnapshot[] };
 
 /** Resolves at once: what requests lead to follows in the background, and then requests are taken. */
 export function startServingEngine(options: ServingEngineOptions): ServingDataPlane {
@@ -52,6 +53,7 @@ export function startServingEngine(options: ServingEngineOptions): ServingDataPl
     .catch((error: unknown) => logger.debug("Data plane ended early", { error }));
   return {
     drain: (pod) => node.drain(pod),
+    metrics: () => node.metrics(),
     async stop() {
       await node.stop();
       await following;

@@ -13,6 +13,7 @@ import { StatusError } from "#apimachinery/status-error.ts";
 import type { Client } from "#client/client.ts";
 import type { Clock } from "#component-base/clock.ts";
 import type { Service } from "#component-base/life-cycle.ts";
+import { type MetricSnapshot, metricText } from "#component-base/metrics.ts";
 import type { Logger } from "#component-base/logger.ts";
 import { findContainer } from "#kubelet/engine/pod-view.ts";
 import { refOf } from "#kubelet/pod-object.ts";
@@ -51,6 +52,8 @@ export type KubeletServerOptions = KubeletServerSettings & {
   readonly statistics: () => Promise<NodeStatistics>;
   /** The text of /metrics/probes. */
   readonly probeMetrics: () => string;
+  /** Of others in this process, for /metrics. */
+  readonly moreMetrics?: () => Promise<readonly MetricSnapshot[]>;
   readonly machine: { readonly cpus: number; readonly memoryBytes: number };
   readonly clock: Clock;
   readonly logger: Logger;
@@ -166,9 +169,9 @@ export class KubeletServer implements Service {
   }
 
   async #metrics(which: string, response: ServerResponse): Promise<void> {
-    const { nodeName, pods, statistics, probeMetrics, machine, clock } = this.#options;
+    const { nodeName, pods, statistics, probeMetrics, moreMetrics, machine, clock } = this.#options;
     const texts: Readonly<Record<string, () => string | Promise<string>>> = {
-      "": () => processMetrics(nodeName, pods()),
+      "": async () => processMetrics(nodeName, pods()) + metricText((await moreMetrics?.()) ?? []),
       resource: async () => resourceMetrics(await statistics(), clock.now()),
       cadvisor: async () => cadvisorMetrics(await statistics(), pods(), { ...machine, nowMs: clock.now() }),
       probes: probeMetrics,

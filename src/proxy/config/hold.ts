@@ -39,4 +39,6 @@ export const defaultHoldLimits: HoldLimits = { requests: 10_000, timeoutMs: 300_
 export interface Hold {
   /** Decides about one request. `signal` aborts when the client is gone or the time is over; what is decided then is not heard. A rejection becomes 503. */
   admit(request: HeldRequest, signal: AbortSignal): Promise<HoldVerdict>;
+  /** A request that was held and let go has got the head of its response. Must not throw. Only on the engine's own thread. */
+  onAnswer?(request: HeldRequest): void;
 }

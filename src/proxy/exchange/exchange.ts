@@ -3,7 +3,7 @@
  * protocol; the two streams do. Everything about what is sent is decided beside it (request-fields, retry-policy, rewrite); here is only when.
  */
 import { hashKeyOf } from "#proxy/balance/hash-key.ts";
-import type { HoldVerdict } from "#proxy/config/hold.ts";
+import type { HeldRequest, HoldVerdict } from "#proxy/config/hold.ts";
 import type { Backend, ForwardAction } from "#proxy/config/route.ts";
 import type { Deadline } from "#proxy/message/deadlines.ts";
 import type { Fields } from "#proxy/message/fields.ts";
@@ -53,6 +53,7 @@ export class Exchange implements ClientOwner, UpstreamOwner, EndpointSeeker {
   #start: RequestStart | undefined;
   #trace: TraceContext | undefined;
   #held: Held | undefined;
+  #wasHeld: { readonly name: string; readonly request: HeldRequest } | undefined;
   #onDue: (() => void) | undefined;
   #requestId = "";
   #tries = 0;
@@ -118,6 +119,7 @@ export class Exchange implements ClientOwner, UpstreamOwner, EndpointSeeker {
     const { method, authority, target } = this.#head;
     const about = { route: this.#entry?.route.name ?? "", cluster: this.#backend?.cluster ?? "" };
     const held = { ...about, method, authority, target, ...(unreachable === undefined ? {} : { unreachable }) };
+    this.#wasHeld = { name, request: held };
     // What waits has its own time; the request's whole time goes on.
     this.#deadline.clear();
     this.#held = this.#parts.holds.keep(name, held, (verdict) => this.#onVerdict(verdict));
@@ -269,6 +271,7 @@ export class Exchange implements ClientOwner, UpstreamOwner, EndpointSeeker {
     this.#body.forget();
     this.#status = head.status;
     this.#responseStartMs = this.#parts.clock.now();
+    if (this.#wasHeld !== undefined) this.#parts.holds.tellAnswer(this.#wasHeld.name, this.#wasHeld.request);
     this.#await(timeouts?.idleMs ?? IDLE_MS, () => this.#break("UT"));
     let { fields } = head;
     if (responseFields !== undefined || this.#backend?.responseFields !== undefined)

@@ -56,6 +56,11 @@ export class HoldGate {
     return { cancel: () => end(undefined) };
   }
 
+  /** A request that was held and let go is answered. */
+  tellAnswer(name: string, request: HeldRequest): void {
+    this.#holds.get(name)?.onAnswer?.(request);
+  }
+
   async #ask(name: string, request: HeldRequest, signal: AbortSignal): Promise<HoldVerdict> {
     const hold = this.#holds.get(name);
     if (hold === undefined) return refusal(`there is no hold ${name}`);

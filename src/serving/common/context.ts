@@ -11,12 +11,14 @@ import type { ConfigStore } from "#serving/config/config-store.ts";
 import type { DataPlane } from "#serving/data-plane.ts";
 import { type Revision, revisions } from "#serving/kinds.ts";
 import { labels } from "#serving/names.ts";
+import type { ColdStartLog } from "#serving/podautoscaler/cold-start-log.ts";
 import type { ImageResolver } from "#serving/revision/image-resolver.ts";
 
 /** A controller's context, with Serving's configuration and its neighbours. */
 export type ServingContext = ControllerContext & {
   readonly config: ConfigStore;
   readonly autoscaler: Autoscaler;
+  readonly coldStarts: ColdStartLog;
   readonly dataPlane: DataPlane;
   /** Finds images' digests. Absent: images are run as they are named. */
   readonly images?: ImageResolver;

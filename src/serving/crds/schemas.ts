@@ -134,6 +134,19 @@ export function domainMappingSchema(): KindSchema {
   };
 }
 
+const number: JsonSchemaProps = { type: "number" };
+const quantiles = { p50Ms: number, p99Ms: number };
+const coldStartTimes = {
+  time: string,
+  totalMs: number,
+  decisionMs: number,
+  scheduleMs: number,
+  startMs: number,
+  readyMs: number,
+  firstByteMs: number,
+};
+const coldStart = object(coldStartTimes);
+
 export function podAutoscalerSchema(): KindSchema {
   return {
     spec: object(
@@ -152,6 +165,12 @@ export function podAutoscalerSchema(): KindSchema {
       desiredScale: int32,
       serviceName: string,
       metricsServiceName: string,
+      coldStarts: object({
+        count: int64,
+        ...quantiles,
+        parts: list(object({ part: string, ...quantiles }, "part")),
+        last: coldStart,
+      }),
     }),
   };
 }
@@ -194,14 +213,17 @@ export function clusterDomainClaimSchema(): KindSchema {
 }
 
 export function dataPlaneSchema(): KindSchema {
-  const number: JsonSchemaProps = { type: "number" };
   const report = object(
-    { namespace: string, name: string, concurrency: number, requests: number },
+    { namespace: string, name: string, concurrency: number, requests: number, queued: number },
     "namespace",
     "name",
   );
   return {
     spec: object({ addresses: list(string), httpPort: int32 }),
-    status: object({ reportTime: string, revisions: list(report) }),
+    status: object({
+      reportTime: string,
+      revisions: list(report),
+      coldStarts: list(object({ namespace: string, name: string, ...coldStartTimes })),
+    }),
   };
 }

@@ -55,7 +55,11 @@ class DomainMappingController {
       onUpdate: (_before, one) => ingress(one),
       onDelete: ingress,
     });
-    const claim = ({ metadata, spec }: DomainClaim) => queue.add(`${spec?.namespace ?? ""}/${metadata?.name ?? ""}`);
+    const claim = ({ metadata, spec }: DomainClaim) => {
+      queue.add(`${spec?.namespace ?? ""}/${metadata?.name ?? ""}`);
+      // Others may wait for the domain.
+      for (const mapping of this.#mappings.lister.list()) if (mapping.metadata?.name === metadata?.name) own(mapping);
+    };
     this.#claims = this.controller.watch(informers.informer<DomainClaim>({ resource: domainClaims }), {
       onAdd: claim,
       onDelete: claim,

@@ -4,7 +4,7 @@
 import type { InformerFactory } from "#client/informer-factory.ts";
 import type { Informer } from "#client/informer.ts";
 import type { Clock } from "#component-base/clock.ts";
-import type { DataPlane, StatSink } from "#serving/data-plane.ts";
+import type { ColdStartSink, DataPlane, StatSink } from "#serving/data-plane.ts";
 import { type DataPlaneObject, dataPlanes } from "./data-plane-object.ts";
 
 const usualPort = 80;
@@ -37,7 +37,7 @@ export class ClusterDataPlane implements DataPlane {
   }
 
   /** Follows the objects, and hands their reports to `sink`. Resolves when what is there is known; gives what ends it. */
-  async start(sink: StatSink, signal: AbortSignal): Promise<() => void> {
+  async start(sink: StatSink & ColdStartSink, signal: AbortSignal): Promise<() => void> {
     await this.#informer.waitForSync(signal);
     const changed = () => {
       for (const listener of this.#listeners) listener();
@@ -53,7 +53,7 @@ export class ClusterDataPlane implements DataPlane {
   }
 
   /** By this process's clock: the nodes' may differ. */
-  #pass({ metadata, status }: DataPlaneObject, sink: StatSink): void {
+  #pass({ metadata, status }: DataPlaneObject, sink: StatSink & ColdStartSink): void {
     const atMs = this.#clock.now();
     for (const { namespace, name, concurrency, requests } of status?.revisions ?? [])
       sink.record({
@@ -63,5 +63,6 @@ export class ClusterDataPlane implements DataPlane {
         averageConcurrentRequests: concurrency,
         requestCount: requests,
       });
+    for (const start of status?.coldStarts ?? []) sink.recordColdStart(metadata?.name ?? "", start);
   }
 }

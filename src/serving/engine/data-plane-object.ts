@@ -3,6 +3,7 @@
  */
 import type { GroupVersionResource, KubeObject } from "#apimachinery/meta.ts";
 import { dataPlaneGroup } from "#serving/names.ts";
+import type { ColdStart } from "#serving/data-plane.ts";
 
 export const dataPlanes: GroupVersionResource = { group: dataPlaneGroup, version: "v1alpha1", resource: "dataplanes" };
 
@@ -14,6 +15,8 @@ export type RevisionReport = {
   readonly concurrency: number;
   /** Requests that came. */
   readonly requests: number;
+  /** Requests that wait for a pod, or for a place in one, now. */
+  readonly queued?: number;
 };
 
 /** What a node's data plane saw. */
@@ -22,6 +25,8 @@ export type DataPlaneStatus = {
   readonly reportTime?: string;
   /** Those with requests or with pods. */
   readonly revisions?: readonly RevisionReport[];
+  /** The last few, of whichever revision, oldest first. */
+  readonly coldStarts?: readonly ColdStart[];
 };
 
 /** Named after its node. */

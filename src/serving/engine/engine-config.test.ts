@@ -1,8 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import type { EndpointSlice } from "#api/generated/types/discovery-v1.ts";
 import type { Ingress, Revision } from "#serving/kinds.ts";
-import { clusterOf, podsOf, revisionHold, revisionsOf, type RevisionView, routesOf } from "./engine-config.ts";
+import { clusterOf, revisionHold, revisionsOf, type RevisionView, routesOf } from "./engine-config.ts";
 import { RevisionHold } from "./revision-hold.ts";
 
 const listeners = { open: "open", local: "local" };
@@ -83,12 +82,12 @@ describe("the engine's routes", () => {
       },
     });
     const revision = (timeoutSeconds: number): Revision => ({ spec: { containers: [], timeoutSeconds } });
-    const [route] = routesOf(tagged, listeners, (key) => revision(key === "default/one" ? 400 : 500));
+    const [route] = routesOf(tagged, listeners, (key) => revision(key === "default/one" ? 4 : 5));
     const rule = route?.rules[0];
 
     assert.deepEqual(rule?.matches, [{ fields: [{ name: "knative-serving-tag", kind: "exact", value: "blue" }] }]);
     assert.deepEqual(rule?.rewrite, { authority: "b" });
-    assert.deepEqual(rule?.timeouts, { requestMs: 500_000 });
+    assert.deepEqual(rule?.timeouts, { requestMs: 5000 });
   });
 });
 
@@ -105,36 +104,10 @@ describe("a revision's cluster", () => {
     );
     assert.equal(clusterOf("default", "one", awake).maxRequestsPerEndpoint, undefined);
   });
-
-  it("knows of its pods which are ready, which start and which end", () => {
-    const endpoint = (address: string, conditions: object) => ({
-      addresses: [address],
-      conditions,
-      nodeName: "n1",
-      targetRef: { uid: `pod of ${address}` },
-    });
-    const slice = {
-      endpoints: [
-        endpoint("10.0.0.1", { ready: true }),
-        endpoint("10.0.0.2", { ready: false }),
-        endpoint("10.0.0.3", { ready: false, terminating: true }),
-      ],
-      ports: [{ name: "http", port: 8080 }],
-    } as unknown as EndpointSlice;
-
-    assert.deepEqual(
-      podsOf([slice]).map(({ address, port, pod, node, state }) => [address, port, pod, node, state]),
-      [
-        ["10.0.0.1", 8080, "pod of 10.0.0.1", "n1", "ready"],
-        ["10.0.0.2", 8080, "pod of 10.0.0.2", "n1", "starting"],
-        ["10.0.0.3", 8080, "pod of 10.0.0.3", "n1", "terminating"],
-      ],
-    );
-  });
 });
 
 describe("a revision's hold", () => {
-  const unserved = { isServed: () => false, onFirst: () => {}, onUnreachable: () => {} };
+  const unserved = { isServed: () => false, onFirst: () => {}, onUnreachable: () => {}, onAnswer: () => {} };
   const request = { route: "r", cluster: "serving/default/one", method: "GET", authority: "a", target: "/" };
 
   it("makes one cold start of many requests, and lets all go at once", async () => {

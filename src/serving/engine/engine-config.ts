@@ -1,7 +1,6 @@
 /**
  * From API objects to the engine's configuration, pure: an Ingress becomes a route per rule, each revision that some Ingress names becomes a cluster. Requests for a revision without a pod are held.
  */
-import type { EndpointSlice } from "#api/generated/types/discovery-v1.ts";
 import type { ClusterConfig, EndpointConfig } from "#proxy/config/cluster.ts";
 import type { Backend, FieldPair, RouteConfig, RouteRule, Timeouts } from "#proxy/config/route.ts";
 import type { Ingress, IngressPath, IngressRule, IngressSplit, Revision } from "#serving/kinds.ts";
@@ -19,25 +18,18 @@ export type RevisionView = {
   readonly endpoints: readonly EndpointConfig[];
 };
 
-/** A pod's place in the slices of its revision's private Service. */
-export type PodEndpoint = {
-  readonly address: string;
-  readonly port: number;
-  /** The pod's uid: its address may be another's later. */
-  readonly pod: string;
-  readonly node: string;
-  readonly state: "ready" | "starting" | "terminating";
-};
-
 /** Requests that may wait for a place in a pod, or for a pod. */
 const maxWaiting = 10_000;
 const defaultTimeoutSeconds = 300;
 /** Tries on other pods after the first, where that is safe. */
 const retries = 5;
 
+/** With what the names of revisions' clusters begin. */
+export const clusterPrefix = "serving/";
+
 /** Name of a revision's cluster. */
 export function clusterName(namespace: string, revision: string): string {
-  return `serving/${namespace}/${revision}`;
+  return `${clusterPrefix}${namespace}/${revision}`;
 }
 
 /** Revisions to which an Ingress leads, as "namespace/name". */
@@ -130,7 +122,7 @@ function timeoutsOf({ splits }: IngressPath, find: (key: string) => Revision | u
   const start = longest((revision) => revision?.spec?.responseStartTimeoutSeconds);
   const idle = longest((revision) => revision?.spec?.idleTimeoutSeconds);
   return {
-    requestMs: Math.max(defaultTimeoutSeconds, ...all.map(timeoutSeconds)) * 1000,
+    requestMs: (all.length === 0 ? defaultTimeoutSeconds : Math.max(...all.map(timeoutSeconds))) * 1000,
     ...(start === undefined ? {} : { responseStartMs: start }),
     ...(idle === undefined ? {} : { idleMs: idle }),
   };
@@ -138,17 +130,4 @@ function timeoutsOf({ splits }: IngressPath, find: (key: string) => Revision | u
 
 function timeoutSeconds(revision: Revision | undefined): number {
   return revision?.spec?.timeoutSeconds || defaultTimeoutSeconds;
-}
-
-/** The pods in the slices of a revision's private Service. */
-export function podsOf(slices: readonly EndpointSlice[]): readonly PodEndpoint[] {
-  return slices.flatMap(({ endpoints, ports }) => {
-    const port = ports?.[0]?.port;
-    if (port === undefined) return [];
-    return (endpoints ?? []).flatMap(({ addresses, conditions, targetRef, nodeName: node = "" }) => {
-      const isReady = conditions?.ready !== false;
-      const state = conditions?.terminating === true ? "terminating" : isReady ? "ready" : "starting";
-      return addresses.map((address) => ({ address, port, pod: targetRef?.uid ?? "", node, state }) as const);
-    });
-  });
 }

@@ -1,9 +1,8 @@
 /**
- * A node's data plane: feeds the L7 engine from Ingresses, Revisions and EndpointSlices, holds requests for what is at zero, and reports what it sees in its DataPlane object. Everything that a warm
+ * A node's data plane: feeds the L7 engine from Ingresses, Revisions and pods, holds requests for what is at zero, and reports what it sees in its DataPlane object. Everything that a warm
  * request needs is in the engine: it goes on while the control plane is away.
  */
 import type { Pod } from "#api/generated/types/core-v1.ts";
-import type { EndpointSlice } from "#api/generated/types/discovery-v1.ts";
 import { hasReason } from "#apimachinery/status-error.ts";
 import type { Client } from "#client/client.ts";
 import type { InformerFactory } from "#client/informer-factory.ts";
@@ -12,32 +11,37 @@ import { keyOf, splitKey } from "#client/object-store.ts";
 import type { Clock } from "#component-base/clock.ts";
 import type { Service } from "#component-base/life-cycle.ts";
 import type { Logger } from "#component-base/logger.ts";
+import type { MetricSnapshot } from "#component-base/metrics.ts";
 import type { ConfigChange, ConfigSink } from "#proxy/config/route-source.ts";
 import type { ClusterLoad } from "#proxy/observe/cluster-loads.ts";
-import { endpointSlices, revisionInformer } from "#serving/common/context.ts";
+import { revisionInformer } from "#serving/common/context.ts";
+import type { ColdStart } from "#serving/data-plane.ts";
 import { type Ingress, ingresses, type Revision } from "#serving/kinds.ts";
 import { annotations as keys, labels } from "#serving/names.ts";
-import { privateServiceName } from "#serving/podautoscaler/revision-services.ts";
 import { ingressClass } from "#serving/route/ingress-of.ts";
 import { type DataPlaneObject, dataPlanes, type DataPlaneStatus } from "./data-plane-object.ts";
 import { EndpointProbes } from "./endpoint-probe.ts";
+import { ColdStarts } from "./cold-starts.ts";
 import {
   clusterName,
   clusterOf,
-  type PodEndpoint,
-  podsOf,
+  clusterPrefix,
   revisionsOf,
   routesOf,
   type ServingListeners,
 } from "./engine-config.ts";
 import { LoadReports } from "./load-reports.ts";
+import { endpointOf, type PodEndpoint, podsByRevision, revisionOf, revisionPods } from "./pod-endpoints.ts";
 import { endpointName, RevisionEndpoints } from "./revision-endpoints.ts";
 import { RevisionHold } from "./revision-hold.ts";
+import { ServingMetrics } from "./serving-metrics.ts";
 
 /** The engine, as far as it is needed here. */
 export interface ServingEngine extends ConfigSink {
   /** How busy clusters were since this was called last, held requests included. Nobody else may call it. */
   takeLoads(): readonly ClusterLoad[];
+  /** Requests that wait for a place at one of the cluster's endpoints. */
+  waitingAt(cluster: string): number;
   /** Resolves when this endpoint ("address:port") of a cluster has no request under way. */
   whenIdle(cluster: string, endpoint: string): Promise<void>;
 }
@@ -56,11 +60,11 @@ export type NodeEngineOptions = {
   readonly logger: Logger;
 };
 
-/** Index of slices by "namespace/service". */
-const byService = "serving-service";
 /** Index of Ingresses by "namespace/revision". */
 const byRevision = "serving-ingress-revision";
 const askAgainMs = 500;
+/** In the node's object. */
+const rememberedColdStarts = 20;
 
 /** A node's data plane. Give `hold` to the engine under the name {@link revisionHold}, then start. */
 export class NodeEngine implements Pick<Service, "stop"> {
@@ -69,17 +73,23 @@ export class NodeEngine implements Pick<Service, "stop"> {
   readonly #abort = new AbortController();
   readonly #reports: LoadReports;
   readonly #probes: EndpointProbes;
+  readonly #metrics = new ServingMetrics();
+  readonly #coldStarts: ColdStarts;
+  /** The last ones, for the next report. */
+  readonly #lastColdStarts: ColdStart[] = [];
   /** By revision's key: where its pods are. */
   readonly #endpoints = new Map<string, RevisionEndpoints>();
   /** Keys of revisions for which the engine has an endpoint. */
   readonly #served = new Set<string>();
   readonly #routes = new Map<string, readonly string[]>();
   readonly #dirty = new Set<string>();
+  /** Of the last report. */
+  readonly #concurrency = new Map<string, number>();
   #disconnect: (() => void)[] = [];
   #sink: ServingEngine | undefined;
   #ingresses: Informer<Ingress> | undefined;
   #revisions: Informer<Revision> | undefined;
-  #slices: Informer<EndpointSlice> | undefined;
+  #pods: Informer<Pod> | undefined;
   #applying: Promise<void> | undefined;
 
   constructor(options: NodeEngineOptions) {
@@ -88,9 +98,11 @@ export class NodeEngine implements Pick<Service, "stop"> {
       isServed: (cluster) => this.#served.has(keyOfCluster(cluster)),
       onFirst: (cluster) => this.#onDemand(keyOfCluster(cluster)),
       onUnreachable: (cluster, endpoint) => this.#onUnreachable(keyOfCluster(cluster), endpoint),
+      onAnswer: (cluster) => this.#coldStarts.onAnswer(keyOfCluster(cluster)),
     });
     this.#reports = new LoadReports({ ...options, read: () => this.#status() });
     this.#probes = new EndpointProbes(options.clock);
+    this.#coldStarts = new ColdStarts({ clock: options.clock, onColdStart: (start) => this.#onColdStart(start) });
   }
 
   /** Resolves when the engine is told all there is; waits until Serving's kinds are there. */
@@ -101,12 +113,8 @@ export class NodeEngine implements Pick<Service, "stop"> {
     await this.#register(signal);
     this.#ingresses = informers.informer<Ingress>({ resource: ingresses, indexes: { [byRevision]: revisionsOf } });
     this.#revisions = revisionInformer({ informers });
-    const serviceOf = ({ metadata }: EndpointSlice) => {
-      const service = metadata?.labels?.["kubernetes.io/service-name"];
-      return service === undefined ? [] : [`${metadata?.namespace}/${service}`];
-    };
-    this.#slices = informers.informer<EndpointSlice>({ resource: endpointSlices, indexes: { [byService]: serviceOf } });
-    await Promise.all([this.#ingresses, this.#revisions, this.#slices].map((one) => one.waitForSync(signal)));
+    this.#pods = revisionPods(informers);
+    await Promise.all([this.#ingresses, this.#revisions, this.#pods].map((one) => one.waitForSync(signal)));
     this.#follow();
     await this.#applying;
   }
@@ -117,6 +125,18 @@ export class NodeEngine implements Pick<Service, "stop"> {
     for (const disconnect of this.#disconnect.splice(0)) disconnect();
     this.#probes.stop();
     await Promise.all([this.#applying, this.#reports.stop()]);
+  }
+
+  /** What was counted, for Prometheus. */
+  metrics(): MetricSnapshot[] {
+    for (const key of this.#endpoints.keys()) {
+      const { namespace, name } = splitKey(key);
+      this.#metrics.load(namespace, name, {
+        concurrency: this.#concurrency.get(key) ?? 0,
+        queued: this.#queuedFor(key),
+      });
+    }
+    return this.#metrics.snapshot();
   }
 
   /** A pod of this node is about to end: it gets nothing new. Resolves when what it has is answered; at once for pods of others than Serving. */
@@ -162,11 +182,10 @@ export class NodeEngine implements Pick<Service, "stop"> {
       revision(one);
       for (const it of this.#ingresses?.lister.byIndex(byRevision, keyOf(one)) ?? []) ingress(it);
     };
-    const slice = ({ metadata }: EndpointSlice) => {
-      const service = metadata?.labels?.["kubernetes.io/service-name"] ?? "";
-      const name = metadata?.labels?.["serving.knative.dev/revision"];
-      if (name !== undefined && service === privateServiceName(name))
-        this.#touchAll([`${metadata?.namespace}/${name}`]);
+    const pod = (one: Pod) => {
+      const [uid = "", isBound] = [one.metadata?.uid, (one.spec?.nodeName ?? "") !== ""];
+      this.#coldStarts.onPod(revisionOf(one), { uid, isBound, endpoint: endpointOf(one) });
+      this.#touchAll([revisionOf(one)]);
     };
     this.#disconnect = [
       this.#ingresses?.addHandler({ onAdd: ingress, onUpdate: (_before, one) => ingress(one), onDelete: ingress }),
@@ -175,7 +194,7 @@ export class NodeEngine implements Pick<Service, "stop"> {
         onUpdate: (_before, one) => revision(one),
         onDelete: revision,
       }),
-      this.#slices?.addHandler({ onAdd: slice, onUpdate: (_before, one) => slice(one), onDelete: slice }),
+      this.#pods?.addHandler({ onAdd: pod, onUpdate: (_before, one) => pod(one), onDelete: pod }),
     ].filter((end) => end !== undefined);
   }
 
@@ -207,17 +226,17 @@ export class NodeEngine implements Pick<Service, "stop"> {
 
   /** The engine knows what we know: who waits may go. */
   #markServed(key: string): void {
-    if (!this.#endpoints.get(key)?.isServed) return void this.#served.delete(key);
+    const [first] = this.#endpoints.get(key)?.open ?? [];
+    if (first === undefined) return void this.#served.delete(key);
     this.#served.add(key);
+    this.#coldStarts.onServed(key, first.pod);
     this.hold.release(clusterOfKey(key));
   }
 
   #updateEndpoints(key: string): void {
-    const { namespace, name } = splitKey(key);
-    const slices = this.#slices?.lister.byIndex(byService, `${namespace}/${privateServiceName(name)}`) ?? [];
     const endpoints = this.#endpoints.get(key) ?? new RevisionEndpoints();
     this.#endpoints.set(key, endpoints);
-    endpoints.update(podsOf(slices));
+    endpoints.update((this.#pods?.lister.byIndex(podsByRevision, key) ?? []).flatMap((pod) => endpointOf(pod) ?? []));
     const known = new Set(endpoints.unproved.map((pod) => probeName(key, pod)));
     this.#probes.keep((probe) => !probe.startsWith(`${key} `) || known.has(probe));
     if (!endpoints.isServed) for (const pod of endpoints.starting) this.#probeStarting(key, pod);
@@ -270,8 +289,16 @@ export class NodeEngine implements Pick<Service, "stop"> {
       const endpoints = this.#endpoints.get(key)?.configs() ?? [];
       return { set: { kind: "cluster", config: clusterOf(namespace, name, { revision, endpoints }) } };
     }
-    this.#endpoints.delete(key);
+    this.#forget(key);
     return { remove: { kind: "cluster", name: clusterName(namespace, name) } };
+  }
+
+  #forget(key: string): void {
+    const { namespace, name } = splitKey(key);
+    this.#endpoints.delete(key);
+    this.#concurrency.delete(key);
+    this.#coldStarts.forget(key);
+    this.#metrics.forget(namespace, name);
   }
 
   #routesChange(key: string): readonly ConfigChange[] {
@@ -295,6 +322,8 @@ export class NodeEngine implements Pick<Service, "stop"> {
 
   /** The first request for a revision at zero is reported at once. */
   #onDemand(key: string): void {
+    // Pods that are there and take no requests are another matter.
+    if ((this.#pods?.lister.byIndex(podsByRevision, key) ?? []).length === 0) this.#coldStarts.begin(key);
     this.#reports.now();
     this.#touchAll([key]);
     this.#reports.arm();
@@ -307,14 +336,31 @@ export class NodeEngine implements Pick<Service, "stop"> {
   }
 
   #status(): Omit<DataPlaneStatus, "reportTime"> | undefined {
-    const loads = new Map((this.#sink?.takeLoads() ?? []).map((load) => [load.cluster, load]));
+    const all = (this.#sink?.takeLoads() ?? []).filter(({ cluster }) => cluster.startsWith(clusterPrefix));
+    const loads = new Map(all.map((load) => [keyOfCluster(load.cluster), load]));
+    for (const [key, { requests }] of loads) this.#metrics.count(splitKey(key).namespace, splitKey(key).name, requests);
+    this.#concurrency.clear();
     const revisions = [...this.#watched()].map((key) => {
-      const cluster = clusterOfKey(key);
-      const { averageConcurrency = 0, requests = 0 } = loads.get(cluster) ?? {};
+      const { averageConcurrency = 0, requests = 0 } = loads.get(key) ?? {};
       // A request that has only just come is not much of an average yet.
-      return { ...splitKey(key), concurrency: Math.max(averageConcurrency, this.hold.heldFor(cluster)), requests };
+      const concurrency = Math.max(averageConcurrency, this.hold.heldFor(clusterOfKey(key)));
+      this.#concurrency.set(key, concurrency);
+      const queued = this.#queuedFor(key);
+      return { ...splitKey(key), concurrency, requests, ...(queued === 0 ? {} : { queued }) };
     });
-    return revisions.length === 0 ? undefined : { revisions };
+    return revisions.length === 0 ? undefined : { revisions, coldStarts: this.#lastColdStarts };
+  }
+
+  #queuedFor(key: string): number {
+    const cluster = clusterOfKey(key);
+    return this.hold.heldFor(cluster) + (this.#sink?.waitingAt(cluster) ?? 0);
+  }
+
+  /** Told with the next report, which is due within a second: the revision has pods. */
+  #onColdStart(start: ColdStart): void {
+    this.#metrics.coldStart(start);
+    this.#lastColdStarts.push(start);
+    if (this.#lastColdStarts.length > rememberedColdStarts) this.#lastColdStarts.shift();
   }
 }
 
@@ -328,5 +374,5 @@ function clusterOfKey(key: string): string {
 }
 
 function keyOfCluster(cluster: string): string {
-  return cluster.slice("serving/".length);
+  return cluster.slice(clusterPrefix.length);
 }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import type { PodEndpoint } from "./engine-config.ts";
+import type { PodEndpoint } from "./pod-endpoints.ts";
 import { RevisionEndpoints } from "./revision-endpoints.ts";
 
 const pod = (state: PodEndpoint["state"], uid = "a", address = "10.0.0.1"): PodEndpoint => ({

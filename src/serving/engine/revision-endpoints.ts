@@ -1,10 +1,10 @@
 /**
- * Where a revision's pods take requests: what EndpointSlices say, and what this node knows sooner, by its own probes, by requests that met nobody, and because it was told that a pod is about to end.
+ * Where a revision's pods take requests: what the pods say, and what this node knows sooner, by its own probes, by requests that met nobody, and because it was told that a pod is about to end.
  */
 import type { EndpointConfig } from "#proxy/config/cluster.ts";
-import type { PodEndpoint } from "./engine-config.ts";
+import type { PodEndpoint } from "./pod-endpoints.ts";
 
-/** What this node knows of a pod beyond its slice. `proved`: it takes connections. `suspect`: it does not. `leaving`: it is about to end. */
+/** What this node knows of a pod beyond what the API says. `proved`: it takes connections. `suspect`: it does not. `leaving`: it is about to end. */
 type Knowledge = "proved" | "suspect" | "leaving";
 
 /** The endpoints of one revision. */
@@ -12,7 +12,7 @@ export class RevisionEndpoints {
   #pods: readonly PodEndpoint[] = [];
   readonly #known = new Map<string, { readonly pod: string; readonly what: Knowledge }>();
 
-  /** Slices have changed. What was known of a pod that became another, or ready, or left, is not known any more. */
+  /** Pods have changed. What was known of a pod that became another, or ready, or left, is not known any more. */
   update(pods: readonly PodEndpoint[]): void {
     const before = new Map(this.#pods.map((pod) => [endpointName(pod), pod]));
     this.#pods = pods;
@@ -27,6 +27,11 @@ export class RevisionEndpoints {
   /** True when requests have somewhere to go. */
   get isServed(): boolean {
     return this.#pods.some((pod) => this.#isOpen(pod));
+  }
+
+  /** The pods that requests go to. */
+  get open(): readonly PodEndpoint[] {
+    return this.#pods.filter((pod) => this.#isOpen(pod));
   }
 
   /** What the engine is told. Those that get nothing new stay known to it, so that what they have is counted. */

@@ -11,6 +11,8 @@ export type RevisionHoldOptions = {
   readonly onFirst: (cluster: string) => void;
   /** Called when a request met nobody at an endpoint, before it is asked whether there are others. */
   readonly onUnreachable: (cluster: string, endpoint: string) => void;
+  /** Called when a request that waited gets its answer. */
+  readonly onAnswer: (cluster: string) => void;
 };
 
 /** The hold of all revisions, by their clusters' names. */
@@ -44,6 +46,10 @@ export class RevisionHold implements Hold {
     });
     if (isFirst) onFirst(cluster);
     return verdict;
+  }
+
+  onAnswer({ cluster }: HeldRequest): void {
+    this.#options.onAnswer(cluster);
   }
 
   /** Requests that wait for a revision now. */

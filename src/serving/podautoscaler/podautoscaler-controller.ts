@@ -55,7 +55,10 @@ class PodAutoscalerController {
     this.#autoscalers = this.controller.watch(context.informers.informer<PodAutoscaler>({ resource: podAutoscalers }), {
       onAdd: (autoscaler) => queue.add(keyOf(autoscaler)),
       onUpdate: (_before, autoscaler) => queue.add(keyOf(autoscaler)),
-      onDelete: (autoscaler) => context.autoscaler.forget(keyOf(autoscaler)),
+      onDelete: (autoscaler) => {
+        context.autoscaler.forget(keyOf(autoscaler));
+        context.coldStarts.forget(keyOf(autoscaler));
+      },
     });
     this.#deployments = this.controller.watch(deploymentInformer(context));
     const onPod = (pod: Pod) => this.#enqueueRevision(pod);
@@ -70,6 +73,7 @@ class PodAutoscalerController {
     this.controller.watch(this.#kube.services);
     this.controller.watch(this.#kube.slices);
     context.autoscaler.onDecision((key) => queue.add(key));
+    context.coldStarts.onColdStart((key) => queue.add(key));
     const all = () => {
       for (const autoscaler of this.#autoscalers.lister.list()) queue.add(keyOf(autoscaler));
     };
@@ -101,8 +105,10 @@ class PodAutoscalerController {
     if (step.apply !== undefined) await this.#apply(autoscaler, step.apply, signal);
     const ready = this.#pods.lister.byIndex(byRevision, key).filter(isReadyPod).length;
     this.#markActive(autoscaler, conditions, { step, ready });
+    const coldStarts = this.#context.coldStarts.summaryOf(key, autoscaler.status?.coldStarts);
     const status: PodAutoscalerStatus = {
       ...services,
+      ...(coldStarts === undefined ? {} : { coldStarts }),
       actualScale: ready,
       ...desiredOf(autoscaler, step),
       conditions: conditions.result(clock.now()),

@@ -24,8 +24,9 @@ import { byRevision, podInformer, pods } from "#serving/common/context.ts";
 import { ConfigStore, defaultServingConfig } from "#serving/config/config-store.ts";
 import { ClusterDataPlane } from "#serving/engine/cluster-data-plane.ts";
 import { installCustomResources } from "#serving/crds/install.ts";
-import type { DataPlane } from "#serving/data-plane.ts";
+import type { DataPlane, RevisionStat } from "#serving/data-plane.ts";
 import { servingNamespace } from "#serving/names.ts";
+import { ColdStartLog } from "#serving/podautoscaler/cold-start-log.ts";
 import type { ImageResolver } from "#serving/revision/image-resolver.ts";
 import { createServingControllers } from "#serving/serving.ts";
 
@@ -113,7 +114,9 @@ export class TestServing {
     const given = this.#options.dataPlane ?? ["10.99.0.1"];
     const dataPlane: DataPlane =
       given === "nodes" ? planes : { addresses: () => given, httpPort: 8081, onChange: () => () => {} };
-    const context = { ...kube, config: this.#config, autoscaler: this.autoscaler, dataPlane };
+    const { autoscaler } = this;
+    const coldStarts = new ColdStartLog();
+    const context = { ...kube, config: this.#config, autoscaler, coldStarts, dataPlane };
     this.#controllers = [
       createDeploymentController(kube),
       createReplicaSetController(kube),
@@ -127,7 +130,11 @@ export class TestServing {
     });
     await this.#informers.start(signal);
     await Promise.all(this.#controllers.map((controller) => controller.start(signal)));
-    await planes.start(this.autoscaler, signal);
+    const stats = {
+      record: (stat: RevisionStat) => autoscaler.record(stat),
+      recordColdStart: (...start: Parameters<ColdStartLog["recordColdStart"]>) => coldStarts.recordColdStart(...start),
+    };
+    await planes.start(stats, signal);
     await this.settle();
   }
 

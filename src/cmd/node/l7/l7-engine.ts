@@ -78,6 +78,11 @@ export class L7Engine implements ConfigSink {
     return this.#engine.takeLoads();
   }
 
+  /** As {@link ProxyEngine.waitingAt}. */
+  waitingAt(cluster: string): number {
+    return this.#engine.waitingAt(cluster);
+  }
+
   /** As {@link ProxyEngine.whenIdle}. */
   whenIdle(cluster: string, endpoint: string): Promise<void> {
     return this.#engine.whenIdle(cluster, endpoint);

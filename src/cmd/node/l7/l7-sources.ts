@@ -14,6 +14,7 @@ import type { ServingDataPlane } from "#cmd/node/serving-engine.ts";
 import type { Clock } from "#component-base/clock.ts";
 import type { Service } from "#component-base/life-cycle.ts";
 import type { Logger } from "#component-base/logger.ts";
+import type { MetricSnapshot } from "#component-base/metrics.ts";
 import type { PodDrain } from "#kubelet/pod-drain.ts";
 import type { NodeListener } from "#network/ingress/node-listeners.ts";
 import type { L7Engine } from "./l7-engine.ts";
@@ -66,6 +67,12 @@ export class L7Sources implements Pick<Service, "stop">, PodDrain {
 
   async drain(pod: Pod, signal: AbortSignal): Promise<void> {
     await (await this.#serving)?.drain(pod, signal);
+  }
+
+  /** What engine and sources have counted, as far as they are there. */
+  async metrics(): Promise<readonly MetricSnapshot[]> {
+    const engine = await this.#engine?.catch(() => undefined);
+    return [...(engine?.metrics() ?? []), ...((await this.#serving)?.metrics() ?? [])];
   }
 
   /** Requests under way end first. */

@@ -1,0 +1,67 @@
+/**
+ * Pods of revisions, as a data plane needs them: where they take requests and how they are. Read from the pods themselves: their EndpointSlices tell the same later.
+ */
+import type { Container, Pod } from "#api/generated/types/core-v1.ts";
+import type { InformerFactory } from "#client/informer-factory.ts";
+import type { Informer } from "#client/informer.ts";
+import { pods } from "#serving/common/context.ts";
+import { labels } from "#serving/names.ts";
+import { userPortName } from "#serving/revision/deployment-of.ts";
+
+/** A place where a revision's requests may go. */
+export type PodEndpoint = {
+  readonly address: string;
+  readonly port: number;
+  /** The pod's uid: its address may be another's later. */
+  readonly pod: string;
+  readonly node: string;
+  readonly state: "ready" | "starting" | "terminating";
+};
+
+/** Index of pods by "namespace/revision". */
+export const podsByRevision = "serving-pods";
+
+/** The pods of revisions, and no others, with no more of each than is needed here. */
+export function revisionPods(informers: InformerFactory): Informer<Pod> {
+  return informers.informer<Pod>({
+    resource: pods,
+    labelSelector: labels.revision,
+    transform: essence,
+    indexes: { [podsByRevision]: (pod) => [revisionOf(pod)] },
+  });
+}
+
+/** "namespace/revision" of a revision's pod. */
+export function revisionOf({ metadata }: Pod): string {
+  return `${metadata?.namespace}/${metadata?.labels?.[labels.revision]}`;
+}
+
+/** Undefined while it has no address, and once it has ended. */
+export function endpointOf({ metadata, spec, status }: Pod): PodEndpoint | undefined {
+  const { podIP: address, phase, conditions = [] } = status ?? {};
+  const port = userPortOf(spec?.containers ?? []);
+  if (!address || port === undefined || phase === "Succeeded" || phase === "Failed") return undefined;
+  const isReady = conditions.some((condition) => condition.type === "Ready" && condition.status === "True");
+  const state = metadata?.deletionTimestamp !== undefined ? "terminating" : isReady ? "ready" : "starting";
+  return { address, port, pod: metadata?.uid ?? "", node: spec?.nodeName ?? "", state };
+}
+
+function userPortOf(containers: readonly Container[]): number | undefined {
+  return containers.flatMap(({ ports }) => ports ?? []).find(({ name }) => name === userPortName)?.containerPort;
+}
+
+/** What is kept of a pod. */
+function essence(pod: Pod): Pod {
+  const { name, namespace, uid, resourceVersion, labels: own, deletionTimestamp } = pod.metadata ?? {};
+  const { podIP, phase, conditions } = pod.status ?? {};
+  const revision = own?.[labels.revision] ?? "";
+  const containers = (pod.spec?.containers ?? []).flatMap(({ name: container, ports }) =>
+    ports === undefined ? [] : [{ name: container, ports }],
+  );
+  const ready = (conditions ?? []).filter(({ type }) => type === "Ready");
+  return Object.freeze({
+    metadata: { name, namespace, uid, resourceVersion, labels: { [labels.revision]: revision }, deletionTimestamp },
+    spec: { nodeName: pod.spec?.nodeName, containers },
+    status: { podIP, phase, conditions: ready },
+  } as Pod);
+}
