@@ -39,6 +39,18 @@ describe("listening sockets", () => {
     await assert.rejects(connected({ port, host: "127.0.0.1" }), { code: "ECONNREFUSED" });
   });
 
+  it("a listener that stops refuses, whoever has it", async () => {
+    const listeners = await loadListeners();
+    const port = await freePort();
+    const fd = listeners.listenAnywhere("127.0.0.1");
+    listeners.moveToPort(fd, "127.0.0.1", port);
+
+    listeners.stopListening(fd);
+
+    await assert.rejects(connected({ port, host: "127.0.0.1" }), { code: "ECONNREFUSED" });
+    closeSync(fd);
+  });
+
   it("a port that is taken is refused", async () => {
     const listeners = await loadListeners();
     const server = await listening();

@@ -14,6 +14,8 @@ export interface Listeners {
   listenAnywhere(address: string): number;
   /** Makes a socket of {@link Listeners.listenAnywhere} listen at this port of the address instead. Whoever accepts on it must not do so meanwhile. */
   moveToPort(fileDescriptor: number, address: string, port: number): void;
+  /** Refuses connections from now on, whoever has the socket. */
+  stopListening(fileDescriptor: number): void;
 }
 
 const unixFamily = 1;
@@ -69,6 +71,9 @@ export async function loadListeners(): Promise<Listeners> {
         check(bind(fd, address, address.length), "bind", host);
         check(listen(fd, backlog), "listen", `at any port of ${host}`);
       });
+    },
+    stopListening(fd) {
+      check(shutdown(fd, shutdownBoth), "shutdown", "a listener");
     },
     moveToPort(fd, host, port) {
       const address = internetAddress(host, port);

@@ -335,6 +335,8 @@ export class IsolatesRuntime implements RuntimeOfClass {
         if (error instanceof PortFailure || (await loading) === undefined) throw error;
       }
       const [outcome] = await Promise.all([loading, this.#hold(spec.imageId, id)]);
+      // Its process ends in a moment: until then no probe is to find it ready.
+      if (outcome !== undefined) listeners.stopListening(cage.listener);
       return this.#assign(id, spec, outcome);
     } catch (error) {
       await containers.remove(id);
