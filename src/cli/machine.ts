@@ -2,6 +2,7 @@
  * What commands ask of the machine they run on: bringing clusters up and down, images, and what the machine can do. cmd/ hands an implementation in.
  */
 import type { Transport } from "#client/transport.ts";
+import type { FunctionTools } from "./functions/function-tools.ts";
 import type { Terminal } from "./terminal.ts";
 
 /** How a cluster is wanted. Absent fields keep what an existing cluster has, or take the default. */
@@ -92,6 +93,8 @@ export type ExecRequest = {
 
 /** Clusters on this machine. Every method throws UserError for what the user can put right. */
 export interface Machine {
+  /** What `nodeless fn` needs. */
+  readonly functions: FunctionTools;
   /** Starts the cluster, making it when it is new. `alreadyRunning` when there was nothing to do. */
   up(
     options: UpOptions,

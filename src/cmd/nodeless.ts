@@ -3,6 +3,7 @@
  */
 import { runCommandLine } from "#cli/command-line.ts";
 import { clusterCommands } from "#cli/commands/clusters.ts";
+import { functionCommands } from "#cli/commands/functions.ts";
 import { machineCommands } from "#cli/commands/images.ts";
 import { objectCommands } from "#cli/commands/objects.ts";
 import { processTerminal } from "#cli/terminal.ts";
@@ -18,7 +19,7 @@ const dataRoot = defaultDataRoot(environment, isRoot);
 const runRoot = defaultRunRoot(environment, dataRoot, isRoot);
 
 // Whoever reads our output may stop reading: `nodeless list | head -1`. What changes something is brought to its end.
-const isShowing = /^(get|logs|list|status|doctor|exec|image|help|-.*)$/.test(process.argv[2] ?? "help");
+const isShowing = /^(get|logs|list|status|doctor|exec|image|fn|help|-.*)$/.test(process.argv[2] ?? "help");
 for (const stream of [process.stdout, process.stderr]) {
   stream.on("error", (error: NodeJS.ErrnoException) => {
     if (error.code !== "EPIPE") throw error;
@@ -30,7 +31,7 @@ const machine = localMachine({ dataRoot, runRoot, isRoot, environment });
 const isDebugging = environment["NODELESS_LOG"] === "debug";
 const context = { terminal: processTerminal(process), machine, isDebugging };
 process.exitCode = await runCommandLine(
-  [...clusterCommands, ...objectCommands, ...machineCommands],
+  [...clusterCommands, ...objectCommands, ...functionCommands, ...machineCommands],
   process.argv.slice(2),
   context,
 );

@@ -16,7 +16,7 @@ import { ensureFunctionRoles } from "./crds/roles.ts";
 
 /** What it works with. The informer factory runs already, and Knative's kinds are there. */
 export type FunctionsOptions = ControllerContext & {
-  readonly images: Pick<BuildSettings, "imageStore" | "registry" | "user">;
+  readonly images: Pick<BuildSettings, "imageStore" | "cluster" | "user">;
   /** Node and the program of builds. */
   readonly buildProgram: readonly [string, ...string[]];
   /** Where builds have their folders: everybody may pass through it. */

@@ -11,7 +11,8 @@ import { type Arguments, type Command, type CommandContext, textFlag, UserError 
 import { type FoundResource, findResource, findResourceOfKind } from "#cli/resource-finder.ts";
 import { columns, deleteCluster, nameFlag } from "./clusters.ts";
 
-const namespaceFlag = {
+/** --namespace, which every command on objects has. */
+export const namespaceFlag = {
   type: "string",
   short: "n",
   value: "NAMESPACE",
@@ -48,7 +49,12 @@ type Table = {
   readonly rows: readonly { readonly cells: readonly unknown[]; readonly object?: KubeObject }[];
 };
 
-async function showObjects(transport: Transport, args: Arguments, { terminal }: CommandContext): Promise<number> {
+/** Prints objects as the server shows them, or as JSON or YAML. */
+export async function showObjects(
+  transport: Transport,
+  args: Arguments,
+  { terminal }: CommandContext,
+): Promise<number> {
   const [word = "", name] = args.positionals;
   const resource = await findResource(transport, word);
   const path = pathOf(refOf(resource, args, name));
@@ -225,11 +231,12 @@ const exec: Command = {
   },
 };
 
-async function withTransport(
+/** Does something with the cluster that is named, as its administrator. */
+export async function withTransport<T>(
   args: Arguments,
   { machine }: CommandContext,
-  use: (transport: Transport) => Promise<number>,
-): Promise<number> {
+  use: (transport: Transport) => Promise<T>,
+): Promise<T> {
   const transport = await machine.connect(textFlag(args, "name") ?? "default");
   try {
     return await use(transport);

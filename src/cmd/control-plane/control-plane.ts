@@ -1,7 +1,6 @@
 /**
  * The parts of a control plane, in the order in which they start and the reverse in which they stop.
  */
-import { join } from "node:path";
 import type { Pki } from "#component-base/certificates.ts";
 import type { Clock } from "#component-base/clock.ts";
 import type { Service } from "#component-base/life-cycle.ts";
@@ -84,9 +83,8 @@ export class ControlPlane {
   async #startManagers(server: ApiServer, pki: Pki): Promise<void> {
     const { cluster, context, clock, logger } = this.#options;
     const { environment } = context;
-    const imageStore = join(context.dataRoot, "images");
     const { signal } = this.#abort;
-    const options = { server, cluster, ca: pki.ca, imageStore, environment, clock, logger, signal };
+    const options = { server, cluster, ca: pki.ca, environment, clock, logger, signal };
     this.#parts.push(await startManagers(options));
   }
 

@@ -14,18 +14,18 @@ const buildUser = 0x30_0000;
 export type FunctionsPartOptions = ControllerContext & {
   /** The machine's image store. */
   readonly imageStore: string;
-  /** Host and port of the registry for what is built. */
-  readonly registry: string;
+  /** The cluster's name: its registry gets what is built. */
+  readonly cluster: string;
   readonly signal: AbortSignal;
 };
 
 /** Resolves when Functions can be used. */
 export async function startFunctionsPart(options: FunctionsPartOptions): Promise<Pick<Service, "stop">> {
-  const { imageStore, registry } = options;
+  const { imageStore, cluster } = options;
   const { startFunctions } = await import("#functions/functions.ts");
   return await startFunctions({
     ...options,
-    images: { imageStore, registry, user: buildUser },
+    images: { imageStore, cluster, user: buildUser },
     buildProgram: buildProgram(),
     workRoot: tmpdir(),
   });

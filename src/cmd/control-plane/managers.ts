@@ -23,16 +23,11 @@ export type ManagersOptions = {
   readonly cluster: Cluster;
   /** Signs certificate requests; pods verify the API server with it. */
   readonly ca: KeyPair;
-  /** The machine's image store. */
-  readonly imageStore: string;
   readonly environment: NodeJS.ProcessEnv;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly signal: AbortSignal;
 };
-
-/** Where the cluster's own registry answers. */
-const registryHost = "127.0.0.1:5000";
 
 /** Events tell of what is going on; they are not to be in its way. */
 const eventDelayMs = 30;
@@ -71,9 +66,9 @@ export async function startManagers(options: ManagersOptions): Promise<Pick<Serv
   await informers.start(signal);
   await Promise.all(parts.map((part) => part.start(signal)));
   const context = { client, informers, recorderFor, clock, logger };
-  const { imageStore } = options;
+  const imageStore = cluster.layout.images;
   const functions = (until: AbortSignal) =>
-    startFunctionsPart({ ...context, imageStore, registry: registryHost, signal: until });
+    startFunctionsPart({ ...context, imageStore, cluster: cluster.record.name, signal: until });
   const serving = cluster.record.hasServing
     ? new ServingPart({ ...context, parts: [functions], imagesFolder: imageStore, environment, signal })
     : undefined;

@@ -164,8 +164,8 @@ async function newRecord(
   };
 }
 
-/** Its Services lead to a data plane at the node's address: a loopback address stands in no EndpointSlice. */
-function refuseServing({ serving = false }: UpOptions, isRootless: boolean): void {
+/** Its Services lead to a data plane at the node's address: a loopback address stands in no EndpointSlice. Throws UserError. */
+export function refuseServing({ serving = false }: UpOptions, isRootless: boolean): void {
   if (serving && isRootless) throw new UserError("--serving needs root for now: use sudo, or leave it out");
 }
 

@@ -3,11 +3,13 @@
  */
 import type { Finding, ImageSummary, Machine } from "#cli/machine.ts";
 import type { Transport } from "#client/transport.ts";
+import { functionTools } from "./functions/function-tools.ts";
 import { describeCluster, getCluster, listClusters, type MachineContext } from "./clusters.ts";
 
 /** The machine of `context`. */
 export function localMachine(context: MachineContext): Machine {
   return {
+    functions: functionTools(context),
     async up(options, terminal) {
       const { bringUp } = await import("./up.ts");
       return await bringUp(context, options, terminal);

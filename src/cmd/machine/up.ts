@@ -15,10 +15,12 @@ import {
   describeCluster,
   ensureCluster,
   findCluster,
+  inStage,
   isApiPortFree,
   type MachineContext,
   nodeNames,
   refuseOtherUser,
+  refuseServing,
   underClusterLock,
 } from "./clusters.ts";
 import { writeContext } from "./context.ts";
@@ -51,8 +53,11 @@ export async function bringUp(context: MachineContext, given: UpOptions, termina
     if (!running) refuseOrphans(context, options.name);
     const peer = running && (await findControlPlane(running));
     if (running && peer) {
-      if (isPermitted(running.layout)) return await joinRunning(context, { cluster: running, peer, options, terminal });
-      await stopCluster(context, running, terminal); // a `down` was begun and not finished
+      const isWanted = isPermitted(running.layout);
+      if (isWanted && !addsServing(running, options))
+        return await joinRunning(context, { cluster: running, peer, options, terminal });
+      if (isWanted) await endForServing(running, options, terminal);
+      else await stopCluster(context, running, terminal); // a `down` was begun and not finished
     }
     refuseWithoutTools(context);
     if (running) notes.push(...(await removeSurplusNodes(context, running, options)));
@@ -161,6 +166,20 @@ async function findControlPlane({ record, layout }: Cluster): Promise<PeerStatus
       { cause },
     );
   }
+}
+
+function addsServing({ record }: Cluster, { serving }: UpOptions): boolean {
+  return serving === true && record.hasServing !== true;
+}
+
+/** Ends the cluster's processes, so that they come back with Serving; pods run on. What else cannot be changed while it runs is refused. */
+async function endForServing(cluster: Cluster, options: UpOptions, terminal: Terminal): Promise<void> {
+  const { serving: _, ...others } = options;
+  refuseChanges(cluster, others);
+  refuseServing(options, cluster.record.isRootless ?? false);
+  await inStage(terminal, "Restarting the cluster with Serving; pods run on", () =>
+    endProcesses(cluster, "process").all(),
+  );
 }
 
 type JoinOptions = {

@@ -1,13 +1,17 @@
 /**
  * Builds a function: fetches its source, bundles and installs, makes an image, pushes it. The source is read without root's rights; the image, which is made of its files and runs nothing of them, with them.
  */
-import { chown, copyFile, mkdir } from "node:fs/promises";
+import { chmod, chown, copyFile, mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Clock } from "#component-base/clock.ts";
 import { buildImage } from "#images/build/build-image.ts";
 import { ImageStore } from "#images/image-store.ts";
 import { ImagePuller } from "#images/pull.ts";
+import { parseReference } from "#images/reference.ts";
+import { EmbeddedRegistry } from "#images/registry/embedded-registry.ts";
+import { announcedHosts, isOwnHost } from "#images/registry/hosts.ts";
 import type { SpecialFiles } from "#images/special-files.ts";
+import { artifactLayer } from "#functions/source/artifact.ts";
 import { BuildError, type BuildFailure } from "./build-error.ts";
 import { findEsbuild, loadEsbuild } from "./esbuild.ts";
 import { type FetchedSource, fetchSource } from "./fetch-source.ts";
@@ -25,7 +29,8 @@ export type BuildParts = {
 export async function buildFunction(job: BuildJob, parts: BuildParts): Promise<BuildOutcome> {
   const { signal } = new AbortController();
   try {
-    const { content, source } = await asUser(job.user, job.work, () => prepare(job, parts, signal));
+    const archive = await ownArtifact(job, parts);
+    const { content, source } = await asUser(job.user, job.work, () => prepare(job, archive, parts, signal));
     parts.tell({ stage: "built" });
     const image = await makeImage(job, content, parts, signal);
     return { image, ...(source.commit === undefined ? {} : { commit: source.commit }) };
@@ -36,11 +41,36 @@ export async function buildFunction(job: BuildJob, parts: BuildParts): Promise<B
 
 type Prepared = { readonly content: ImageContent; readonly source: FetchedSource };
 
-async function prepare(job: BuildJob, { tell }: BuildParts, signal: AbortSignal): Promise<Prepared> {
+/** The source's artifact as a file, where this machine's own registry has it: nobody else may read there. */
+async function ownArtifact({ source, imageStore, work }: BuildJob, { clock }: BuildParts): Promise<string | undefined> {
+  const name = source.artifact?.reference;
+  if (name === undefined) return undefined;
+  const { registry, repository, digest, tag = "latest" } = parseReference(name);
+  if (!(await isOwnHost(imageStore, registry))) return undefined;
+  const own = new EmbeddedRegistry({ store: new ImageStore({ folder: imageStore, clock }) });
+  const found = await own.findManifest(own.repository(repository), digest ?? tag);
+  if (found === undefined)
+    throw new BuildError({
+      stage: "source",
+      reason: "ArtifactFailed",
+      message: `the registry of this machine has no ${name}`,
+    });
+  const file = join(work, "source.tar.gz");
+  await copyFile(own.repository(repository).blobPath(artifactLayer(found.bytes, name)), file);
+  await chmod(file, 0o644);
+  return file;
+}
+
+async function prepare(
+  job: BuildJob,
+  archive: string | undefined,
+  { tell }: BuildParts,
+  signal: AbortSignal,
+): Promise<Prepared> {
   const say = (line: string) => tell({ line });
   const [home, scratch] = [join(job.work, "home"), join(job.work, "scratch")];
   for (const folder of [home, scratch]) await mkdir(folder);
-  const fetching = { source: job.source, folder: join(job.work, "source"), home, say, signal };
+  const fetching = { source: job.source, folder: join(job.work, "source"), archive, home, say, signal };
   const source = await fetchSource({ ...fetching, mostBytes: job.mostSourceBytes });
   tell({ stage: "fetched" });
   const esbuild = () => loadEsbuild(join(job.work, "esbuild"));
@@ -68,30 +98,35 @@ async function asUser<T>(user: number | undefined, folder: string, work: () => P
 }
 
 async function makeImage(
-  { imageStore, registry, repository }: BuildJob,
+  { imageStore, cluster, repository }: BuildJob,
   content: ImageContent,
   { clock, specialFiles, tell }: BuildParts,
   signal: AbortSignal,
 ): Promise<string> {
   const store = new ImageStore({ folder: imageStore, clock, specialFiles });
   await store.open();
-  const name = `${registry}/${repository}:latest`;
+  const host = (await announcedHosts(imageStore, cluster))?.address;
+  if (host === undefined) throw withoutRegistry(cluster);
+  const name = `${host}/${repository}:latest`;
   try {
     if (content.base !== undefined) tell({ line: `Laying onto ${content.base}` });
     // Under its name it is on this machine already: the first pod pulls nothing.
-    const built = await buildImage(
-      { store, puller: new ImagePuller({ store, settings: {} }) },
-      { ...content, name },
-      signal,
-    );
-    const pinned = `${registry}/${repository}@${built.digest}`;
-    tell({ line: `Made ${pinned}` });
+    const puller = new ImagePuller({ store, settings: {} });
+    const { digest } = await buildImage({ store, puller }, { ...content, name }, signal);
+    await new EmbeddedRegistry({ store }).publish({ repository, tag: "latest" }, digest);
+    const pinned = `${host}/${repository}@${digest}`;
+    tell({ line: `Pushed ${pinned}` });
     return pinned;
   } catch (cause) {
     const message = `the image was not made: ${(cause as Error).message}`;
     const isPassing = "reason" in (cause as object) && (cause as { reason: unknown }).reason === "unavailable";
     throw new BuildError({ stage: "push", reason: "ImageFailed", message, isPassing }, { cause });
   }
+}
+
+function withoutRegistry(cluster: string): BuildError {
+  const message = `cluster "${cluster}" has no registry yet`;
+  return new BuildError({ stage: "push", reason: "RegistryMissing", message, isPassing: true });
 }
 
 function failureOf(error: unknown): BuildFailure {

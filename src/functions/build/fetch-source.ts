@@ -2,7 +2,7 @@
  * Brings a function's source into a folder: from the object itself, from Git, or from an OCI artifact.
  */
 import { mkdir, writeFile } from "node:fs/promises";
-import { existsSync, statSync } from "node:fs";
+import { createReadStream, existsSync, statSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
 import type { FunctionSource } from "#functions/kinds.ts";
 import { insidePath, SourceArchiveError, unpackFiles } from "#functions/source/tar.ts";
@@ -17,6 +17,8 @@ export type FetchOptions = {
   readonly source: FunctionSource;
   /** A folder to put it in; not there yet. */
   readonly folder: string;
+  /** The artifact, where this machine's registry has it. */
+  readonly archive: string | undefined;
   /** For the tools' own files. */
   readonly home: string;
   readonly mostBytes: number;
@@ -84,7 +86,8 @@ async function fetchGit(options: FetchOptions, git: NonNullable<FunctionSource["
 
 async function fetchArtifact(options: FetchOptions, reference: string): Promise<FetchedSource> {
   const { folder, mostBytes, say, signal } = options;
-  const archive = await openArtifact(reference, signal).catch((cause: Error) => {
+  const opening = options.archive === undefined ? openArtifact(reference, signal) : createReadStream(options.archive);
+  const archive = await Promise.resolve(opening).catch((cause: Error) => {
     throw failed("ArtifactFailed", `the source ${reference} was not fetched: ${cause.message}`, {
       isPassing: "reason" in cause && cause.reason === "unavailable",
       cause,

@@ -13,9 +13,9 @@ export type BuildJob = {
   readonly work: string;
   /** The machine's image store. */
   readonly imageStore: string;
-  /** Host and port of the registry to which the image goes. */
-  readonly registry: string;
-  /** "functions/default/hello". */
+  /** Whose registry the image goes to: the cluster's name. */
+  readonly cluster: string;
+  /** "functions/CLUSTER/NAMESPACE/NAME". */
   readonly repository: string;
   readonly runtime: Runtime;
   readonly source: FunctionSource;
@@ -30,7 +30,7 @@ export type BuildJob = {
 };
 
 /** Build inputs that do not come from the function. */
-export type BuildSettings = Pick<BuildJob, "imageStore" | "registry" | "bases" | "mostSourceBytes"> & {
+export type BuildSettings = Pick<BuildJob, "imageStore" | "cluster" | "bases" | "mostSourceBytes"> & {
   readonly user?: number;
 };
 

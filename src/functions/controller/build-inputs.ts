@@ -16,7 +16,7 @@ export function jobOf({ metadata, spec = {} }: FunctionObject, settings: BuildSe
   const { runtime = "isolate", source = {}, entrypoint, network } = spec;
   return {
     ...settings,
-    repository: `functions/${metadata?.namespace}/${metadata?.name}`,
+    repository: `functions/${settings.cluster}/${metadata?.namespace}/${metadata?.name}`,
     runtime,
     source,
     ...(entrypoint === undefined ? {} : { entrypoint }),
@@ -26,10 +26,10 @@ export function jobOf({ metadata, spec = {} }: FunctionObject, settings: BuildSe
 
 /** Of all that decides over the image. */
 export function inputHashOf(fn: FunctionObject, settings: BuildSettings): string {
-  const { runtime, source, entrypoint, outbound, repository, registry, bases } = jobOf(fn, settings);
+  const { runtime, source, entrypoint, outbound, repository, bases } = jobOf(fn, settings);
   const base = runtime === "node" || runtime === "python" ? bases[runtime] : "";
   const again = fn.metadata?.annotations?.[rebuildAnnotation] ?? "";
-  const inputs = [edition, runtime, sorted(source), entrypoint, outbound, repository, registry, base, again];
+  const inputs = [edition, runtime, sorted(source), entrypoint, outbound, repository, base, again];
   return createHash("sha256").update(JSON.stringify(inputs)).digest("hex").slice(0, 32);
 }
 

@@ -32,7 +32,7 @@ describe("the controller of Functions", () => {
   const outcomes = new Map<string, (job: Job) => Promise<BuildOutcome>>();
   const settings = {
     imageStore: "/none",
-    registry: "localhost:5000",
+    cluster: "test",
     bases: { node: "node", python: "python" },
     mostSourceBytes: 1,
   };
@@ -127,7 +127,7 @@ describe("the controller of Functions", () => {
     const fn = await until("hello", (found) => condition(found, "Ready").status === "True");
 
     assert.equal(fn.status?.url, "http://hello.test");
-    assert.equal(fn.status?.image, "localhost:5000/functions/default/hello@sha256:1");
+    assert.equal(fn.status?.image, "localhost:5000/functions/test/default/hello@sha256:1");
     assert.deepEqual(service.spec?.template?.metadata?.annotations, {
       "autoscaling.knative.dev/max-scale": "3",
       "autoscaling.knative.dev/window": "6s",
@@ -165,7 +165,7 @@ describe("the controller of Functions", () => {
     await serviceWith("again", ({ spec }) => JSON.stringify(spec?.template?.spec).includes('"containerConcurrency":5'));
     assert.equal(jobs.filter(({ repository }) => repository.endsWith("/again")).length, 1);
 
-    outcomes.set("functions/default/again", async () => ({ image: "localhost:5000/again@sha256:2" }));
+    outcomes.set("functions/test/default/again", async () => ({ image: "localhost:5000/again@sha256:2" }));
     await patch("again", { spec: inline("2") });
     const fn = await until("again", (found) => found.status?.image === "localhost:5000/again@sha256:2");
     assert.ok(built(fn));
@@ -181,7 +181,7 @@ describe("the controller of Functions", () => {
       message: "index.ts:1:8: Unexpected",
       isPassing: false,
     } as const;
-    outcomes.set("functions/default/broken", async () => ({ failure }));
+    outcomes.set("functions/test/default/broken", async () => ({ failure }));
     await patch("broken", { spec: { ...inline("x"), concurrency: 9 } });
     const fn = await until("broken", (found) => condition(found, "Built").status === "False");
 
@@ -190,7 +190,7 @@ describe("the controller of Functions", () => {
       [condition(fn, "Built"), condition(fn, "Ready"), condition(fn, "SourceReady")],
       [expected, expected, { status: "True" }],
     );
-    assert.equal(fn.status?.image, "localhost:5000/functions/default/broken@sha256:1");
+    assert.equal(fn.status?.image, "localhost:5000/functions/test/default/broken@sha256:1");
     assert.deepEqual((await serviceOf("broken")).spec, before.spec);
 
     const count = jobs.length;

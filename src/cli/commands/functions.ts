@@ -1,0 +1,368 @@
+/**
+ * `nodeless fn`: functions from their first line to their last request.
+ */
+import { randomUUID } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { resolve } from "node:path";
+import { createClient } from "#client/rest-client.ts";
+import type { KubeObject } from "#apimachinery/meta.ts";
+import type { Client } from "#client/client.ts";
+import { type Arguments, type Command, type CommandContext, numberFlag, textFlag, UserError } from "#cli/command.ts";
+import { describeFunction } from "#cli/functions/describe-function.ts";
+import { buildLogVersion, followDeploy } from "#cli/functions/follow-deploy.ts";
+import { printFunctionLogs } from "#cli/functions/function-logs.ts";
+import { type FunctionObject, functions } from "#cli/functions/function-object.ts";
+import {
+  environmentFlag,
+  readFunctionFile,
+  sourceFlags,
+  specFlags,
+  wantedFunction,
+} from "#cli/functions/function-spec.ts";
+import type { FunctionRuntime } from "#cli/functions/function-tools.ts";
+import { nameFlag } from "./clusters.ts";
+import { namespaceFlag, showObjects, withTransport } from "./objects.ts";
+
+/** The cluster: "name" is the function's. */
+const clusterFlag = { ...nameFlag, help: "Name of the cluster" };
+const common = { name: clusterFlag, namespace: { ...namespaceFlag, help: "Namespace of the function" } };
+const runtimes: readonly string[] = ["isolate", "node", "python", "container"];
+const fieldManager = "nodeless-fn";
+
+const create: Command = {
+  name: "fn new",
+  usage: "NAME",
+  summary: "Write a new function's files into a folder of its name",
+  examples: ["fn new hello", "fn new report --runtime python"],
+  minPositionals: 1,
+  maxPositionals: 1,
+  flags: {
+    runtime: { type: "string", value: "RUNTIME", default: "isolate", help: "isolate, node, python or container" },
+  },
+  async run(args, { terminal, machine }) {
+    const [name = ""] = args.positionals;
+    const runtime = textFlag(args, "runtime") ?? "";
+    if (!runtimes.includes(runtime))
+      throw new UserError(`--runtime may be ${runtimes.join(", ")}, not "${runtime}"`, { exitCode: 2 });
+    const files = machine.functions.writeTemplate(resolve(name), { name, runtime: runtime as FunctionRuntime });
+    for (const file of files) terminal.print(`Wrote ${name}/${file}`);
+    if (runtime === "isolate") terminal.print(`Next: nodeless fn dev --source ${name}`);
+    terminal.print(`${runtime === "isolate" ? "Then" : "Next"}: nodeless fn deploy ${name} --source ${name}`);
+    return 0;
+  },
+};
+
+const deploy: Command = {
+  name: "fn deploy",
+  usage: "[NAME]",
+  summary: "Build a function and run it; ends with its address",
+  details: [
+    "The folder is packed without what .gitignore and .funcignore name, built in the cluster, and becomes a new revision when",
+    "anything has changed. A function.yaml in it says what no flag says. Without a cluster that is up, one is started.",
+  ],
+  examples: ["fn deploy hello --source hello", "fn deploy api --git https://example.com/api.git --revision v1"],
+  maxPositionals: 1,
+  flags: {
+    ...common,
+    ...sourceFlags,
+    ...specFlags,
+    timeout: {
+      type: "string",
+      value: "SECONDS",
+      default: "360",
+      help: "How long to wait until it is ready. One that is late goes on",
+    },
+  },
+  async run(args, context) {
+    const wanted = wantedFunction(args);
+    const cluster = textFlag(args, "name") ?? "default";
+    const namespace = textFlag(args, "namespace") ?? "default";
+    const { terminal, machine } = context;
+    await machine.functions.ensureFunctions(cluster, terminal);
+    return await withTransport(args, context, async (transport) => {
+      const client = createClient(transport);
+      const spec =
+        wanted.folder === undefined
+          ? wanted.spec
+          : {
+              ...wanted.spec,
+              source: {
+                artifact: { reference: await push(context, cluster, { ...wanted, namespace, folder: wanted.folder }) },
+              },
+            };
+      const body = {
+        apiVersion: "nodeless.dev/v1alpha1",
+        kind: "Function",
+        metadata: { ...wanted.metadata, name: wanted.name, namespace },
+        spec,
+      };
+      const logVersion = await buildLogVersion(client, namespace, wanted.name);
+      const ref = { resource: functions, namespace, name: wanted.name };
+      const written = await client.patch<FunctionObject>(ref, { type: "apply", body }, { fieldManager, force: true });
+      const timeoutSeconds = numberFlag(args, "timeout", { min: 1, max: 86_400 }) ?? 360;
+      const generation = written.metadata?.generation ?? 0;
+      const fn = await followDeploy({
+        client,
+        terminal,
+        namespace,
+        name: wanted.name,
+        generation,
+        logVersion,
+        timeoutSeconds,
+      });
+      terminal.print(` ✓ ${fn.status?.latestReadyRevisionName ?? "ready"}`);
+      for (const line of await addressLines(context, cluster, fn)) terminal.print(line);
+      return 0;
+    });
+  },
+};
+
+async function push(
+  { machine, terminal }: CommandContext,
+  cluster: string,
+  source: { readonly folder: string; readonly namespace: string; readonly name: string },
+): Promise<string> {
+  const { reference, fileCount, sizeBytes } = await machine.functions.pushSource(cluster, source);
+  terminal.print(` ✓ Packed ${fileCount} ${fileCount === 1 ? "file" : "files"}, ${(sizeBytes / 1000).toFixed(1)} kB`);
+  return reference;
+}
+
+/** The URL; and how to ask it where its name does not lead to this cluster. */
+async function addressLines(
+  { machine }: CommandContext,
+  cluster: string,
+  { status }: FunctionObject,
+): Promise<string[]> {
+  const { url } = status ?? {};
+  if (url === undefined) return [];
+  const address = await machine.functions.requestAddress(cluster);
+  if (address === undefined || address === "http://127.0.0.1") return [url];
+  return [url, `(from here: curl -H 'Host: ${new URL(url).host}' ${address}/)`];
+}
+
+const dev: Command = {
+  name: "fn dev",
+  usage: "",
+  summary: "Run a folder's function on this machine, anew after each change",
+  details: ["In the engine that isolates run in. Needs no cluster."],
+  maxPositionals: 0,
+  flags: {
+    source: sourceFlags["source"]!,
+    entrypoint: specFlags["entrypoint"]!,
+    env: specFlags["env"]!,
+    port: { type: "string", value: "PORT", default: "8787", help: "Where it listens, on loopback" },
+  },
+  async run(args, { terminal, machine }) {
+    const folder = resolve(textFlag(args, "source") ?? ".");
+    const { spec = {} } = readFunctionFile(folder);
+    const fromFile = ((spec["env"] as readonly { name: string; value?: string }[] | undefined) ?? []).flatMap(
+      ({ name, value }) => (value === undefined ? [] : [[name, value] as const]),
+    );
+    await machine.functions.develop(
+      {
+        folder,
+        entrypoint: textFlag(args, "entrypoint") ?? spec.entrypoint,
+        port: numberFlag(args, "port", { min: 1, max: 65_535 }) ?? 8787,
+        env: { ...Object.fromEntries(fromFile), ...environmentFlag(args) },
+      },
+      terminal,
+    );
+    return 0;
+  },
+};
+
+const list: Command = {
+  name: "fn list",
+  aliases: ["fn ls"],
+  usage: "",
+  summary: "List functions",
+  maxPositionals: 0,
+  flags: {
+    ...common,
+    "all-namespaces": { type: "boolean", short: "A", help: "In all namespaces" },
+    output: { type: "string", short: "o", value: "FORMAT", help: "wide, json or yaml" },
+  },
+  run: (args, context) =>
+    withTransport(args, context, (transport) =>
+      showObjects(transport, { ...args, positionals: ["functions.nodeless.dev"] }, context),
+    ),
+};
+
+const invoke: Command = {
+  name: "fn invoke",
+  usage: "NAME",
+  summary: "Ask a function and print its answer",
+  details: ["Ends with 1 when the answer's status is 400 or more."],
+  examples: ["fn invoke hello", "fn invoke hello --path /user/7 --data '{\"a\":1}'"],
+  minPositionals: 1,
+  maxPositionals: 1,
+  flags: {
+    ...common,
+    method: { type: "string", short: "X", value: "METHOD", help: "GET, or POST with --data" },
+    path: { type: "string", value: "PATH", default: "/", help: "Path with query" },
+    header: { type: "string", short: "H", value: "NAME:VALUE", multiple: true, help: "A header" },
+    data: {
+      type: "string",
+      short: "d",
+      value: "TEXT",
+      help: "The body; @FILE for a file's content, @- for standard input",
+    },
+    tag: { type: "string", value: "TAG", help: "The revision with this tag" },
+    include: { type: "boolean", short: "i", help: "Print status and headers too" },
+  },
+  async run(args, context) {
+    const { machine, terminal } = context;
+    const cluster = textFlag(args, "name") ?? "default";
+    const url = await withClient(args, context, (client) => urlOf(client, args));
+    const body = bodyOf(textFlag(args, "data"));
+    const method = textFlag(args, "method") ?? (body === undefined ? "GET" : "POST");
+    // Known here, so that its lines can be found in the log.
+    const headers = { "x-request-id": randomUUID(), ...headersOf(args) };
+    const answer = await machine.functions.ask(cluster, { url, method, headers, body });
+    if (args.flags["include"] === true)
+      await terminal.write(
+        Buffer.from(
+          [
+            `HTTP/1.1 ${answer.status}`,
+            `x-request-id: ${headers["x-request-id"]}`,
+            ...answer.headers.map(([name, value]) => `${name}: ${value}`),
+            "",
+            "",
+          ].join("\n"),
+        ),
+      );
+    for await (const chunk of answer.body) await terminal.write(chunk);
+    return answer.status < 400 ? 0 : 1;
+  },
+};
+
+async function urlOf(client: Client, args: Arguments): Promise<string> {
+  const [name = ""] = args.positionals;
+  const namespace = textFlag(args, "namespace") ?? "default";
+  const { status } = await client.get<FunctionObject>({ resource: functions, namespace, name });
+  if (status?.url === undefined)
+    throw new UserError(`function ${name} has no address yet: 'nodeless fn describe ${name}' says why`);
+  const url = new URL(textFlag(args, "path") ?? "/", status.url);
+  const tag = textFlag(args, "tag");
+  if (tag !== undefined) url.hostname = `${tag}-${url.hostname}`;
+  return url.href;
+}
+
+function headersOf(args: Arguments): Readonly<Record<string, string>> {
+  const given = (args.flags["header"] as readonly string[] | undefined) ?? [];
+  return Object.fromEntries(
+    given.map((text) => {
+      const colon = text.indexOf(":");
+      if (colon < 1) throw new UserError(`--header wants NAME:VALUE, not "${text}"`, { exitCode: 2 });
+      return [text.slice(0, colon), text.slice(colon + 1).trim()];
+    }),
+  );
+}
+
+function bodyOf(data: string | undefined): Uint8Array | undefined {
+  if (data === undefined) return undefined;
+  if (!data.startsWith("@")) return Buffer.from(data);
+  return readFileSync(data === "@-" ? 0 : data.slice(1));
+}
+
+const logs: Command = {
+  name: "fn logs",
+  usage: "NAME",
+  summary: "Print what a function says; each line begins with its request's identifier",
+  details: ["Of the instances that run: what sleeps has no log."],
+  minPositionals: 1,
+  maxPositionals: 1,
+  flags: {
+    ...common,
+    follow: { type: "boolean", short: "f", help: "Go on, also with instances that come" },
+    tail: { type: "string", value: "N", help: "Only the last N lines of each instance" },
+    request: { type: "string", value: "ID", help: "Only lines of this request (its x-request-id)" },
+    revision: { type: "string", value: "REVISION", help: "Only instances of this revision" },
+    build: { type: "boolean", help: "What the newest build said" },
+  },
+  async run(args, context) {
+    const [name = ""] = args.positionals;
+    const { terminal, machine } = context;
+    const namespace = textFlag(args, "namespace") ?? "default";
+    return await withClient(args, context, async (client) => {
+      const fn = await client.get<FunctionObject>({ resource: functions, namespace, name });
+      if (args.flags["build"] === true) return await printBuildLog(client, context, fn);
+      const count = await printFunctionLogs({
+        client,
+        machine,
+        terminal,
+        cluster: textFlag(args, "name") ?? "default",
+        namespace,
+        name,
+        follow: args.flags["follow"] === true,
+        tail: textFlag(args, "tail"),
+        request: textFlag(args, "request"),
+        revision: textFlag(args, "revision"),
+      });
+      if (count === 0) terminal.warn(`Function ${name} has no instance now.`);
+      return 0;
+    });
+  },
+};
+
+async function printBuildLog(
+  client: Client,
+  { terminal }: CommandContext,
+  { metadata, status }: FunctionObject,
+): Promise<number> {
+  const name = status?.buildLog?.configMapName;
+  if (name === undefined) throw new UserError(`nothing was built for function ${metadata?.name}`);
+  const ref = {
+    resource: { group: "", version: "v1", resource: "configmaps" },
+    namespace: metadata?.namespace ?? "",
+    name,
+  };
+  const { data } = await client.get<KubeObject & { readonly data?: { readonly log?: string } }>(ref);
+  terminal.print((data?.log ?? "").trimEnd());
+  return 0;
+}
+
+const describe: Command = {
+  name: "fn describe",
+  usage: "NAME",
+  summary: "Show a function with its conditions, revisions and traffic",
+  minPositionals: 1,
+  maxPositionals: 1,
+  flags: common,
+  run: (args, context) =>
+    withClient(args, context, async (client) => {
+      const [name = ""] = args.positionals;
+      const lines = await describeFunction(client, textFlag(args, "namespace") ?? "default", name);
+      for (const line of lines) context.terminal.print(line);
+      return 0;
+    }),
+};
+
+const remove: Command = {
+  name: "fn delete",
+  aliases: ["fn rm"],
+  usage: "NAME…",
+  summary: "Delete functions with all that belongs to them",
+  minPositionals: 1,
+  flags: common,
+  run: (args, context) =>
+    withClient(args, context, async (client) => {
+      for (const name of args.positionals) {
+        const ref = { resource: functions, namespace: textFlag(args, "namespace") ?? "default", name };
+        await client.delete(ref, { propagationPolicy: "Background" });
+        context.terminal.print(`Function ${name} is deleted.`);
+      }
+      return 0;
+    }),
+};
+
+async function withClient<T>(
+  args: Arguments,
+  context: CommandContext,
+  use: (client: Client) => Promise<T>,
+): Promise<T> {
+  return await withTransport(args, context, (transport) => use(createClient(transport)));
+}
+
+/** All commands of this file. */
+export const functionCommands: readonly Command[] = [create, dev, deploy, list, invoke, logs, describe, remove];

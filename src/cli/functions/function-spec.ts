@@ -1,0 +1,191 @@
+/**
+ * The Function that a command line and a folder's function.yaml ask for. What the command line says goes before what the file says.
+ */
+import { existsSync, readFileSync, statSync } from "node:fs";
+import { basename, join, resolve } from "node:path";
+import { parse } from "yaml";
+import { type Arguments, type Flag, numberFlag, textFlag, UserError } from "#cli/command.ts";
+import type { FunctionObject } from "./function-object.ts";
+
+/** Beside the code: a Function without a source. */
+export const functionFile = "function.yaml";
+
+/** Flags that say what a function shall be like. */
+export const specFlags: Readonly<Record<string, Flag>> = {
+  runtime: {
+    type: "string",
+    value: "RUNTIME",
+    help: "isolate (JavaScript and TypeScript; the default), node, python, or container (a Dockerfile)",
+  },
+  entrypoint: { type: "string", value: "FILE", help: "The file with the handler; for python FILE:NAME" },
+  env: { type: "string", short: "e", value: "NAME=VALUE", multiple: true, help: "An environment variable" },
+  secret: { type: "string", value: "NAME", multiple: true, help: "A Secret whose keys become environment variables" },
+  cpu: { type: "string", value: "AMOUNT", help: "Most CPU of one instance, such as 500m" },
+  memory: { type: "string", value: "AMOUNT", help: "Most memory of one instance, such as 128Mi" },
+  "request-timeout": {
+    type: "string",
+    value: "SECONDS",
+    help: "How long an answer may take; 300 unless said otherwise",
+  },
+  concurrency: { type: "string", value: "N", help: "Most requests at once in one instance; 0: no bound" },
+  "min-scale": { type: "string", value: "N", help: "Instances that are kept while nobody asks" },
+  "max-scale": { type: "string", value: "N", help: "Most instances" },
+  window: {
+    type: "string",
+    value: "DURATION",
+    help: "How long silence lasts before it sleeps, from 6s on; 60s unless said otherwise",
+  },
+  allow: {
+    type: "string",
+    value: "NETWORK",
+    multiple: true,
+    help: "What its code may connect to (isolates): public, private, or a CIDR; none: nothing",
+  },
+};
+
+/** Where the source is, when it is no folder of this machine. */
+export const sourceFlags: Readonly<Record<string, Flag>> = {
+  source: {
+    type: "string",
+    short: "s",
+    value: "FOLDER",
+    help: "The folder with the code; the current one unless said otherwise",
+  },
+  git: { type: "string", value: "URL", help: "A Git repository instead of a folder" },
+  revision: { type: "string", value: "REVISION", help: "With --git: branch, tag or commit" },
+  path: { type: "string", value: "PATH", help: "With --git: a folder in the repository" },
+  image: { type: "string", value: "IMAGE", help: "An image that is built already, instead of a folder" },
+};
+
+type Spec = NonNullable<FunctionObject["spec"]>;
+
+/** What is to be deployed; `folder` when the source is one. */
+export type WantedFunction = {
+  readonly name: string;
+  readonly folder: string | undefined;
+  /** Labels and annotations of the file. */
+  readonly metadata: Readonly<Record<string, unknown>>;
+  /** Without a source when it is a folder: that is to be pushed first. */
+  readonly spec: Spec;
+};
+
+/** Throws UserError. */
+export function wantedFunction(args: Arguments): WantedFunction {
+  const [git, image] = [textFlag(args, "git"), textFlag(args, "image")];
+  if (git !== undefined && image !== undefined)
+    throw new UserError("takes --git or --image, not both", { exitCode: 2 });
+  const isElsewhere = git !== undefined || image !== undefined;
+  const folder = isElsewhere ? undefined : sourceFolder(args);
+  const file = folder === undefined ? {} : readFunctionFile(folder);
+  const name =
+    args.positionals[0] ?? file.metadata?.name ?? (folder === undefined ? undefined : basename(folder).toLowerCase());
+  if (name === undefined) throw new UserError("wants the function's NAME", { exitCode: 2 });
+  const { name: _name, namespace: _namespace, ...metadata } = file.metadata ?? {};
+  const spec = { ...file.spec, ...flagSpec(args, file.spec ?? {}), ...remoteSource(args) };
+  return {
+    name,
+    folder,
+    metadata,
+    spec: folder === undefined ? spec : { ...spec, runtime: spec.runtime ?? guessRuntime(folder) },
+  };
+}
+
+function sourceFolder(args: Arguments): string {
+  const folder = resolve(textFlag(args, "source") ?? ".");
+  if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory()) throw new UserError(`${folder} is no folder`);
+  return folder;
+}
+
+/** The folder's function.yaml. Throws UserError for one that is none. */
+export function readFunctionFile(folder: string): FunctionObject {
+  const path = join(folder, functionFile);
+  if (!existsSync(path)) return {};
+  const read = (): unknown => {
+    try {
+      return parse(readFileSync(path, "utf8"));
+    } catch (cause) {
+      throw new UserError(`${path} is no YAML: ${(cause as Error).message}`, { cause });
+    }
+  };
+  const found = read() as FunctionObject | null;
+  if (typeof found !== "object" || found?.kind !== "Function")
+    throw new UserError(`${path} is no Function: it wants apiVersion nodeless.dev/v1alpha1 and kind Function`);
+  return found;
+}
+
+// A folder that has one thing only can be nothing else.
+function guessRuntime(folder: string): string {
+  const has = (name: string) => existsSync(join(folder, name));
+  if (has("Dockerfile")) return "container";
+  return ["requirements.txt", "main.py", "app.py", "function.py", "handler.py"].some(has) ? "python" : "isolate";
+}
+
+function remoteSource(args: Arguments): { readonly source?: NonNullable<Spec["source"]> } {
+  const [url, image] = [textFlag(args, "git"), textFlag(args, "image")];
+  if (image !== undefined) return { source: { image } };
+  if (url === undefined) return {};
+  const [revision, path] = [textFlag(args, "revision"), textFlag(args, "path")];
+  return {
+    source: { git: { url, ...(revision === undefined ? {} : { revision }), ...(path === undefined ? {} : { path }) } },
+  };
+}
+
+function flagSpec(args: Arguments, file: Spec): Spec {
+  const [cpu, memory] = [textFlag(args, "cpu"), textFlag(args, "memory")];
+  const limits = { ...(cpu === undefined ? {} : { cpu }), ...(memory === undefined ? {} : { memory }) };
+  const resources = file["resources"] as { readonly limits?: object } | undefined;
+  const allow = listFlag(args, "allow");
+  return withoutUndefined({
+    runtime: textFlag(args, "runtime"),
+    entrypoint: textFlag(args, "entrypoint"),
+    env: environmentOf(args, file),
+    secrets: listFlag(args, "secret"),
+    resources:
+      cpu === undefined && memory === undefined
+        ? undefined
+        : { ...resources, limits: { ...resources?.limits, ...limits } },
+    timeoutSeconds: numberFlag(args, "request-timeout", { min: 1, max: 600 }),
+    concurrency: numberFlag(args, "concurrency", { min: 0, max: 1000 }),
+    scale: scaleOf(args, file),
+    network: allow === undefined ? undefined : { outbound: { allow: allow.filter((one) => one !== "none") } },
+  });
+}
+
+function scaleOf(args: Arguments, file: Spec): object | undefined {
+  const bounds = { min: 0, max: 100_000 };
+  const given = withoutUndefined({
+    min: numberFlag(args, "min-scale", bounds),
+    max: numberFlag(args, "max-scale", bounds),
+    window: textFlag(args, "window"),
+  });
+  return Object.keys(given).length === 0 ? undefined : { ...(file["scale"] as object | undefined), ...given };
+}
+
+type Variable = { readonly name: string };
+
+function environmentOf(args: Arguments, file: Spec): readonly object[] | undefined {
+  const given = environmentFlag(args);
+  if (given === undefined) return undefined;
+  const kept = ((file["env"] as readonly Variable[] | undefined) ?? []).filter(
+    ({ name }) => !Object.hasOwn(given, name),
+  );
+  return [...kept, ...Object.entries(given).map(([name, value]) => ({ name, value }))];
+}
+
+/** --env as a map; undefined when it was not given. Throws UserError. */
+export function environmentFlag(args: Arguments): Readonly<Record<string, string>> | undefined {
+  const entries = listFlag(args, "env")?.map((text) => {
+    const equals = text.indexOf("=");
+    if (equals < 1) throw new UserError(`--env wants NAME=VALUE, not "${text}"`, { exitCode: 2 });
+    return [text.slice(0, equals), text.slice(equals + 1)] as const;
+  });
+  return entries && Object.fromEntries(entries);
+}
+
+function listFlag(args: Arguments, name: string): readonly string[] | undefined {
+  return args.flags[name] as readonly string[] | undefined;
+}
+
+function withoutUndefined(fields: Readonly<Record<string, unknown>>): Spec {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
+}
