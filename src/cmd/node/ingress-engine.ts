@@ -2,13 +2,14 @@
  * Ingresses on this node: their source feeds the node's L7 engine, and requests are taken as long as there is one of ours. Loaded with the first Ingress.
  */
 import { Resolver } from "node:dns/promises";
-import type { Service as KubeService } from "#api/generated/types/core-v1.ts";
+import type { Pod, Service as KubeService } from "#api/generated/types/core-v1.ts";
 import type { EndpointSlice } from "#api/generated/types/discovery-v1.ts";
 import type { Ingress, IngressClass } from "#api/generated/types/networking-v1.ts";
 import type { InformerFactory } from "#client/informer-factory.ts";
 import type { Clock } from "#component-base/clock.ts";
 import type { Service } from "#component-base/life-cycle.ts";
 import type { Logger } from "#component-base/logger.ts";
+import type { PodDrain } from "#kubelet/pod-drain.ts";
 import { endpointSliceIndexes } from "#network/dns/cluster-records.ts";
 import { ExternalNames, type ResolveName } from "#network/ingress/external-names.ts";
 import { IngressSource } from "#network/ingress/ingress-source.ts";
@@ -30,7 +31,7 @@ export type IngressEngineOptions = {
 };
 
 /** Follows Ingresses until it is stopped; redirects lead to where `onListening` was told that TLS is taken. */
-export class IngressEngine implements Pick<Service, "stop"> {
+export class IngressEngine implements Pick<Service, "stop">, PodDrain {
   readonly #options: IngressEngineOptions;
   readonly #abort = new AbortController();
   readonly #source: IngressSource;
@@ -73,6 +74,10 @@ export class IngressEngine implements Pick<Service, "stop"> {
   onListening(listeners: readonly NodeListener[]): void {
     const port = listeners[0]?.httpsPort;
     this.#source.useHttpsPort(port === usualHttpsPort ? undefined : port);
+  }
+
+  async drain(pod: Pod): Promise<void> {
+    await this.#source.drain(pod);
   }
 
   async stop(): Promise<void> {

@@ -14,6 +14,8 @@ export type BackendObjects = {
   readonly slices: readonly EndpointSlice[];
   /** Of a Service of type ExternalName. */
   readonly externalAddresses: readonly string[];
+  /** Pods, by uid, that are about to end: they get nothing as long as there are others. */
+  readonly leaving?: ReadonlySet<string>;
 };
 
 /** What of an Ingress' settings is about its backends. */
@@ -30,13 +32,13 @@ const protocols: Readonly<Record<string, BackendProtocol>> = {
 export function clusterOf(
   name: string,
   backend: IngressServiceBackend,
-  { service, slices, externalAddresses, ...settings }: BackendObjects & ClusterSettings,
+  { service, slices, externalAddresses, leaving = new Set(), ...settings }: BackendObjects & ClusterSettings,
 ): ClusterConfig {
   const port = findPort(service, backend);
   const external = externalNameOf(service) !== undefined;
   const endpoints = external
     ? externalEndpoints(externalAddresses, port?.port ?? backend.port?.number)
-    : readyEndpoints(slices, port);
+    : readyEndpoints(slices, port, leaving);
   const isSticky = service?.spec?.sessionAffinity === "ClientIP";
   const protocol = settings.protocol ?? protocols[port?.appProtocol ?? ""] ?? "HTTP";
   return {
@@ -68,7 +70,11 @@ function externalEndpoints(addresses: readonly string[], port: number | undefine
 }
 
 /** Ready ones; while there are none, those that still serve while they end. */
-function readyEndpoints(slices: readonly EndpointSlice[], port: ServicePort | undefined): readonly EndpointConfig[] {
+function readyEndpoints(
+  slices: readonly EndpointSlice[],
+  port: ServicePort | undefined,
+  leaving: ReadonlySet<string>,
+): readonly EndpointConfig[] {
   if (port === undefined) return [];
   const all = slices.flatMap((slice) => {
     const target = slice.ports?.find((each) => (each.name ?? "") === (port.name ?? ""))?.port;
@@ -76,7 +82,9 @@ function readyEndpoints(slices: readonly EndpointSlice[], port: ServicePort | un
     return (slice.endpoints ?? []).map((endpoint) => ({ endpoint, port: target }));
   });
   const ready = all.filter(({ endpoint }) => endpoint.conditions?.ready !== false);
-  const usable = ready.length > 0 ? ready : all.filter(({ endpoint }) => isEnding(endpoint));
+  const staying = ready.filter(({ endpoint }) => !leaving.has(endpoint.targetRef?.uid ?? ""));
+  const serving = staying.length > 0 ? staying : ready;
+  const usable = serving.length > 0 ? serving : all.filter(({ endpoint }) => isEnding(endpoint));
   const named = new Map<string, EndpointConfig>();
   for (const { endpoint, port: number } of usable) {
     const address = endpoint.addresses[0];

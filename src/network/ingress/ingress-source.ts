@@ -2,7 +2,7 @@
  * Feeds the proxy with the cluster's Ingresses: follows them, their classes, Services, EndpointSlices and TLS Secrets, and tells what has changed, an Ingress at a time. Changes that come together
  * are told together.
  */
-import type { Secret, Service } from "#api/generated/types/core-v1.ts";
+import type { Pod, Secret, Service } from "#api/generated/types/core-v1.ts";
 import type { EndpointSlice } from "#api/generated/types/discovery-v1.ts";
 import type { Ingress, IngressClass } from "#api/generated/types/networking-v1.ts";
 import type { KubeObject } from "#apimachinery/meta.ts";
@@ -33,6 +33,12 @@ export type IngressSourceOptions = {
   readonly logger: Logger;
 };
 
+/** The proxy, as far as it is needed here. */
+export interface IngressSink extends ConfigSink {
+  /** Resolves when this endpoint ("address:port") of a cluster has no request under way; at once when it is not known. */
+  whenIdle(cluster: string, endpoint: string): Promise<void>;
+}
+
 /** Resources that an Ingress has set, by kind and name. */
 type Told = ReadonlyMap<string, { readonly kind: ResourceKind; readonly name: string }>;
 /** What an Ingress refers to beyond what all share. */
@@ -45,7 +51,9 @@ export class IngressSource implements RouteSource {
   /** Those that are ours, by key. */
   readonly #needs = new Map<string, Needs>();
   #httpsPort: number | undefined;
-  #sink: ConfigSink | undefined;
+  /** Pods, by uid, that are about to end. */
+  readonly #leaving = new Set<string>();
+  #sink: IngressSink | undefined;
   #running: Promise<void> | undefined;
 
   constructor(options: IngressSourceOptions) {
@@ -53,7 +61,7 @@ export class IngressSource implements RouteSource {
   }
 
   /** Resolves when the proxy knows all there is, with its certificates. */
-  async start(sink: ConfigSink, signal: AbortSignal): Promise<void> {
+  async start(sink: IngressSink, signal: AbortSignal): Promise<void> {
     const { ingresses, classes, services, slices, secrets, externalNames } = this.#options;
     slices.addIndex("service", endpointSliceIndexes.service);
     ingresses.addIndex("service", servicesOf);
@@ -65,6 +73,7 @@ export class IngressSource implements RouteSource {
       follow(classes, () => this.#markAll()),
       follow(services, (service) => this.#markUsers("service", keyOf(service))),
       follow(slices, (slice) => {
+        this.#forgetLeft(slice);
         for (const key of endpointSliceIndexes.service(slice)) this.#markUsers("service", key);
       }),
       secrets.onChange((key) => this.#markUsers("secret", key)),
@@ -88,6 +97,37 @@ export class IngressSource implements RouteSource {
     if (this.#httpsPort === port) return;
     this.#httpsPort = port;
     if (this.#sink !== undefined) this.#markAll();
+  }
+
+  /** A pod is about to end: it gets nothing new, as long as there are others. Resolves when what it has is answered; at once when it is the only one, which goes on until it ends. */
+  async drain({ metadata }: Pod): Promise<void> {
+    const { uid = "", namespace = "" } = metadata ?? {};
+    const slices = this.#options.slices.lister.list(namespace);
+    const own = slices.flatMap((slice) => addressesOfPod(slice, uid));
+    const services = slices
+      .filter((slice) => addressesOfPod(slice, uid).length > 0)
+      .flatMap(endpointSliceIndexes.service);
+    const ingresses = services.flatMap((key) => this.#options.ingresses.lister.byIndex("service", key));
+    const keys = [...new Set(ingresses.map(keyOf))].filter((key) => this.#needs.has(key));
+    const sink = this.#sink;
+    if (keys.length === 0 || sink === undefined) return;
+    this.#leaving.add(uid);
+    for (const key of keys) this.#mark(key);
+    await this.#running;
+    const idle = keys
+      .flatMap((key) => this.#wantedOf(key))
+      .flatMap((resource) => {
+        if (resource.kind !== "cluster") return [];
+        const served = new Set(resource.config.endpoints.map(({ address, port }) => `${address}:${port}`));
+        return own.filter((name) => !served.has(name)).map((name) => sink.whenIdle(resource.config.name, name));
+      });
+    await Promise.all(idle);
+  }
+
+  /** What the API knows to be ending needs no mark of ours any more. */
+  #forgetLeft({ endpoints }: EndpointSlice): void {
+    for (const { targetRef, conditions } of endpoints ?? [])
+      if (conditions?.ready === false) this.#leaving.delete(targetRef?.uid ?? "");
   }
 
   #markAll(): void {
@@ -164,7 +204,13 @@ export class IngressSource implements RouteSource {
     const externalAddresses = this.#options.externalNames.find(externalNameOf(service) ?? "") ?? [];
     return {
       kind: "cluster",
-      config: clusterOf(cluster, backend, { service, slices, externalAddresses, ...settings }),
+      config: clusterOf(cluster, backend, {
+        service,
+        slices,
+        externalAddresses,
+        leaving: this.#leaving,
+        ...settings,
+      }),
     };
   }
 
@@ -177,6 +223,12 @@ export class IngressSource implements RouteSource {
     const config = { name: `ingress/${ingress}/${name}`, certificate: text(certificate), privateKey: text(privateKey) };
     return [{ kind: "certificate", config }];
   }
+}
+
+/** "ADDRESS:PORT" of a pod's endpoints. */
+function addressesOfPod({ endpoints, ports }: EndpointSlice, uid: string): readonly string[] {
+  const own = (endpoints ?? []).filter(({ targetRef }) => targetRef?.uid === uid);
+  return own.flatMap(({ addresses }) => (ports ?? []).map(({ port }) => `${addresses[0] ?? ""}:${port ?? 0}`));
 }
 
 function follow<T extends KubeObject>(informer: Informer<T>, onChange: (object: T) => void): () => void {

@@ -4,8 +4,9 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer, type IncomingMessage, request } from "node:http";
-import { request as requestTls } from "node:https";
-import type { AddressInfo } from "node:net";
+import { createServer as createH2c } from "node:http2";
+import { createServer as createTls, request as requestTls } from "node:https";
+import type { AddressInfo, Socket } from "node:net";
 import { type TestContext, test } from "node:test";
 import type { Secret, Service } from "#api/generated/types/core-v1.ts";
 import type { EndpointSlice } from "#api/generated/types/discovery-v1.ts";
@@ -27,6 +28,10 @@ const ourClass: IngressClass = { metadata: { name: "nodeless" }, spec: { control
 
 function pair(host: string) {
   return issueServerCertificate(ca, { commonName: host, addresses: [host], clock: systemClock });
+}
+
+function tlsOptions({ certificate, privateKey }: ReturnType<typeof pair>) {
+  return { cert: certificate, key: privateKey };
 }
 
 type Asked = { readonly host: string; readonly path?: string; readonly method?: string; readonly tls?: boolean };
@@ -88,6 +93,8 @@ class House {
   readonly secrets = new FakeInformer<Secret>();
   readonly engine = new ProxyEngine({ clock: systemClock });
   readonly externalNames = new Names();
+  /** A pod that was asked for /slow answers when it is told to. */
+  readonly slow = Promise.withResolvers<{ readonly index: number; readonly answer: () => void }>();
   /** How many Ingresses were served, whenever that changed. */
   readonly served: number[] = [];
   source: IngressSource | undefined;
@@ -178,7 +185,14 @@ class House {
 
   async #startPod(name: string): Promise<number> {
     const server = createServer((asked, response) => {
-      response.end(JSON.stringify({ name, method: asked.method, url: asked.url, headers: asked.headers }));
+      const answer = () =>
+        response.end(JSON.stringify({ name, method: asked.method, url: asked.url, headers: asked.headers }));
+      if (asked.url === "/slow") this.slow.resolve({ index: Number(name.split("-")[1]), answer });
+      else answer();
+    });
+    server.on("upgrade", (_asked, socket) => {
+      socket.write("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
+      socket.pipe(socket);
     });
     server.listen(0, "127.0.0.1");
     await once(server, "listening");
@@ -515,6 +529,86 @@ test("a Service of type ExternalName is where its name leads, as long as an Ingr
   house.ingresses.remove(ingress);
   await house.who("h");
   assert.deepEqual([...house.externalNames.wanted], []);
+});
+
+test("a pod that is about to end gets nothing new and answers what it has; the only one goes on", async (t) => {
+  const house = await House.start(t);
+  const backend = await house.serve("echo", 2);
+  const uids = ["one", "two"];
+  for (const [index, slice] of house.slices.lister.list().entries())
+    house.slices.put({
+      ...slice,
+      endpoints: (slice.endpoints ?? []).map((each) => ({ ...each, targetRef: { uid: uids[index] ?? "" } })),
+    });
+  house.ingresses.put(house.ingress("i", { rules: [rule("h", [["/", "Prefix", backend]])] }));
+  const pods = async () => {
+    const names = await Promise.all(Array.from({ length: 20 }, () => house.ask({ host: "h" })));
+    return [...new Set(names.map(({ body }) => (JSON.parse(body) as { name: string }).name))].toSorted();
+  };
+  assert.deepEqual(await pods(), ["echo-0", "echo-1"]);
+  const slow = house.ask({ host: "h", path: "/slow" });
+  const slowPod = await house.slow.promise;
+  const pod = (index: number) => ({ metadata: { namespace: "default", uid: uids[index] ?? "" } });
+  let isIdle = false;
+  const drained = house.source?.drain(pod(slowPod.index)).then(() => (isIdle = true));
+
+  assert.deepEqual(await pods(), [`echo-${1 - slowPod.index}`]);
+  assert.equal(isIdle, false);
+  slowPod.answer();
+  await drained;
+  assert.equal((await slow).status, 200);
+  await house.source?.drain(pod(1 - slowPod.index));
+  assert.equal((await pods()).length > 0, true);
+});
+
+test("backend-protocol GRPC and appProtocol h2c speak HTTP/2 to the pods, HTTPS speaks TLS", async (t) => {
+  const house = await House.start(t);
+  const pods = [
+    { name: "h2c", server: createH2c((_asked, response) => void response.end("over h2c")) },
+    { name: "tls", server: createTls(tlsOptions(pair("pod")), (_asked, response) => void response.end("over tls")) },
+  ];
+  for (const { name, server } of pods) {
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    t.after(() => void server.close());
+    house.slices.put(house.slice(name, 0, (server.address() as AddressInfo).port));
+  }
+  const service = (name: string, appProtocol?: string): Service => ({
+    metadata: { namespace: "default", name },
+    spec: { ports: [{ name: "http", port: 80, ...(appProtocol === undefined ? {} : { appProtocol }) }] },
+  });
+  house.services.put(service("h2c"));
+  house.services.put(service("tls", "https"));
+  const ingress = (name: string, annotations: Record<string, string>) =>
+    house.ingress(
+      name,
+      { rules: [rule(name, [["/", "Prefix", { service: { name, port: { number: 80 } } }]])] },
+      { annotations },
+    );
+  house.ingresses.put(ingress("h2c", { [`${nginx}backend-protocol`]: "GRPC" }));
+  house.ingresses.put(ingress("tls", {}));
+  assert.equal((await house.ask({ host: "h2c" })).body, "over h2c");
+  assert.equal((await house.ask({ host: "tls" })).body, "over tls");
+  house.services.put(service("h2c", "kubernetes.io/h2c"));
+  house.ingresses.put(ingress("h2c", {}));
+
+  assert.equal((await house.ask({ host: "h2c" })).body, "over h2c");
+});
+
+test("WebSockets pass", async (t) => {
+  const house = await House.start(t);
+  const backend = await house.serve("echo");
+  house.ingresses.put(house.ingress("i", { rules: [rule("h", [["/", "Prefix", backend]])] }));
+  await house.who("h");
+  const headers = { host: "h", connection: "Upgrade", upgrade: "websocket" };
+  const sent = request({ host: "127.0.0.1", port: house.engine.portOf("http"), headers, agent: false });
+  sent.end();
+  const [response, socket] = (await once(sent, "upgrade")) as [IncomingMessage, Socket];
+  socket.write("frame");
+  const [echo] = (await once(socket, "data")) as [Buffer];
+
+  assert.deepEqual([response.statusCode, String(echo)], [101, "frame"]);
+  socket.destroy();
 });
 
 test("how many are served is told when it changes", async (t) => {

@@ -66,7 +66,7 @@ export class L7Sources implements Pick<Service, "stop">, PodDrain {
   }
 
   async drain(pod: Pod, signal: AbortSignal): Promise<void> {
-    await (await this.#serving)?.drain(pod, signal);
+    await Promise.all([this.#ingress?.drain(pod), this.#serving?.then((serving) => serving?.drain(pod, signal))]);
   }
 
   /** What engine and sources have counted, as far as they are there. */
