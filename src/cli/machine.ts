@@ -81,6 +81,16 @@ export type Finding = {
 /** An image in the machine's store. */
 export type ImageSummary = { readonly names: readonly string[]; readonly id: string; readonly sizeBytes: number };
 
+/** A folder that is to become an image. */
+export type ImageBuildRequest = {
+  readonly folder: string;
+  readonly tag: string;
+  /** The Dockerfile's path in the folder. */
+  readonly file?: string;
+  readonly target?: string;
+  readonly buildArgs: Readonly<Record<string, string>>;
+};
+
 /** A command to run in a pod. */
 export type ExecRequest = {
   readonly namespace: string;
@@ -114,6 +124,11 @@ export interface Machine {
   delete(name: string, terminal: Terminal): Promise<void>;
   /** Loads images from an OCI layout (folder or archive) or a docker archive; `tag` names an image that has no name. Gives their names. */
   loadImage(path: string, tag: string | undefined): Promise<readonly string[]>;
+  /** Builds a folder with a Dockerfile, or a bundle. `onLine` hears what the build says. Gives the image's digest, and where else it is now: the cluster's registry. */
+  buildImage(
+    request: ImageBuildRequest,
+    onLine: (line: string) => void,
+  ): Promise<{ readonly digest: string; readonly name: string; readonly isPublished: boolean }>;
   /** All images. */
   listImages(): Promise<readonly ImageSummary[]>;
   /** Removes an image. */

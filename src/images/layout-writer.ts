@@ -17,6 +17,8 @@ export type LayoutContent = {
   readonly owners?: Readonly<Record<string, { readonly uid: number; readonly gid: number }>>;
 };
 
+const created = "2026-01-01T00:00:00Z";
+
 /** Writes the layout into `folder`. Gives the manifest's digest. */
 export async function writeLayout(folder: string, content: LayoutContent): Promise<string> {
   const blobs = join(folder, "blobs", "sha256");
@@ -26,9 +28,11 @@ export async function writeLayout(folder: string, content: LayoutContent): Promi
   const diffIds = layers.map((layer) => layer.digest);
   const config = await writeJson(blobs, {
     ...hostPlatform(),
-    created: "2026-01-01T00:00:00Z",
+    created,
     config: content.config,
     rootfs: { type: "layers", diff_ids: diffIds },
+    // Without one other builders lay nothing onto it.
+    history: layers.map(() => ({ created, created_by: "nodeless" })),
   });
   const manifest = await writeJson(blobs, {
     schemaVersion: 2,

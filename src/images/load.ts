@@ -25,9 +25,9 @@ import { formatReference, parseReference } from "./reference.ts";
 import { unpackLayer } from "./unpack.ts";
 
 /** A folder with one of these is a bundle: modules for an isolate. */
-const bundleSigns = ["index.js", "index.mjs", "index.ts", "worker.js", "package.json"];
+export const bundleSigns: readonly string[] = ["index.js", "index.mjs", "index.ts", "worker.js", "package.json"];
 /** Nobody: isolates never run as root, and pods that ask for that are to see it. */
-const bundleUser = "65534";
+export const bundleUser = "65534";
 
 type DockerArchiveEntry = {
   readonly Config: string;
@@ -98,16 +98,23 @@ async function loadLayout(
   folder: string,
   options: { readonly name?: string; readonly signal?: AbortSignal },
 ): Promise<StoredImage[]> {
-  const index = parseDocument(await readFile(join(folder, "index.json")), "index.json");
-  if (!isIndex(index)) throw new InvalidImage("index.json is no image index");
   const images: StoredImage[] = [];
-  for (const entry of index.manifests) {
+  for (const entry of await layoutEntries(folder)) {
     const image = await loadManifest(store, folder, entry, nameOf(entry, options.name), options.signal);
     if (image) images.push(image);
   }
-  if (images.length === 0)
-    throw new InvalidImage(`the layout has no image for ${hostPlatform().os}/${hostPlatform().architecture}`);
+  if (images.length === 0) throw noImageIn();
   return images;
+}
+
+async function layoutEntries(folder: string): Promise<readonly Descriptor[]> {
+  const index = parseDocument(await readFile(join(folder, "index.json")), "index.json");
+  if (!isIndex(index)) throw new InvalidImage("index.json is no image index");
+  return index.manifests;
+}
+
+function noImageIn(): InvalidImage {
+  return new InvalidImage(`the layout has no image for ${hostPlatform().os}/${hostPlatform().architecture}`);
 }
 
 async function loadManifest(
@@ -117,19 +124,33 @@ async function loadManifest(
   tag: string | undefined,
   signal: AbortSignal | undefined,
 ): Promise<StoredImage | undefined> {
+  const digest = await storeManifest(store, folder, entry);
+  if (digest === undefined) return undefined;
+  return tag === undefined ? store.add(digest, { isLoaded: true }, signal) : addNamedImage(store, digest, tag, signal);
+}
+
+/** Stores the blobs of a layout's image, the first that fits this machine, and makes no image of it yet. Gives its manifest's digest. Throws {@link InvalidImage}. */
+export async function storeLayout(store: ImageStore, folder: string): Promise<string> {
+  for (const entry of await layoutEntries(folder)) {
+    const digest = await storeManifest(store, folder, entry);
+    if (digest !== undefined) return digest;
+  }
+  throw noImageIn();
+}
+
+// Undefined for an index that has nothing for this machine.
+async function storeManifest(store: ImageStore, folder: string, entry: Descriptor): Promise<string | undefined> {
   const file = layoutBlob(folder, entry.digest);
   const bytes = await readFile(file);
   const document = parseDocument(bytes, entry.digest);
   if (isIndex(document)) {
     const chosen = choosePlatform(document as ImageIndex, hostPlatform());
-    return chosen && loadManifest(store, folder, chosen, tag, signal);
+    return chosen && storeManifest(store, folder, chosen);
   }
   await store.blobs.writeBytes(entry.digest, bytes);
   for (const blob of [document.config, ...document.layers])
     await store.blobs.addFile(blob.digest, layoutBlob(folder, blob.digest));
-  return tag === undefined
-    ? store.add(entry.digest, { isLoaded: true }, signal)
-    : addNamedImage(store, entry.digest, tag, signal);
+  return entry.digest;
 }
 
 async function loadDockerFolder(
@@ -194,7 +215,8 @@ function inside(name: string): string {
   return name;
 }
 
-async function isBundle(folder: string): Promise<boolean> {
+/** Whether a folder is one of modules for an isolate. */
+export async function isBundle(folder: string): Promise<boolean> {
   const signs = await Promise.all(bundleSigns.map((name) => exists(join(folder, name))));
   return signs.includes(true);
 }

@@ -3,7 +3,7 @@
  */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
@@ -17,6 +17,7 @@ import { loadLibc } from "#linux/libc.ts";
 import { ensureLayout } from "../../tools/image-builder/build.ts";
 import { canRunContainers, eventually, startCluster, type TestCluster } from "../support/cluster.ts";
 
+const hasBuildah = spawnSync("buildah", ["--version"]).status === 0;
 const hasSkopeo = spawnSync("skopeo", ["--version"]).status === 0;
 
 describe("the embedded registry", { skip: !canRunContainers() && "needs root, conmon and crun or runc" }, () => {
@@ -145,6 +146,38 @@ describe("the embedded registry", { skip: !canRunContainers() && "needs root, co
 
     assert.deepEqual(Tags, ["docker", "v1"]);
     assert.equal(spawnSync("skopeo", ["inspect", "--tls-verify=false", `${name}:v1`]).status, 1);
+  });
+
+  test("'nodeless image build' makes an image of modules, in the registry at once", async () => {
+    const bundle = join(folder, "bundle");
+    mkdirSync(bundle);
+    writeFileSync(join(bundle, "index.js"), "export default {}");
+
+    const { stdout } = await cluster.nodeless(["image", "build", bundle, "--tag", `${registry}/team/bundle:v1`]);
+
+    assert.match(stdout, /^Built 127[\d.:]+\/team\/bundle:v1 \(sha256:[0-9a-f]{64}\), in the registry$/m);
+    assert.equal((await fetch(`http://${registry}/v2/team/bundle/manifests/v1`)).status, 200);
+    const refused = await cluster.nodeless(["image", "build", folder, "--tag", "x"], { mayFail: true });
+    assert.match(refused.stderr, /has neither a Dockerfile nor modules for an isolate/);
+  });
+
+  test("'nodeless image build' makes an image of a Dockerfile, which a pod runs", {
+    skip: !hasBuildah && "buildah is not there (apt-get install buildah)",
+  }, async () => {
+    await push("base", "team/base:v1");
+    const context = join(folder, "context");
+    mkdirSync(context);
+    writeFileSync(
+      join(context, "Dockerfile"),
+      `FROM ${registry}/team/base:v1\nARG TEXT\nRUN echo "$TEXT" > /etc/said\n`,
+    );
+    const flags = ["--tag", `${registry}/team/built:v1`, "--build-arg", "TEXT=built here"];
+
+    const { stdout } = await cluster.nodeless(["image", "build", context, ...flags]);
+    await run("built", `${registry}/team/built:v1`, "Always");
+
+    assert.match(stdout, /STEP 3\/3: RUN echo "\$TEXT"/);
+    assert.equal(await said("built"), "built here\n");
   });
 
   test("a cluster that was down has its registry at the same port, with what was in it", async () => {

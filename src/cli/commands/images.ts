@@ -1,7 +1,7 @@
 /**
- * `nodeless image load|ls|rm` and `nodeless doctor`: the machine's images and abilities.
+ * `nodeless image load|build|ls|rm` and `nodeless doctor`: the machine's images and abilities.
  */
-import { type Command, textFlag } from "#cli/command.ts";
+import { type Command, textFlag, UserError } from "#cli/command.ts";
 import { columns } from "./clusters.ts";
 
 const load: Command = {
@@ -18,6 +18,49 @@ const load: Command = {
     return 0;
   },
 };
+
+const build: Command = {
+  name: "image build",
+  usage: "FOLDER",
+  summary: "Build an image of a folder with a Dockerfile (by buildah), or with modules for isolates",
+  details: [
+    "Pods of this machine can run it at once. A name of the cluster's registry (nodeless status) puts it there too.",
+  ],
+  examples: ["image build . --tag localhost:5000/shop/api:v1"],
+  minPositionals: 1,
+  maxPositionals: 1,
+  flags: {
+    tag: { type: "string", short: "t", value: "NAME", help: "Name of the image" },
+    file: { type: "string", short: "f", value: "FILE", help: "The Dockerfile's path in the folder" },
+    target: { type: "string", value: "STAGE", help: "Stage to build" },
+    "build-arg": { type: "string", value: "NAME=VALUE", multiple: true, help: "Value for an ARG of the Dockerfile" },
+  },
+  async run(args, { terminal, machine }) {
+    const tag = textFlag(args, "tag");
+    if (tag === undefined) throw new UserError("say with --tag what the image is to be called", { exitCode: 2 });
+    const [file, target] = [textFlag(args, "file"), textFlag(args, "target")];
+    const request = {
+      folder: args.positionals[0] ?? ".",
+      tag,
+      ...(file !== undefined && { file }),
+      ...(target !== undefined && { target }),
+      buildArgs: Object.fromEntries(listOf(args.flags["build-arg"]).map(pairOf)),
+    };
+    const { digest, name, isPublished } = await machine.buildImage(request, (line) => terminal.print(line));
+    terminal.print(`Built ${name} (${digest})${isPublished ? ", in the registry" : ""}`);
+    return 0;
+  },
+};
+
+function listOf(value: string | boolean | readonly string[] | undefined): readonly string[] {
+  return Array.isArray(value) ? (value as readonly string[]) : [];
+}
+
+function pairOf(text: string): readonly [string, string] {
+  const equals = text.indexOf("=");
+  if (equals < 1) throw new UserError(`--build-arg must be NAME=VALUE, not "${text}"`, { exitCode: 2 });
+  return [text.slice(0, equals), text.slice(equals + 1)];
+}
 
 const ls: Command = {
   name: "image ls",
@@ -78,4 +121,4 @@ function size(bytes: number): string {
 }
 
 /** All commands of this file. */
-export const machineCommands: readonly Command[] = [load, ls, rm, doctor];
+export const machineCommands: readonly Command[] = [load, build, ls, rm, doctor];

@@ -46,7 +46,8 @@ export async function removeImage(context: MachineContext, reference: string): P
   }
 }
 
-async function openStore({ dataRoot }: MachineContext): Promise<ImageStore> {
+/** The store, opened. */
+export async function openStore({ dataRoot }: MachineContext): Promise<ImageStore> {
   const store = new ImageStore({
     folder: join(dataRoot, "images"),
     clock: systemClock,

@@ -34,6 +34,8 @@ export function localMachine(context: MachineContext): Machine {
     },
     loadImage: async (path, tag): Promise<readonly string[]> =>
       await (await import("./images.ts")).loadImage(context, path, tag),
+    buildImage: async (request, onLine) =>
+      await (await import("./image-build.ts")).buildImageFromFolder(context, request, onLine),
     listImages: async (): Promise<readonly ImageSummary[]> => await (await import("./images.ts")).listImages(context),
     removeImage: async (reference) => await (await import("./images.ts")).removeImage(context, reference),
     async doctor(): Promise<readonly Finding[]> {

@@ -81,8 +81,13 @@ export async function buildImage(parts: BuildParts, build: ImageBuild, signal?: 
   await store.blobs.writeBytes(configBlob.digest, config);
   await store.blobs.writeBytes(digest, bytes);
   if (build.name !== undefined) await addNamedImage(store, digest, build.name, signal);
+  return builtImage(digest, manifest);
+}
+
+/** What is said of an image that was built. */
+export function builtImage(digest: string, manifest: ImageManifest): BuiltImage {
   const sizeBytes = [manifest.config, ...manifest.layers].reduce((sum, { size }) => sum + size, 0);
-  return { digest, id: configBlob.digest, manifest, sizeBytes };
+  return { digest, id: manifest.config.digest, manifest, sizeBytes };
 }
 
 async function findBase(
@@ -126,14 +131,14 @@ async function storeLayer(
 function configOf(build: ImageBuild, base: ImageConfig | undefined, layers: readonly WrittenLayer[]): ImageConfig {
   const created = new Date(build.createdMs ?? 0).toISOString().replace(".000Z", "Z");
   const added = layers.map(() => ({ created, created_by: "nodeless" }));
-  // A history that does not speak of all layers is worse than none.
-  const isTold = base === undefined || base.history !== undefined;
+  // One that does not speak of all layers is refused by other builders.
+  const before = base?.history ?? (base?.rootfs.diff_ids ?? []).map(() => ({ created }));
   return {
     ...(base ?? hostPlatform()),
     created,
     config: mergeConfig(base?.config, build.config ?? {}),
     rootfs: { type: "layers", diff_ids: [...(base?.rootfs.diff_ids ?? []), ...layers.map(({ diffId }) => diffId)] },
-    ...(isTold && { history: [...(base?.history ?? []), ...added] }),
+    history: [...before, ...added],
   };
 }
 

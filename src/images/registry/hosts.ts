@@ -31,13 +31,11 @@ export async function announcedHosts(imagesFolder: string, cluster: string): Pro
   return text === "" ? undefined : (JSON.parse(text) as RegistryHosts);
 }
 
-/** Whether a registry of this name is the machine's own. */
-export async function isOwnHost(imagesFolder: string, host: string): Promise<boolean> {
-  for (const file of await namesIn(hostsFolder(imagesFolder))) {
-    const note = await announcedHosts(imagesFolder, file.replace(/\.json$/, ""));
-    if (note?.hosts.includes(host) && existsSync(note.path)) return true;
-  }
-  return false;
+/** All names that mean the machine's own registry. */
+export async function ownHosts(imagesFolder: string): Promise<readonly string[]> {
+  const names = (await namesIn(hostsFolder(imagesFolder))).filter((name) => name.endsWith(".json"));
+  const notes = await Promise.all(names.map((name) => announcedHosts(imagesFolder, name.replace(/\.json$/, ""))));
+  return notes.flatMap((note) => (note && existsSync(note.path) ? note.hosts : []));
 }
 
 function hostsFolder(imagesFolder: string): string {
