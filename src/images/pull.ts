@@ -17,7 +17,7 @@ import {
   parseDocument,
   parseImageConfig,
 } from "./oci.ts";
-import { ownHosts } from "./registry/hosts.ts";
+import { isOwnHost } from "./registry/hosts.ts";
 import { formatReference, type ImageReference, parseReference } from "./reference.ts";
 import {
   makeAgent,
@@ -94,7 +94,7 @@ export class ImagePuller {
 
   // From the machine's own registry, if the name means it; what it says when it has no such image.
   async #pullHere(reference: ImageReference, signal: AbortSignal): Promise<PulledImage | RegistryError | undefined> {
-    if (!(await ownHosts(this.#store.folder)).includes(reference.registry)) return undefined;
+    if (!(await isOwnHost(this.#store.folder, reference.registry))) return undefined;
     const { EmbeddedSource } = await import("./registry/embedded-source.ts");
     try {
       return await this.#pullThrough(new EmbeddedSource(this.#store, reference.repository), reference, signal);

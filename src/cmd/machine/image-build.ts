@@ -11,7 +11,7 @@ import type { ImageStore } from "#images/image-store.ts";
 import { addNamedImage, bundleSigns, bundleUser, isBundle } from "#images/load.ts";
 import { formatReference, type ImageReference, InvalidReference, parseReference } from "#images/reference.ts";
 import { EmbeddedRegistry } from "#images/registry/embedded-registry.ts";
-import { ownHosts } from "#images/registry/hosts.ts";
+import { isOwnHost } from "#images/registry/hosts.ts";
 import { registrySettings } from "#cmd/node/registry-settings.ts";
 import { findProgram } from "#runtime/machine.ts";
 import type { MachineContext } from "./clusters.ts";
@@ -28,7 +28,7 @@ export async function buildImageFromFolder(
   try {
     const digest = await build(context, store, request, onLine);
     await addNamedImage(store, digest, request.tag);
-    const isPublished = (await ownHosts(store.folder)).includes(reference.registry);
+    const isPublished = await isOwnHost(store.folder, reference.registry);
     if (isPublished) await new EmbeddedRegistry({ store }).publish(reference, digest);
     return { digest, name: formatReference(reference), isPublished };
   } catch (cause) {

@@ -38,6 +38,11 @@ export async function ownHosts(imagesFolder: string): Promise<readonly string[]>
   return notes.flatMap((note) => (note && existsSync(note.path) ? note.hosts : []));
 }
 
+/** Whether a registry of this name is the machine's own. */
+export async function isOwnHost(imagesFolder: string, host: string): Promise<boolean> {
+  return (await ownHosts(imagesFolder)).includes(host);
+}
+
 function hostsFolder(imagesFolder: string): string {
   return join(imagesFolder, "registry", "hosts");
 }
