@@ -1,9 +1,12 @@
 /**
- * Ingress as a person uses it: the shop behind its host with TLS, by kubectl and curl; and what must go on while pods, certificates and processes are replaced. All in one cluster.
+ * Ingress as a person uses it: the shop behind its host with TLS, by kubectl; and what must go on while pods, certificates and processes are replaced. All in one cluster.
  */
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { Agent, request } from "node:http";
+import { Agent, type IncomingMessage, request } from "node:http";
+import { connect as connectHttp2 } from "node:http2";
+import { request as requestTls } from "node:https";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
@@ -17,7 +20,6 @@ import {
   eventually,
   loadExampleImages,
   repository,
-  run,
   startCluster,
   type TestCluster,
 } from "../support/cluster.ts";
@@ -49,13 +51,27 @@ describe("Ingress", { skip }, () => {
     writeFileSync(join(folder, "tls.key"), pair.privateKey);
     return pair;
   };
-  const curl = async (...args: readonly string[]) => {
+  /** As `curl --connect-to`: asks for the URL at the place where requests are taken. */
+  const ask = async (url: string): Promise<{ readonly status: number; readonly text: string }> => {
     const { address, httpPort, httpsPort } = await place();
-    const to = `::${address}:`;
-    const where = ["--connect-to", `${to}${httpsPort}`, "--cacert", join(folder, "ca.crt")];
-    const plain = ["--connect-to", `${to}${httpPort}`];
-    const isTls = args.some((arg) => arg.startsWith("https:"));
-    return (await run("curl", ["-sS", "-m", "10", ...(isTls ? where : plain), ...args])).stdout;
+    const { protocol, hostname, pathname: path } = new URL(url);
+    const to = { host: address, path, headers: { host: hostname }, agent: false, timeout: 10_000 } as const;
+    const secure = { ...to, port: httpsPort, servername: hostname, ca: ca.certificate };
+    const sent = protocol === "https:" ? requestTls(secure) : request({ ...to, port: httpPort });
+    sent.end();
+    const [response] = (await once(sent, "response")) as [IncomingMessage];
+    let text = "";
+    for await (const piece of response) text += String(piece);
+    return { status: response.statusCode ?? 0, text };
+  };
+  const askHttp2 = async (path: string): Promise<number> => {
+    const { address, httpsPort } = await place();
+    const client = connectHttp2(`https://${address}:${httpsPort}`, { servername: host, ca: ca.certificate });
+    const [headers] = (await once(client.request({ ":authority": host, ":path": path }), "response")) as [
+      { ":status": number },
+    ];
+    client.destroy();
+    return headers[":status"];
   };
 
   before(async () => {
@@ -109,16 +125,15 @@ describe("Ingress", { skip }, () => {
   });
 
   test("it answers at its host and at its name under localhost, and with TLS by its Secret", async () => {
-    assert.match(await curl(`http://${host}/`), /<title>Shop/);
-    assert.match(await curl("http://shop.shop.localhost/"), /<title>Shop/);
-    assert.match(await curl("-o", "/dev/null", "-w", "%{http_code}", "http://elsewhere.example/"), /404/);
+    assert.match((await ask(`http://${host}/`)).text, /<title>Shop/);
+    assert.match((await ask("http://shop.shop.localhost/")).text, /<title>Shop/);
+    assert.equal((await ask("http://elsewhere.example/")).status, 404);
     writePair();
     await kubectl(`create secret tls shop-tls --cert=${folder}/tls.crt --key=${folder}/tls.key`);
-    await eventually("the certificate", async () => /<title>Shop/.test(await curl(`https://${host}/`)));
+    await eventually("the certificate", async () => /<title>Shop/.test((await ask(`https://${host}/`)).text));
 
-    const version = ["-o", "/dev/null", "-w", "%{http_version} %{http_code}"];
-    assert.equal(await curl(...version, `https://${host}/`), "2 200");
-    assert.equal(await curl(...version, "--http1.1", `https://${host}/api/products`), "1.1 200");
+    assert.equal((await ask(`https://${host}/api/products`)).status, 200);
+    assert.equal(await askHttp2("/api/products"), 200);
   });
 
   test("a Secret that is replaced is shown to new connections, and closes none", async () => {
@@ -191,7 +206,7 @@ describe("Ingress", { skip }, () => {
       `create ingress broken --rule=broken.example/*=empty:80 --rule=broken.example/x*=none:80 ${annotation}`,
     );
 
-    await eventually("the reason", async () => /no endpoint is there/.test(await curl("http://broken.example/")));
+    await eventually("the reason", async () => /no endpoint is there/.test((await ask("http://broken.example/")).text));
     const events = await eventually("the events", async () => {
       const text = await kubectl("get events --field-selector involvedObject.name=broken");
       return text.includes("ServiceNotFound") && text;
