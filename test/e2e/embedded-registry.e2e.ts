@@ -148,6 +148,18 @@ describe("the embedded registry", { skip: !canRunContainers() && "needs root, co
     assert.equal(spawnSync("skopeo", ["inspect", "--tls-verify=false", `${name}:v1`]).status, 1);
   });
 
+  test("another user of the machine can read, and not push", async () => {
+    const asNobody = (method: string, path: string) => {
+      const request = `${method} /v2/team/app/${path} HTTP/1.0\\r\\nHost: ${registry}\\r\\nContent-Length: 0\\r\\n\\r\\n`;
+      const script = `exec 3<>/dev/tcp/${registry.replace(":", "/")}; printf '${request}' >&3; head -1 <&3`;
+      return spawnSync("bash", ["-c", script], { uid: 65534, gid: 65534, cwd: "/", encoding: "utf8" }).stdout.split(
+        " ",
+      )[1];
+    };
+
+    assert.deepEqual([asNobody("GET", "tags/list"), asNobody("POST", "blobs/uploads/")], ["200", "403"]);
+  });
+
   test("'nodeless image build' makes an image of modules, in the registry at once", async () => {
     const bundle = join(folder, "bundle");
     mkdirSync(bundle);

@@ -4,6 +4,8 @@
  */
 import { once } from "node:events";
 import { createServer, type Server } from "node:http";
+import { stat } from "node:fs/promises";
+import type { Socket } from "node:net";
 import { join } from "node:path";
 import type { Clock } from "#component-base/clock.ts";
 import type { Logger } from "#component-base/logger.ts";
@@ -92,14 +94,34 @@ export class RegistryPart {
   }
 
   async #open(): Promise<RegistryHandler> {
-    const [{ ImageStore }, { EmbeddedRegistry }, { RegistryHandler }] = await Promise.all([
+    const [{ ImageStore }, { EmbeddedRegistry }, { RegistryHandler }, { findPeerUser }] = await Promise.all([
       import("#images/image-store.ts"),
       import("#images/registry/embedded-registry.ts"),
       import("#images/registry/registry-handler.ts"),
+      import("#linux/peer-user.ts"),
     ]);
     const store = new ImageStore({ folder: this.#cluster.layout.images, clock: this.#clock });
     await store.open();
-    return new RegistryHandler({ registry: new EmbeddedRegistry({ store }), clock: this.#clock, logger: this.#logger });
+    const users = new WeakMap<Socket, Promise<number | undefined>>();
+    const userOf = (socket: Socket) => {
+      const { localAddress = "", localPort = 0, remoteAddress = "", remotePort = 0 } = socket;
+      const known = users.get(socket) ?? findPeerUser({ localAddress, localPort, remoteAddress, remotePort });
+      users.set(socket, known);
+      return known;
+    };
+    return new RegistryHandler({
+      registry: new EmbeddedRegistry({ store }),
+      clock: this.#clock,
+      logger: this.#logger,
+      mayWrite: async ({ socket }) => this.#isOwner(await userOf(socket)),
+    });
+  }
+
+  // What is pushed runs in the cluster: it is for those who may do everything there.
+  async #isOwner(user: number | undefined): Promise<boolean> {
+    if (user === undefined) return false;
+    const administrator = await stat(this.#cluster.record.kubeconfig).catch(() => undefined);
+    return [0, process.getuid?.(), administrator?.uid].includes(user);
   }
 }
 

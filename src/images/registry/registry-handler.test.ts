@@ -31,13 +31,15 @@ describe("the embedded registry", () => {
   let registry: EmbeddedRegistry;
   let server: Server;
   let base: string;
+  let isWriter = true;
 
   before(async () => {
     folder = mkdtempSync(join(tmpdir(), "nl-registry-"));
     store = new ImageStore({ folder: join(folder, "images"), clock: systemClock });
     await store.open();
     registry = new EmbeddedRegistry({ store, limits: { mostUploads: 4, largestBlob: 4 << 20, staleMs: 3_600_000 } });
-    const handler = new RegistryHandler({ registry, clock: systemClock, logger: silentLogger });
+    const mayWrite = async () => isWriter;
+    const handler = new RegistryHandler({ registry, clock: systemClock, logger: silentLogger, mayWrite });
     server = createServer((request, response) => void handler.handle(request, response)).listen(0, "127.0.0.1");
     await new Promise((resolve) => server.once("listening", resolve));
     base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
@@ -571,6 +573,21 @@ describe("the embedded registry", () => {
       assert.equal(await status({ origin: "https://evil.example" }), 403);
       assert.equal(await status({ host: "localhost:5000" }), 200);
       assert.equal(await status({ host: "127.0.2.1:5000" }), 200);
+    });
+
+    it("who may not push may still pull", async () => {
+      const bytes = Buffer.from("pushed by others");
+      const path = `/v2/${name}/blobs/${await pushBlob(bytes)}`;
+      isWriter = false;
+      try {
+        const post = await ask("POST", `/v2/${name}/blobs/uploads/?digest=${digestOf(bytes)}`, { body: bytes });
+
+        assert.deepEqual([post.status, code(post)], [403, "DENIED"]);
+        assert.equal((await ask("DELETE", path)).status, 403);
+        assert.deepEqual((await ask("GET", path)).body, bytes);
+      } finally {
+        isWriter = true;
+      }
     });
 
     it("bodies that are too large end with 413, and their upload is over or can go on", async () => {

@@ -33,6 +33,8 @@ export type RegistryHandlerOptions = {
   readonly registry: EmbeddedRegistry;
   readonly clock: Clock;
   readonly logger: Logger;
+  /** Whether this client may push and delete. Absent: everybody may. */
+  readonly mayWrite?: (request: IncomingMessage) => Promise<boolean>;
 };
 
 /** Garbage is looked for at most this often, and only when somebody writes. */
@@ -46,12 +48,14 @@ export class RegistryHandler {
   readonly #registry: EmbeddedRegistry;
   readonly #clock: Clock;
   readonly #logger: Logger;
+  readonly #mayWrite: NonNullable<RegistryHandlerOptions["mayWrite"]>;
   #collectedMs = Number.NEGATIVE_INFINITY;
 
-  constructor({ registry, clock, logger }: RegistryHandlerOptions) {
+  constructor({ registry, clock, logger, mayWrite = async () => true }: RegistryHandlerOptions) {
     this.#registry = registry;
     this.#clock = clock;
     this.#logger = logger;
+    this.#mayWrite = mayWrite;
   }
 
   /** Never rejects. */
@@ -68,7 +72,11 @@ export class RegistryHandler {
         throw new RegistryFault("UNSUPPORTED", "the method is not allowed", {
           headers: { allow: Object.keys(methods).join(", ") },
         });
-      if (request.method !== "GET" && request.method !== "HEAD") this.#collectSometimes();
+      if (request.method !== "GET" && request.method !== "HEAD") {
+        if (!(await this.#mayWrite(request)))
+          throw new RegistryFault("DENIED", "pushing is for root and for whom the cluster belongs to");
+        this.#collectSometimes();
+      }
       await method({ registry: this.#registry, request, response, query: url.searchParams });
     } catch (error) {
       await drain(request);
