@@ -24,6 +24,8 @@ export class Http2ClientStream implements ClientStream {
   #trailers: Fields = [];
   #trailersToSend: Fields = [];
   #responseIsWhole = false;
+  /** Bytes that were left when somebody looked last. */
+  #unread = 0;
 
   constructor(stream: ServerHttp2Stream, head: RequestHead, parts: ConnectionParts) {
     this.#stream = stream;
@@ -44,7 +46,7 @@ export class Http2ClientStream implements ClientStream {
     this.#request = request;
     stream.on("drain", () => {
       this.#isFull = false;
-      if (this.#requestIsWhole) this.#deadline.clear();
+      if (this.#requestIsWhole && !this.#responseIsWhole) this.#deadline.clear();
       this.#request?.onClientDrain();
     });
     // node:http2 ends a stream before it resets it, which would make half an answer a whole one: without trailers there is no end.
@@ -128,11 +130,9 @@ export class Http2ClientStream implements ClientStream {
     this.#trailersToSend = trailers;
     this.#responseIsWhole = true;
     if (this.#isOpen()) this.#stream.end();
+    if (this.#unsent() > 0) this.#watchUnread();
     // Nobody reads the rest of the request (RFC 9113 8.1).
-    if (!this.#requestIsWhole) {
-      this.#stream.resume();
-      this.#stream.close(constants.NGHTTP2_NO_ERROR);
-    }
+    if (!this.#requestIsWhole) this.#refuseRest();
   }
 
   abort(): void {
@@ -140,11 +140,32 @@ export class Http2ClientStream implements ClientStream {
     this.#stream.close(constants.NGHTTP2_INTERNAL_ERROR);
   }
 
+  /** Once the answer is out: a stream that is to be closed without an error cannot be reset any more. */
+  #refuseRest(): void {
+    const stream = this.#stream;
+    const close = () => stream.close(constants.NGHTTP2_NO_ERROR);
+    stream.resume();
+    if (stream.writableFinished || stream.destroyed) close();
+    else stream.once("finish", close);
+  }
+
+  /** Bytes that the client has not let us send yet. */
+  #unsent(): number {
+    return this.#stream.destroyed ? 0 : this.#stream.bufferSize;
+  }
+
+  /** Nobody feeds the stream any more, so nobody else would notice that its client does not read. */
+  #watchUnread(): void {
+    this.#unread = this.#unsent();
+    this.#deadline.set(this.#parts.bounds.writeStallMs);
+  }
+
   #isOpen(): boolean {
     return !this.#stream.destroyed && !this.#stream.closed && !this.#stream.writableEnded;
   }
 
   #onDue(): void {
+    if (this.#responseIsWhole && this.#unsent() < this.#unread) return this.#watchUnread();
     this.#parts.onRefused("timeout");
     this.#onGone("timeout");
     this.#stream.close(constants.NGHTTP2_CANCEL);

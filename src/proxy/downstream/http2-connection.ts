@@ -41,9 +41,8 @@ export class Http2Connection implements ClientConnection {
     this.#session = session;
     this.#deadline.set(this.#parts.bounds.headMs);
     session.on("stream", (stream, _headers, flags, raw?: string[]) => this.#onStream(stream, flags, raw ?? []));
-    session.on("error", () => {
-      // `close` follows.
-    });
+    // `close` follows. Somebody speaks no HTTP/2, or floods.
+    session.on("error", () => this.#parts.onRefused("http2"));
     session.on("close", () => {
       this.#deadline.remove();
       this.#parts.onClosed();

@@ -109,9 +109,10 @@ export class Listener {
   }
 
   #onConnection(socket: Socket): void {
-    if (this.#sockets.size >= this.#bounds.connections || this.#isDraining) return void socket.destroy();
     const { metrics } = this.#parts;
     const { name, tls } = this.#config;
+    if (this.#sockets.size >= this.#bounds.connections) metrics.refused.with(name, "connections").add();
+    if (this.#sockets.size >= this.#bounds.connections || this.#isDraining) return void socket.destroy();
     this.#sockets.add(socket);
     metrics.connections.with(name).add(1);
     metrics.connectionsTotal.with(name).add(1);
