@@ -67,6 +67,8 @@ export type KubeletOptions = {
   readonly usage?: () => NodeUsage | undefined;
   /** Asked before a pod's containers are told to end. Only where the place is a container runtime. */
   readonly drain?: PodDrain;
+  /** Told of each status of a pod as soon as the node knows it, before the API does. Must not throw. */
+  readonly onPodStatus?: (pod: Pod) => void;
   /** What others in this process count, for the node's /metrics. */
   readonly moreMetrics?: () => Promise<readonly MetricSnapshot[]>;
   readonly clock: Clock;
@@ -116,13 +118,14 @@ class NodeAgent implements Kubelet {
       fieldSelector: `metadata.name=${nodeName}`,
     });
     this.#services = createInformer<KubeService>({ ...common, resource: core("services") });
-    const { settleMs = 0 } = options;
+    const { settleMs = 0, onPodStatus } = options;
     this.#recorder = createEventRecorder({ ...common, component: "kubelet", host: nodeName, delayMs: settleMs });
     this.#events = eventsThrough(this.#recorder);
     this.#statuses = new PodStatusWriter({
       ...common,
       hostIPs: options.addresses,
       settleMs,
+      ...(onPodStatus === undefined ? {} : { onStatus: onPodStatus }),
       findPod: (ref) => {
         const found = this.#pods.lister.find(ref.namespace, ref.name);
         return found?.metadata?.uid === ref.uid ? found : undefined;

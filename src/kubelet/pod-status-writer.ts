@@ -25,6 +25,8 @@ export type PodStatusWriterOptions = {
    * that matters. Default 0, at once.
    */
   readonly settleMs?: number;
+  /** Told of each status at once, before the API is. */
+  readonly onStatus?: (pod: Pod) => void;
   readonly clock: Clock;
   readonly logger: Logger;
 };
@@ -67,7 +69,8 @@ export class PodStatusWriter {
     if (pod && goesBack(pod, entry.status ?? pod.status ?? {}, status)) return;
     if (isTerminalPhase(entry.status?.phase) && !isTerminalPhase(status.phase)) return;
     entry.status = status;
-    const { settleMs = 0, clock } = this.#options;
+    const { settleMs = 0, onStatus, clock } = this.#options;
+    if (onStatus !== undefined && pod !== undefined) onStatus({ ...pod, status });
     if (settleMs === 0 || status.phase !== "Pending") this.#kick(entry);
     else if (!entry.busy) entry.timer ??= clock.setTimer(settleMs, () => this.#kick(entry));
   }

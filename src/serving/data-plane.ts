@@ -32,7 +32,7 @@ export interface StatSink {
 export type ColdStartPart = "decision" | "schedule" | "start" | "ready" | "firstByte";
 
 /**
- * One cold start. Milliseconds: `decision` until there is a pod object, `schedule` until it has a node, `start` until it has an address, `ready` until its port takes requests, `firstByte` until the program
+ * One cold start. Milliseconds: `decision` until there is a pod object, `schedule` until it has a node, `start` until its program runs at an address, `ready` until its port takes requests, `firstByte` until the program
  * has answered.
  */
 export type ColdStart = {

@@ -211,6 +211,7 @@ export class NodeAgent {
       server: await this.#serverSettings(),
       ...ground.kubelet,
       drain: { drain: async (pod, signal) => await this.#l7?.drain(pod, signal) },
+      onPodStatus: (pod) => this.#l7?.onPodStatus(pod),
       moreMetrics: async () => (await this.#l7?.metrics()) ?? [],
       settleMs,
       clock,

@@ -1,6 +1,7 @@
 /**
  * A node's data plane for Knative Serving: `serving/engine` feeds the node's L7 engine. Loaded only in clusters that have Serving, after the node is ready.
  */
+import type { Pod } from "#api/generated/types/core-v1.ts";
 import type { Client } from "#client/client.ts";
 import type { InformerFactory } from "#client/informer-factory.ts";
 import type { NodePlan } from "#cmd/machine/node-plan.ts";
@@ -29,7 +30,12 @@ export type ServingEngineOptions = {
 };
 
 /** The data plane of Knative Serving as it runs. */
-export type ServingDataPlane = Pick<Service, "stop"> & PodDrain & { metrics(): readonly MetricSnapshot[] };
+export type ServingDataPlane = Pick<Service, "stop"> &
+  PodDrain & {
+    metrics(): readonly MetricSnapshot[];
+    /** A pod of this node has another status. */
+    onPodStatus(pod: Pod): void;
+  };
 
 /** Resolves at once: what requests lead to follows in the background, and then requests are taken. */
 export function startServingEngine(options: ServingEngineOptions): ServingDataPlane {
@@ -54,6 +60,7 @@ export function startServingEngine(options: ServingEngineOptions): ServingDataPl
   return {
     drain: (pod) => node.drain(pod),
     metrics: () => node.metrics(),
+    onPodStatus: (pod) => node.onLocalPod(pod),
     async stop() {
       await node.stop();
       await following;

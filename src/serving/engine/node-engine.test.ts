@@ -195,6 +195,43 @@ describe("a node's data plane", { skip }, () => {
     }
   });
 
+  it("sends requests to pods of its own node before the API knows that they run", async () => {
+    const house = await House.open();
+    const { space } = house;
+    try {
+      await space.pass(15, () => space.report("hello-00001", 0));
+      assert.deepEqual(await space.list<Pod>(pods), []);
+      const ports = [{ name: "user-port", containerPort: house.program.port }];
+      const pod = {
+        metadata: {
+          name: "p",
+          namespace: "edge",
+          uid: "p",
+          labels: { "serving.knative.dev/revision": "hello-00001" },
+        },
+        spec: { nodeName: "n1", containers: [{ name: "user", ports }] },
+        status: {
+          podIP: address,
+          conditions: [{ type: "Ready", status: "True" }],
+          containerStatuses: [{ name: "user", state: { running: {} } }],
+        },
+      };
+      house.node.onLocalPod(pod as unknown as Pod);
+      assert.equal((await house.ask("/local")).text, "hello-00001 /local");
+
+      // It has ended, and another one is made.
+      house.node.onLocalPod({ ...pod, status: { ...pod.status, phase: "Failed" } } as unknown as Pod);
+      const next = house.ask("/next");
+      await until(async () => {
+        await house.serving.settle();
+        return (await space.list(pods)).length === 1;
+      }, "a pod of the API");
+      assert.equal((await next).text, "hello-00001 /next");
+    } finally {
+      await house.close();
+    }
+  });
+
   it("keeps requests that meet nobody until somebody is there again", async () => {
     const house = await House.open();
     try {

@@ -31,7 +31,14 @@ import {
   type ServingListeners,
 } from "./engine-config.ts";
 import { LoadReports } from "./load-reports.ts";
-import { endpointOf, type PodEndpoint, podsByRevision, revisionOf, revisionPods } from "./pod-endpoints.ts";
+import {
+  endpointOf,
+  isOfRevision,
+  type PodEndpoint,
+  podsByRevision,
+  revisionOf,
+  revisionPods,
+} from "./pod-endpoints.ts";
 import { endpointName, RevisionEndpoints } from "./revision-endpoints.ts";
 import { RevisionHold } from "./revision-hold.ts";
 import { ServingMetrics } from "./serving-metrics.ts";
@@ -85,6 +92,8 @@ export class NodeEngine implements Pick<Service, "stop"> {
   readonly #dirty = new Set<string>();
   /** Of the last report. */
   readonly #concurrency = new Map<string, number>();
+  /** Pods of this node by uid, as the node told of them last. */
+  readonly #local = new Map<string, Pod>();
   #disconnect: (() => void)[] = [];
   #sink: ServingEngine | undefined;
   #ingresses: Informer<Ingress> | undefined;
@@ -125,6 +134,16 @@ export class NodeEngine implements Pick<Service, "stop"> {
     for (const disconnect of this.#disconnect.splice(0)) disconnect();
     this.#probes.stop();
     await Promise.all([this.#applying, this.#reports.stop()]);
+  }
+
+  /** A pod of this node has another status, of which the API does not know yet. */
+  onLocalPod(pod: Pod): void {
+    if (!isOfRevision(pod)) return;
+    const { uid = "" } = pod.metadata ?? {};
+    const hasEnded = pod.status?.phase === "Succeeded" || pod.status?.phase === "Failed";
+    if (hasEnded) this.#local.delete(uid);
+    else this.#local.set(uid, pod);
+    this.#onPod(pod);
   }
 
   /** What was counted, for Prometheus. */
@@ -182,10 +201,10 @@ export class NodeEngine implements Pick<Service, "stop"> {
       revision(one);
       for (const it of this.#ingresses?.lister.byIndex(byRevision, keyOf(one)) ?? []) ingress(it);
     };
-    const pod = (one: Pod) => {
-      const [uid = "", isBound] = [one.metadata?.uid, (one.spec?.nodeName ?? "") !== ""];
-      this.#coldStarts.onPod(revisionOf(one), { uid, isBound, endpoint: endpointOf(one) });
-      this.#touchAll([revisionOf(one)]);
+    const pod = (one: Pod) => this.#onPod(one);
+    const podGone = (one: Pod) => {
+      this.#local.delete(one.metadata?.uid ?? "");
+      this.#onPod(one);
     };
     this.#disconnect = [
       this.#ingresses?.addHandler({ onAdd: ingress, onUpdate: (_before, one) => ingress(one), onDelete: ingress }),
@@ -194,8 +213,27 @@ export class NodeEngine implements Pick<Service, "stop"> {
         onUpdate: (_before, one) => revision(one),
         onDelete: revision,
       }),
-      this.#pods?.addHandler({ onAdd: pod, onUpdate: (_before, one) => pod(one), onDelete: pod }),
+      this.#pods?.addHandler({ onAdd: pod, onUpdate: (_before, one) => pod(one), onDelete: podGone }),
     ].filter((end) => end !== undefined);
+  }
+
+  #onPod(pod: Pod): void {
+    const key = revisionOf(pod);
+    const [uid = "", isBound] = [pod.metadata?.uid, (pod.spec?.nodeName ?? "") !== ""];
+    this.#coldStarts.onPod(key, { uid, isBound, endpoint: endpointOf(pod) });
+    this.#touchAll([key]);
+  }
+
+  /** As the API tells, and those of this node as the node itself does. */
+  #podsOf(key: string): readonly Pod[] {
+    const all = new Map((this.#pods?.lister.byIndex(podsByRevision, key) ?? []).map((pod) => [pod.metadata?.uid, pod]));
+    for (const [uid, pod] of this.#local) {
+      if (revisionOf(pod) !== key) continue;
+      // That it is to go the API knows first.
+      const metadata = all.get(uid)?.metadata ?? pod.metadata;
+      all.set(uid, { ...pod, ...(metadata === undefined ? {} : { metadata }) });
+    }
+    return [...all.values()];
   }
 
   #touchAll(revisions: readonly string[], ingress?: string): void {
@@ -236,7 +274,7 @@ export class NodeEngine implements Pick<Service, "stop"> {
   #updateEndpoints(key: string): void {
     const endpoints = this.#endpoints.get(key) ?? new RevisionEndpoints();
     this.#endpoints.set(key, endpoints);
-    endpoints.update((this.#pods?.lister.byIndex(podsByRevision, key) ?? []).flatMap((pod) => endpointOf(pod) ?? []));
+    endpoints.update(this.#podsOf(key).flatMap((pod) => endpointOf(pod) ?? []));
     const known = new Set(endpoints.unproved.map((pod) => probeName(key, pod)));
     this.#probes.keep((probe) => !probe.startsWith(`${key} `) || known.has(probe));
     if (!endpoints.isServed) for (const pod of endpoints.starting) this.#probeStarting(key, pod);
@@ -323,7 +361,7 @@ export class NodeEngine implements Pick<Service, "stop"> {
   /** The first request for a revision at zero is reported at once. */
   #onDemand(key: string): void {
     // Pods that are there and take no requests are another matter.
-    if ((this.#pods?.lister.byIndex(podsByRevision, key) ?? []).length === 0) this.#coldStarts.begin(key);
+    if (this.#podsOf(key).length === 0) this.#coldStarts.begin(key);
     this.#reports.now();
     this.#touchAll([key]);
     this.#reports.arm();

@@ -10,23 +10,22 @@ function podOf(status: object, metadata: object = {}): Pod {
   ];
   return { metadata: { uid: "u", ...metadata }, spec: { nodeName: "n1", containers }, status } as Pod;
 }
+const runs = { podIP: "10.0.0.1", containerStatuses: [{ name: "user", state: { running: {} } }] };
 const ready = { conditions: [{ type: "Ready", status: "True" }] };
 
-it("a revision's pod takes requests at the user's port once it has an address, until it is to end", () => {
+it("a revision's pod takes requests at the user's port once its program runs at an address, until it is to end", () => {
   const state = (pod: Pod) => endpointOf(pod)?.state;
 
   assert.equal(state(podOf({})), undefined);
-  assert.equal(state(podOf({ podIP: "10.0.0.1", phase: "Running" })), "starting");
-  assert.deepEqual(endpointOf(podOf({ podIP: "10.0.0.1", phase: "Running", ...ready })), {
+  assert.equal(state(podOf({ ...runs, containerStatuses: [] })), undefined);
+  assert.equal(state(podOf({ ...runs, phase: "Running" })), "starting");
+  assert.deepEqual(endpointOf(podOf({ ...runs, phase: "Running", ...ready })), {
     address: "10.0.0.1",
     port: 8080,
     pod: "u",
     node: "n1",
     state: "ready",
   });
-  assert.equal(
-    state(podOf({ podIP: "10.0.0.1", ...ready }, { deletionTimestamp: "2026-01-01T00:00:00Z" })),
-    "terminating",
-  );
-  assert.equal(state(podOf({ podIP: "10.0.0.1", phase: "Failed" })), undefined);
+  assert.equal(state(podOf({ ...runs, ...ready }, { deletionTimestamp: "2026-01-01T00:00:00Z" })), "terminating");
+  assert.equal(state(podOf({ ...runs, phase: "Failed" })), undefined);
 });

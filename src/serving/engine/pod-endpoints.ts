@@ -31,29 +31,39 @@ export function revisionPods(informers: InformerFactory): Informer<Pod> {
   });
 }
 
+export function isOfRevision({ metadata }: Pod): boolean {
+  return metadata?.labels?.[labels.revision] !== undefined;
+}
+
 /** "namespace/revision" of a revision's pod. */
 export function revisionOf({ metadata }: Pod): string {
   return `${metadata?.namespace}/${metadata?.labels?.[labels.revision]}`;
 }
 
-/** Undefined while it has no address, and once it has ended. */
+/** Undefined until its program runs at an address, and once it has ended. Before it runs its port may be open already: an isolate's process waits for its code. */
 export function endpointOf({ metadata, spec, status }: Pod): PodEndpoint | undefined {
   const { podIP: address, phase, conditions = [] } = status ?? {};
-  const port = userPortOf(spec?.containers ?? []);
-  if (!address || port === undefined || phase === "Succeeded" || phase === "Failed") return undefined;
+  const user = userContainerOf(spec?.containers ?? []);
+  if (!address || user === undefined || phase === "Succeeded" || phase === "Failed") return undefined;
+  const own = status?.containerStatuses?.find(({ name }) => name === user.name);
+  if (own?.state?.running === undefined) return undefined;
   const isReady = conditions.some((condition) => condition.type === "Ready" && condition.status === "True");
   const state = metadata?.deletionTimestamp !== undefined ? "terminating" : isReady ? "ready" : "starting";
-  return { address, port, pod: metadata?.uid ?? "", node: spec?.nodeName ?? "", state };
+  return { address, port: user.port, pod: metadata?.uid ?? "", node: spec?.nodeName ?? "", state };
 }
 
-function userPortOf(containers: readonly Container[]): number | undefined {
-  return containers.flatMap(({ ports }) => ports ?? []).find(({ name }) => name === userPortName)?.containerPort;
+function userContainerOf(
+  containers: readonly Container[],
+): { readonly name: string; readonly port: number } | undefined {
+  return containers
+    .flatMap(({ name, ports = [] }) => ports.map((port) => ({ name, port: port.containerPort, called: port.name })))
+    .find(({ called }) => called === userPortName);
 }
 
 /** What is kept of a pod. */
 function essence(pod: Pod): Pod {
   const { name, namespace, uid, resourceVersion, labels: own, deletionTimestamp } = pod.metadata ?? {};
-  const { podIP, phase, conditions } = pod.status ?? {};
+  const { podIP, phase, conditions, containerStatuses = [] } = pod.status ?? {};
   const revision = own?.[labels.revision] ?? "";
   const containers = (pod.spec?.containers ?? []).flatMap(({ name: container, ports }) =>
     ports === undefined ? [] : [{ name: container, ports }],
@@ -62,6 +72,11 @@ function essence(pod: Pod): Pod {
   return Object.freeze({
     metadata: { name, namespace, uid, resourceVersion, labels: { [labels.revision]: revision }, deletionTimestamp },
     spec: { nodeName: pod.spec?.nodeName, containers },
-    status: { podIP, phase, conditions: ready },
-  } as Pod);
+    status: {
+      podIP,
+      phase,
+      conditions: ready,
+      containerStatuses: containerStatuses.map(({ name: container, state }) => ({ name: container, state })),
+    },
+  } as unknown as Pod);
 }

@@ -35,6 +35,9 @@ export function createPodAutoscalerController(context: ServingContext): NamedCon
   return new PodAutoscalerController(context).controller;
 }
 
+/** About as long as a pod takes to be made and bound. */
+const lullMs = 25;
+
 const noTraffic = isFalse("NoTraffic", "The target is not receiving traffic.");
 
 class PodAutoscalerController {
@@ -102,7 +105,9 @@ class PodAutoscalerController {
       config: config.current,
     };
     const step = scaleStep(autoscaler, options);
-    if (step.apply !== undefined) await this.#apply(autoscaler, step.apply, signal);
+    const isWoken = step.apply !== undefined && (await this.#apply(autoscaler, step.apply, signal));
+    // Somebody waits for its first pod: what there is to say about that is said when the pod is on its way.
+    if (isWoken) return lullMs;
     const ready = this.#pods.lister.byIndex(byRevision, key).filter(isReadyPod).length;
     this.#markActive(autoscaler, conditions, { step, ready });
     const coldStarts = this.#context.coldStarts.summaryOf(key, autoscaler.status?.coldStarts);
@@ -139,15 +144,17 @@ class PodAutoscalerController {
     return { serviceName: name, metricsServiceName: privateServiceName(name) };
   }
 
-  async #apply({ metadata, spec }: PodAutoscaler, replicas: number, signal: AbortSignal): Promise<void> {
+  /** True when it had no pods before. */
+  async #apply({ metadata, spec }: PodAutoscaler, replicas: number, signal: AbortSignal): Promise<boolean> {
     const namespace = metadata?.namespace ?? "";
     const name = spec?.scaleTargetRef?.name ?? "";
     const deployment = this.#deployments.lister.find(namespace, name);
-    if (deployment === undefined || (deployment.spec?.replicas ?? 1) === replicas) return;
+    if (deployment === undefined || (deployment.spec?.replicas ?? 1) === replicas) return false;
     const ref = { resource: deployments, namespace, name, subresource: "scale" };
     await this.#context.client.patch(ref, { type: "merge", body: { spec: { replicas } } }, { signal });
     const from = deployment.spec?.replicas ?? 1;
     this.#context.logger.info("Scaled revision", { revision: `${namespace}/${metadata?.name}`, from, to: replicas });
+    return from === 0;
   }
 
   #markActive(

@@ -26,6 +26,9 @@ import { deploymentName, deploymentOf, isOutdated, podAutoscalerOf } from "./dep
 import { Digests } from "./digests.ts";
 import { markAutoscaler, markDeployment, markPods, revisionDependents } from "./revision-status.ts";
 
+/** How long news of a revision's parts are gathered. */
+const burstMs = 30;
+
 /** The controller of Revisions. */
 export function createRevisionController(context: ServingContext): NamedController {
   return new RevisionController(context).controller;
@@ -82,7 +85,13 @@ class RevisionController {
 
   #enqueueOwner({ metadata }: KubeObject): void {
     const owner = metadata?.ownerReferences?.find((reference) => reference.controller === true);
-    if (owner?.kind === "Revision") this.#keyed.queue.add(`${metadata?.namespace}/${owner.name}`);
+    if (owner?.kind !== "Revision") return;
+    const { namespace = "" } = metadata ?? {};
+    const { status } = this.#revisions.lister.find(namespace, owner.name) ?? {};
+    const isReady = status?.conditions?.some((condition) => condition.type === "Ready" && condition.status === "True");
+    // Of one that is ready nobody waits for news, and they come in bursts.
+    if (isReady) this.#keyed.queue.addAfter(`${namespace}/${owner.name}`, burstMs);
+    else this.#keyed.queue.add(`${namespace}/${owner.name}`);
   }
 
   /** The Deployment does not tell when a container of its pods ends. */

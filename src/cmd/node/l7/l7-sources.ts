@@ -41,6 +41,7 @@ export class L7Sources implements Pick<Service, "stop">, PodDrain {
   #engine: Promise<L7Engine> | undefined;
   #ingress: IngressEngine | undefined;
   #serving: Promise<ServingDataPlane | undefined> | undefined;
+  #runningServing: ServingDataPlane | undefined;
   #removeHandler = () => {};
   #running: Promise<unknown> = Promise.resolve();
 
@@ -67,6 +68,11 @@ export class L7Sources implements Pick<Service, "stop">, PodDrain {
 
   async drain(pod: Pod, signal: AbortSignal): Promise<void> {
     await Promise.all([this.#ingress?.drain(pod), this.#serving?.then((serving) => serving?.drain(pod, signal))]);
+  }
+
+  /** A pod of this node has another status. */
+  onPodStatus(pod: Pod): void {
+    this.#runningServing?.onPodStatus(pod);
   }
 
   /** What engine and sources have counted, as far as they are there. */
@@ -111,6 +117,7 @@ export class L7Sources implements Pick<Service, "stop">, PodDrain {
     this.#abort.signal.throwIfAborted();
     const seat = l7.join("ingresses to come", { shared: [] });
     const serving = startServingEngine({ plan, client, informers, l7, clock, logger });
+    this.#runningServing = serving;
     void ingresses.then(() => seat.leave()); // neither rejects
     return serving;
   }
