@@ -1,12 +1,12 @@
 /**
  * Builds the shop's images as OCI layouts and loads them into the machine's store. `--no-load` only builds; NAMEs choose some, and those that charts of others name
- * (nginx, busybox) or that tests run (tests/node).
+ * (nginx, busybox), that functions are laid onto (library/node, library/python) or that tests run (tests/node).
  */
 import { execFileSync } from "node:child_process";
 import { parseArgs } from "node:util";
 import { join, resolve } from "node:path";
 import { buildLayout, defaultFolder } from "../../tools/image-builder/build.ts";
-import { chartRecipes, shopRecipes, testRecipes } from "./recipes.ts";
+import { chartRecipes, functionRecipes, shopRecipes, testRecipes } from "./recipes.ts";
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -16,7 +16,7 @@ const program = resolve(import.meta.dirname, "../../bin/nodeless");
 const chosen =
   positionals.length === 0
     ? shopRecipes
-    : [...shopRecipes, ...chartRecipes, ...testRecipes].filter(({ name }) =>
+    : [...shopRecipes, ...chartRecipes, ...functionRecipes, ...testRecipes].filter(({ name }) =>
         positionals.some((part) => name.includes(part)),
       );
 

@@ -248,6 +248,21 @@ const node: Recipe = {
   },
 };
 
+/** What functions in Node are laid onto, under the name by which the world knows it. */
+const nodeBase: Recipe = { ...node, name: "docker.io/library/node:24-slim" };
+
+/** The same for Python. */
+const pythonBase: Recipe = {
+  name: "docker.io/library/python:3-slim",
+  async prepare(root, cache) {
+    await install(["python3-minimal", "libpython3-stdlib"], root, cache, { nobody: 65_534 });
+    return { config: { Env: [commonPath], Cmd: ["python3"] } };
+  },
+};
+
+/** Bases of functions, for machines that have no way to a registry. */
+export const functionRecipes: readonly Recipe[] = [nodeBase, pythonBase];
+
 /** Images of tests. */
 export const testRecipes: readonly Recipe[] = [node];
 

@@ -8,6 +8,7 @@ import type { ControllerContext } from "#client/controller.ts";
 import { installDefinitions } from "#client/custom-resources.ts";
 import type { Service } from "#component-base/life-cycle.ts";
 import { runBuild } from "./build/build-process.ts";
+import { KeptImages } from "./build/kept-images.ts";
 import type { BuildSettings } from "./build/job.ts";
 import { FunctionsConfigStore, functionsNamespace } from "./config/functions-config.ts";
 import { createFunctionController } from "./controller/function-controller.ts";
@@ -16,7 +17,8 @@ import { ensureFunctionRoles } from "./crds/roles.ts";
 
 /** What it works with. The informer factory runs already, and Knative's kinds are there. */
 export type FunctionsOptions = ControllerContext & {
-  readonly images: Pick<BuildSettings, "imageStore" | "cluster" | "user">;
+  /** Asked before each build. */
+  readonly images: () => Pick<BuildSettings, "imageStore" | "cluster" | "buildah" | "user">;
   /** Node and the program of builds. */
   readonly buildProgram: readonly [string, ...string[]];
   /** Where builds have their folders: everybody may pass through it. */
@@ -37,8 +39,13 @@ export async function startFunctions(options: FunctionsOptions): Promise<Pick<Se
   await config.informer.waitForSync(signal);
   const controller = createFunctionController({
     ...options,
-    settings: () => ({ ...images, bases: config.current.bases, mostSourceBytes: config.current.mostSourceBytes }),
-    build: (job, listening) => runBuild(job, { program, workRoot, bounds: config.current.bounds, clock }, listening),
+    kept: new KeptImages({ ...images(), clock }),
+    settings: () => ({ ...images(), bases: config.current.bases, mostSourceBytes: config.current.mostSourceBytes }),
+    build(job, listening) {
+      const { bounds, dockerfileBounds } = config.current;
+      const chosen = job.runtime === "container" ? dockerfileBounds : bounds;
+      return runBuild(job, { program, workRoot, bounds: chosen, clock }, listening);
+    },
   });
   await controller.start(signal);
   return {

@@ -65,7 +65,7 @@ export type FunctionSpec = {
   readonly concurrency?: number;
   readonly scale?: FunctionScale;
   readonly network?: {
-    /** What the code may connect to. Absent: everything. `allow`: networks as workerd names them ("public", "private"), CIDRs; none: nothing. */
+    /** What the code may connect to. Absent: everything. `allow`: "public", "private" (networks, for raw sockets too), hosts, "*.example.com"; none: nothing. */
     readonly outbound?: { readonly allow?: readonly string[] };
   };
   readonly serviceAccountName?: string;

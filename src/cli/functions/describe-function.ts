@@ -4,6 +4,7 @@
 import type { KubeObject } from "#apimachinery/meta.ts";
 import type { Client } from "#client/client.ts";
 import { columns } from "#cli/commands/clusters.ts";
+import { loadLines } from "./function-load.ts";
 import { type FunctionObject, functions } from "./function-object.ts";
 
 type Traffic = {
@@ -34,7 +35,12 @@ export async function describeFunction(client: Client, namespace: string, name: 
     { resource: { ...serving, resource: "revisions" }, namespace },
     { labelSelector: `serving.knative.dev/service=${name}` },
   );
-  return [...headLines(fn), ...conditionLines(fn), ...revisionLines(revisions.items, service?.status?.traffic ?? [])];
+  return [
+    ...headLines(fn),
+    ...conditionLines(fn),
+    ...revisionLines(revisions.items, service?.status?.traffic ?? []),
+    ...(await loadLines(client, namespace, name)),
+  ];
 }
 
 function headLines(fn: FunctionObject): string[] {

@@ -37,9 +37,9 @@ export const specFlags: Readonly<Record<string, Flag>> = {
   },
   allow: {
     type: "string",
-    value: "NETWORK",
+    value: "HOST",
     multiple: true,
-    help: "What its code may connect to (isolates): public, private, or a CIDR; none: nothing",
+    help: "What its code may connect to (isolates): public, private, or a host; none: nothing",
   },
 };
 

@@ -5,7 +5,9 @@ import { existsSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import type { ControllerContext } from "#client/controller.ts";
+import { searchPath } from "#cmd/machine/node-plan.ts";
 import type { Service } from "#component-base/life-cycle.ts";
+import { findProgram } from "#runtime/machine.ts";
 
 /** Who reads sources: nobody else is he. */
 const buildUser = 0x30_0000;
@@ -22,10 +24,16 @@ export type FunctionsPartOptions = ControllerContext & {
 /** Resolves when Functions can be used. */
 export async function startFunctionsPart(options: FunctionsPartOptions): Promise<Pick<Service, "stop">> {
   const { imageStore, cluster } = options;
+  const folder = join(imageStore, "..", "builds");
   const { startFunctions } = await import("#functions/functions.ts");
   return await startFunctions({
     ...options,
-    images: { imageStore, cluster, user: buildUser },
+    images: () => ({
+      imageStore,
+      cluster,
+      user: buildUser,
+      buildah: { program: findProgram("buildah", searchPath), folder, searchPath },
+    }),
     buildProgram: buildProgram(),
     workRoot: tmpdir(),
   });

@@ -5,6 +5,7 @@ import { chmod, chown, copyFile, mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Clock } from "#component-base/clock.ts";
 import { buildImage } from "#images/build/build-image.ts";
+import { BuildFailed, buildDockerfile } from "#images/build/dockerfile.ts";
 import { ImageStore } from "#images/image-store.ts";
 import { ImagePuller } from "#images/pull.ts";
 import { parseReference } from "#images/reference.ts";
@@ -31,15 +32,15 @@ export async function buildFunction(job: BuildJob, parts: BuildParts): Promise<B
   try {
     const archive = await ownArtifact(job, parts);
     const { content, source } = await asUser(job.user, job.work, () => prepare(job, archive, parts, signal));
-    parts.tell({ stage: "built" });
-    const image = await makeImage(job, content, parts, signal);
+    const image = await makeImage(job, content ?? source.folder, parts, signal);
     return { image, ...(source.commit === undefined ? {} : { commit: source.commit }) };
   } catch (error) {
     return { failure: failureOf(error) };
   }
 }
 
-type Prepared = { readonly content: ImageContent; readonly source: FetchedSource };
+/** Without content: a folder with a Dockerfile, which says itself what the image is made of. */
+type Prepared = { readonly content?: ImageContent; readonly source: FetchedSource };
 
 /** The source's artifact as a file, where this machine's own registry has it: nobody else may read there. */
 async function ownArtifact({ source, imageStore, work }: BuildJob, { clock }: BuildParts): Promise<string | undefined> {
@@ -73,6 +74,7 @@ async function prepare(
   const fetching = { source: job.source, folder: join(job.work, "source"), archive, home, say, signal };
   const source = await fetchSource({ ...fetching, mostBytes: job.mostSourceBytes });
   tell({ stage: "fetched" });
+  if (job.runtime === "container") return { source };
   const esbuild = () => loadEsbuild(join(job.work, "esbuild"));
   return { source, content: await imageContent({ job, folder: source.folder, scratch, home, esbuild, say }) };
 }
@@ -97,30 +99,65 @@ async function asUser<T>(user: number | undefined, folder: string, work: () => P
   }
 }
 
+/** Of files that were prepared, or of a folder with a Dockerfile. Gives its name, by digest. */
 async function makeImage(
-  { imageStore, cluster, repository }: BuildJob,
-  content: ImageContent,
+  job: BuildJob,
+  from: ImageContent | string,
   { clock, specialFiles, tell }: BuildParts,
   signal: AbortSignal,
 ): Promise<string> {
+  const { imageStore, cluster, repository } = job;
   const store = new ImageStore({ folder: imageStore, clock, specialFiles });
   await store.open();
   const host = (await announcedHosts(imageStore, cluster))?.address;
   if (host === undefined) throw withoutRegistry(cluster);
-  const name = `${host}/${repository}:latest`;
+  const say = (line: string) => tell({ line });
   try {
-    if (content.base !== undefined) tell({ line: `Laying onto ${content.base}` });
-    // Under its name it is on this machine already: the first pod pulls nothing.
-    const puller = new ImagePuller({ store, settings: {} });
-    const { digest } = await buildImage({ store, puller }, { ...content, name }, signal);
+    const digest =
+      typeof from === "string"
+        ? await buildFolder(job, from, { store, say, signal })
+        : await layOntoBase(store, from, { name: `${host}/${repository}:latest`, say, signal });
     await new EmbeddedRegistry({ store }).publish({ repository, tag: "latest" }, digest);
     const pinned = `${host}/${repository}@${digest}`;
-    tell({ line: `Pushed ${pinned}` });
+    say(`Pushed ${pinned}`);
     return pinned;
   } catch (cause) {
+    if (cause instanceof BuildError) throw cause;
     const message = `the image was not made: ${(cause as Error).message}`;
     const isPassing = "reason" in (cause as object) && (cause as { reason: unknown }).reason === "unavailable";
     throw new BuildError({ stage: "push", reason: "ImageFailed", message, isPassing }, { cause });
+  }
+}
+
+type MakeOptions = { readonly say: (line: string) => void; readonly signal: AbortSignal };
+
+async function layOntoBase(
+  store: ImageStore,
+  content: ImageContent,
+  { name, say, signal }: MakeOptions & { readonly name: string },
+): Promise<string> {
+  if (content.base !== undefined) say(`Laying onto ${content.base}`);
+  const puller = new ImagePuller({ store, settings: {} });
+  // Under its name it is on this machine already: the first pod pulls nothing.
+  return (await buildImage({ store, puller }, { ...content, name }, signal)).digest;
+}
+
+/** By buildah, which is sealed off by itself. */
+async function buildFolder(
+  { entrypoint, buildah: tools }: BuildJob,
+  context: string,
+  { store, say, signal }: MakeOptions & { readonly store: ImageStore },
+): Promise<string> {
+  const { program: buildah, folder, searchPath } = tools;
+  try {
+    const wanted = { context, onLine: say, ...(entrypoint === undefined ? {} : { dockerfile: entrypoint }) };
+    return (await buildDockerfile({ store, folder, buildah, searchPath }, wanted, signal)).digest;
+  } catch (cause) {
+    if (!(cause instanceof BuildFailed)) throw cause;
+    const reason = { failed: "DockerfileFailed", timeout: "BuildTimedOut", "missing-tool": "BuildahMissing" }[
+      cause.reason
+    ];
+    throw new BuildError({ stage: "build", reason, message: cause.message }, { cause });
   }
 }
 

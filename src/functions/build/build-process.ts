@@ -22,6 +22,13 @@ export type BuildBounds = {
 
 export const defaultBounds: BuildBounds = { timeoutMs: 300_000, memoryBytes: 1 << 30, outputBytes: 512 * 1024 };
 
+/** A Dockerfile's steps compile and install. */
+export const defaultDockerfileBounds: BuildBounds = {
+  ...defaultBounds,
+  timeoutMs: 900_000,
+  memoryBytes: 4 * 1024 ** 3,
+};
+
 export type BuildProcessOptions = {
   /** The program, with its arguments: Node and `cmd/function-build`. */
   readonly program: readonly [string, ...string[]];

@@ -23,6 +23,8 @@ export type BuildJob = {
   /** What an isolate's code may connect to. Absent: everything. */
   readonly outbound?: readonly string[];
   readonly bases: BaseImages;
+  /** For folders with a Dockerfile; without a program they fail. `folder` is kept between builds. */
+  readonly buildah: { readonly program: string | undefined; readonly folder: string; readonly searchPath: string };
   /** Who the tools of a build are, where this process is root. */
   readonly user?: number;
   /** Most bytes of all files of a source. */
@@ -30,7 +32,7 @@ export type BuildJob = {
 };
 
 /** Build inputs that do not come from the function. */
-export type BuildSettings = Pick<BuildJob, "imageStore" | "cluster" | "bases" | "mostSourceBytes"> & {
+export type BuildSettings = Pick<BuildJob, "imageStore" | "cluster" | "buildah" | "bases" | "mostSourceBytes"> & {
   readonly user?: number;
 };
 
@@ -38,4 +40,4 @@ export type BuildSettings = Pick<BuildJob, "imageStore" | "cluster" | "bases" | 
 export type BuildOutcome = { readonly image: string; readonly commit?: string } | { readonly failure: BuildFailure };
 
 /** What a build tells. */
-export type BuildMessage = { readonly line: string } | { readonly stage: "built" | "fetched" } | BuildOutcome;
+export type BuildMessage = { readonly line: string } | { readonly stage: "fetched" } | BuildOutcome;

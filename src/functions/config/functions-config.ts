@@ -6,7 +6,7 @@ import { quantityValue } from "#apimachinery/quantity.ts";
 import type { InformerFactory } from "#client/informer-factory.ts";
 import type { Informer } from "#client/informer.ts";
 import type { Logger } from "#component-base/logger.ts";
-import { type BuildBounds, defaultBounds } from "#functions/build/build-process.ts";
+import { type BuildBounds, defaultBounds, defaultDockerfileBounds } from "#functions/build/build-process.ts";
 import type { BaseImages } from "#functions/build/job.ts";
 import { defaultMostSourceBytes } from "#functions/source/source-bounds.ts";
 
@@ -17,25 +17,34 @@ const configName = "config-functions";
 export type FunctionsConfig = {
   readonly bases: BaseImages;
   readonly bounds: BuildBounds;
+  /** Of folders with a Dockerfile. */
+  readonly dockerfileBounds: BuildBounds;
   readonly mostSourceBytes: number;
 };
 
 export const defaultFunctionsConfig: FunctionsConfig = {
   bases: { node: "docker.io/library/node:24-slim", python: "docker.io/library/python:3-slim" },
   bounds: defaultBounds,
+  dockerfileBounds: defaultDockerfileBounds,
   mostSourceBytes: defaultMostSourceBytes,
 };
 
-/** Reads the ConfigMap's keys: node-image, python-image, build-timeout-seconds, build-memory, build-output, most-source. Throws RangeError. */
+/** Reads the ConfigMap's keys: node-image, python-image, build-timeout-seconds, build-memory, build-output, most-source, dockerfile-timeout-seconds, dockerfile-memory. Throws RangeError. */
 export function parseFunctionsConfig(data: Readonly<Record<string, string>> = {}): FunctionsConfig {
-  const { bases, bounds, mostSourceBytes } = defaultFunctionsConfig;
+  const { bases, bounds, dockerfileBounds, mostSourceBytes } = defaultFunctionsConfig;
   const amount = (key: string, fallback: number) => (data[key] === undefined ? fallback : amountOf(key, data[key]));
+  const outputBytes = amount("build-output", bounds.outputBytes);
   return {
     bases: { node: data["node-image"] ?? bases.node, python: data["python-image"] ?? bases.python },
     bounds: {
       timeoutMs: amount("build-timeout-seconds", bounds.timeoutMs / 1000) * 1000,
       memoryBytes: amount("build-memory", bounds.memoryBytes),
-      outputBytes: amount("build-output", bounds.outputBytes),
+      outputBytes,
+    },
+    dockerfileBounds: {
+      timeoutMs: amount("dockerfile-timeout-seconds", dockerfileBounds.timeoutMs / 1000) * 1000,
+      memoryBytes: amount("dockerfile-memory", dockerfileBounds.memoryBytes),
+      outputBytes,
     },
     mostSourceBytes: amount("most-source", mostSourceBytes),
   };

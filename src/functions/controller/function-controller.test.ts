@@ -33,6 +33,7 @@ describe("the controller of Functions", () => {
   const settings = {
     imageStore: "/none",
     cluster: "test",
+    buildah: { program: undefined, folder: "/none", searchPath: "" },
     bases: { node: "node", python: "python" },
     mostSourceBytes: 1,
   };
@@ -44,6 +45,7 @@ describe("the controller of Functions", () => {
       clock: systemClock,
       logger: silentLogger,
       settings: () => settings,
+      kept: { list: async () => [], remove: async () => {} },
       async build(job, { listener }) {
         jobs.push(job);
         listener.onFetched?.();

@@ -11,6 +11,7 @@ import type { Informer } from "#client/informer.ts";
 import { keyOf, splitKey } from "#client/object-store.ts";
 import type { BuildFailure } from "#functions/build/build-error.ts";
 import type { BuildListener } from "#functions/build/build-process.ts";
+import type { FunctionName, KeptImages } from "#functions/build/kept-images.ts";
 import type { BuildJob, BuildOutcome, BuildSettings } from "#functions/build/job.ts";
 import {
   type FunctionCondition,
@@ -35,11 +36,15 @@ export type FunctionControllerContext = ControllerContext & {
     job: Omit<BuildJob, "work">,
     options: { readonly listener: BuildListener; readonly signal: AbortSignal },
   ) => Promise<BuildOutcome>;
+  /** What was built for functions, so that it goes with them. */
+  readonly kept: Pick<KeptImages, "list" | "remove">;
 };
 
 const fieldManager = "nodeless-functions";
 /** Says of which wanted form a Service is: what others change in it is theirs until the function changes. */
 const formAnnotation = "nodeless.dev/function-form";
+/** How long what was built for a function outlives it: who deleted it may make it again. */
+const keptMs = 300_000;
 /** What may pass by itself is tried again, sooner at first. */
 const retryMs = [2000, 10_000, 30_000, 120_000];
 
@@ -104,6 +109,11 @@ class FunctionController implements NamedController {
 
   async start(signal: AbortSignal): Promise<void> {
     await this.#frame.start(signal);
+    // Functions that went while nobody was here.
+    void this.#context.kept.list().then(
+      (names) => names.forEach((one) => this.#forgetLater(one)),
+      (error: unknown) => this.#context.logger.warn("Could not list what is kept of functions", { error }),
+    );
   }
 
   async stop(): Promise<void> {
@@ -117,6 +127,7 @@ class FunctionController implements NamedController {
     if (fn === undefined || fn.metadata?.deletionTimestamp !== undefined) {
       this.#builds.forget(key);
       this.#attempts.delete(key);
+      if (fn === undefined) this.#forgetLater({ namespace, name });
       return;
     }
     const state = this.#ensureImage(key, fn);
@@ -125,6 +136,19 @@ class FunctionController implements NamedController {
     const service = await this.#ensureService(fn, image, signal);
     await this.#writeStatus(fn, state, service, signal);
     return state.againAfterMs;
+  }
+
+  #forgetLater({ namespace, name }: FunctionName): void {
+    const { clock, kept, logger } = this.#context;
+    if (this.#functions.lister.find(namespace, name) !== undefined) return;
+    clock.setTimer(keptMs, () => {
+      if (this.#functions.lister.find(namespace, name) !== undefined) return;
+      kept.remove({ namespace, name }).then(
+        () => logger.info("Removed images of a function", { function: `${namespace}/${name}` }),
+        (error: unknown) =>
+          logger.warn("Could not remove images of a function", { function: `${namespace}/${name}`, error }),
+      );
+    });
   }
 
   /** The image of the function as it is now, or how far it is on the way there. */

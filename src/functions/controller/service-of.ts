@@ -2,6 +2,7 @@
  * The Knative Service that a Function with an image stands for.
  */
 import { controllerReference } from "#apimachinery/owner-references.ts";
+import { compareQuantities, isQuantity, parseQuantity } from "#apimachinery/quantity.ts";
 import type { FunctionObject, FunctionScale, FunctionSpec, KnativeService } from "#functions/kinds.ts";
 import { alivePath } from "#functions/runtimes/handler.ts";
 
@@ -15,8 +16,14 @@ const autoscaling = "autoscaling.knative.dev";
 const defaultTimeoutSeconds = 300;
 const probePeriodSeconds = 10;
 const probeTimeoutSeconds = 5;
-/** What code gets that asks for nothing: enough for most, and not the machine. */
-const defaultMemory = { isolate: "256Mi", node: "512Mi", python: "512Mi", container: undefined } as const;
+/** What code gets that asks for nothing: bounds that most do with, and little that is kept for it, since many are awake at once. */
+const defaultResources = {
+  isolate: { limit: "256Mi", request: "16Mi" },
+  node: { limit: "512Mi", request: "64Mi" },
+  python: { limit: "512Mi", request: "32Mi" },
+  container: { limit: undefined, request: "32Mi" },
+} as const;
+const defaultCpuRequest = "25m";
 
 /** What it shall be. `image` names the code by its digest. */
 export function serviceOf(fn: FunctionObject, image: string): KnativeService {
@@ -68,7 +75,6 @@ function revisionSpec(spec: FunctionSpec, image: string): object {
     secrets = [],
   } = spec;
   const from = [...envFrom, ...secrets.map((name) => ({ secretRef: { name } }))];
-  const resources = withDefaults(spec);
   const hasShim = runtime !== "container" && spec.source?.image === undefined;
   return {
     ...(runtime === "isolate" ? { runtimeClassName: "isolate" } : {}),
@@ -81,7 +87,7 @@ function revisionSpec(spec: FunctionSpec, image: string): object {
         ports: [{ containerPort: port }],
         ...(env === undefined || env.length === 0 ? {} : { env }),
         ...(from.length === 0 ? {} : { envFrom: from }),
-        ...(resources === undefined ? {} : { resources }),
+        resources: withDefaults(spec),
         ...(hasShim ? { livenessProbe: livenessProbe(timeoutSeconds ?? defaultTimeoutSeconds) } : {}),
       },
     ],
@@ -98,8 +104,22 @@ function livenessProbe(timeoutSeconds: number): object {
   };
 }
 
-function withDefaults({ runtime = "isolate", resources }: FunctionSpec): object | undefined {
-  const memory = defaultMemory[runtime];
-  if (memory === undefined || resources?.limits?.["memory"] !== undefined) return resources;
-  return { ...resources, limits: { ...resources?.limits, memory } };
+/** Kubernetes would keep as much as may be used, where nothing is said of what is to be kept. */
+function withDefaults({ runtime = "isolate", resources = {} }: FunctionSpec): object {
+  const { limit, request } = defaultResources[runtime];
+  const limits: Readonly<Record<string, string>> = {
+    ...(limit === undefined ? {} : { memory: limit }),
+    ...resources.limits,
+  };
+  const requests = {
+    cpu: smaller(defaultCpuRequest, limits["cpu"]),
+    memory: smaller(request, limits["memory"]),
+    ...resources.requests,
+  };
+  return { ...resources, requests, ...(Object.keys(limits).length === 0 ? {} : { limits }) };
+}
+
+function smaller(wanted: string, bound: string | number | undefined): string | number {
+  if (bound === undefined || !isQuantity(bound)) return wanted;
+  return compareQuantities(parseQuantity(bound), parseQuantity(wanted)) < 0 ? bound : wanted;
 }

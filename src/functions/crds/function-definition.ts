@@ -150,9 +150,11 @@ const spec: JsonSchemaProps = {
       scale,
       network: object({
         outbound: described(
-          "What the code may connect to: public, private, local (as workerd names networks) and CIDRs. An empty list: nothing.",
+          "What the code may connect to: public, private (networks) and hosts, *.example.com among them. An empty list: nothing.",
           object(
-            { allow: list({ type: "string", pattern: "^(public|private|local|[0-9a-fA-F.:]+(/[0-9]+)?)$" }, 64) },
+            {
+              allow: list({ type: "string", pattern: "^(\\*\\.)?[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", maxLength: 253 }, 64),
+            },
             "allow",
           ),
         ),

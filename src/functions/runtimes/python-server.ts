@@ -104,8 +104,32 @@ def answer_of(result):
 
 
 class Server(ThreadingHTTPServer):
-    daemon_threads = False
+    # Connections that are kept alive wait for requests that never come: nobody waits for them at the end.
+    daemon_threads = True
     request_queue_size = 256
+
+
+class Underway:
+    """Counts requests, so that the end waits for them."""
+
+    def __init__(self):
+        self.count, self.changed = 0, threading.Condition()
+
+    def __enter__(self):
+        with self.changed:
+            self.count += 1
+
+    def __exit__(self, *_):
+        with self.changed:
+            self.count -= 1
+            self.changed.notify_all()
+
+    def wait(self):
+        with self.changed:
+            self.changed.wait_for(lambda: self.count == 0)
+
+
+underway = Underway()
 
 
 def make_handler(function, style):
@@ -223,7 +247,8 @@ def make_handler(function, style):
             given = re.sub(r"[^\\w.:-]", "", self.headers.get("X-Request-Id", ""))[:64]
             invocation.set(given or str(uuid.uuid4()))
             try:
-                getattr(self, style)(self.body())
+                with underway:
+                    getattr(self, style)(self.body())
             except (BrokenPipeError, ConnectionResetError):
                 self.close_connection = True
             except Exception:
@@ -251,7 +276,10 @@ def main():
     server = Server(("", int(os.environ.get("PORT", "8080"))), make_handler(function, style_of(function)))
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
     server.serve_forever()
-    server.server_close()
+    server.socket.close()
+    underway.wait()
+    sys.stdout.flush()
+    os._exit(0)
 
 
 main()

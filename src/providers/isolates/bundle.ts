@@ -57,7 +57,7 @@ export function codeOf(files: BundleFiles, env: IsolateCode["env"], newestDate: 
   if (mainModule === undefined)
     throw refused(`it has none of ${mainNames.join(", ")}, and no package.json names its main module`);
   const modules = [...files].map(([name, bytes]) => [name, moduleOf(name, bytes)] as const);
-  const { compatibilityDate = newestDate, compatibilityFlags } = description.nodeless ?? {};
+  const { compatibilityDate = newestDate, compatibilityFlags, outbound } = description.nodeless ?? {};
   return {
     compatibilityDate,
     compatibilityFlags: compatibilityFlags ?? defaultFlags,
@@ -65,13 +65,24 @@ export function codeOf(files: BundleFiles, env: IsolateCode["env"], newestDate: 
     mainModule,
     modules: Object.fromEntries(modules),
     env,
+    ...(outbound === undefined ? {} : { outbound: { allow: allowedOf(outbound) } }),
   };
 }
 
 type Description = {
   readonly main?: string;
-  readonly nodeless?: { readonly compatibilityDate?: string; readonly compatibilityFlags?: readonly string[] };
+  readonly nodeless?: {
+    readonly compatibilityDate?: string;
+    readonly compatibilityFlags?: readonly string[];
+    readonly outbound?: { readonly allow?: readonly string[] };
+  };
 };
+
+/** A rule that is not understood must not be taken for none. */
+function allowedOf({ allow }: { readonly allow?: readonly string[] }): readonly string[] {
+  if (Array.isArray(allow) && allow.every((one) => typeof one === "string")) return allow;
+  throw refused('outbound in its package.json has no list "allow"');
+}
 
 function readDescription(bytes: Uint8Array | undefined): Description {
   if (bytes === undefined) return {};

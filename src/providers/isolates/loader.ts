@@ -30,6 +30,8 @@ export type IsolateCode = {
   readonly mainModule: string;
   readonly modules: Readonly<Record<string, ModuleContent>>;
   readonly env: Readonly<Record<string, string>>;
+  /** What the code may connect to: "public", "private", hosts, "*.example.com"; none: nothing. Absent: everything that the loader reaches. */
+  readonly outbound?: { readonly allow: readonly string[] };
 };
 
 /** A program of ours for workerd, and the sockets it listens at: names, and which export answers there. */
@@ -46,19 +48,19 @@ export const loneLoader: LoaderProgram = {
   ],
   source: `${loaderFunctions}
   let code;
-  const isolate = (env) => env.LOADER.get("pod", () => code);
+  const isolate = (env, context) => env.LOADER.get("pod", () => withOutbound(code, env, context));
   export default {
     // At the pod's port people may be sooner than the code.
-    fetch: (request, env) =>
-      code ? isolate(env).getEntrypoint().fetch(request) : new Response("no code yet", { status: 503 }),
+    fetch: (request, env, context) =>
+      code ? isolate(env, context).getEntrypoint().fetch(request) : new Response("no code yet", { status: 503 }),
   };
   export const control = {
-    async fetch(request, env) {
+    async fetch(request, env, context) {
       const posted = await request.json();
       if (!posted.modules) return new Response("waiting");
       code = workerOf(posted);
       try {
-        await check(isolate(env), posted.mainModule);
+        await check(isolate(env, context), posted.mainModule);
         return new Response("ok");
       } catch (error) {
         console.error(error.stack ?? String(error));
@@ -100,20 +102,32 @@ function configurationText(options: {
     const exported = entrypoint === undefined ? "" : `, entrypoint = "${entrypoint}"`;
     return `(name = "${name}", address = "127.0.0.1:0", http = (), service = (name = "loader"${exported}))`;
   });
+  const { reachable } = options;
+  const isPublic = (network: string) => network === "public";
+  // What isolates may be bound to that are not to reach everything.
+  const networks: readonly (readonly [string, readonly string[]])[] = [
+    ["reachable", reachable],
+    ["public", reachable.filter(isPublic)],
+    ["private", reachable.filter((network) => !isPublic(network))],
+  ];
   return `using Workerd = import "/workerd/workerd.capnp";
 const config :Workerd.Config = (
   services = [
     (name = "loader", worker = (
       modules = [(name = "loader.js", esModule = ${JSON.stringify(options.program.source)})],
       compatibilityDate = "${options.compatibilityDate}",
-      bindings = [(name = "LOADER", workerLoader = ())],
+      bindings = [
+        (name = "LOADER", workerLoader = ()),
+        ${networks.map(([name]) => `(name = "${name.toUpperCase()}", service = "${name}")`).join(",\n        ")},
+      ],
     )),
-    (name = "internet", network = (
-      allow = ${JSON.stringify(options.reachable)},
-      tlsOptions = (trustBrowserCas = true),
-    )),
+    ${[["internet", options.reachable] as const, ...networks].map(networkService).join(",\n    ")},
   ],
   sockets = [${listening.join(", ")}],
 );
 `;
+}
+
+function networkService([name, allow]: readonly [string, readonly string[]]): string {
+  return `(name = "${name}", network = (allow = ${JSON.stringify(allow)}, tlsOptions = (trustBrowserCas = true)))`;
 }

@@ -23,9 +23,9 @@ export const packLoader: LoaderProgram = {
   // Promises are resolved by other requests than those that wait for them: workerd allows it as long as the waiting one is alive.
   source: `${loaderFunctions}
   const pods = new Map();
-  const isolate = (env, pod) => env.LOADER.get(pod.name, () => pod.code);
+  const isolate = (env, context, pod) => env.LOADER.get(pod.name, () => withOutbound(pod.code, env, context));
   const serve = (place) => ({
-    async fetch(request, env) {
+    async fetch(request, env, context) {
       const pod = pods.get(place);
       if (!pod || pod.isEnding) return new Response("no code", { status: 503 });
       const { promise, resolve } = Promise.withResolvers();
@@ -33,7 +33,7 @@ export const packLoader: LoaderProgram = {
       promise.then(() => ending.abort(new Error("the pod has ended")));
       pod.open.add(resolve);
       try {
-        return await isolate(env, pod).getEntrypoint().fetch(new Request(request, { signal: ending.signal }));
+        return await isolate(env, context, pod).getEntrypoint().fetch(new Request(request, { signal: ending.signal }));
       } catch (error) {
         return new Response("Internal Server Error", { status: 500 });
       } finally {
@@ -43,18 +43,18 @@ export const packLoader: LoaderProgram = {
     },
   });
   ${places.map((place) => `export const ${placeName(place)} = serve(${place});`).join("\n  ")}
-  const end = async (env, place, pod) => {
+  const end = async (env, context, place, pod) => {
     for (const cut of pod.open) cut();
     if (pods.get(place) === pod) pods.delete(place);
-    await isolate(env, pod).getEntrypoint("nodelessEnd").fetch("http://end/").catch(() => {});
+    await isolate(env, context, pod).getEntrypoint("nodelessEnd").fetch("http://end/").catch(() => {});
   };
-  const load = async (env, { place, name, tag, ...posted }) => {
+  const load = async (env, context, { place, name, tag, ...posted }) => {
     const pod = { name, code: workerOf({ ...posted, tag: { mark: ${JSON.stringify(tagMark)}, tag } }), open: new Set() };
     const before = pods.get(place);
-    if (before) await end(env, place, before);
+    if (before) await end(env, context, place, before);
     pods.set(place, pod);
     try {
-      await check(isolate(env, pod), posted.mainModule);
+      await check(isolate(env, context, pod), posted.mainModule);
       return new Response("ok");
     } catch (error) {
       pods.delete(place);
@@ -62,21 +62,21 @@ export const packLoader: LoaderProgram = {
       return new Response(String(error), { status: 422 });
     }
   };
-  const unload = async (env, { place, name, graceMs }) => {
+  const unload = async (env, context, { place, name, graceMs }) => {
     const pod = pods.get(place);
     if (pod?.name !== name) return new Response("ok");
     pod.isEnding = true;
     if (pod.open.size > 0 && graceMs > 0)
       await Promise.race([new Promise((resolve) => (pod.onIdle = resolve)), scheduler.wait(graceMs)]);
     const isIdle = pod.open.size === 0;
-    await end(env, place, pod);
+    await end(env, context, place, pod);
     return new Response(isIdle ? "ok" : "cut");
   };
   export const control = {
-    async fetch(request, env) {
+    async fetch(request, env, context) {
       const posted = await request.json();
-      if (posted.modules) return load(env, posted);
-      return "place" in posted ? unload(env, posted) : new Response("waiting");
+      if (posted.modules) return load(env, context, posted);
+      return "place" in posted ? unload(env, context, posted) : new Response("waiting");
     },
   };
   export default {};

@@ -93,8 +93,11 @@ const packedExport = `
   export const nodelessEnd = { fetch() { abortIsolate("the pod has ended"); } };`;
 
 /**
- * Functions of a loader: `workerOf(posted)` gives what workerd's loader takes, `check(stub)` makes workerd load everything now, so that a fault is known before the pod is called ready.
- * It throws what the code threw.
+ * Functions of a loader: `workerOf(posted)` and `withOutbound(worker, env, context)` give what workerd's loader takes, `check(stub)` makes workerd load everything now, so that a fault is known
+ * before the pod is called ready. It throws what the code threw.
+ *
+ * What a bundle says of its connections (`outbound.allow`) is enforced by the engine: nothing at all, networks as workerd knows them (then raw sockets too), or names of hosts, which are compared before a
+ * request goes out.
  */
 export const loaderFunctions: string = `
   const sources = ${JSON.stringify({ timersSource, consoleSource, loneExport, packedExport })};
@@ -118,6 +121,28 @@ export const loaderFunctions: string = `
         },
       };\` + (tag ? sources.packedExport : sources.loneExport) };
     return { ...rest, mainModule: "${entry}", modules };
+  };
+  const networks = ["public", "private"];
+  const fits = (host, one) => one === host || (one.startsWith("*.") && host.endsWith(one.slice(1)));
+  const networkOf = (allow, env) => {
+    const named = networks.filter((name) => allow.includes(name));
+    return named.length === 0 ? undefined : named.length === 2 ? env.REACHABLE : env[named[0].toUpperCase()];
+  };
+  const withOutbound = ({ outbound: rule, ...worker }, env, context) => {
+    if (!rule) return worker;
+    const { allow } = rule;
+    const hosts = allow.filter((one) => !networks.includes(one));
+    if (hosts.length > 0) return { ...worker, globalOutbound: context.exports.outbound({ props: { allow } }) };
+    return { ...worker, globalOutbound: networkOf(allow, env) ?? null };
+  };
+  export const outbound = {
+    fetch(request, env, { props: { allow } }) {
+      const { hostname } = new URL(request.url);
+      if (allow.some((one) => fits(hostname, one))) return fetch(request);
+      const network = networkOf(allow, env);
+      if (!network) throw new Error("network.outbound does not allow " + hostname);
+      return network.fetch(request);
+    },
   };
   const check = async (stub, mainModule) => {
     const { status } = await stub.getEntrypoint("nodelessCheck").fetch("http://check/");

@@ -37,18 +37,18 @@ const reloadingLoader: LoaderProgram = {
   ],
   source: `${loaderFunctions}
   let current, count = 0;
-  const isolate = (env, { name, code }) => env.LOADER.get(name, () => code);
+  const isolate = (env, context, { name, code }) => env.LOADER.get(name, () => withOutbound(code, env, context));
   export default {
-    fetch: (request, env) =>
-      current ? isolate(env, current).getEntrypoint().fetch(request) : new Response("The function has not loaded yet.\\n", { status: 503 }),
+    fetch: (request, env, context) =>
+      current ? isolate(env, context, current).getEntrypoint().fetch(request) : new Response("The function has not loaded yet.\\n", { status: 503 }),
   };
   export const control = {
-    async fetch(request, env) {
+    async fetch(request, env, context) {
       const posted = await request.json();
       if (!posted.modules) return new Response("waiting");
       const next = { name: "load-" + count++, code: workerOf(posted) };
       try {
-        await check(isolate(env, next), posted.mainModule);
+        await check(isolate(env, context, next), posted.mainModule);
         current = next;
         return new Response("ok");
       } catch (error) {
