@@ -1,13 +1,12 @@
 /**
  * Gives back memory that a process used for a while. After a burst of work two parties keep most of it: V8 the pages of a heap that has shrunk, malloc the gaps between what is left.
  *
- * V8 would let go of them by itself, in small steps, some seconds after the work: but it looks at how much was allocated before the last collection, and in an idle process there is no
- * further one. A collection of the young generation, a few milliseconds, tells it so. It also stops looking after some attempts, until the next full collection: where the heap is still
- * wide after a while there is one, as any other under load. (V8's last-resort collection does it all at once, and stops the process for 50 to 460 ms.)
- * malloc is told to give back whole free pages; that takes about as long, and next to nothing when there are none.
+ * V8 puts the pages that a collection frees aside, tens of MB that no statistic counts, and lets go of them in one kind of collection alone: that of its memory reducer. This one works some seconds after a burst, but
+ * not if it thinks that much is still allocated, and not again before the old generation has outgrown what it was then. So it is done here, in an idle process: marked in small steps, then compacted in one.
+ * (V8's last-resort collection, which JavaScript could ask for plainly, stops the process for several such times.) malloc is told to give back whole free pages; that takes next to nothing when there are none.
  */
 import { createRequire } from "node:module";
-import { getHeapStatistics, setFlagsFromString } from "node:v8";
+import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import type { Clock, Timer } from "./clock.ts";
 import type { Service } from "./life-cycle.ts";
@@ -19,12 +18,9 @@ const IDLE_SHARE = 0.05;
 /** Since the process settled: growth that is worth the work, or work after which it is looked again, of which a quiet process does as much in five minutes. */
 const GROWTH_BYTES = 8 << 20;
 const WORK_MS = 3000;
-/** Idle periods until V8 has done its part: it begins after 8 seconds, and what it frees may be malloc's. */
-const SETTLING_PERIODS = 5;
-/** One period later it should have begun, if it does. */
-const REMINDER_AT = SETTLING_PERIODS - 1;
-/** More than this of a heap that is not in use is wide. */
-const WIDE_BYTES = 12 << 20;
+/** Idle periods until it counts as settled: the young generation is collected, then all, then what that freed is malloc's to give back. */
+const SETTLING_PERIODS = 3;
+const REDUCED_AT = SETTLING_PERIODS - 1;
 
 /** What is asked of the process. {@link processMemory} is the real one. */
 export interface ProcessMemory {
@@ -32,10 +28,10 @@ export interface ProcessMemory {
   cpuMs(): number;
   /** Resident memory in bytes. */
   residentBytes(): number;
-  /** Bytes of V8's heap in which nothing is. */
-  unusedHeapBytes(): number;
-  /** Collects garbage: of the young generation, or all. */
-  collect(type: "minor" | "major"): void;
+  /** Collects the garbage of the young generation. */
+  collectYoung(): void;
+  /** Begins to collect all garbage and to give back every page in which nothing is left; it goes on between other work. */
+  reduceHeap(): void;
   /** Gives free pages of malloc back to the system. */
   trimFree(): void;
 }
@@ -50,13 +46,20 @@ export function processMemory(): ProcessMemory {
       return (user + system) / 1000;
     },
     residentBytes: () => process.memoryUsage.rss(),
-    unusedHeapBytes() {
-      const { total_physical_size, used_heap_size } = getHeapStatistics();
-      return total_physical_size - used_heap_size;
-    },
-    collect(type) {
+    collectYoung() {
       collect ??= exposedCollector();
-      collect({ type, execution: "sync" });
+      collect({ type: "minor", execution: "sync" });
+    },
+    // The first flag makes a collection that begins now a reducing one, the second makes it begin with the next of the young generation. Both are asked for at that moment only.
+    reduceHeap() {
+      setFlagsFromString("--memory-saver-mode");
+      setFlagsFromString("--stress-incremental-marking");
+      try {
+        this.collectYoung();
+      } finally {
+        setFlagsFromString("--no-stress-incremental-marking");
+        setFlagsFromString("--no-memory-saver-mode");
+      }
     },
     trimFree() {
       trim ??= loadTrim();
@@ -118,7 +121,7 @@ export class IdleMemory implements Service {
     const before = this.#cpuMs;
     this.#cpuMs = this.#memory.cpuMs();
     if (this.#cpuMs - before > PERIOD_MS * IDLE_SHARE) {
-      // What was begun is of no use: V8 takes the process for a busy one again.
+      // What was begun is of no use: there is new garbage.
       this.#settling = 0;
       return;
     }
@@ -126,8 +129,8 @@ export class IdleMemory implements Service {
       if (!this.#isLoose()) return;
       this.#settling = SETTLING_PERIODS;
     }
-    const isStuck = this.#settling === REMINDER_AT && this.#memory.unusedHeapBytes() > WIDE_BYTES;
-    this.#memory.collect(isStuck ? "major" : "minor");
+    if (this.#settling === REDUCED_AT) this.#memory.reduceHeap();
+    else this.#memory.collectYoung();
     this.#memory.trimFree();
     this.#settling--;
     if (this.#settling > 0) return;
