@@ -1,7 +1,8 @@
 /**
  * Serverless as it is asked for: Knative Services at zero, as isolates and as containers: request → answer one after the other and all at once, steady load beside the same handler asked directly, a
  * thousand that sleep, and a burst from nothing. A cluster of its own, removed afterwards. Run: `npm run bench -- functions [--json] [--requests=N] [--services=N] [--only=PART]` (root, after `npm run
- * bundle`). Parts: zero, once, steady, burst, many. `--profile=FOLDER` writes a CPU profile of the control plane, or of `--role=node`, while functions wake one after the other.
+ * bundle`). Parts: zero, once, steady, burst, many. `--profile=FOLDER` writes a CPU profile of the control plane, or of `--role=node`, while functions wake one
+ * after the other, and under warm load.
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -193,10 +194,10 @@ class Bench {
     ];
   }
 
-  async #profile(kind: Kind): Promise<readonly CpuProfile[]> {
+  async #profile(what: string): Promise<readonly CpuProfile[]> {
     if (profileFolder === undefined) return [];
     const role = optionOf("role") ?? "control-plane";
-    return [await CpuProfile.start(this.#processes[role] ?? 0, join(profileFolder, `${kind}-${role}.cpuprofile`))];
+    return [await CpuProfile.start(this.#processes[role] ?? 0, join(profileFolder, `${what}-${role}.cpuprofile`))];
   }
 
   /** Medians of the parts of these Services' cold starts, as their PodAutoscalers tell. */
@@ -241,6 +242,7 @@ class Bench {
     const headers = { host: `steady.${namespace}.localhost` };
     const direct = { host: pod?.status?.podIP ?? "", port: 8080, headers };
     const through = { host: this.#address, port: 80, headers };
+    const profiles = await this.#profile("steady");
     const rows: Row[] = [];
     for (const connections of [1, 16]) {
       // By turns, so that what else the machine does weighs on both.
@@ -274,6 +276,7 @@ class Bench {
         goal: "≤ 40 µs CPU",
       });
     }
+    for (const profile of profiles) await profile.stop();
     await this.#remove(["steady"]);
     return rows;
   }
