@@ -18,6 +18,9 @@ import { sharedListeners } from "./l7/shared-listeners.ts";
 /** For pods, at the node's address. */
 const localPort = 8081;
 const localListener = "serving-local";
+/** For other nodes' data planes, at the node's address: where upstream's queue proxies are. */
+const peerPort = 8012;
+const peerListener = "serving-peer";
 
 /** What it works with. */
 export type ServingEngineOptions = {
@@ -25,6 +28,8 @@ export type ServingEngineOptions = {
   readonly client: Client;
   readonly informers: InformerFactory;
   readonly l7: L7Engine;
+  /** The cluster has no other node. */
+  readonly isAlone: boolean;
   readonly clock: Clock;
   readonly logger: Logger;
 };
@@ -39,14 +44,22 @@ export type ServingDataPlane = Pick<Service, "stop"> &
 
 /** Resolves at once: what requests lead to follows in the background, and then requests are taken. */
 export function startServingEngine(options: ServingEngineOptions): ServingDataPlane {
-  const { plan, client, informers, l7, clock, logger } = options;
-  const address = { host: plan.address, port: localPort };
-  const seat = l7.join("serving", { shared: ["http"], own: [{ name: localListener, address }] });
+  const { plan, client, informers, isAlone, l7, clock, logger } = options;
+  const own = [{ name: localListener, address: { host: plan.address, port: localPort } }];
+  const peer = { address: plan.address, port: peerPort };
+  // What the first data plane has said of the client stays.
+  const ofPeers = { name: peerListener, address: { host: plan.address, port: peerPort }, trustsForwarded: true };
+  const seat = l7.join("serving", { shared: ["http"], own: isAlone ? own : [...own, ofPeers] });
   const node = new NodeEngine({
     nodeName: plan.name,
     client,
     informers,
-    listeners: { open: sharedListeners.http, local: localListener },
+    listeners: {
+      open: sharedListeners.http,
+      local: localListener,
+      ...(isAlone ? {} : { peer: peerListener }),
+    },
+    ...(isAlone ? {} : { peer }),
     addresses: [plan.address],
     httpPort: localPort,
     clock,

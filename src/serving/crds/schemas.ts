@@ -219,7 +219,11 @@ export function dataPlaneSchema(): KindSchema {
     "name",
   );
   return {
-    spec: object({ addresses: list(string), httpPort: int32 }),
+    spec: object({
+      addresses: list(string),
+      httpPort: int32,
+      peer: object({ address: string, port: int32 }, "address", "port"),
+    }),
     status: object({
       reportTime: string,
       revisions: list(report),

@@ -31,6 +31,11 @@ export type DataPlaneStatus = {
 
 /** Named after its node. */
 export type DataPlaneObject = KubeObject & {
-  readonly spec?: { readonly addresses?: readonly string[]; readonly httpPort?: number };
+  readonly spec?: {
+    readonly addresses?: readonly string[];
+    readonly httpPort?: number;
+    /** Where other nodes' data planes bring requests for the pods of this node. Absent where there is no other node. */
+    readonly peer?: { readonly address: string; readonly port: number };
+  };
   readonly status?: DataPlaneStatus;
 };

@@ -9,8 +9,8 @@ import { protocolOf } from "#serving/revision/deployment-of.ts";
 /** Name of the hold that waits for a revision's first endpoint. */
 export const revisionHold = "serving";
 
-/** Where routes are served: to everybody on the machine, and to the cluster. */
-export type ServingListeners = { readonly open: string; readonly local: string };
+/** Where routes are served: to everybody on the machine, to the cluster, and to other nodes' data planes. */
+export type ServingListeners = { readonly open: string; readonly local: string; readonly peer?: string };
 
 /** What is known of a revision. */
 export type RevisionView = {
@@ -26,6 +26,9 @@ const retries = 5;
 
 /** With what the names of revisions' clusters begin. */
 export const clusterPrefix = "serving/";
+
+/** The same of the clusters of this node's own pods, where there are several nodes. */
+export const ownPrefix = "serving-own/";
 
 /** Name of a revision's cluster. */
 export function clusterName(namespace: string, revision: string): string {
@@ -50,6 +53,24 @@ export function clusterOf(namespace: string, name: string, { revision, endpoints
     waitTimeoutMs: timeoutSeconds(revision) * 1000,
     ...(limit > 0 ? { maxRequestsPerEndpoint: limit } : {}),
   };
+}
+
+/** The pods of this node alone, each with as many requests at once as it may have: whoever wants one of them comes by here, so the count is whole. */
+export function ownClusterOf(namespace: string, name: string, view: RevisionView): ClusterConfig {
+  return { ...clusterOf(namespace, name, view), name: `${ownPrefix}${namespace}/${name}` };
+}
+
+/** What other data planes bring: the revision is in the fields that the first one has set. */
+export function peerRouteOf(namespace: string, name: string, listener: string, revision: Revision): RouteConfig {
+  const field = (field: string, value: string) => ({ name: `knative-serving-${field}`, kind: "exact" as const, value });
+  const backend: Backend = { cluster: `${ownPrefix}${namespace}/${name}`, hold: revisionHold, holds: "unserved" };
+  const rule: RouteRule = {
+    matches: [{ fields: [field("namespace", namespace), field("revision", name)] }],
+    action: { kind: "forward", backends: [backend] },
+    timeouts: { requestMs: timeoutSeconds(revision) * 1000 },
+    retry: { attempts: retries },
+  };
+  return { name: `serving-peer/${namespace}/${name}`, listeners: [listener], hosts: ["*"], rules: [rule] };
 }
 
 /** The routes of an Ingress. `view` tells of the revisions it names. */

@@ -59,6 +59,46 @@ class Program {
   }
 }
 
+function informersOf({ client }: TestServing): InformerFactory {
+  return createInformerFactory({ client, clock: systemClock, logger: silentLogger });
+}
+
+/** A node's data plane; one of several where it has a place for others. */
+async function openNode(
+  nodeName: string,
+  { client }: TestServing,
+  informers: InformerFactory,
+  peer?: { readonly address: string; readonly port: number },
+): Promise<{ readonly node: NodeEngine; readonly engine: ProxyEngine }> {
+  const node = new NodeEngine({
+    nodeName,
+    client,
+    informers,
+    listeners: { open: "open", local: "local", ...(peer === undefined ? {} : { peer: "peer" }) },
+    addresses: ["10.99.0.1"],
+    httpPort: 8081,
+    ...(peer === undefined ? {} : { peer }),
+    clock: systemClock,
+    logger: silentLogger,
+  });
+  const engine = new ProxyEngine({ clock: systemClock, holds: new Map([[revisionHold, node.hold]]) });
+  const listen = (name: string, host: string, port: number) =>
+    engine.apply([{ set: { kind: "listener", config: { name, address: { host, port } } } }]);
+  for (const name of ["open", "local"]) await listen(name, "127.0.0.1", 0);
+  if (peer !== undefined) await listen("peer", peer.address, peer.port);
+  await informers.start(new AbortController().signal);
+  await node.start(engine);
+  return { node, engine };
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
 /** A node with a Knative Service `hello` in namespace `edge`, awake, whose pods are the program. */
 class House {
   readonly program: Program;
@@ -80,31 +120,17 @@ class House {
     this.#informers = informers;
   }
 
-  static async open(): Promise<House> {
+  static async open(spec: object = {}): Promise<House> {
     const program = new Program();
     await program.listen(0);
     const serving = await TestServing.start({ podIP: address ?? "", dataPlane: "nodes" });
-    const informers = createInformerFactory({ client: serving.client, clock: systemClock, logger: silentLogger });
-    const node = new NodeEngine({
-      nodeName: "n1",
-      client: serving.client,
-      informers,
-      listeners: { open: "open", local: "local" },
-      addresses: ["10.99.0.1"],
-      httpPort: 8081,
-      clock: systemClock,
-      logger: silentLogger,
-    });
-    const engine = new ProxyEngine({ clock: systemClock, holds: new Map([[revisionHold, node.hold]]) });
-    for (const name of ["open", "local"])
-      await engine.apply([{ set: { kind: "listener", config: { name, address: { host: "127.0.0.1", port: 0 } } } }]);
-    await informers.start(new AbortController().signal);
-    await node.start(engine);
+    const informers = informersOf(serving);
+    const { node, engine } = await openNode("n1", serving, informers);
     const space = await serving.namespace("edge");
     const container = { image: "registry.example/hello", ports: [{ containerPort: program.port }] };
     const template = {
       metadata: { annotations: { "autoscaling.knative.dev/window": "6s" } },
-      spec: { containers: [container] },
+      spec: { containers: [container], ...spec },
     };
     await space.create(services, {
       apiVersion: "serving.knative.dev/v1",
@@ -228,6 +254,37 @@ describe("a node's data plane", { skip }, () => {
       }, "a pod of the API");
       assert.equal((await next).text, "hello-00001 /next");
     } finally {
+      await house.close();
+    }
+  });
+
+  it("counts what a pod has at the pod's own node, whichever node is asked, and goes past one that is away", async () => {
+    const house = await House.open({ containerConcurrency: 1 });
+    // The pod's node as one of two, and the other one. The house's own has no others, and is not asked.
+    const peers = await Promise.all(["n1", "n2"].map(async () => ({ address: "127.0.0.1", port: await freePort() })));
+    const informers = [informersOf(house.serving), informersOf(house.serving)];
+    const own = await openNode("n1", house.serving, informers[0] as InformerFactory, peers[0]);
+    const other = await openNode("n2", house.serving, informers[1] as InformerFactory, peers[1]);
+    const askAt = ({ engine }: typeof own) => ask(engine.portOf("open"), "hello.edge.localhost", "/slow");
+    try {
+      const answers = [askAt(other), askAt(own), askAt(other), askAt(own)];
+      for (let round = 0; round < answers.length; round++) {
+        await until(async () => house.program.waiting > 0, "a request at the program");
+        await new Promise((resolve) => setTimeout(resolve, 20));
+        assert.equal(house.program.waiting, 1);
+        house.program.finish();
+      }
+      assert.deepEqual(new Set((await Promise.all(answers)).map(({ text }) => text)), new Set(["hello-00001 /slow"]));
+
+      await own.node.stop();
+      await own.engine.stop(0);
+      assert.equal((await ask(other.engine.portOf("open"), "hello.edge.localhost", "/past")).text, "hello-00001 /past");
+    } finally {
+      for (const { node, engine } of [own, other]) {
+        await node.stop();
+        await engine.stop(0);
+      }
+      for (const one of informers) await one.stop();
       await house.close();
     }
   });

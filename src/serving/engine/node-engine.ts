@@ -26,11 +26,15 @@ import {
   clusterName,
   clusterOf,
   clusterPrefix,
+  ownClusterOf,
+  ownPrefix,
+  peerRouteOf,
   revisionsOf,
   routesOf,
   type ServingListeners,
 } from "./engine-config.ts";
 import { LoadReports } from "./load-reports.ts";
+import { type Peer, PeerPlanes, spreadOverNodes } from "./peer-planes.ts";
 import {
   endpointOf,
   isOfRevision,
@@ -63,6 +67,8 @@ export type NodeEngineOptions = {
   /** Where pods reach the local listener. */
   readonly addresses: readonly string[];
   readonly httpPort: number;
+  /** Where other nodes' data planes reach the peer listener. Absent: there is no other node. */
+  readonly peer?: Peer;
   readonly clock: Clock;
   readonly logger: Logger;
 };
@@ -80,6 +86,7 @@ export class NodeEngine implements Pick<Service, "stop"> {
   readonly #abort = new AbortController();
   readonly #reports: LoadReports;
   readonly #probes: EndpointProbes;
+  readonly #peers: PeerPlanes;
   readonly #metrics = new ServingMetrics();
   readonly #coldStarts: ColdStarts;
   /** The last ones, for the next report. */
@@ -111,6 +118,9 @@ export class NodeEngine implements Pick<Service, "stop"> {
     });
     this.#reports = new LoadReports({ ...options, read: () => this.#status() });
     this.#probes = new EndpointProbes(options.clock);
+    const { client, clock, nodeName: node, peer } = options;
+    const onChange = (changed: string) => this.#touchNode(changed);
+    this.#peers = new PeerPlanes({ client, clock, signal: this.#abort.signal, self: { node, peer }, onChange });
     this.#coldStarts = new ColdStarts({ clock: options.clock, onColdStart: (start) => this.#onColdStart(start) });
   }
 
@@ -133,6 +143,7 @@ export class NodeEngine implements Pick<Service, "stop"> {
     this.#abort.abort(new Error("the data plane stops"));
     for (const disconnect of this.#disconnect.splice(0)) disconnect();
     this.#probes.stop();
+    this.#peers.stop();
     await Promise.all([this.#applying, this.#reports.stop()]);
   }
 
@@ -167,17 +178,18 @@ export class NodeEngine implements Pick<Service, "stop"> {
     const own = endpoints?.at(status?.podIP ?? "").filter(({ pod }) => pod === metadata?.uid) ?? [];
     for (const pod of own) this.#learn(key, pod, "leaving");
     await this.#applying;
-    for (const pod of own) await this.#sink?.whenIdle(clusterOfKey(key), endpointName(pod));
+    const cluster = this.#options.peer === undefined ? clusterOfKey(key) : `${ownPrefix}${key}`;
+    for (const pod of own) await this.#sink?.whenIdle(cluster, endpointName(pod));
   }
 
   /** Says where requests are taken. Asks again while the kind is not there, or the API away. */
   async #register(signal: AbortSignal): Promise<void> {
-    const { nodeName, addresses, httpPort, client, clock, logger } = this.#options;
+    const { nodeName, addresses, httpPort, peer, client, clock, logger } = this.#options;
     const wanted: DataPlaneObject = {
       apiVersion: `${dataPlanes.group}/${dataPlanes.version}`,
       kind: "DataPlane",
       metadata: { name: nodeName },
-      spec: { addresses, httpPort },
+      spec: { addresses, httpPort, ...(peer === undefined ? {} : { peer }) },
     };
     for (;;) {
       try {
@@ -251,7 +263,7 @@ export class NodeEngine implements Pick<Service, "stop"> {
       for (const key of revisions) this.#updateEndpoints(key);
       const named = dirty.filter((key) => key.startsWith("ingress ")).map((key) => key.slice("ingress ".length));
       const changes = [
-        ...revisions.map((key) => this.#clusterChange(key)),
+        ...revisions.flatMap((key) => this.#clusterChanges(key)),
         ...named.flatMap((key) => this.#routesChange(key)),
       ];
       const problems = (await this.#sink?.apply(changes)) ?? [];
@@ -269,6 +281,7 @@ export class NodeEngine implements Pick<Service, "stop"> {
     this.#served.add(key);
     this.#coldStarts.onServed(key, first.pod);
     this.hold.release(clusterOfKey(key));
+    this.hold.release(`${ownPrefix}${key}`);
   }
 
   #updateEndpoints(key: string): void {
@@ -294,6 +307,7 @@ export class NodeEngine implements Pick<Service, "stop"> {
 
   /** A request met nobody there: others shall not, until somebody is back. */
   #onUnreachable(key: string, endpoint: string): void {
+    if (this.#peers.lose(endpoint)) return;
     const endpoints = this.#endpoints.get(key);
     const pod = endpoints?.find(endpoint);
     if (pod === undefined) return;
@@ -320,15 +334,40 @@ export class NodeEngine implements Pick<Service, "stop"> {
     return this.#revisions?.lister.find(namespace, name);
   }
 
-  #clusterChange(key: string): ConfigChange {
+  #clusterChanges(key: string): readonly ConfigChange[] {
     const { namespace, name } = splitKey(key);
     const revision = this.#revisionOf(key);
-    if (revision !== undefined || (this.#ingresses?.lister.byIndex(byRevision, key) ?? []).length > 0) {
-      const endpoints = this.#endpoints.get(key)?.configs() ?? [];
-      return { set: { kind: "cluster", config: clusterOf(namespace, name, { revision, endpoints }) } };
-    }
+    const isRouted = (this.#ingresses?.lister.byIndex(byRevision, key) ?? []).length > 0;
+    if (revision === undefined && !isRouted) return this.#removals(key);
+    const endpoints = this.#endpoints.get(key)?.configs() ?? [];
+    const { peer: listener } = this.#options.listeners;
+    if (listener === undefined || revision === undefined)
+      return [{ set: { kind: "cluster", config: clusterOf(namespace, name, { revision, endpoints }) } }];
+    const { all, own } = spreadOverNodes(this.#endpoints.get(key), this.#options.nodeName, this.#peers);
+    // Who has the pods counts what they have: here every request may go.
+    const { maxRequestsPerEndpoint: _limit, ...unlimited } = clusterOf(namespace, name, { revision, endpoints: all });
+    return [
+      { set: { kind: "cluster", config: unlimited } },
+      { set: { kind: "cluster", config: ownClusterOf(namespace, name, { revision, endpoints: own }) } },
+      { set: { kind: "route", config: peerRouteOf(namespace, name, listener, revision) } },
+    ];
+  }
+
+  #removals(key: string): readonly ConfigChange[] {
+    const { namespace, name } = splitKey(key);
     this.#forget(key);
-    return { remove: { kind: "cluster", name: clusterName(namespace, name) } };
+    const removed: ConfigChange[] = [{ remove: { kind: "cluster", name: clusterName(namespace, name) } }];
+    if (this.#options.listeners.peer === undefined) return removed;
+    return [
+      ...removed,
+      { remove: { kind: "cluster", name: `${ownPrefix}${key}` } },
+      { remove: { kind: "route", name: `serving-peer/${key}` } },
+    ];
+  }
+
+  #touchNode(node: string): void {
+    const keys = [...this.#endpoints].filter(([, endpoints]) => endpoints.open.some((pod) => pod.node === node));
+    this.#touchAll(keys.map(([key]) => key));
   }
 
   #forget(key: string): void {
@@ -390,8 +429,9 @@ export class NodeEngine implements Pick<Service, "stop"> {
   }
 
   #queuedFor(key: string): number {
-    const cluster = clusterOfKey(key);
-    return this.hold.heldFor(cluster) + (this.#sink?.waitingAt(cluster) ?? 0);
+    const own = `${ownPrefix}${key}`;
+    const held = this.hold.heldFor(clusterOfKey(key)) + this.hold.heldFor(own);
+    return held + (this.#sink?.waitingAt(clusterOfKey(key)) ?? 0) + (this.#sink?.waitingAt(own) ?? 0);
   }
 
   /** Told with the next report, which is due within a second: the revision has pods. */
@@ -412,5 +452,5 @@ function clusterOfKey(key: string): string {
 }
 
 function keyOfCluster(cluster: string): string {
-  return cluster.slice(clusterPrefix.length);
+  return cluster.slice((cluster.startsWith(ownPrefix) ? ownPrefix : clusterPrefix).length);
 }

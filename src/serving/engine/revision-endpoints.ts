@@ -34,12 +34,14 @@ export class RevisionEndpoints {
     return this.#pods.filter((pod) => this.#isOpen(pod));
   }
 
-  /** What the engine is told. Those that get nothing new stay known to it, so that what they have is counted. */
-  configs(): readonly EndpointConfig[] {
-    return this.#pods.map((pod) => {
-      const { address, port } = pod;
-      return this.#isOpen(pod) ? { address, port } : { address, port, isDraining: true };
-    });
+  /** What the engine is told, of all pods or of a node's. Those that get nothing new stay known to it, so that what they have is counted. */
+  configs(node?: string): readonly EndpointConfig[] {
+    return this.#pods
+      .filter((pod) => node === undefined || pod.node === node)
+      .map((pod) => {
+        const { address, port } = pod;
+        return this.#isOpen(pod) ? { address, port } : { address, port, isDraining: true };
+      });
   }
 
   /** Pods that may take connections sooner than the kubelet says so. */

@@ -112,11 +112,12 @@ export class L7Sources implements Pick<Service, "stop">, PodDrain {
 
   /** It is not listened at before it is known which Ingresses there are, and the other way round. */
   async #startServing(ingresses: Promise<void>): Promise<ServingDataPlane> {
-    const { plan, client, informers, clock, logger } = this.#options;
+    const { cluster, plan, client, informers, clock, logger } = this.#options;
+    const isAlone = cluster.record.nodes === 1;
     const [{ startServingEngine }, l7] = await Promise.all([import("#cmd/node/serving-engine.ts"), this.#loadEngine()]);
     this.#abort.signal.throwIfAborted();
     const seat = l7.join("ingresses to come", { shared: [] });
-    const serving = startServingEngine({ plan, client, informers, l7, clock, logger });
+    const serving = startServingEngine({ plan, client, informers, isAlone, l7, clock, logger });
     this.#runningServing = serving;
     void ingresses.then(() => seat.leave()); // neither rejects
     return serving;
