@@ -9,9 +9,11 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import type { Pod } from "#api/generated/types/core-v1.ts";
 import { systemClock } from "#component-base/clock.ts";
+import { digestOf } from "#images/blobs.ts";
 import { buildImage } from "#images/build/build-image.ts";
 import { ImageStore } from "#images/image-store.ts";
 import { loadImages } from "#images/load.ts";
+import type { ImageManifest } from "#images/oci.ts";
 import { pushImage } from "#images/push.ts";
 import { loadLibc } from "#linux/libc.ts";
 import { ensureLayout } from "../../tools/image-builder/build.ts";
@@ -53,6 +55,12 @@ describe("the embedded registry", { skip: !canRunContainers() && "needs root, co
     );
     const pushed = await pushImage({ blobs: store.blobs, digest: built.digest, name: `${registry}/${name}` }, never);
     return pushed.pinned;
+  }
+
+  async function bytesAt(path: string): Promise<Buffer> {
+    const answer = await fetch(`http://${registry}${path}`);
+    assert.equal(answer.status, 200, path);
+    return Buffer.from(await answer.arrayBuffer());
   }
 
   async function run(name: string, image: string, imagePullPolicy: string): Promise<void> {
@@ -190,6 +198,32 @@ describe("the embedded registry", { skip: !canRunContainers() && "needs root, co
 
     assert.match(stdout, /STEP 3\/3: RUN echo "\$TEXT"/);
     assert.equal(await said("built"), "built here\n");
+  });
+
+  test("what was acknowledged is there whole after the control plane was killed in the middle of pushes", async () => {
+    const { stdout } = await cluster.nodeless(["status", "--name", "pushing", "-o", "json"]);
+    const { processes } = JSON.parse(stdout) as { processes: { role: string; pid: number }[] };
+    const { pid } = processes.find(({ role }) => role === "control-plane") ?? { pid: 0 };
+    const acknowledged: string[] = [];
+    const pushing = Array.from({ length: 3 }, async (_, worker) => {
+      for (let turn = 0; ; turn++)
+        acknowledged.push(await push(`${worker} ${turn}`, `crash/app${worker}:t${turn % 2}`));
+    });
+    const broken = Promise.allSettled(pushing);
+    await eventually("some are pushed", async () => acknowledged.length >= 20);
+
+    process.kill(pid, "SIGKILL");
+    await broken;
+    await eventually("the registry is back", async () => (await fetch(`http://${registry}/v2/`)).ok);
+
+    for (const pinned of acknowledged) {
+      const [name = "", digest = ""] = pinned.slice(registry.length).split("@");
+      const manifest = await bytesAt(`/v2${name}/manifests/${digest}`);
+      assert.equal(digestOf(manifest), digest);
+      const { config, layers } = JSON.parse(manifest.toString()) as ImageManifest;
+      for (const part of [config, ...layers])
+        assert.equal(digestOf(await bytesAt(`/v2${name}/blobs/${part.digest}`)), part.digest);
+    }
   });
 
   test("a cluster that was down has its registry at the same port, with what was in it", async () => {

@@ -7,6 +7,11 @@ import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import type { Client } from "#client/client.ts";
 import { systemClock } from "#component-base/clock.ts";
+import { buildImage } from "#images/build/build-image.ts";
+import { ImageStore } from "#images/image-store.ts";
+import { addNamedImage } from "#images/load.ts";
+import { EmbeddedRegistry } from "#images/registry/embedded-registry.ts";
+import { announceHosts } from "#images/registry/hosts.ts";
 import { ImageDigests } from "./image-digests.ts";
 
 const digest = (letter: string) => `sha256:${letter.repeat(64)}`;
@@ -41,6 +46,28 @@ test("an image that was loaded here is what it is, and no registry is asked", as
   const images = await machine(t, [{ tags: ["docker.io/team/web:latest"], digests: [here], isLoaded: true }]);
 
   assert.equal(await images.resolve("team/web", identity, never), here);
+});
+
+test("a tag of the machine's own registry is what it means there, also when another image of that name was loaded here", async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), "digests-"));
+  t.after(() => rm(folder, { recursive: true }));
+  const store = new ImageStore({ folder, clock: systemClock });
+  await store.open();
+  const build = (content: string) => buildImage({ store }, { layers: [{ files: [{ path: "a", content }] }] });
+  const [loaded, pushed] = [await build("loaded"), await build("pushed")];
+  await addNamedImage(store, loaded.digest, "localhost:5000/web:v1");
+  await new EmbeddedRegistry({ store }).publish({ repository: "web", tag: "v1" }, pushed.digest);
+  await announceHosts(folder, "c", { address: "127.0.0.1:5000", hosts: ["localhost:5000"], path: folder });
+  const images = new ImageDigests({
+    client: {} as unknown as Client,
+    imagesFolder: folder,
+    settings: async () => ({}),
+    clock: systemClock,
+  });
+
+  const found = await images.resolve("localhost:5000/web:v1", identity, never);
+
+  assert.equal(found, `localhost:5000/web@${pushed.digest}`);
 });
 
 test("the empty image of isolates has no digest", async (t) => {

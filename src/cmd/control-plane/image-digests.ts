@@ -1,5 +1,5 @@
 /**
- * Which images revisions run: what somebody loaded on this machine is what it is; a tag of a registry is asked for there, with the rights of the revision's pods. What was pulled before stands in for a
+ * Which images revisions run: a tag of the machine's own registry is what it means there; what somebody loaded on this machine is what it is; a tag of a registry is asked for there, with the rights of the revision's pods. What was pulled before stands in for a
  * registry that cannot be reached.
  */
 import type { Secret, ServiceAccount } from "#api/generated/types/core-v1.ts";
@@ -8,6 +8,7 @@ import type { Clock } from "#component-base/clock.ts";
 import type { Credential } from "#images/credentials.ts";
 import { ImageStore, type StoredImage } from "#images/image-store.ts";
 import { parseReference } from "#images/reference.ts";
+import { isOwnHost } from "#images/registry/hosts.ts";
 import { RegistryError, type RegistrySettings } from "#images/registry-client.ts";
 import { remoteDigest } from "#images/remote-digest.ts";
 import { parseDockerSecret } from "#kubelet/engine/pull-credentials.ts";
@@ -37,6 +38,8 @@ export class ImageDigests implements ImageResolver {
     const { registry, repository, tag } = parseReference(image);
     const name = `${registry}/${repository}`;
     if (inlineImage.tags.includes(`${image.replace(/:latest$/, "")}:latest`)) return undefined;
+    const own = await this.#findOwn(registry, repository, tag ?? "latest");
+    if (own !== undefined) return `${name}@${own}`;
     const stored = await this.#find(`${name}:${tag}`);
     const here = stored?.digests.find((digest) => digest.startsWith(`${name}@`));
     if (stored?.isLoaded === true) return here;
@@ -48,6 +51,13 @@ export class ImageDigests implements ImageResolver {
       if (here !== undefined && error instanceof RegistryError && error.reason === "unavailable") return here;
       throw error;
     }
+  }
+
+  async #findOwn(host: string, repository: string, tag: string): Promise<string | undefined> {
+    if (!(await isOwnHost(this.#options.imagesFolder, host))) return undefined;
+    const { EmbeddedRegistry } = await import("#images/registry/embedded-registry.ts");
+    const registry = new EmbeddedRegistry({ store: this.#store });
+    return (await registry.findManifest(registry.repository(repository), tag))?.digest;
   }
 
   /** A machine that has no images yet has no store. */

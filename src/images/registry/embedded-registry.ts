@@ -140,9 +140,11 @@ export class EmbeddedRegistry {
     const manifest = parseManifest(bytes);
     for (const child of manifest.manifests) await this.publish({ repository: name }, child);
     for (const blob of manifest.blobs) {
-      if (!(await blobs.touch(blob)) && (await repository.findBlob(blob)) === undefined)
-        throw new RegistryFault("MANIFEST_BLOB_UNKNOWN", `${blob} is not on this machine`);
-      if ((await repository.findBlob(blob)) === undefined) await repository.linkBlob(blob, blobs.path(blob));
+      const isInStore = await blobs.touch(blob);
+      await repository.touchBlob(blob);
+      if ((await repository.findBlob(blob)) !== undefined) continue;
+      if (!isInStore) throw new RegistryFault("MANIFEST_BLOB_UNKNOWN", `${blob} is not on this machine`);
+      await repository.linkBlob(blob, blobs.path(blob));
     }
     await this.putManifest(repository, { digest, bytes, tag });
   }
