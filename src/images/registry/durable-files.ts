@@ -10,6 +10,7 @@ export async function writeDurably(path: string, bytes: Uint8Array | string, tem
   const part = join(temporary, `file-${randomBytes(8).toString("hex")}`);
   await writeFile(part, bytes, { flush: true });
   await intoFolder(dirname(path), () => rename(part, path));
+  await syncFolder(dirname(path));
 }
 
 /** Gives a file that is on the disk already another name. One that is there stays. */
@@ -22,18 +23,17 @@ export async function linkDurably(file: string, path: string, temporary: string)
       await copyDurably(file, path, temporary);
     });
   await intoFolder(dirname(path), make);
+  await syncFolder(dirname(path));
 }
 
-const mostAttempts = 5;
+const mostAttempts = 20;
 
-// An empty folder may be removed by another process between the two.
-async function intoFolder(folder: string, put: () => Promise<void>): Promise<void> {
+/** Makes the folder and then puts something into it; again where another process removed the folder, empty as it was, between the two. */
+export async function intoFolder<T>(folder: string, put: () => Promise<T>): Promise<T> {
   for (let attempt = 1; ; attempt++) {
     try {
       await ensureFolder(folder);
-      await put();
-      await syncFolder(folder);
-      return;
+      return await put();
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== "ENOENT" || attempt === mostAttempts) throw error;
     }
@@ -60,7 +60,11 @@ async function ensureFolder(folder: string): Promise<void> {
 
 /** What a folder names is on the disk; of a file, its bytes. */
 export async function syncFolder(folder: string): Promise<void> {
-  const handle = await open(folder, "r");
+  const handle = await open(folder, "r").catch((error: NodeJS.ErrnoException) => {
+    // Removed again by somebody else, with what was in it.
+    if (error.code !== "ENOENT") throw error;
+  });
+  if (!handle) return;
   try {
     await handle.sync();
   } finally {

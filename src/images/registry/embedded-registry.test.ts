@@ -11,7 +11,6 @@ import { digestOf } from "#images/blobs.ts";
 import { ImageStore } from "#images/image-store.ts";
 import { mediaTypes } from "#images/oci.ts";
 import { EmbeddedRegistry } from "./embedded-registry.ts";
-import { RegistryFault } from "./registry-fault.ts";
 
 describe("a registry that several processes have", () => {
   let folder: string;
@@ -46,57 +45,63 @@ describe("a registry that several processes have", () => {
     }
   }
 
-  it("keeps every manifest whole while others push, delete and clean up", async () => {
+  it("keeps every manifest whole: one whose parts another process is cleaning up is refused or kept with all of them", async () => {
     const [one, two] = [await open("busy"), await open("busy")];
-    const shared = Array.from({ length: 6 }, (_, index) => Buffer.from(`shared ${index}`));
-    const push = async (registry: EmbeddedRegistry, turn: number): Promise<void> => {
-      const repository = registry.repository(`team/app${turn % 3}`);
-      const config = shared[turn % shared.length] as Buffer;
-      const layer = shared[(turn + 1) % shared.length] as Buffer;
-      for (const bytes of [config, layer]) {
-        const id = await registry.uploads.begin(repository);
-        await registry.uploads.append(repository, id, chunksOf(bytes));
-        await registry.uploads.commit(repository, id, digestOf(bytes), (file) =>
-          registry.keepBlob(repository, digestOf(bytes), file),
-        );
-      }
-      const part = (bytes: Buffer) => ({ mediaType: mediaTypes.layer, digest: digestOf(bytes), size: bytes.length });
-      const manifest = Buffer.from(
-        JSON.stringify({ schemaVersion: 2, config: part(config), layers: [part(layer)], turn: turn % 4 }),
-      );
-      try {
-        await registry.putManifest(repository, { digest: digestOf(manifest), bytes: manifest, tag: `t${turn % 2}` });
-      } catch (error) {
-        // Its parts were old enough to be cleaned up: the client pushes them again.
-        assert.ok(error instanceof RegistryFault && error.code === "MANIFEST_BLOB_UNKNOWN", String(error));
-      }
+    const repository = one.repository("team/app");
+    const part = (bytes: Buffer) => ({ mediaType: mediaTypes.layer, digest: digestOf(bytes), size: bytes.length });
+    const pushBlob = async (bytes: Buffer): Promise<void> => {
+      const id = await one.uploads.begin(repository);
+      const digest = digestOf(bytes);
+      await one.uploads.append(repository, id, chunksOf(bytes));
+      await one.uploads.commit(repository, id, digest, (file) => one.keepBlob(repository, digest, file));
     };
-    const spoil = async (registry: EmbeddedRegistry, turn: number): Promise<void> => {
-      const repository = registry.repository(`team/app${turn % 3}`);
-      const [first] = await repository.manifests();
-      if (first !== undefined && turn % 2 === 0) await registry.removeManifest(repository, first);
-      for (const blob of await repository.blobs()) makeOld(repository.blobPath(blob));
-      await registry.collectGarbage();
+    /** As if their manifest came an hour after them. */
+    const pushOld = async (name: string) => {
+      const blobs = Array.from({ length: 3 }, (_, index) => Buffer.from(`${name} ${index}`));
+      for (const bytes of blobs) await pushBlob(bytes);
+      for (const bytes of blobs) makeOld(repository.blobPath(digestOf(bytes)));
+      const [config, ...layers] = blobs.map(part);
+      const bytes = Buffer.from(JSON.stringify({ schemaVersion: 2, config, layers }));
+      return () => one.putManifest(repository, { digest: digestOf(bytes), bytes, tag: name });
     };
 
-    const turns = Array.from({ length: 16 }, (_, turn) => turn);
-    await Promise.all([
-      inTurns(turns, (turn) => push(one, turn)),
-      inTurns(turns, (turn) => push(two, turn + 7)),
-      inTurns(turns.slice(0, 8), (turn) => spoil(turn % 2 === 0 ? one : two, turn)),
-    ]);
+    for (const name of ["t1", "t2", "t3", "t4"]) {
+      const put = await pushOld(name);
+      await Promise.allSettled([put(), two.collectGarbage()]);
+      await assertWhole(one);
+    }
+    const tooLate = await pushOld("t5");
+    await two.collectGarbage();
 
+    await assert.rejects(tooLate(), { code: "MANIFEST_BLOB_UNKNOWN" });
     await assertWhole(one);
+    assert.deepEqual(await repository.findTag("t5"), undefined);
     assert.deepEqual(readdirSync(join(folder, "busy/tmp")), []);
+  });
+
+  it("lets others push into a repository whose empty folders are being removed", async () => {
+    const [one, two] = [await open("empty"), await open("empty")];
+    let isOver = false;
+    const cleaning = (async () => {
+      while (!isOver) await two.collectGarbage();
+    })();
+    try {
+      for (let turn = 0; turn < 30; turn++) {
+        const repository = one.repository("a/b/c/d");
+        await one.uploads.cancel(repository, await one.uploads.begin(repository));
+      }
+    } finally {
+      isOver = true;
+      await cleaning;
+    }
+
+    await two.collectGarbage();
+    assert.deepEqual(readdirSync(join(folder, "empty/registry/repositories")), []);
   });
 });
 
 async function* chunksOf(bytes: Buffer): AsyncGenerator<Buffer> {
   yield bytes;
-}
-
-async function inTurns(turns: readonly number[], work: (turn: number) => Promise<void>): Promise<void> {
-  for (const turn of turns) await work(turn);
 }
 
 function makeOld(file: string): void {

@@ -4,10 +4,11 @@
  */
 import { createHash, type Hash, randomUUID } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { type FileHandle, mkdir, open, rm, stat } from "node:fs/promises";
+import { type FileHandle, open, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import type { Clock } from "#component-base/clock.ts";
+import { intoFolder } from "./durable-files.ts";
 import { algorithmOf, type DigestAlgorithm } from "./names.ts";
 import { RegistryFault } from "./registry-fault.ts";
 import { namesIn, type Repository } from "./repository.ts";
@@ -46,8 +47,7 @@ export class Uploads {
     await this.#makeRoom();
     const id = `${randomUUID()}-${algorithm}`;
     const file = join(repository.uploads, id);
-    await mkdir(repository.uploads, { recursive: true, mode: 0o700 });
-    await (await open(file, "wx", 0o600)).close();
+    await intoFolder(repository.uploads, async () => (await open(file, "wx", 0o600)).close());
     this.#remember({ file, hash: createHash(algorithm), received: 0, isBusy: false, lastMs: this.#clock.now() });
     return id;
   }
