@@ -75,7 +75,8 @@ function endOf(fn: FunctionObject, generation: number): FunctionObject | undefin
   const ready = conditionOf(fn, "Ready");
   if (ready?.status === "True") return fn;
   // While something newer is built, what is said of the Service is about what ran before.
-  const isBuilding = ["SourceReady", "Built"].some((type) => conditionOf(fn, type)?.status === "Unknown");
+  const [source, built] = ["SourceReady", "Built"].map((type) => conditionOf(fn, type)?.status);
+  const isBuilding = source === "Unknown" || (source === "True" && built === "Unknown");
   if (ready?.status === "False" && !isBuilding) throw new UserError(`${ready.reason}: ${ready.message}`);
   return undefined;
 }

@@ -71,7 +71,7 @@ async function prepare(
   const say = (line: string) => tell({ line });
   const [home, scratch] = [join(job.work, "home"), join(job.work, "scratch")];
   for (const folder of [home, scratch]) await mkdir(folder);
-  const fetching = { source: job.source, folder: join(job.work, "source"), archive, home, say, signal };
+  const fetching = { source: job.source, folder: join(job.work, "source"), archive, home, user: job.user, say, signal };
   const source = await fetchSource({ ...fetching, mostBytes: job.mostSourceBytes });
   tell({ stage: "fetched" });
   if (job.runtime === "container") return { source };

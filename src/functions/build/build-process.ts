@@ -151,7 +151,9 @@ class BuildRun {
 
   #crashed(end: string): BuildFailure {
     if (/heap out of memory/.test(this.#complaints)) return this.#tooLarge();
-    const said = this.#complaints.trim().split("\n").slice(-5).join("\n");
+    // Where in our own code it was is nothing to the author.
+    const words = this.#complaints.split("\n").filter((line) => !/^\s+at |^Node\.js v|^\s*$/.test(line));
+    const said = words.slice(-5).join("\n");
     const message = `the build ended with ${end}${said === "" ? "" : `: ${said}`}`;
     return { stage: this.#stage, reason: "BuildCrashed", message, isPassing: end === "SIGTERM" };
   }

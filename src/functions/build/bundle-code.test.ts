@@ -99,6 +99,9 @@ describe("bundling a function's code", () => {
     assert.match(code, /createRequire/);
     assert.match(code, /sourceMappingURL=data:/);
     assert.match(code, /serveNode\(/);
+    const map = /sourceMappingURL=data:[^,]*,(\S+)/.exec(code)?.[1] ?? "";
+    const { sources } = JSON.parse(Buffer.from(map, "base64").toString()) as { readonly sources: readonly string[] };
+    assert.ok(sources.includes("index.ts") && sources.includes("nodeless:shim"), sources.join(", "));
   });
 
   it("bundles again what was changed, and names what it read", async () => {

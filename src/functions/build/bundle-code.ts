@@ -2,7 +2,7 @@
  * Bundles a function's TypeScript or JavaScript, with what it imports and what stands around its handler, to one module. Compilers' messages are given with file, line and column, as the author's editor shows them.
  */
 import type { BuildContext, BuildFailure, BuildOptions, BuildResult, Message, Plugin } from "esbuild";
-import { existsSync, realpathSync } from "node:fs";
+import { existsSync, readFileSync, realpathSync } from "node:fs";
 import { builtinModules } from "node:module";
 import { basename, dirname, isAbsolute, join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -26,6 +26,7 @@ export type Bundled = { readonly files: BundledFiles; readonly warnings: readonl
 /** Name of the main module. */
 export const mainModule = "index.js";
 const entryName = "nodeless-entry.ts";
+const shimName = "nodeless:shim";
 /** Most messages of a compiler that are passed on. */
 const mostMessages = 20;
 const builtins = new Set(builtinModules.filter((name) => !name.startsWith("_")));
@@ -117,7 +118,7 @@ function optionsOf(bundle: CodeBundle): BuildOptions {
     assetNames: "[name]-[hash]",
     logLevel: "silent",
     logLimit: mostMessages,
-    plugins: forIsolate ? [builtinsPlugin] : [],
+    plugins: [shimPlugin(runtime), ...(forIsolate ? [builtinsPlugin] : [])],
   };
 }
 
@@ -126,7 +127,7 @@ const requireBanner =
   'import { createRequire as nodelessRequire } from "node:module"; const require = nodelessRequire(import.meta.url);';
 
 function entrySource({ entrypoint, runtime }: CodeBundle): string {
-  const [shim, file] = [JSON.stringify(shimFile(runtime)), JSON.stringify(`./${entrypoint}`)];
+  const [shim, file] = [JSON.stringify(shimName), JSON.stringify(`./${entrypoint}`)];
   // The shim first: the console speaks for invocations before the author's module may keep it.
   if (runtime === "node")
     return `import { serveNode } from ${shim};\nimport * as module from ${file};\nserveNode(module, ${JSON.stringify(entrypoint)});\n`;
@@ -143,6 +144,22 @@ function shimFile(runtime: CodeBundle["runtime"]): string {
     resolve(here, `../${built}.js`),
   ];
   return places.find((path) => existsSync(path)) ?? places[0]!;
+}
+
+/** Under a name of its own: where nodeless is installed is nobody's affair, and must not change a digest. */
+function shimPlugin(runtime: CodeBundle["runtime"]): Plugin {
+  return {
+    name: "shim",
+    setup(build) {
+      const file = shimFile(runtime);
+      build.onResolve({ filter: /^nodeless:shim$/ }, () => ({ path: "shim", namespace: "nodeless" }));
+      build.onLoad({ filter: /.*/, namespace: "nodeless" }, () => ({
+        contents: readFileSync(file, "utf8"),
+        loader: "ts",
+        resolveDir: dirname(file),
+      }));
+    },
+  };
 }
 
 /** Node's own modules, however they are asked for: workerd has them under "node:", as modules. */

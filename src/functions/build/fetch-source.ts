@@ -22,6 +22,7 @@ export type FetchOptions = {
   /** For the tools' own files. */
   readonly home: string;
   readonly mostBytes: number;
+  readonly user: number | undefined;
   readonly say: LineSink;
   readonly signal: AbortSignal;
 };
@@ -49,7 +50,7 @@ async function writeInline({ folder }: FetchOptions, files: Readonly<Record<stri
 const gitSettings = ["-c", "core.hooksPath=/dev/null", "-c", "advice.detachedHead=false", "-c", "core.symlinks=false"];
 
 async function fetchGit(options: FetchOptions, git: NonNullable<FunctionSource["git"]>): Promise<FetchedSource> {
-  const { folder, home, say } = options;
+  const { folder, home, user, say } = options;
   const { url = "", revision = "HEAD", path = "" } = git;
   const environment = {
     ...toolEnvironment(home),
@@ -59,7 +60,7 @@ async function fetchGit(options: FetchOptions, git: NonNullable<FunctionSource["
     GIT_SSH_COMMAND: "ssh -oBatchMode=yes",
   };
   const run = (...args: readonly string[]) =>
-    runTool(["git", ...gitSettings, ...args], { cwd: folder, environment, say });
+    runTool(["git", ...gitSettings, ...args], { cwd: folder, environment, user, say });
   try {
     say(`Fetching ${revision} of ${url}`);
     await run("init", "--quiet");
@@ -77,7 +78,9 @@ async function fetchGit(options: FetchOptions, git: NonNullable<FunctionSource["
     if (error instanceof ToolFailed)
       throw failed("GitFailed", `${revision} of ${url} was not fetched: ${error.lines.at(-1) ?? error.message}`, {
         // Names that are not there stay so; networks come back.
-        isPassing: error.lines.some((line) => /could not resolve host|timed out|unable to access/i.test(line)),
+        isPassing: error.lines.some((line) =>
+          /could not resolve host|timed out|unable to (access|connect)|connection (refused|reset)/i.test(line),
+        ),
         cause: error,
       });
     throw error;

@@ -14,7 +14,7 @@ import type { LineSink } from "./tool.ts";
 
 /** What it is made from. */
 export type ContentOptions = {
-  readonly job: Pick<BuildJob, "runtime" | "entrypoint" | "outbound" | "bases">;
+  readonly job: Pick<BuildJob, "runtime" | "entrypoint" | "outbound" | "bases" | "user">;
   /** The source. */
   readonly folder: string;
   /** A folder for what is made on the way. */
@@ -43,7 +43,7 @@ export async function imageContent(options: ContentOptions): Promise<ImageConten
 async function bundled(options: ContentOptions, runtime: "isolate" | "node"): Promise<ReadonlyMap<string, Uint8Array>> {
   const { folder, home, say, job } = options;
   const entrypoint = findScript(folder, job.entrypoint);
-  await installNodePackages({ folder, home, say });
+  await installNodePackages({ folder, home, user: job.user, say });
   say(`Bundling ${entrypoint}`);
   const { files, warnings } = await bundleCode(await options.esbuild(), { folder, entrypoint, runtime });
   for (const warning of warnings) say(`warning: ${warning}`);
@@ -104,7 +104,7 @@ async function nodeContent(options: ContentOptions): Promise<ImageContent> {
 async function pythonContent({ folder, scratch, home, say, job }: ContentOptions): Promise<ImageContent> {
   const { file, name } = findPythonModule(folder, job.entrypoint);
   const packages = join(scratch, "packages");
-  await installPythonPackages({ folder, home, say }, packages);
+  await installPythonPackages({ folder, home, user: job.user, say }, packages);
   const server = `${ownFolder}/server.py`;
   const vendored = `${appFolder}/${ownFolder}/packages`;
   return {

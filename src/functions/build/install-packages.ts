@@ -7,12 +7,17 @@ import { BuildError } from "./build-error.ts";
 import { readPackage } from "./entrypoint.ts";
 import { type LineSink, runTool, toolEnvironment, ToolFailed, ToolMissing } from "./tool.ts";
 
-export type InstallOptions = { readonly folder: string; readonly home: string; readonly say: LineSink };
+export type InstallOptions = {
+  readonly folder: string;
+  readonly home: string;
+  readonly user: number | undefined;
+  readonly say: LineSink;
+};
 
 const npmFlags = ["--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error", "--no-progress"];
 
 /** Runs npm when package.json has dependencies and node_modules is missing. Throws {@link BuildError}. */
-export async function installNodePackages({ folder, home, say }: InstallOptions): Promise<void> {
+export async function installNodePackages({ folder, home, user, say }: InstallOptions): Promise<void> {
   const names = Object.keys(readPackage(folder).dependencies ?? {});
   if (names.length === 0 || existsSync(join(folder, "node_modules"))) return;
   const isLocked = ["package-lock.json", "npm-shrinkwrap.json"].some((name) => existsSync(join(folder, name)));
@@ -25,7 +30,7 @@ export async function installNodePackages({ folder, home, say }: InstallOptions)
   };
   await running(
     ["npm", verb, ...npmFlags],
-    { cwd: folder, environment, say },
+    { cwd: folder, environment, user, say },
     {
       missing: `package.json names packages (${names.slice(0, 5).join(", ")}), node_modules is not there, and npm is not on this machine: install them and deploy with node_modules`,
       failed: "npm could not install the packages",
@@ -34,7 +39,10 @@ export async function installNodePackages({ folder, home, say }: InstallOptions)
 }
 
 /** Vendors what requirements.txt names into `target`; gives whether there was anything. Throws {@link BuildError}. */
-export async function installPythonPackages({ folder, home, say }: InstallOptions, target: string): Promise<boolean> {
+export async function installPythonPackages(
+  { folder, home, user, say }: InstallOptions,
+  target: string,
+): Promise<boolean> {
   const file = join(folder, "requirements.txt");
   const text = existsSync(file) ? readFileSync(file, "utf8") : "";
   if (!text.split("\n").some((line) => /^\s*[^#\s]/.test(line))) return false;
@@ -51,7 +59,7 @@ export async function installPythonPackages({ folder, home, say }: InstallOption
   ];
   await running(
     ["pip3", "install", ...flags, "-r", file],
-    { cwd: folder, environment: toolEnvironment(home), say },
+    { cwd: folder, environment: toolEnvironment(home), user, say },
     {
       missing: "requirements.txt names packages, and pip3 is not on this machine: apt-get install python3-pip",
       failed: "pip could not install the packages",

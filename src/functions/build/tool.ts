@@ -1,7 +1,7 @@
 /**
  * Runs a tool of a build (git, npm, pip): what it prints are lines of the build's log, and nobody is there to be asked.
  */
-import { spawn } from "node:child_process";
+import { type SpawnOptions, spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 
@@ -28,11 +28,19 @@ const keptLines = 8;
 /** Runs it to its end; gives what it printed on standard output, up to a line each. Throws {@link ToolFailed}, {@link ToolMissing}. */
 export async function runTool(
   command: readonly [string, ...string[]],
-  options: { readonly cwd: string; readonly environment: Readonly<Record<string, string>>; readonly say: LineSink },
+  options: {
+    readonly cwd: string;
+    readonly environment: Readonly<Record<string, string>>;
+    /** Whom it runs as, where this process can choose. */
+    readonly user: number | undefined;
+    readonly say: LineSink;
+  },
 ): Promise<readonly string[]> {
   const [program, ...args] = command;
-  const { cwd, environment, say } = options;
-  const child = spawn(program, args, { cwd, env: environment, stdio: ["ignore", "pipe", "pipe"] });
+  const { cwd, environment, user, say } = options;
+  const start = (as: SpawnOptions) =>
+    spawn(program, args, { cwd, env: environment, ...as, stdio: ["ignore", "pipe", "pipe"] });
+  const child = asUser(user, start);
   const said: string[] = [];
   const printed: string[] = [];
   const follow = async (stream: Readable, keep: string[]) => {
@@ -53,6 +61,22 @@ export async function runTool(
   if (end !== "exit code 0")
     throw new ToolFailed(`${program} ended with ${end}`, said.filter(Boolean).slice(-keptLines));
   return printed;
+}
+
+/**
+ * Starts a tool as the user for good. This process reads sources with his rights and could take its own back: a tool that it started then could too.
+ */
+function asUser<T>(user: number | undefined, start: (as: SpawnOptions) => T): T {
+  if (user === undefined || process.getuid?.() !== 0) return start({});
+  const [euid, egid] = [process.geteuid?.() ?? 0, process.getegid?.() ?? 0];
+  process.seteuid?.(0);
+  process.setegid?.(0);
+  try {
+    return start({ uid: user, gid: user });
+  } finally {
+    process.setegid?.(egid);
+    process.seteuid?.(euid);
+  }
 }
 
 /** What tools see of this machine: no settings and no credentials of whoever runs it. */
