@@ -9,6 +9,7 @@ function contextOf(isDebugging = false): CommandContext & { readonly printed: st
     print: (line: string) => void printed.push(line),
     warn: (line: string) => void warned.push(line),
     write: async () => {},
+    confirm: async () => undefined,
     stage: () => ({ done() {}, failed() {} }),
   };
   return { terminal, machine: {} as CommandContext["machine"], isDebugging, printed, warned };
@@ -85,4 +86,41 @@ test("a switch can be taken back by --no-", async () => {
   await runCommandLine([spy], ["up", "--no-expose"], contextOf());
 
   assert.deepEqual(given, [{ expose: true }, { expose: false }]);
+});
+
+test("help of a command is shown by either way of asking", async () => {
+  const [one, other] = [contextOf(), contextOf()];
+
+  assert.equal(await runCommandLine(commands, ["help", "image", "load"], one), 0);
+  assert.equal(await runCommandLine(commands, ["image", "load", "--help"], other), 0);
+
+  assert.match(one.printed.join("\n"), /Usage: nodeless image load FILE…/);
+  assert.deepEqual(one.printed, other.printed);
+});
+
+test("what is behind the first word of a command to run is the command's, with and without --", async () => {
+  const given: unknown[] = [];
+  const flags = {
+    stdin: { type: "boolean", short: "i", help: "" },
+    container: { type: "string", short: "c", help: "" },
+  } as const;
+  const spy = command("exec", { optionsEndAfter: 1, flags, run: async (args) => (given.push(args), 0) });
+
+  for (const line of ["-i -c one pod sh -c exit", "pod -i -c one sh -c exit", "pod -ic one -- sh -c exit"])
+    assert.equal(await runCommandLine([spy], ["exec", ...line.split(" ")], contextOf()), 0, line);
+  await runCommandLine([spy], ["exec", "pod", "ls", "--help"], contextOf());
+
+  const wanted = { positionals: ["pod", "sh", "-c", "exit"], flags: { stdin: true, container: "one" } };
+  assert.deepEqual(JSON.parse(JSON.stringify(given.slice(0, 3))), [wanted, wanted, wanted]);
+  assert.deepEqual((given[3] as { readonly positionals: unknown }).positionals, ["pod", "ls", "--help"]);
+});
+
+test("a number below zero is a flag's value", async () => {
+  const given: unknown[] = [];
+  const flags = { nodes: { type: "string", help: "" } } as const;
+  const spy = command("up", { flags, run: async (args) => (given.push(args.flags["nodes"]), 0) });
+
+  await runCommandLine([spy], ["up", "--nodes", "-3"], contextOf());
+
+  assert.deepEqual(given, ["-3"]);
 });

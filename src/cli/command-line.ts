@@ -13,13 +13,16 @@ export async function runCommandLine(
   context: CommandContext,
 ): Promise<number> {
   const { terminal } = context;
-  if (argv.length === 0 || (argv.length === 1 && /^(-h|--help|help)$/.test(argv[0] ?? ""))) {
+  // `help up` is `up --help`.
+  const words = argv[0] === "help" ? [...argv.slice(1), "--help"] : argv;
+  if (words.length === 0 || (words.length === 1 && /^(-h|--help)$/.test(words[0] ?? ""))) {
     terminal.print(overview(commands));
     return 0;
   }
-  const found = findCommand(commands, argv);
-  if (!found) return withoutCommand(commands, argv, terminal);
-  const { command, rest } = found;
+  const found = findCommand(commands, words);
+  if (!found) return withoutCommand(commands, words, terminal);
+  const { command } = found;
+  const rest = withEndOfOptions(command, found.rest);
   if (wantsHelp(rest)) {
     terminal.print(helpOf(command));
     return 0;
@@ -79,11 +82,46 @@ function withoutCommand(commands: readonly Command[], argv: readonly string[], t
   return 2;
 }
 
+/** Puts `--` where a command's flags end by its positionals. */
+function withEndOfOptions(command: Command, argv: readonly string[]): readonly string[] {
+  if (command.optionsEndAfter === undefined) return argv;
+  const args = [...argv];
+  const { tokens } = parseArgs({
+    args,
+    options: optionsOf(command),
+    allowPositionals: true,
+    strict: false,
+    tokens: true,
+  });
+  const words = tokens.filter(({ kind }) => kind !== "option");
+  const end = words[command.optionsEndAfter];
+  const isMarked = words.slice(0, command.optionsEndAfter + 1).some(({ kind }) => kind === "option-terminator");
+  return end === undefined || isMarked ? argv : args.toSpliced(end.index, 0, "--");
+}
+
+/** A number below zero is a value, not a flag: the command says what is wrong with it. */
+function withNegativeValues(command: Command, argv: readonly string[]): string[] {
+  const end = argv.includes("--") ? argv.indexOf("--") : argv.length;
+  const isValue = (index: number) => {
+    const name = /^--([^=]+)$/.exec(argv[index - 1] ?? "")?.[1] ?? "";
+    return index < end && /^-\d/.test(argv[index] ?? "") && command.flags[name]?.type === "string";
+  };
+  return argv.flatMap((word, index) => {
+    if (isValue(index)) return [];
+    return [isValue(index + 1) ? `${word}=${argv[index + 1]}` : word];
+  });
+}
+
+function optionsOf(command: Command): Record<string, ReturnType<typeof optionOf>> {
+  return Object.fromEntries(Object.entries(command.flags).map(([name, flag]) => [name, optionOf(flag)]));
+}
+
 function parse(command: Command, argv: readonly string[]): Arguments {
-  const options = Object.fromEntries(Object.entries(command.flags).map(([name, flag]) => [name, optionOf(flag)]));
+  const options = optionsOf(command);
+  const args = withNegativeValues(command, argv);
   let parsed: ReturnType<typeof parseArgs>;
   try {
-    parsed = parseArgs({ args: [...argv], options, allowPositionals: true, strict: true, allowNegative: true });
+    parsed = parseArgs({ args, options, allowPositionals: true, strict: true, allowNegative: true });
   } catch (error) {
     throw new UserError(
       `${(error as Error).message.replace(/\. To specify a positional.*$/, "")}. See 'nodeless ${command.name} --help'.`,

@@ -47,6 +47,8 @@ export type Command = {
   readonly flags: Readonly<Record<string, Flag>>;
   readonly minPositionals?: number;
   readonly maxPositionals?: number;
+  /** After so many positionals nothing is a flag any more: the words of a command to run. */
+  readonly optionsEndAfter?: number;
   /** Gives the exit code. A thrown {@link UserError} is printed without a stack and exits with its code. */
   readonly run: (args: Arguments, context: CommandContext) => Promise<number>;
 };

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { parse } from "yaml";
 import { UserError } from "./command.ts";
-import { defaultKubeconfigPath, mergeKubeconfig, removeFromKubeconfig } from "./kubeconfig.ts";
+import { checkKubeconfig, defaultKubeconfigPath, mergeKubeconfig, removeFromKubeconfig } from "./kubeconfig.ts";
 
 const entry = {
   name: "nodeless",
@@ -85,10 +85,36 @@ test("removing takes the entry out and nothing else", () => {
   });
 });
 
+test("removing the current context leaves none, not one without a name", () => {
+  inFolder((path) => {
+    mergeKubeconfig(path, entry);
+    removeFromKubeconfig(path, "nodeless");
+
+    assert.equal("current-context" in read(path), false);
+  });
+});
+
+test("where no context could be put is said before anything is done", () => {
+  inFolder((path) => {
+    checkKubeconfig(path);
+    checkKubeconfig(join(path, "that/is/not/there/yet"));
+    assert.equal(existsSync(path), false);
+
+    writeFileSync(path, "kind: Config\n");
+    checkKubeconfig(path);
+    assert.throws(
+      () => checkKubeconfig(join(path, "config")),
+      /cannot be put into .* it is no folder\. Pass --kubeconfig/,
+    );
+    assert.throws(() => checkKubeconfig(join(path, "..")), UserError);
+  });
+});
+
 test("a file that is no kubeconfig is refused and left alone", () => {
   inFolder((path) => {
     writeFileSync(path, "a: [1\n");
 
+    assert.throws(() => checkKubeconfig(path), UserError);
     assert.throws(() => mergeKubeconfig(path, entry), UserError);
     assert.equal(readFileSync(path, "utf8"), "a: [1\n");
   });

@@ -3,7 +3,9 @@
  * atomically, under the same lock file that kubectl uses.
  */
 import {
+  accessSync,
   closeSync,
+  constants,
   existsSync,
   mkdirSync,
   openSync,
@@ -58,8 +60,23 @@ export function removeFromKubeconfig(path: string, name: string): void {
   if (!existsSync(path)) return;
   edit(path, (document) => {
     for (const section of ["clusters", "users", "contexts"]) remove(document, section, name);
-    if (document.get("current-context") === name) document.set("current-context", "");
+    if (document.get("current-context") === name) document.delete("current-context");
   });
+}
+
+/** Throws UserError for a file that a context could not be put into: one that is no kubeconfig, or that may not be written. */
+export function checkKubeconfig(path: string): void {
+  let place = path;
+  while (!existsSync(place)) place = dirname(place);
+  try {
+    if (place === path) parse(path, readFileSync(path, "utf8"));
+    if (place !== path && !statSync(place).isDirectory()) throw new Error("it is no folder");
+    for (const one of place === path ? [path, dirname(path)] : [place]) accessSync(one, constants.W_OK);
+  } catch (cause) {
+    if (cause instanceof UserError) throw cause;
+    const why = `the context cannot be put into ${path}: ${place}: ${(cause as Error).message}`;
+    throw new UserError(`${why}. Pass --kubeconfig FILE`, { cause });
+  }
 }
 
 /** Whether the file has this context. */
@@ -87,7 +104,8 @@ function edit<T>(path: string, change: (document: Document) => T): T {
 function parse(path: string, text: string): Document {
   const document = parseDocument(text.trim() === "" ? "apiVersion: v1\nkind: Config\npreferences: {}\n" : text);
   if (document.errors.length > 0 || !isMap(document.contents)) {
-    const why = document.errors[0]?.message ?? "it is not a map";
+    // The rest shows the place, over several lines.
+    const why = document.errors[0]?.message.split(":\n")[0] ?? "it is not a map";
     throw new UserError(
       `${path} is no kubeconfig: ${why}. Nothing was changed in it; repair it or pass --kubeconfig FILE.`,
     );

@@ -103,6 +103,8 @@ export type ExecRequest = {
 
 /** Clusters on this machine. Every method throws UserError for what the user can put right. */
 export interface Machine {
+  /** Of nodeless, and of the Kubernetes whose API is served. */
+  readonly versions: { readonly nodeless: string; readonly kubernetes: string };
   /** What `nodeless fn` needs. */
   readonly functions: FunctionTools;
   /** Starts the cluster, making it when it is new. `alreadyRunning` when there was nothing to do. */
@@ -112,12 +114,14 @@ export interface Machine {
   ): Promise<{ readonly status: ClusterStatus; readonly alreadyRunning: boolean; readonly notes: readonly string[] }>;
   /** Waits until the user interrupts or the cluster ends; an interrupt takes the cluster down. */
   stayUntilStopped(name: string, terminal: Terminal): Promise<void>;
-  /** Stops the cluster's processes and containers; its objects and data stay. False when it was not running. */
-  down(name: string, terminal: Terminal): Promise<boolean>;
+  /** Stops the cluster's processes and containers; its objects and data stay. "deleted": another command did that meanwhile. */
+  down(name: string, terminal: Terminal): Promise<"stopped" | "idle" | "deleted">;
   /** How the cluster is. */
   status(name: string): Promise<ClusterStatus>;
   /** All clusters of this machine. */
   list(): Promise<readonly (ClusterStatus | BrokenCluster)[]>;
+  /** Whether the cluster has had objects. */
+  hasData(name: string): boolean;
   /** Empties the cluster and keeps its settings; runs again afterwards if it ran before. */
   reset(name: string, terminal: Terminal): Promise<void>;
   /** Removes the cluster and everything of it. */
@@ -131,8 +135,12 @@ export interface Machine {
   ): Promise<{ readonly digest: string; readonly name: string; readonly isPublished: boolean }>;
   /** All images. */
   listImages(): Promise<readonly ImageSummary[]>;
+  /** Gives an image another name beside those that it has; the image that had the name loses it. Gives the name in full. */
+  tagImage(reference: string, name: string): Promise<string>;
   /** Removes an image. */
   removeImage(reference: string): Promise<void>;
+  /** Removes all images but those that containers hold. Gives both kinds' names, or ids. */
+  removeAllImages(): Promise<{ readonly removed: readonly string[]; readonly kept: readonly string[] }>;
   /** What this machine can do, what is missing, and how to get it. */
   doctor(): Promise<readonly Finding[]>;
   /** The way to a cluster's API server, as its administrator. */

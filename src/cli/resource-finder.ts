@@ -8,6 +8,12 @@ import { UserError } from "./command.ts";
 /** A resource as discovery shows it. */
 export type FoundResource = GroupVersionResource & { readonly kind: string; readonly isNamespaced: boolean };
 
+/** A resource with the words that people call it by, and the groups of resources that it is in: "all". */
+export type KnownResource = FoundResource & {
+  readonly names: readonly string[];
+  readonly categories: readonly string[];
+};
+
 type Discovery = {
   readonly items: readonly {
     readonly metadata?: { readonly name?: string };
@@ -19,14 +25,13 @@ type DiscoveredResource = {
   readonly resource: string;
   readonly singularResource: string;
   readonly shortNames?: readonly string[];
+  readonly categories?: readonly string[];
   readonly responseKind?: { readonly kind: string };
   readonly scope: "Namespaced" | "Cluster";
 };
 
 /** All resources that the server has, preferred versions first. */
-export async function discoverResources(
-  transport: Transport,
-): Promise<readonly (FoundResource & { readonly names: readonly string[] })[]> {
+export async function discoverResources(transport: Transport): Promise<readonly KnownResource[]> {
   const accept = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
   const documents = await Promise.all(
     ["/api", "/apis"].map((path) => transport.request({ method: "GET", path, accept })),
@@ -41,6 +46,7 @@ export async function discoverResources(
           resource: found.resource,
           kind: found.responseKind?.kind ?? "",
           isNamespaced: found.scope === "Namespaced",
+          categories: found.categories ?? [],
           names: [
             found.resource,
             found.singularResource,
@@ -52,17 +58,11 @@ export async function discoverResources(
     );
 }
 
-/** The resource of this name; "deployments.apps" and "deployments.v1.apps" narrow it. Throws UserError. */
-export async function findResource(transport: Transport, word: string): Promise<FoundResource> {
+/** Whether the word means this resource: "deploy", "Deployment", and narrower "deployments.apps" and "deployments.v1.apps". */
+export function matchesWord({ names, group, version }: KnownResource, word: string): boolean {
   const [name = "", ...rest] = word.toLowerCase().split(".");
   const suffix = rest.join(".");
-  const found = (await discoverResources(transport)).find(
-    ({ names, group, version }) =>
-      names.includes(name) &&
-      (suffix === "" || suffix === group || suffix === `${version}.${group}` || suffix === version),
-  );
-  if (!found) throw new UserError(`the server doesn't have a resource type "${word}"`);
-  return found;
+  return names.includes(name) && ["", group, `${version}.${group}`, version].includes(suffix);
 }
 
 /** The resource that holds objects of this apiVersion and kind. Throws UserError. */

@@ -10,6 +10,8 @@ export interface Terminal {
   warn(line: string): void;
   /** Bytes on standard output, as they are. Resolves when they are taken. */
   write(chunk: Uint8Array): Promise<void>;
+  /** Asks a question that is answered with yes or no. Undefined where nobody can answer: standard input or output is no terminal. */
+  confirm(question: string): Promise<boolean | undefined>;
   /** Begins a stage; on a terminal its line stays open until it is done. */
   stage(title: string): Stage;
 }
@@ -33,6 +35,18 @@ export function processTerminal(process: NodeJS.Process): Terminal {
     warn: (line) => void process.stderr.write(`${line}\n`),
     write: (chunk) =>
       new Promise((resolve, reject) => process.stdout.write(chunk, (error) => (error ? reject(error) : resolve()))),
+    async confirm(question) {
+      if (!isTerminal || process.stdin.isTTY !== true) return undefined;
+      const { createInterface } = await import("node:readline/promises");
+      const asking = createInterface({ input: process.stdin, output: process.stdout });
+      try {
+        // Ctrl-C and Ctrl-D end the question without an answer.
+        const closed = new Promise<string>((resolve) => asking.once("close", () => resolve("")));
+        return /^y(es)?$/i.test((await Promise.race([asking.question(`${question} [y/N] `), closed])).trim());
+      } finally {
+        asking.close();
+      }
+    },
     stage(title) {
       if (isTerminal) process.stdout.write(` … ${title}`);
       // Elsewhere a line a stage is enough, unless somebody might think that nothing happens.

@@ -6,6 +6,7 @@ import { clusterCommands } from "#cli/commands/clusters.ts";
 import { functionCommands } from "#cli/commands/functions.ts";
 import { machineCommands } from "#cli/commands/images.ts";
 import { objectCommands } from "#cli/commands/objects.ts";
+import { podCommands } from "#cli/commands/pods.ts";
 import { processTerminal } from "#cli/terminal.ts";
 import { defaultDataRoot, defaultRunRoot } from "./machine/cluster-record.ts";
 import { localMachine } from "./machine/local-machine.ts";
@@ -19,7 +20,7 @@ const dataRoot = defaultDataRoot(environment, isRoot);
 const runRoot = defaultRunRoot(environment, dataRoot, isRoot);
 
 // Whoever reads our output may stop reading: `nodeless list | head -1`. What changes something is brought to its end.
-const isShowing = /^(get|logs|list|status|doctor|exec|image|fn|help|-.*)$/.test(process.argv[2] ?? "help");
+const isShowing = /^(get|logs|list|status|doctor|exec|image|fn|help|version|-.*)$/.test(process.argv[2] ?? "help");
 for (const stream of [process.stdout, process.stderr]) {
   stream.on("error", (error: NodeJS.ErrnoException) => {
     if (error.code !== "EPIPE") throw error;
@@ -27,11 +28,19 @@ for (const stream of [process.stdout, process.stderr]) {
   });
 }
 
-const machine = localMachine({ dataRoot, runRoot, isRoot, environment });
 const isDebugging = environment["NODELESS_LOG"] === "debug";
+// Otherwise Node would show the line of code as well, and here that is a line of a bundle.
+process.on("uncaughtException", (error: unknown) => {
+  const told = error instanceof Error ? error : new Error(String(error));
+  const advice = "That is a bug of nodeless; NODELESS_LOG=debug shows where it is";
+  process.stderr.write(`nodeless: ${isDebugging ? (told.stack ?? told.message) : `${told.message}. ${advice}`}\n`);
+  process.exit(1);
+});
+
+const machine = localMachine({ dataRoot, runRoot, isRoot, environment });
 const context = { terminal: processTerminal(process), machine, isDebugging };
 process.exitCode = await runCommandLine(
-  [...clusterCommands, ...objectCommands, ...functionCommands, ...machineCommands],
+  [...clusterCommands, ...objectCommands, ...podCommands, ...functionCommands, ...machineCommands],
   process.argv.slice(2),
   context,
 );

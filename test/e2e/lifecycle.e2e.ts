@@ -217,7 +217,10 @@ describe("the life of a cluster", { skip }, () => {
     taken.close();
 
     assert.equal(up.code, 0, up.stderr);
-    assert.match(up.stdout, /^Port \d+ is taken; the API server is at port \d+\.$/m);
+    assert.match(
+      up.stderr,
+      /^Warning: another program has port \d+, where the API server was: it is at port \d+ from now on\. .*copies/m,
+    );
     assert.equal((await cluster.kubectl(["get", "configmap", "kept", "-o", "name"])).stdout, "configmap/kept\n");
   });
 
@@ -403,6 +406,44 @@ describe("the life of a cluster", { skip }, () => {
     assert.equal(up.code, 0);
     assert.match(up.stdout + up.stderr, /Removed what was left of cluster "life-e2e", whose data in \S+ is gone\./);
     assert.deepEqual((await status()).addresses, addresses);
+  });
+
+  test("what would be refused in the end is refused before anything starts, and a running cluster takes the advice", async () => {
+    await nodeless("down");
+    const other = join(cluster.kubeconfig, "../other");
+    const broken = join(cluster.kubeconfig, "../broken");
+    writeFileSync(broken, "a: [1\n");
+
+    const refused = await nodeless("up", "--kubeconfig", broken);
+    assert.deepEqual([refused.code, processesOfCluster()], [1, []]);
+    assert.match(
+      refused.stderr,
+      /broken is no kubeconfig: .*Nothing was changed in it; repair it or pass --kubeconfig/,
+    );
+
+    assert.equal((await nodeless("up")).code, 0);
+    const before = readFileSync(cluster.kubeconfig, "utf8");
+    writeFileSync(cluster.kubeconfig, "a: [1\n");
+    assert.match((await nodeless("up")).stderr, /is no kubeconfig/);
+    assert.match((await nodeless("up", "--kubeconfig", other)).stdout, /"life-e2e" runs already[^]* is in .*\/other;/);
+    const nodes = await run(findKubectl(), ["--kubeconfig", other, "get", "nodes", "-o", "name"]);
+    assert.equal(nodes.stdout, "node/life-e2e\n");
+
+    writeFileSync(cluster.kubeconfig, before);
+    assert.equal((await nodeless("up", "--kubeconfig", cluster.kubeconfig)).code, 0);
+    assert.doesNotMatch(readFileSync(other, "utf8"), /current-context|life-e2e/);
+  });
+
+  test("up and down at once say what each came to", async () => {
+    await nodeless("down");
+    const starting = nodeless("up");
+    await eventually("a process", async () => processesOfCluster().some((line) => /^nodeless control/.test(line)));
+
+    const [up, down] = await Promise.all([starting, nodeless("down")]);
+
+    assert.deepEqual([up.code, down.code, processesOfCluster()], [1, 0, []]);
+    assert.match(up.stderr, /"life-e2e" was taken down by another command while it was starting$/m);
+    assert.match(down.stdout, /^Cluster "life-e2e" is down\. 'nodeless up --name life-e2e' brings it back\.$/m);
   });
 
   test("commands on one cluster wait for each other", async () => {

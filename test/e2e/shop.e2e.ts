@@ -112,6 +112,13 @@ describe("the shop", { skip }, () => {
     assert.match((await nodeless(["logs", pod])).stdout, /Ready to accept connections/);
     assert.equal((await nodeless(["exec", pod, "--", "redis-cli", "ping"])).stdout, "PONG\n");
     assert.equal((await nodeless(["exec", pod, "--", "sh", "-c", "exit 7"], true)).code, 7);
+    assert.equal((await nodeless(["exec", "deploy/redis", "sh", "-c", "exit 9"], true)).code, 9);
+    const refused = await nodeless(["exec", "nosuch", "--", "ls"], true);
+    assert.deepEqual([refused.code, refused.stderr], [1, 'nodeless exec: pods "nosuch" not found\n']);
+    assert.match((await nodeless(["get", "deploy,svc"])).stdout, /deployment\.apps\/web[^]*\n\nNAME[^]*service\/web/);
+    assert.match((await nodeless(["logs", "deploy/redis"])).stdout, /Ready to accept connections/);
+    const meant = await cluster.nodeless(["delete", "--name", "shop", "-n", "shop"], { mayFail: true });
+    assert.deepEqual([meant.code, /Nothing was deleted/.test(meant.stderr)], [2, true]);
     writeFileSync(join(folder, "note.yaml"), "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: note}\ndata: {a: b}\n");
     assert.match((await nodeless(["apply", "-f", join(folder, "note.yaml")])).stdout, /configmap\/note created/);
     assert.match((await nodeless(["delete", "configmap", "note"])).stdout, /configmap "note" deleted/);

@@ -32,11 +32,15 @@ const up: Command = {
       value: "N",
       help: "How many nodes it has; a new one has 1, one that was taken down may come back with more or fewer",
     },
-    "data-dir": { type: "string", value: "FOLDER", help: "Where a new one keeps its data" },
+    "data-dir": {
+      type: "string",
+      value: "FOLDER",
+      help: "Where a new one keeps its data; one that is there stays where it is",
+    },
     kubeconfig: {
       type: "string",
       value: "FILE",
-      help: "Which kubeconfig gets the context; by default the one that kubectl writes to",
+      help: "Which kubeconfig gets the context; by default the one that kubectl writes to. May be changed while it runs",
     },
     "api-port": {
       type: "string",
@@ -64,7 +68,11 @@ const up: Command = {
         ? `Cluster "${status.name}" runs already.`
         : `Cluster "${status.name}" is ready after ${seconds} s.`,
     );
-    for (const line of [...notes, ...summaryOf(status)]) terminal.print(line);
+    for (const line of notes) {
+      if (line.startsWith("Warning: ")) terminal.warn(line);
+      else terminal.print(line);
+    }
+    for (const line of summaryOf(status)) terminal.print(line);
     if (!options.foreground) return 0;
     terminal.print("Ctrl-C stops it.");
     await machine.stayUntilStopped(options.name, terminal);
@@ -115,10 +123,13 @@ const down: Command = {
   flags: { name: nameFlag },
   async run(args, { terminal, machine }) {
     const name = textFlag(args, "name") ?? "default";
-    const wasRunning = await machine.down(name, terminal);
-    terminal.print(
-      wasRunning ? `Cluster "${name}" is down. 'nodeless up' brings it back.` : `Cluster "${name}" was not running.`,
-    );
+    const up = name === "default" ? "nodeless up" : `nodeless up --name ${name}`;
+    const outcomes = {
+      stopped: `Cluster "${name}" is down. '${up}' brings it back.`,
+      idle: `Cluster "${name}" was not running.`,
+      deleted: `Cluster "${name}" was deleted meanwhile by another command.`,
+    } as const;
+    terminal.print(outcomes[await machine.down(name, terminal)]);
     return 0;
   },
 };
@@ -212,11 +223,18 @@ const reset: Command = {
   name: "reset",
   usage: "",
   summary: "Empty a cluster: all objects and containers go, its settings stay",
-  details: ["It comes back with the same addresses, certificates and context, if it ran before."],
+  details: [
+    "It comes back with the same addresses, certificates and context, if it ran before. On a terminal it asks first.",
+  ],
   maxPositionals: 0,
-  flags: { name: nameFlag },
-  async run(args, { terminal, machine }) {
+  flags: {
+    name: nameFlag,
+    yes: { type: "boolean", short: "y", help: "Do it without asking, as where there is no terminal" },
+  },
+  async run(args, context) {
+    const { terminal, machine } = context;
     const name = textFlag(args, "name") ?? "default";
+    if (!(await isMeant(`Remove all objects and their data from cluster "${name}"?`, args, context))) return 1;
     await machine.reset(name, terminal);
     terminal.print(`Cluster "${name}" is empty.`);
     return 0;
@@ -224,11 +242,22 @@ const reset: Command = {
 };
 
 /** Removes a whole cluster. Joined with the deletion of objects in `objects.ts`. */
-export async function deleteCluster(args: Arguments, { terminal, machine }: CommandContext): Promise<number> {
+export async function deleteCluster(args: Arguments, context: CommandContext): Promise<number> {
+  const { terminal, machine } = context;
   const name = textFlag(args, "name") ?? "default";
+  if (!(await isMeant(`Delete the whole cluster "${name}" with all its objects and data?`, args, context))) return 1;
   await machine.delete(name, terminal);
   terminal.print(`Cluster "${name}" is deleted.`);
   return 0;
+}
+
+/** Asks before data goes, if somebody is there to answer. Throws UserError when there is no such cluster. */
+async function isMeant(question: string, args: Arguments, { terminal, machine }: CommandContext): Promise<boolean> {
+  const hasData = machine.hasData(textFlag(args, "name") ?? "default");
+  if (args.flags["yes"] === true || !hasData) return true;
+  const answer = await terminal.confirm(question);
+  if (answer === false) terminal.warn("Nothing was done.");
+  return answer !== false;
 }
 
 /** Pads cells so that columns stand under each other. */

@@ -1,5 +1,5 @@
 /**
- * `nodeless image load|build|ls|rm` and `nodeless doctor`: the machine's images and abilities.
+ * `nodeless image load|build|ls|tag|rm`, `nodeless doctor` and `nodeless version`: the machine's images and abilities.
  */
 import { type Command, textFlag, UserError } from "#cli/command.ts";
 import { columns } from "./clusters.ts";
@@ -83,14 +83,41 @@ const ls: Command = {
   },
 };
 
+const tag: Command = {
+  name: "image tag",
+  usage: "IMAGE NAME",
+  summary: "Give an image one more name",
+  details: ["On this machine only: what is in a registry keeps its names."],
+  examples: ["image tag nginx:1.27 shop/web:v2"],
+  minPositionals: 2,
+  maxPositionals: 2,
+  flags: {},
+  async run({ positionals: [image = "", name = ""] }, { terminal, machine }) {
+    terminal.print(`Tagged ${await machine.tagImage(image, name)}`);
+    return 0;
+  },
+};
+
 const rm: Command = {
   name: "image rm",
   aliases: ["image remove"],
   usage: "IMAGE…",
   summary: "Remove images",
-  minPositionals: 1,
-  flags: {},
+  details: [
+    "What containers of this machine need stays. The registry of clusters is another place: see docs/guides/registries.md.",
+  ],
+  flags: { all: { type: "boolean", help: "All images" } },
   async run(args, { terminal, machine }) {
+    const isAll = args.flags["all"] === true;
+    if (isAll === args.positionals.length > 0)
+      throw new UserError("wants the names of images, or --all", { exitCode: 2 });
+    if (isAll) {
+      const { removed, kept } = await machine.removeAllImages();
+      for (const name of removed) terminal.print(`Removed ${name}`);
+      for (const name of kept) terminal.warn(`${name} stays: a container of this machine needs it`);
+      if (removed.length + kept.length === 0) terminal.print("There are no images.");
+      return 0;
+    }
     for (const name of args.positionals) {
       await machine.removeImage(name);
       terminal.print(`Removed ${name}`);
@@ -116,9 +143,22 @@ const doctor: Command = {
   },
 };
 
+const version: Command = {
+  name: "version",
+  aliases: ["--version", "-v"],
+  usage: "",
+  summary: "Say which version this is",
+  maxPositionals: 0,
+  flags: {},
+  async run(_args, { terminal, machine }) {
+    terminal.print(`nodeless ${machine.versions.nodeless} (Kubernetes ${machine.versions.kubernetes})`);
+    return 0;
+  },
+};
+
 function size(bytes: number): string {
   return bytes < 1_000_000 ? `${(bytes / 1000).toFixed(0)} kB` : `${(bytes / 1_000_000).toFixed(1)} MB`;
 }
 
 /** All commands of this file. */
-export const machineCommands: readonly Command[] = [load, build, ls, rm, doctor];
+export const machineCommands: readonly Command[] = [load, build, ls, tag, rm, doctor, version];

@@ -1,14 +1,16 @@
 /**
- * The few commands on objects for people without kubectl: get, apply, delete, logs, exec. Everything else is kubectl's.
+ * The few commands on objects for people without kubectl: get, apply, delete; logs and exec are in pods.ts. Everything else is kubectl's.
  */
-import { readFileSync } from "node:fs";
 import type { KubeObject } from "#apimachinery/meta.ts";
+import type { ResourceRef } from "#client/client.ts";
 import { pathOf } from "#client/resource-path.ts";
 import { createClient } from "#client/rest-client.ts";
-import type { Transport } from "#client/transport.ts";
-import { parseAllDocuments, stringify } from "yaml";
+import type { Transport, TransportRequest } from "#client/transport.ts";
+import { stringify } from "yaml";
 import { type Arguments, type Command, type CommandContext, textFlag, UserError } from "#cli/command.ts";
-import { type FoundResource, findResource, findResourceOfKind } from "#cli/resource-finder.ts";
+import { readObjects } from "#cli/object-files.ts";
+import { findObjects, type ObjectChoice } from "#cli/object-words.ts";
+import { type FoundResource, findResourceOfKind } from "#cli/resource-finder.ts";
 import { columns, deleteCluster, nameFlag } from "./clusters.ts";
 
 /** --namespace, which every command on objects has. */
@@ -24,29 +26,31 @@ const fileFlag = {
   short: "f",
   value: "FILE",
   multiple: true,
-  help: "YAML or JSON file with objects; - for standard input",
+  help: "YAML or JSON with objects: a file, a folder, a URL, or - for standard input",
+} as const;
+const recursiveFlag = { type: "boolean", short: "R", help: "With folders of folders that -f names" } as const;
+
+const selectorFlag = {
+  type: "string",
+  short: "l",
+  value: "SELECTOR",
+  help: "Only objects with these labels",
 } as const;
 
 const get: Command = {
   name: "get",
-  usage: "RESOURCE [NAME]",
+  usage: "RESOURCE[,RESOURCE…] [NAME…] | RESOURCE/NAME…",
   summary: "Show objects",
-  examples: ["get pods -A", "get deployment web -o yaml"],
+  examples: ["get pods -A", "get deploy,svc", "get deployment web -o yaml"],
   minPositionals: 1,
-  maxPositionals: 2,
   flags: {
     name: nameFlag,
     namespace: namespaceFlag,
     "all-namespaces": { type: "boolean", short: "A", help: "In all namespaces" },
-    selector: { type: "string", short: "l", value: "SELECTOR", help: "Only objects with these labels" },
-    output: { type: "string", short: "o", value: "FORMAT", help: "wide, json or yaml" },
+    selector: selectorFlag,
+    output: { type: "string", short: "o", value: "FORMAT", help: "wide, name, json or yaml" },
   },
   run: (args, context) => withTransport(args, context, (transport) => showObjects(transport, args, context)),
-};
-
-type Table = {
-  readonly columnDefinitions: readonly { readonly name: string; readonly priority: number }[];
-  readonly rows: readonly { readonly cells: readonly unknown[]; readonly object?: KubeObject }[];
 };
 
 /** Prints objects as the server shows them, or as JSON or YAML. */
@@ -55,46 +59,105 @@ export async function showObjects(
   args: Arguments,
   { terminal }: CommandContext,
 ): Promise<number> {
-  const [word = "", name] = args.positionals;
-  const resource = await findResource(transport, word);
-  const path = pathOf(refOf(resource, args, name));
-  const selector = textFlag(args, "selector");
   const output = textFlag(args, "output");
-  const query = selector === undefined ? {} : { labelSelector: selector };
+  if (output !== undefined && !["wide", "name", "json", "yaml"].includes(output))
+    throw new UserError(`-o may be wide, name, json or yaml, not "${output}"`, { exitCode: 2 });
+  const choices = await findObjects(transport, args.positionals);
+  refuseNamesWith(args, choices);
   if (output === "json" || output === "yaml") {
-    const { body } = await transport.request({ method: "GET", path, query });
+    const body = await readBodies(transport, choices, args);
     terminal.print(output === "json" ? JSON.stringify(body, null, 4) : stringify(body).trimEnd());
     return 0;
   }
-  if (output !== undefined && output !== "wide")
-    throw new UserError(`-o may be wide, json or yaml, not "${output}"`, { exitCode: 2 });
-  const { body } = await transport.request({
-    method: "GET",
-    path,
-    query,
-    accept: "application/json;as=Table;v=v1;g=meta.k8s.io",
-  });
-  const lines = tableLines(
-    body as unknown as Table,
-    output === "wide",
-    args.flags["all-namespaces"] === true && resource.isNamespaced,
-  );
-  if (lines.length === 0)
-    terminal.warn(
-      resource.isNamespaced ? `No resources found in ${textFlag(args, "namespace")} namespace.` : "No resources found.",
-    );
-  for (const line of lines) terminal.print(line);
+  const read = (choice: ObjectChoice) => readTable(transport, choice, args);
+  const tables = (await Promise.all(choices.map(read))).filter(({ rows }) => rows.length > 0);
+  if (tables.length === 0) terminal.warn(nothingFound(choices, args));
+  if (output === "name") {
+    for (const { resource, rows } of tables)
+      for (const { object } of rows) terminal.print(titleOf(resource, object ?? {}));
+    return 0;
+  }
+  const isMixed = choices.length > 1 || args.positionals.some((word) => word.includes("/"));
+  for (const [index, table] of tables.entries()) {
+    if (index > 0) terminal.print("");
+    const withNamespace = args.flags["all-namespaces"] === true && table.resource.isNamespaced;
+    for (const line of tableLines(table, { isWide: output === "wide", withNamespace, isMixed })) terminal.print(line);
+  }
   return 0;
 }
 
-function tableLines(table: Table, isWide: boolean, withNamespace: boolean): string[] {
-  if (table.rows.length === 0) return [];
-  const shown = table.columnDefinitions
-    .map((_, index) => index)
-    .filter((index) => isWide || table.columnDefinitions[index]?.priority === 0);
+function refuseNamesWith({ flags }: Arguments, choices: readonly ObjectChoice[]): void {
+  if (choices.every(({ names }) => names.length === 0)) return;
+  if (flags["all-namespaces"] === true)
+    throw new UserError("an object of a name is in one namespace: leave -A out", { exitCode: 2 });
+  if (flags["selector"] !== undefined)
+    throw new UserError("objects are meant by their names or by -l, not by both", { exitCode: 2 });
+}
+
+function nothingFound(choices: readonly ObjectChoice[], args: Arguments): string {
+  const isOfNamespace = choices.some(({ resource }) => resource.isNamespaced) && args.flags["all-namespaces"] !== true;
+  return isOfNamespace ? `No resources found in ${namespaceOf(args)} namespace.` : "No resources found.";
+}
+
+/** The one object or list that was asked for, or a List of all. */
+async function readBodies(transport: Transport, choices: readonly ObjectChoice[], args: Arguments): Promise<unknown> {
+  const bodies = await Promise.all(
+    choices.flatMap((choice) =>
+      requestsOf(choice, args).map(async (request) => (await transport.request(request)).body as KubeList),
+    ),
+  );
+  if (bodies.length === 1) return bodies[0];
+  const items = bodies.flatMap((body) => (body.items === undefined ? [body] : itemsOf(body)));
+  return { apiVersion: "v1", items, kind: "List", metadata: { resourceVersion: "" } };
+}
+
+type KubeList = KubeObject & { readonly items?: readonly KubeObject[] };
+
+/** Items of a list do not say what they are. */
+function itemsOf({ apiVersion, kind = "", items = [] }: KubeList): KubeObject[] {
+  return items.map((item) => ({ ...(apiVersion && { apiVersion }), kind: kind.replace(/List$/, ""), ...item }));
+}
+
+type Table = {
+  readonly columnDefinitions: readonly { readonly name: string; readonly priority: number }[];
+  readonly rows: readonly { readonly cells: readonly unknown[]; readonly object?: KubeObject }[];
+};
+
+type ResourceTable = Table & { readonly resource: FoundResource };
+
+async function readTable(transport: Transport, choice: ObjectChoice, args: Arguments): Promise<ResourceTable> {
+  const accept = "application/json;as=Table;v=v1;g=meta.k8s.io";
+  const tables = await Promise.all(
+    requestsOf(choice, args).map(
+      async (request) => (await transport.request({ ...request, accept })).body as unknown as Table,
+    ),
+  );
+  const rows = tables.flatMap((table) => table.rows);
+  return { resource: choice.resource, columnDefinitions: tables[0]?.columnDefinitions ?? [], rows };
+}
+
+function requestsOf({ resource, names }: ObjectChoice, args: Arguments): TransportRequest[] {
+  const selector = textFlag(args, "selector");
+  const query = selector === undefined ? {} : { labelSelector: selector };
+  const wanted = names.length === 0 ? [undefined] : names;
+  return wanted.map((name) => ({ method: "GET", path: pathOf(refOf(resource, args, name)), query }));
+}
+
+type TableForm = {
+  readonly isWide: boolean;
+  readonly withNamespace: boolean;
+  /** Of several resources: names say of which. */
+  readonly isMixed: boolean;
+};
+
+function tableLines(table: ResourceTable, { isWide, withNamespace, isMixed }: TableForm): string[] {
+  const shown = [...table.columnDefinitions.keys()].filter(
+    (index) => isWide || table.columnDefinitions[index]?.priority === 0,
+  );
   const header = shown.map((index) => (table.columnDefinitions[index]?.name ?? "").toUpperCase());
   const rows = table.rows.map(({ cells, object }) => {
     const row = shown.map((index) => String(cells[index] ?? "<none>"));
+    if (isMixed) row[0] = titleOf(table.resource, { metadata: { name: row[0] ?? "" } });
     return withNamespace ? [object?.metadata?.namespace ?? "", ...row] : row;
   });
   return columns([withNamespace ? ["NAMESPACE", ...header] : header, ...rows]);
@@ -104,14 +167,14 @@ const apply: Command = {
   name: "apply",
   usage: "",
   summary: "Create or change objects so that they are as a file says (server-side apply)",
-  examples: ["apply -f app.yaml", "apply -f - < app.yaml"],
+  examples: ["apply -f app.yaml", "apply -f manifests -R", "apply -f https://example.com/app.yaml"],
   maxPositionals: 0,
-  flags: { name: nameFlag, namespace: namespaceFlag, filename: fileFlag },
+  flags: { name: nameFlag, namespace: namespaceFlag, filename: fileFlag, recursive: recursiveFlag },
   run: (args, context) => {
     if (args.flags["filename"] === undefined) throw new UserError("wants -f FILE", { exitCode: 2 });
     return withTransport(args, context, async (transport) => {
       const client = createClient(transport);
-      for (const object of objectsOf(args)) {
+      for (const object of await objectsOf(args)) {
         const { resource, ref } = await locate(transport, object, args);
         const before = await client
           .get(ref)
@@ -130,106 +193,98 @@ const apply: Command = {
   },
 };
 
+const { default: _, ...optionalNamespaceFlag } = namespaceFlag;
+
 const deleteCommand: Command = {
   name: "delete",
-  usage: "[RESOURCE NAME…]",
+  usage: "[RESOURCE NAME… | RESOURCE/NAME…]",
   summary: "Delete a whole cluster; with RESOURCE NAME or -f only objects",
   details: [
-    "Without arguments the cluster goes with its objects, data, logs, certificates, context and boot unit.",
-    "Images stay: other clusters use them too.",
+    "'nodeless delete [--name NAME]' and no more: the cluster goes with its objects, data, logs, certificates, context and boot",
+    "unit. On a terminal it asks first. Images stay, as other clusters use them too: 'nodeless image rm --all' removes them.",
+    "With RESOURCE NAME, RESOURCE -l SELECTOR, RESOURCE --all or -f FILE: these objects go, and nothing else.",
   ],
-  examples: ["delete --name test", "delete pod web", "delete -f app.yaml"],
-  flags: { name: nameFlag, namespace: namespaceFlag, filename: fileFlag },
+  examples: ["delete --name test", "delete pod web", "delete deploy,svc -l app=shop", "delete -f app.yaml"],
+  flags: {
+    name: nameFlag,
+    yes: { type: "boolean", short: "y", help: "Delete the cluster without asking" },
+    namespace: { ...optionalNamespaceFlag, help: 'Namespace of the objects; "default" when it is left out' },
+    filename: fileFlag,
+    recursive: recursiveFlag,
+    selector: selectorFlag,
+    all: { type: "boolean", help: "All objects of the resource, in the namespace" },
+    "ignore-not-found": { type: "boolean", help: "Objects that are not there are no failure" },
+  },
   run: (args, context) => {
-    const isWholeCluster = args.positionals.length === 0 && args.flags["filename"] === undefined;
-    return isWholeCluster
-      ? deleteCluster(args, context)
-      : withTransport(args, context, (transport) => deleteObjects(transport, args, context));
+    if (isOfCluster(args)) return deleteCluster(args, context);
+    return withTransport(args, context, (transport) => deleteObjects(transport, args, context));
   },
 };
+
+/** Whether the whole cluster is meant: only then when nothing that was said is about objects. */
+function isOfCluster({ positionals, flags }: Arguments): boolean {
+  if (positionals.length > 0 || flags["filename"] !== undefined) return false;
+  const ofObjects = ["namespace", "recursive", "selector", "all", "ignore-not-found"];
+  const given = ofObjects.filter((flag) => flags[flag] !== undefined).map((flag) => `--${flag}`);
+  if (given.length === 0) return true;
+  const forms =
+    "'nodeless delete RESOURCE NAME' or '-f FILE' deletes objects, 'nodeless delete --name NAME' and no more a whole cluster";
+  throw new UserError(`${given.join(" and ")}, but no objects: ${forms}. Nothing was deleted`, { exitCode: 2 });
+}
 
 async function deleteObjects(transport: Transport, args: Arguments, { terminal }: CommandContext): Promise<number> {
   const client = createClient(transport);
-  for (const object of objectsOf(args)) {
+  let missing = 0;
+  const remove = async (ref: ResourceRef, title: string) => {
+    try {
+      await client.delete(ref, { propagationPolicy: "Background" });
+      terminal.print(`${title} deleted`);
+    } catch (error) {
+      if (!isNotFound(error as Error)) throw error;
+      if (args.flags["ignore-not-found"] === true) return;
+      terminal.warn(`nodeless delete: ${(error as Error).message}`);
+      missing += 1;
+    }
+  };
+  for (const object of await objectsOf(args)) {
     const { resource, ref } = await locate(transport, object, args);
-    await client.delete(ref, { propagationPolicy: "Background" });
-    terminal.print(`${titleOf(resource, object)} deleted`);
+    await remove(ref, titleOf(resource, object));
   }
-  const [word, ...names] = args.positionals;
-  if (word === undefined) return 0;
-  if (names.length === 0) throw new UserError(`wants the name of the ${word} to delete`, { exitCode: 2 });
-  const resource = await findResource(transport, word);
-  for (const name of names) {
-    await client.delete(refOf(resource, args, name), { propagationPolicy: "Background" });
-    terminal.print(`${resource.kind.toLowerCase()} "${name}" deleted`);
-  }
-  return 0;
+  if (args.positionals.length === 0) return missing > 0 ? 1 : 0;
+  const doomed = await findDoomed(transport, args);
+  if (doomed.every(({ names }) => names.length === 0)) terminal.print("No resources found.");
+  for (const { resource, names } of doomed)
+    for (const name of names) await remove(refOf(resource, args, name), `${resource.kind.toLowerCase()} "${name}"`);
+  return missing > 0 ? 1 : 0;
 }
 
-const logs: Command = {
-  name: "logs",
-  usage: "POD",
-  summary: "Print the log of a pod's container",
-  minPositionals: 1,
-  maxPositionals: 1,
-  flags: {
-    name: nameFlag,
-    namespace: namespaceFlag,
-    container: { type: "string", short: "c", value: "NAME", help: "Which container, where there are several" },
-    follow: { type: "boolean", short: "f", help: "Go on as the log grows" },
-    previous: { type: "boolean", short: "p", help: "Of the container's run before this one" },
-    tail: { type: "string", value: "N", help: "Only the last N lines" },
-  },
-  run: async (args, { machine, terminal }) => {
-    const [pod = ""] = args.positionals;
-    const query = new URLSearchParams();
-    for (const [flag, parameter] of [
-      ["container", "container"],
-      ["tail", "tailLines"],
-    ] as const) {
-      const value = textFlag(args, flag);
-      if (value !== undefined) query.set(parameter, value);
-    }
-    for (const flag of ["follow", "previous"] as const) if (args.flags[flag] === true) query.set(flag, "true");
-    const path = pathOf({
-      resource: { group: "", version: "v1", resource: "pods" },
-      namespace: textFlag(args, "namespace") ?? "default",
-      name: pod,
-      subresource: "log",
+/** What is to go, by name. Throws UserError for words that leave open which objects. */
+async function findDoomed(transport: Transport, args: Arguments): Promise<readonly ObjectChoice[]> {
+  const choices = await findObjects(transport, args.positionals);
+  const selector = textFlag(args, "selector");
+  const isByName = choices.every(({ names }) => names.length > 0);
+  const isBySelection = selector !== undefined || args.flags["all"] === true;
+  if (isByName && isBySelection)
+    throw new UserError("objects are meant by their names, by -l or by --all, not by several of these", {
+      exitCode: 2,
     });
-    for await (const chunk of await machine.readStream(textFlag(args, "name") ?? "default", `${path}?${query}`))
-      await terminal.write(chunk);
-    return 0;
-  },
-};
-
-const exec: Command = {
-  name: "exec",
-  usage: "POD -- COMMAND…",
-  summary: "Run a command in a pod's container",
-  details: ["Ends with the command's own exit code."],
-  examples: ["exec -it web -- sh"],
-  minPositionals: 2,
-  flags: {
-    name: nameFlag,
-    namespace: namespaceFlag,
-    container: { type: "string", short: "c", value: "NAME", help: "Which container, where there are several" },
-    stdin: { type: "boolean", short: "i", help: "Pass standard input on" },
-    tty: { type: "boolean", short: "t", help: "With a terminal" },
-  },
-  run: async (args, { machine }) => {
-    const [pod = "", ...command] = args.positionals;
-    const container = textFlag(args, "container");
-    return await machine.exec(textFlag(args, "name") ?? "default", {
-      namespace: textFlag(args, "namespace") ?? "default",
-      pod,
-      ...(container === undefined ? {} : { container }),
-      command,
-      stdin: args.flags["stdin"] === true,
-      tty: args.flags["tty"] === true,
-    });
-  },
-};
+  if (isByName) return choices;
+  const words = args.positionals.join(" ");
+  if (!isBySelection)
+    throw new UserError(`wants the name of the ${words} to delete, -l SELECTOR or --all`, { exitCode: 2 });
+  const query = selector === undefined ? {} : { labelSelector: selector };
+  return await Promise.all(
+    choices.map(async ({ resource }) => {
+      const { body } = await transport.request({
+        method: "GET",
+        path: pathOf(refOf(resource, args, undefined)),
+        query,
+      });
+      const names = ((body as KubeList).items ?? []).map(({ metadata }) => metadata?.name ?? "");
+      return { resource, names };
+    }),
+  );
+}
 
 /** Does something with the cluster that is named, as its administrator. */
 export async function withTransport<T>(
@@ -245,11 +300,11 @@ export async function withTransport<T>(
   }
 }
 
-function refOf(resource: FoundResource, args: Arguments, name: string | undefined): Parameters<typeof pathOf>[0] {
+function refOf(resource: FoundResource, args: Arguments, name: string | undefined): ResourceRef {
   const isAll = args.flags["all-namespaces"] === true && name === undefined;
   return {
     resource,
-    ...(resource.isNamespaced && !isAll ? { namespace: textFlag(args, "namespace") ?? "default" } : {}),
+    ...(resource.isNamespaced && !isAll ? { namespace: namespaceOf(args) } : {}),
     ...(name === undefined ? {} : { name }),
   };
 }
@@ -258,32 +313,28 @@ async function locate(
   transport: Transport,
   object: KubeObject,
   args: Arguments,
-): Promise<{ readonly resource: FoundResource; readonly ref: Parameters<typeof pathOf>[0] }> {
+): Promise<{ readonly resource: FoundResource; readonly ref: ResourceRef }> {
   const name = object.metadata?.name;
   if (object.apiVersion === undefined || object.kind === undefined || name === undefined) {
     throw new UserError("an object of the file lacks apiVersion, kind or metadata.name; nothing was done with it");
   }
   const resource = await findResourceOfKind(transport, object.apiVersion, object.kind);
-  const namespace = object.metadata?.namespace ?? textFlag(args, "namespace") ?? "default";
+  const namespace = object.metadata?.namespace ?? namespaceOf(args);
   return { resource, ref: { resource, name, ...(resource.isNamespaced ? { namespace } : {}) } };
 }
 
-/** All objects of the files given by -f, Lists taken apart. Throws UserError for what is not YAML. */
-function objectsOf(args: Arguments): KubeObject[] {
-  const files = (args.flags["filename"] as readonly string[] | undefined) ?? [];
-  return files.flatMap((file) => {
-    const documents = parseAllDocuments(readFileSync(file === "-" ? 0 : file, "utf8"));
-    return [...documents].flatMap((document) => {
-      if (document.errors.length > 0) throw new UserError(`${file} is no YAML: ${document.errors[0]?.message}`);
-      const object = document.toJS() as (KubeObject & { readonly items?: readonly KubeObject[] }) | null;
-      if (object === null) return [];
-      return object.kind === "List" ? [...(object.items ?? [])] : [object];
-    });
-  });
+async function objectsOf({ flags }: Arguments): Promise<readonly KubeObject[]> {
+  const places = (flags["filename"] as readonly string[] | undefined) ?? [];
+  return places.length === 0 ? [] : await readObjects(places, flags["recursive"] === true);
 }
 
 function titleOf(resource: FoundResource, object: KubeObject): string {
   return `${resource.kind.toLowerCase()}${resource.group === "" ? "" : `.${resource.group}`}/${object.metadata?.name}`;
+}
+
+/** The namespace that is meant when an object does not name its own. */
+export function namespaceOf(args: Arguments): string {
+  return textFlag(args, "namespace") ?? "default";
 }
 
 function isNotFound(error: Error): boolean {
@@ -291,4 +342,4 @@ function isNotFound(error: Error): boolean {
 }
 
 /** All commands of this file. */
-export const objectCommands: readonly Command[] = [get, apply, deleteCommand, logs, exec];
+export const objectCommands: readonly Command[] = [get, apply, deleteCommand];

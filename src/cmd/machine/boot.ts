@@ -9,10 +9,16 @@ import type { MachineContext } from "./clusters.ts";
 
 const folder = "/etc/systemd/system";
 
-/** Installs and enables the unit; gives a line that says so. Throws UserError where there is no systemd. */
-export function installBootUnit({ dataRoot, runRoot, isRoot }: MachineContext, cluster: string): string {
+/** Throws UserError where no unit can be installed. */
+export function checkBoot({ isRoot }: MachineContext): void {
   if (!isRoot) throw new UserError("--boot needs root: it installs a unit of the machine's");
   if (!existsSync(folder)) throw new UserError(`--boot needs systemd: ${folder} does not exist on this machine`);
+}
+
+/** Installs and enables the unit; gives a line that says so. Throws UserError where there is no systemd. */
+export function installBootUnit(context: MachineContext, cluster: string): string {
+  checkBoot(context);
+  const { dataRoot, runRoot } = context;
   const program = resolve(dirname(process.argv[1] ?? ""), "../bin/nodeless");
   const name = unitName(cluster);
   // Containers and both processes must outlive a restart of the unit, hence KillMode=process; the cgroups below belong to nodeless.

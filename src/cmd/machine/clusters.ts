@@ -87,7 +87,8 @@ export async function ensureCluster(context: MachineContext, options: UpOptions,
     const others = readOthers(context, options.name, notes);
     if (old) refuseOtherUser(context, old);
     const record = old === undefined ? await newRecord(context, options, others) : changedRecord(old, options);
-    const apiPort = await freeApiPort(record, others, notes);
+    const apiPort = await freeApiPort(record, others);
+    if (apiPort !== record.apiPort) notes.push(sayMoved(record.apiPort, apiPort, old));
     const final = { ...record, apiPort };
     if (JSON.stringify(final) !== JSON.stringify(old)) writeClusterRecord(folder, final);
     const cluster = { record: final, layout };
@@ -193,11 +194,16 @@ function changedRecord(old: ClusterRecord, options: UpOptions): ClusterRecord {
   };
 }
 
-async function freeApiPort(record: ClusterRecord, others: readonly ClusterRecord[], notes: string[]): Promise<number> {
+async function freeApiPort(record: ClusterRecord, others: readonly ClusterRecord[]): Promise<number> {
   const taken = new Set(others.map(({ apiPort }) => apiPort));
-  const port = await findFreePort(record.apiPort, { avoid: taken, host: record.isExposed ? "0.0.0.0" : "127.0.0.1" });
-  if (port !== record.apiPort) notes.push(`Port ${record.apiPort} is taken; the API server is at port ${port}.`);
-  return port;
+  return await findFreePort(record.apiPort, { avoid: taken, host: record.isExposed ? "0.0.0.0" : "127.0.0.1" });
+}
+
+/** Those who know a cluster by its port have to hear that it is elsewhere. */
+function sayMoved(wanted: number, port: number, old: ClusterRecord | undefined): string {
+  if (old?.apiPort !== wanted) return `Port ${wanted} is taken; the API server is at port ${port}.`;
+  const copies = `${old.kubeconfig} is renewed, copies of it have to be: they lead to whoever listens at ${wanted} now`;
+  return `Warning: another program has port ${wanted}, where the API server was: it is at port ${port} from now on. ${copies}.`;
 }
 
 /** False when somebody took the port since it was chosen. */

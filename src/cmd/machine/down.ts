@@ -1,7 +1,7 @@
 /**
  * `nodeless down`, `reset` and `delete`: the ways a cluster ends.
  */
-import { rmdirSync, rmSync } from "node:fs";
+import { existsSync, rmdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { removeFromKubeconfig } from "#cli/kubeconfig.ts";
 import type { Terminal } from "#cli/terminal.ts";
@@ -10,14 +10,24 @@ import { type Cluster, contextName, inStage, type MachineContext, nodeNames, und
 import { endProcesses } from "./end-processes.ts";
 import { whenInterrupted } from "./interrupts.ts";
 import { controlPlaneSocket } from "./layout.ts";
-import { withdrawPermit } from "./run-permit.ts";
+import { listPermitHolders, withdrawPermit } from "./run-permit.ts";
 import { releaseSlot } from "./slot-claim.ts";
 import { watchPeer } from "./supervision.ts";
 import { tearDownNode, tearDownCluster } from "./teardown.ts";
 
-/** Stops the cluster. False when nothing ran. */
-export async function takeDown(context: MachineContext, cluster: Cluster, terminal: Terminal): Promise<boolean> {
-  return await alone(context, cluster, terminal, () => stopCluster(context, cluster, terminal));
+/** Stops the cluster. "idle" when nothing ran, "deleted" when another command removed it meanwhile. */
+export async function takeDown(
+  context: MachineContext,
+  cluster: Cluster,
+  terminal: Terminal,
+): Promise<"stopped" | "idle" | "deleted"> {
+  // Looked at before the permit is withdrawn: an `up` that is under way ends by that what it has started.
+  const wasRunning = listPermitHolders(cluster.layout).length > 0;
+  return await alone(context, cluster, terminal, async () => {
+    const ended = await stopCluster(context, cluster, terminal);
+    if (!existsSync(cluster.layout.folder)) return "deleted";
+    return ended || wasRunning ? "stopped" : "idle";
+  });
 }
 
 /** Stops processes and containers, and takes away what they had in the kernel. False when nothing ran. */

@@ -32,10 +32,11 @@ function joinStreams(socket: WebSocket, { stdin, tty }: ExecRequest): Promise<nu
   const isRaw = tty && stdin && process.stdin.isTTY;
   return new Promise<number>((resolve, reject) => {
     let outcome: Status | undefined;
-    const pings = setInterval(() => socket.ping(), pingMs);
+    let pings: NodeJS.Timeout | undefined;
     const sendSize = () =>
       send(channels.resize, JSON.stringify({ Width: process.stdout.columns, Height: process.stdout.rows }));
     socket.on("open", () => {
+      pings = setInterval(() => socket.ping(), pingMs);
       if (isRaw) process.stdin.setRawMode(true);
       if (tty && process.stdout.isTTY) {
         sendSize();
@@ -51,12 +52,16 @@ function joinStreams(socket: WebSocket, { stdin, tty }: ExecRequest): Promise<nu
       else if (data[0] === channels.stderr) process.stderr.write(payload);
       else if (data[0] === channels.error) outcome = JSON.parse(payload.toString()) as Status;
     });
-    socket.on("unexpected-response", (_, response) => {
+    socket.on("unexpected-response", (request, response) => {
       const chunks: Buffer[] = [];
       response.on("data", (chunk: Buffer) => chunks.push(chunk));
-      response.on("end", () => reject(failureOf(Buffer.concat(chunks).toString())));
+      // ws leaves it to us to end a request that was refused.
+      response.on("close", () => {
+        reject(failureOf(Buffer.concat(chunks).toString()));
+        request.destroy();
+      });
     });
-    socket.on("error", reject);
+    socket.on("error", ({ message }) => reject(failureOf(`the cluster does not answer: ${message}`)));
     socket.on("close", () => {
       clearInterval(pings);
       process.stdout.off("resize", sendSize);

@@ -7,6 +7,7 @@ import type { ImageSummary } from "#cli/machine.ts";
 import { systemClock } from "#component-base/clock.ts";
 import { ImageStore } from "#images/image-store.ts";
 import { loadImages } from "#images/load.ts";
+import { formatReference, parseReference } from "#images/reference.ts";
 import { loadLibc } from "#linux/libc.ts";
 import { join } from "node:path";
 import type { MachineContext } from "./clusters.ts";
@@ -39,11 +40,46 @@ export async function removeImage(context: MachineContext, reference: string): P
   const store = await openStore(context);
   const image = await store.find(reference);
   if (!image) throw new UserError(`no image "${reference}"; 'nodeless image ls' lists what there is`);
+  let isRemoved: boolean;
   try {
-    await store.remove(reference);
+    isRemoved = await store.remove(reference);
   } catch (cause) {
     throw new UserError(`${reference} was not removed: ${(cause as Error).message}`, { cause });
   }
+  if (!isRemoved) throw new UserError(`${reference} was not removed: a container of this machine needs it`);
+}
+
+/** Removes all images that nothing needs, whatever their names. */
+export async function removeAllImages(
+  context: MachineContext,
+): Promise<{ readonly removed: readonly string[]; readonly kept: readonly string[] }> {
+  const store = await openStore(context);
+  const [removed, kept]: [string[], string[]] = [[], []];
+  for (const { id, tags } of await store.list()) {
+    const names = tags.length > 0 ? tags : [id];
+    ((await store.remove(id)) ? removed : kept).push(...names);
+  }
+  return { removed, kept };
+}
+
+/** Gives an image one more name. Throws UserError for one that is not there, and for what is no name. */
+export async function tagImage(context: MachineContext, reference: string, name: string): Promise<string> {
+  const store = await openStore(context);
+  const image = await store.find(reference);
+  if (!image) throw new UserError(`no image "${reference}"; 'nodeless image ls' lists what there is`);
+  const tag = fullTag(name);
+  await store.add(image.manifestDigest, { tag, isLoaded: true });
+  return tag;
+}
+
+function fullTag(name: string): string {
+  try {
+    const parsed = parseReference(name);
+    if (parsed.digest === undefined) return formatReference(parsed);
+  } catch (cause) {
+    throw new UserError(`"${name}" cannot name an image: ${(cause as Error).message}`, { exitCode: 2, cause });
+  }
+  throw new UserError(`"${name}" cannot name an image: a digest is not for choosing`, { exitCode: 2 });
 }
 
 /** The store, opened. */

@@ -111,6 +111,10 @@ function launch({ entry, args, logFile, prefix = [], inherit = [], permit }: Pro
 // With V8's default, 32 MB, a collection of the young generation takes twice as long as the event loop may stand still, and most of the memory in use is its pages.
 const nodeOptions = ["--disable-warning=ExperimentalWarning", "--max-semi-space-size=16"];
 
+const longestLine = 1000;
+
 function lastLines(file: string, count: number): string {
-  return readFileSync(file, "utf8").trim().split("\n").slice(-count).join("\n");
+  const lines = readFileSync(file, "utf8").trim().split("\n").slice(-count);
+  // Node shows the line in which an error was thrown, and that may be a whole bundle.
+  return lines.map((line) => (line.length > longestLine ? `${line.slice(0, longestLine)}…` : line)).join("\n");
 }

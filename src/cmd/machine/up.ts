@@ -4,10 +4,11 @@
 import { closeSync, rmSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { UserError } from "#cli/command.ts";
+import { checkKubeconfig, defaultKubeconfigPath } from "#cli/kubeconfig.ts";
 import type { ClusterStatus, ProcessStatus, UpOptions } from "#cli/machine.ts";
 import type { Stage, Terminal } from "#cli/terminal.ts";
 import { freeAbandonedSlots } from "./abandoned-slots.ts";
-import { installBootUnit } from "./boot.ts";
+import { checkBoot, installBootUnit } from "./boot.ts";
 import {
   type Cluster,
   checkClusterName,
@@ -23,7 +24,7 @@ import {
   refuseServing,
   underClusterLock,
 } from "./clusters.ts";
-import { writeContext } from "./context.ts";
+import { leaveKubeconfig, moveContext, writeContext } from "./context.ts";
 import { missingTools } from "./doctor.ts";
 import { stopCluster } from "./down.ts";
 import { endProcesses } from "./end-processes.ts";
@@ -51,6 +52,7 @@ export async function bringUp(context: MachineContext, given: UpOptions, termina
     const notes: string[] = [];
     const running = findCluster(context, options.name);
     if (!running) refuseOrphans(context, options.name);
+    checkBefore(context, running, options);
     const peer = running && (await findControlPlane(running));
     if (running && peer) {
       const isWanted = isPermitted(running.layout);
@@ -62,11 +64,42 @@ export async function bringUp(context: MachineContext, given: UpOptions, termina
     refuseWithoutTools(context);
     if (running) notes.push(...(await removeSurplusNodes(context, running, options)));
     const cluster = await ensureAndStart(context, { options, notes, terminal });
-    notes.push(...writeContext(cluster), ...limitsOf(cluster));
+    if (running && running.record.kubeconfig !== cluster.record.kubeconfig) leaveKubeconfig(running.record);
+    notes.push(...limitsOf(cluster));
     if (!context.isRoot) notes.push(...(await limitsWithoutRoot()));
-    if (options.boot) notes.push(installBootUnit(context, cluster.record.name));
-    return { status: await describeCluster(context, cluster), alreadyRunning: false, notes };
+    return await completeUp(context, { cluster, options, notes, alreadyRunning: false });
   });
+}
+
+/** Refuses, while nothing is changed yet, what would only come out when the cluster runs. */
+function checkBefore(context: MachineContext, known: Cluster | undefined, options: UpOptions): void {
+  const { environment } = context;
+  checkKubeconfig(options.kubeconfig ?? known?.record.kubeconfig ?? defaultKubeconfigPath(environment));
+  if (options.boot) checkBoot(context);
+}
+
+type Completion = {
+  readonly cluster: Cluster;
+  readonly options: UpOptions;
+  readonly notes: readonly string[];
+  readonly alreadyRunning: boolean;
+};
+
+/** What there is to do when the cluster runs. Fails with a word that it does. */
+async function completeUp(context: MachineContext, completion: Completion): Promise<UpResult> {
+  const { cluster, options, notes, alreadyRunning } = completion;
+  const { name } = cluster.record;
+  try {
+    const more = writeContext(cluster);
+    if (options.boot) more.push(installBootUnit(context, name));
+    return { status: await describeCluster(context, cluster), alreadyRunning, notes: [...notes, ...more] };
+  } catch (cause) {
+    if (!(cause instanceof UserError) && !("syscall" in (cause as Error))) throw cause;
+    const next = `'nodeless up --name ${name}' does the rest, 'nodeless down --name ${name}' ends it`;
+    throw new UserError(`cluster "${name}" runs, but: ${(cause as Error).message.replace(/\.$/, "")}. ${next}`, {
+      cause,
+    });
+  }
 }
 
 type StartOptions = { readonly options: UpOptions; readonly notes: string[]; readonly terminal: Terminal };
@@ -192,25 +225,26 @@ type JoinOptions = {
 /** Waits until a cluster that somebody else brings up is ready. What cannot be changed while it runs is refused. */
 async function joinRunning(
   context: MachineContext,
-  { cluster, peer, options, terminal }: JoinOptions,
+  { cluster: found, peer, options, terminal }: JoinOptions,
 ): Promise<UpResult> {
-  refuseChanges(cluster, options);
+  refuseChanges(found, options);
+  const { kubeconfig = found.record.kubeconfig } = options;
+  const cluster = kubeconfig === found.record.kubeconfig ? found : moveContext(found, kubeconfig);
   if (!peer.isReady) {
     const { timeoutSeconds } = options;
     const end = await untilReady(cluster, stagesOn(terminal), AbortSignal.timeout(timeoutSeconds * 1000));
     if (end === "late") throw await tooLate(context, cluster, timeoutSeconds);
   }
-  const notes = writeContext(cluster);
-  if (options.boot) notes.push(installBootUnit(context, cluster.record.name));
-  return { status: await describeCluster(context, cluster), alreadyRunning: true, notes };
+  return await completeUp(context, { cluster, options, notes: [], alreadyRunning: true });
 }
 
 function refuseChanges({ record, layout }: Cluster, options: UpOptions): void {
+  const { name } = record;
+  if (options.dataFolder !== undefined && options.dataFolder !== layout.folder)
+    throw new UserError(`cluster "${name}" has its data in ${layout.folder}, and stays there: leave --data-dir out`);
   const wanted: Readonly<Record<string, boolean>> = {
     "--nodes": options.nodes !== undefined && options.nodes !== record.nodes,
     "--api-port": options.apiPort !== undefined && options.apiPort !== record.apiPort,
-    "--data-dir": options.dataFolder !== undefined && options.dataFolder !== layout.folder,
-    "--kubeconfig": options.kubeconfig !== undefined && options.kubeconfig !== record.kubeconfig,
     "--expose": options.expose !== undefined && options.expose !== record.isExposed,
     "--serving": options.serving !== undefined && options.serving !== (record.hasServing ?? false),
   };
@@ -237,6 +271,7 @@ export async function startCluster(
     () => terminal.warn(`Not ready after ${slowStartMs / 1000} s; the logs are in ${cluster.layout.logs}`),
     slowStartMs,
   );
+  const { name } = cluster.record;
   const wasAlone = listPermitHolders(cluster.layout).length === 0;
   const permit = issuePermit(cluster.layout);
   try {
@@ -246,9 +281,12 @@ export async function startCluster(
     const end = outcome.isLate ? "late" : await untilReady(cluster, show, limit);
     if (end === "ready") return;
     if (end === "late") throw await tooLate(context, cluster, timeoutSeconds);
+    const wasTakenDown = !permit.isValid();
     // What it had started already would be left alone; containers that ran before run on.
     if (wasAlone) await endProcesses(cluster, "process").all();
-    throw new UserError(`cluster "${cluster.record.name}" did not start: ${outcome.why}`);
+    if (wasTakenDown) throw new UserError(`cluster "${name}" was taken down by another command while it was starting`);
+    const rest = wasAlone ? "" : `\nWhat ran of it before runs on: 'nodeless status --name ${name}' shows it`;
+    throw new UserError(`cluster "${name}" did not start: ${outcome.why}${rest}`);
   } finally {
     clearTimeout(hint);
     closeSync(permit.descriptor);
