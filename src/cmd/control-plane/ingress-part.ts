@@ -3,6 +3,7 @@
  */
 import type { Ingress } from "#api/generated/types/networking-v1.ts";
 import type { ControllerContext, NamedController } from "#client/controller.ts";
+import type { NamedSecrets } from "#network/ingress/named-secrets.ts";
 import { networkGroup } from "./cluster-objects.ts";
 
 const ingressResource = { group: "networking.k8s.io", version: "v1", resource: "ingresses" };
@@ -11,6 +12,7 @@ export class IngressPart {
   readonly #context: ControllerContext & { readonly signal: AbortSignal };
   #removeHandler = () => {};
   #controllers: Promise<readonly NamedController[]> | undefined;
+  #secrets: NamedSecrets | undefined;
 
   constructor(context: ControllerContext & { readonly signal: AbortSignal }) {
     this.#context = context;
@@ -29,6 +31,7 @@ export class IngressPart {
   async stop(): Promise<void> {
     this.#removeHandler();
     await Promise.all(((await this.#controllers) ?? []).map((controller) => controller.stop()));
+    this.#secrets?.want(new Set());
   }
 
   /** Never rejects. */
@@ -40,9 +43,10 @@ export class IngressPart {
         import("#network/ingress/ingress-secret-roles.ts"),
         import("#network/ingress/named-secrets.ts"),
       ]);
+      this.#secrets = new NamedSecrets(context);
       const controllers = [
         createIngressSecretRoles({ ...context, readers: networkGroup }),
-        createIngressController({ ...context, secrets: new NamedSecrets(context) }),
+        createIngressController({ ...context, secrets: this.#secrets }),
       ];
       await Promise.all(controllers.map((controller) => controller.start(context.signal)));
       return controllers;

@@ -5,6 +5,7 @@ import { Resolver } from "node:dns/promises";
 import type { Pod, Service as KubeService } from "#api/generated/types/core-v1.ts";
 import type { EndpointSlice } from "#api/generated/types/discovery-v1.ts";
 import type { Ingress, IngressClass } from "#api/generated/types/networking-v1.ts";
+import type { Client } from "#client/client.ts";
 import type { InformerFactory } from "#client/informer-factory.ts";
 import type { Clock } from "#component-base/clock.ts";
 import type { Service } from "#component-base/life-cycle.ts";
@@ -21,6 +22,8 @@ import { sharedListeners } from "./l7/shared-listeners.ts";
 const usualHttpsPort = 443;
 
 export type IngressEngineOptions = {
+  /** As the node's network part. */
+  readonly client: Client;
   readonly informers: InformerFactory;
   /** The node's engine, made when it is first asked for. */
   readonly loadL7: () => Promise<L7Engine>;
@@ -44,7 +47,7 @@ export class IngressEngine implements Pick<Service, "stop">, PodDrain {
 
   constructor(options: IngressEngineOptions) {
     this.#options = options;
-    const { informers, clock, logger } = options;
+    const { client, informers, clock, logger } = options;
     const networking = (resource: string) => ({ group: "networking.k8s.io", version: "v1", resource });
     this.#source = new IngressSource({
       ingresses: informers.informer<Ingress>({ resource: networking("ingresses") }),
@@ -54,7 +57,7 @@ export class IngressEngine implements Pick<Service, "stop">, PodDrain {
         resource: { group: "discovery.k8s.io", version: "v1", resource: "endpointslices" },
         indexes: endpointSliceIndexes,
       }),
-      secrets: new NamedSecrets({ informers, clock }),
+      secrets: new NamedSecrets({ client, clock, logger }),
       externalNames: new ExternalNames({ resolve: resolverAt(options.dns), clock }),
       listeners: sharedListeners,
       onServed: (count) => this.#onServed(count),

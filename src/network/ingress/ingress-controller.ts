@@ -49,6 +49,8 @@ class IngressController {
   readonly #services: Informer<Service>;
   readonly #nodes: Informer<Node>;
   readonly #said = new Map<string, Said>();
+  /** Secrets that Ingresses name, by the Ingress' key. */
+  readonly #secrets = new Map<string, readonly string[]>();
 
   constructor(options: IngressControllerOptions) {
     this.#options = options;
@@ -91,8 +93,9 @@ class IngressController {
   async #reconcile(key: string, signal: AbortSignal): Promise<number | void> {
     const { namespace, name } = splitKey(key);
     const ingress = this.#ingresses.lister.find(namespace, name);
-    this.#wantSecrets();
-    if (ingress === undefined || !this.#isOurs(ingress)) {
+    const isOurs = ingress !== undefined && this.#isOurs(ingress);
+    this.#wantSecrets(key, isOurs ? secretsOf(ingress) : []);
+    if (ingress === undefined || !isOurs) {
       this.#said.delete(key);
       return;
     }
@@ -104,9 +107,12 @@ class IngressController {
     return isOurs(ingress, (className) => this.#classes.lister.find("", className));
   }
 
-  #wantSecrets(): void {
-    const ours = this.#ingresses.lister.list().filter((ingress) => this.#isOurs(ingress));
-    this.#options.secrets.want(new Set(ours.flatMap(secretsOf)));
+  /** Most Ingresses come, change and go without one, and thousands of them must not each look at all. */
+  #wantSecrets(key: string, wanted: readonly string[]): void {
+    if (JSON.stringify(this.#secrets.get(key) ?? []) === JSON.stringify(wanted)) return;
+    if (wanted.length === 0) this.#secrets.delete(key);
+    else this.#secrets.set(key, wanted);
+    this.#options.secrets.want(new Set([...this.#secrets.values()].flat()));
   }
 
   /** As long as no node says anything there is nothing to say: a node that starts again has not moved. */

@@ -47,15 +47,17 @@ class House {
     const informers = createInformerFactory({ client, clock, logger: silentLogger });
     const recorder = createEventRecorder({ client, component: "c", clock, logger: silentLogger });
     const context: ControllerContext = { client, informers, recorderFor: () => recorder, clock, logger: silentLogger };
+    const secrets = new NamedSecrets(context);
     const controllers = [
       createIngressSecretRoles({ ...context, readers: "nodes" }),
-      createIngressController({ ...context, secrets: new NamedSecrets(context) }),
+      createIngressController({ ...context, secrets }),
     ];
     const { signal } = new AbortController();
     await Promise.all([informers.start(signal), recorder.start(signal)]);
     await Promise.all(controllers.map((controller) => controller.start(signal)));
     t.after(async () => {
       await Promise.all([...controllers, recorder, informers].map((part) => part.stop()));
+      secrets.want(new Set());
     });
     return house;
   }

@@ -153,12 +153,17 @@ export class IngressSource implements RouteSource {
     while (this.#dirty.size > 0 && this.#sink !== undefined) {
       const keys = [...this.#dirty];
       this.#dirty.clear();
+      const needed = JSON.stringify(keys.map((key) => this.#needs.get(key)));
       await this.#tell(keys.flatMap((key) => this.#changesOf(key)));
-      const needs = [...this.#needs.values()];
-      this.#options.secrets.want(new Set(needs.flatMap(({ secrets }) => secrets)));
-      this.#options.externalNames.want(new Set(needs.flatMap(({ externalNames }) => externalNames)));
+      if (JSON.stringify(keys.map((key) => this.#needs.get(key))) !== needed) this.#want();
     }
     if (this.#needs.size !== before) this.#options.onServed?.(this.#needs.size);
+  }
+
+  #want(): void {
+    const needs = [...this.#needs.values()];
+    this.#options.secrets.want(new Set(needs.flatMap(({ secrets }) => secrets)));
+    this.#options.externalNames.want(new Set(needs.flatMap(({ externalNames }) => externalNames)));
   }
 
   async #tell(changes: readonly ConfigChange[]): Promise<void> {

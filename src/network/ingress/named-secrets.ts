@@ -2,28 +2,29 @@
  * Secrets by name, each watched by itself: whoever may read these few need not be allowed to read all.
  */
 import type { Secret } from "#api/generated/types/core-v1.ts";
-import type { InformerFactory } from "#client/informer-factory.ts";
-import type { Informer } from "#client/informer.ts";
+import type { Client } from "#client/client.ts";
 import { splitKey } from "#client/object-store.ts";
+import { createInformer, type OwnedInformer } from "#client/reflector.ts";
 import type { Clock } from "#component-base/clock.ts";
+import type { Logger } from "#component-base/logger.ts";
 import type { Followed } from "./followed.ts";
 
 const secrets = { group: "", version: "v1", resource: "secrets" };
 /** The right to read a Secret comes a moment after the Ingress that names it. */
 const patienceMs = 1000;
 
-type Watched = { readonly informer: Informer<Secret>; readonly leave: () => void };
+type Watched = { readonly informer: OwnedInformer<Secret>; readonly leave: () => void };
+
+export type NamedSecretsOptions = { readonly client: Client; readonly clock: Clock; readonly logger: Logger };
 
 /** Keys are "namespace/name". */
 export class NamedSecrets implements Followed<Secret> {
-  readonly #informers: InformerFactory;
-  readonly #clock: Clock;
+  readonly #options: NamedSecretsOptions;
   readonly #watched = new Map<string, Watched>();
   readonly #listeners = new Set<(key: string) => void>();
 
-  constructor(options: { readonly informers: InformerFactory; readonly clock: Clock }) {
-    this.#informers = options.informers;
-    this.#clock = options.clock;
+  constructor(options: NamedSecretsOptions) {
+    this.#options = options;
   }
 
   want(keys: ReadonlySet<string>): void {
@@ -42,7 +43,7 @@ export class NamedSecrets implements Followed<Secret> {
 
   async settled(signal: AbortSignal): Promise<void> {
     const synced = [...this.#watched.values()].map(({ informer }) => informer.waitForSync(signal));
-    await Promise.race([Promise.all(synced), this.#clock.sleep(patienceMs, signal)]);
+    await Promise.race([Promise.all(synced), this.#options.clock.sleep(patienceMs, signal)]);
   }
 
   onChange(listener: (key: string) => void): () => void {
@@ -52,16 +53,20 @@ export class NamedSecrets implements Followed<Secret> {
 
   #watch(key: string): Watched {
     const { namespace, name } = splitKey(key);
+    const { logger } = this.#options;
+    // Being refused at first is nothing to be worried about.
+    const quiet: Logger = { ...logger, warn: (message, fields) => logger.debug(message, fields) };
     const selection = { resource: secrets, namespace, fieldSelector: `metadata.name=${name}` };
-    const informer = this.#informers.informer<Secret>(selection);
+    const informer = createInformer<Secret>({ ...this.#options, logger: quiet, ...selection });
     const tell = () => {
       for (const listener of this.#listeners) listener(key);
     };
     const removeHandler = informer.addHandler({ onAdd: tell, onUpdate: tell, onDelete: tell });
     const leave = () => {
       removeHandler();
-      void this.#informers.release(selection); // never rejects
+      void informer.stop(); // never rejects
     };
+    void informer.start(new AbortController().signal); // resolves at once
     return { informer, leave };
   }
 }

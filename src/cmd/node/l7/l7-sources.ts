@@ -103,10 +103,10 @@ export class L7Sources implements Pick<Service, "stop">, PodDrain {
   }
 
   async #startIngresses(): Promise<void> {
-    const { informers, dns, clock, logger } = this.#options;
+    const { client, informers, dns, clock, logger } = this.#options;
     const { IngressEngine } = await import("#cmd/node/ingress-engine.ts");
     this.#abort.signal.throwIfAborted();
-    this.#ingress = new IngressEngine({ informers, loadL7: () => this.#loadEngine(), dns, clock, logger });
+    this.#ingress = new IngressEngine({ client, informers, loadL7: () => this.#loadEngine(), dns, clock, logger });
     await this.#ingress.start();
   }
 
