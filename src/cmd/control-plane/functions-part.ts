@@ -1,6 +1,7 @@
 /**
  * Functions' control side, where Knative Serving runs: loaded with it, once everything else runs.
  */
+import { randomInt } from "node:crypto";
 import { existsSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -9,8 +10,8 @@ import { searchPath } from "#cmd/machine/node-plan.ts";
 import type { Service } from "#component-base/life-cycle.ts";
 import { findProgram } from "#runtime/machine.ts";
 
-/** Who reads sources: nobody else is he. */
-const buildUser = 0x30_0000;
+/** Who reads sources, a user for each build: nobody else is one of these. */
+const buildUsers = { first: 0x30_0000, count: 0x1_0000 };
 
 /** What it works with. */
 export type FunctionsPartOptions = ControllerContext & {
@@ -31,7 +32,7 @@ export async function startFunctionsPart(options: FunctionsPartOptions): Promise
     images: () => ({
       imageStore,
       cluster,
-      user: buildUser,
+      user: buildUsers.first + randomInt(buildUsers.count),
       buildah: { program: findProgram("buildah", searchPath), folder, searchPath },
     }),
     buildProgram: buildProgram(),

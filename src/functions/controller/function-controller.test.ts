@@ -4,7 +4,7 @@ import type { KubeObject } from "#apimachinery/meta.ts";
 import { startTestApiServer, type TestApiServer } from "#apiserver/testing/test-api-server.ts";
 import { installDefinitions } from "#client/custom-resources.ts";
 import { createInformerFactory, type InformerFactory } from "#client/informer-factory.ts";
-import { systemClock } from "#component-base/clock.ts";
+import { type Clock, systemClock } from "#component-base/clock.ts";
 import { silentLogger } from "#component-base/logger.ts";
 import type { BuildJob, BuildOutcome } from "#functions/build/job.ts";
 import { functionDefinition } from "#functions/crds/function-definition.ts";
@@ -37,12 +37,22 @@ describe("the controller of Functions", () => {
     bases: { node: "node", python: "python" },
     mostSourceBytes: 1,
   };
+  /** What waits for long; tests let it happen. */
+  const late: (() => void)[] = [];
+  const clock: Clock = {
+    ...systemClock,
+    setTimer(delayMs, callback) {
+      if (delayMs < 1000) return systemClock.setTimer(delayMs, callback);
+      late.push(callback);
+      return { clear() {} };
+    },
+  };
   const makeController = () =>
     createFunctionController({
       client: api.client,
       informers,
       recorderFor: () => ({ record: (_about, { reason }) => events.push(reason) }),
-      clock: systemClock,
+      clock,
       logger: silentLogger,
       settings: () => settings,
       kept: { list: async () => [], remove: async () => {} },
@@ -203,6 +213,24 @@ describe("the controller of Functions", () => {
     await until("broken", (found) => found.metadata?.labels?.["a"] === "b");
     await systemClock.sleep(20);
     assert.equal(jobs.length, count);
+  });
+
+  it("tries again what may pass by itself, once for each failure", async () => {
+    let tries = 0;
+    const failure = { stage: "push", reason: "RegistryMissing", message: "no registry yet", isPassing: true } as const;
+    outcomes.set("functions/test/default/passing", async () =>
+      ++tries < 2 ? { failure: { ...failure } } : { image: "localhost:5000/passing@sha256:1" },
+    );
+    await create("passing", inline("1"));
+    await until("passing", (found) => condition(found, "Built").status === "False");
+    // Looked at again and again meanwhile.
+    for (const label of ["a", "b", "c"]) await patch("passing", { metadata: { labels: { label } } });
+    assert.equal(tries, 1);
+    assert.equal(late.length, 1);
+    for (const happen of late.splice(0)) happen();
+    await until("passing", built);
+
+    assert.equal(tries, 2);
   });
 
   it("leaves a Service alone that is somebody else's", async () => {

@@ -71,7 +71,10 @@ class FunctionController implements NamedController {
   readonly #services: Informer<KnativeService>;
   readonly #builds: Builds;
   /** By key: failures in a row of the kind that may pass. */
-  readonly #attempts = new Map<string, { readonly inputHash: string; readonly count: number }>();
+  readonly #attempts = new Map<
+    string,
+    { readonly inputHash: string; readonly failure: BuildFailure; readonly count: number }
+  >();
   /** Of builds under way. */
   readonly #fetched = new Set<string>();
 
@@ -185,15 +188,22 @@ class FunctionController implements NamedController {
         ? { SourceReady: failed, Built: unknown("SourceNotReady", "The source is not there yet.") }
         : { SourceReady: isTrue, Built: failed };
     if (!failure.isPassing) return { marks, build: { inputHash } };
+    this.#retryLater(key, inputHash, failure);
+    return { marks };
+  }
+
+  /** Once for each failure, however often it is looked at. */
+  #retryLater(key: string, inputHash: string, failure: BuildFailure): void {
     const known = this.#attempts.get(key);
+    if (known?.failure === failure) return;
     const count = known?.inputHash === inputHash ? known.count : 0;
-    const waitMs = retryMs[Math.min(count, retryMs.length - 1)] ?? 0;
-    this.#attempts.set(key, { inputHash, count: count + 1 });
-    this.#context.clock.setTimer(waitMs, () => {
+    this.#attempts.set(key, { inputHash, failure, count: count + 1 });
+    this.#context.clock.setTimer(retryMs[Math.min(count, retryMs.length - 1)] ?? 0, () => {
+      // Something newer may be built by now.
+      if (this.#builds.outcome(key, inputHash) === undefined) return;
       this.#builds.forget(key);
       this.#frame.queue.add(key);
     });
-    return { marks };
   }
 
   #marksOfRunning(key: string): ImageState["marks"] {

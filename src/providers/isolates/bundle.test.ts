@@ -47,6 +47,17 @@ describe("a bundle", () => {
     assert.equal(code.lazyTimers, false);
   });
 
+  it("says what it may connect to, and is refused when that is not understood", () => {
+    const of = (outbound: unknown) =>
+      codeOf(bytesOf({ "index.js": "", "package.json": JSON.stringify({ nodeless: { outbound } }) }), {}, newestDate);
+
+    assert.deepEqual(of({ allow: [] }).outbound, { allow: [] });
+    assert.deepEqual(of({ allow: ["public", "*.example.com"] }).outbound, { allow: ["public", "*.example.com"] });
+    assert.equal(codeOf(bytesOf({ "index.js": "" }), {}, newestDate).outbound, undefined);
+    for (const wrong of [{}, { allow: "none" }, { allow: [1] }])
+      assert.throws(() => of(wrong), { reason: "CreateContainerError", message: /outbound .*has no list "allow"/ });
+  });
+
   it("is refused without a main module, with JSON that is none and with types that cannot be taken out", () => {
     const refused = (files: Readonly<Record<string, string | Uint8Array>>, message: RegExp) =>
       assert.throws(() => codeOf(bytesOf(files), {}, newestDate), { reason: "CreateContainerError", message });
