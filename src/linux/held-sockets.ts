@@ -29,6 +29,9 @@ const heldTcp = 4;
 /** Of a holder of a listener alone. */
 const heldListener = 3;
 
+/** How long a killed holder is waited for. */
+const longestEndMs = 200;
+
 /** How much may wait in the UDP socket, in bytes. The kernel counts 768 for a question; its own default is full after 277. */
 const waitingBytes = 4 << 20;
 
@@ -51,6 +54,7 @@ export function openHeldListener(libc: Libc, options: HeldListenerOptions): Held
       return { fileDescriptor: libc.duplicateFrom(pid, heldListener), port };
     } catch {
       endHolder(pid);
+      awaitEnd(pid);
     }
   }
   for (const port of options.ports) {
@@ -96,9 +100,11 @@ export function releaseHeldSockets(name: string): void {
   for (const [pid] of commandsStarting(`${titleOf(name)}/`)) endHolder(pid);
 }
 
-/** Ends the holders of the listeners of this name, at all addresses. */
+/** Ends the holders of the listeners of this name, at all addresses. Their ports are free when it returns: who wants them again in the same moment must not find them taken. */
 export function releaseHeldListeners(name: string): void {
-  for (const [pid] of commandsStarting(`${titleOf(name)} `)) endHolder(pid);
+  const pids = commandsStarting(`${titleOf(name)} `).map(([pid]) => pid);
+  for (const pid of pids) endHolder(pid);
+  for (const pid of pids) awaitEnd(pid);
 }
 
 function hold(libc: Libc, { name, address, port }: HeldSocketsOptions, shared: boolean): HeldSockets {
@@ -154,4 +160,19 @@ function readCommand(pid: number): string {
 function endHolder(pid: number): void {
   const identity = identifyProcess(pid);
   if (identity) signalProcess(identity, "SIGKILL");
+}
+
+/** A killed process has its descriptors for a moment longer, and none once it is a zombie. */
+function awaitEnd(pid: number): void {
+  const pause = new Int32Array(new SharedArrayBuffer(4));
+  for (let ms = 0; ms < longestEndMs && isAlive(pid); ms++) Atomics.wait(pause, 0, 0, 1);
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
+    return stat[stat.lastIndexOf(")") + 2] !== "Z";
+  } catch {
+    return false;
+  }
 }
