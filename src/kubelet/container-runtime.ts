@@ -114,6 +114,8 @@ export type ContainerSpec = {
   readonly targetContainer?: string;
   /** Signal that stops it; default the image's, else SIGTERM. */
   readonly stopSignal?: string;
+  /** Probes and hooks of its that run commands in it, by field: "livenessProbe", "lifecycle.preStop". For runtimes that cannot. */
+  readonly execs?: readonly string[];
 };
 
 /** How a container is. Times are ms since 1970. `spec` is what it was made from, kept on disk so that a restarted agent knows it. */

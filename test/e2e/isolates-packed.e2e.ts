@@ -9,6 +9,7 @@ import { after, before, describe, test } from "node:test";
 import type { Pod } from "#api/generated/types/core-v1.ts";
 import type { ClusterStatus } from "#cli/machine.ts";
 import { canRunContainers, eventually, startCluster, type TestCluster } from "../support/cluster.ts";
+import { startLoad } from "../support/load.ts";
 
 const skip = canRunContainers() ? false : "needs root, conmon and crun or runc";
 const name = "packed-e2e";
@@ -175,6 +176,56 @@ describe("packed isolates", { skip }, () => {
     assert.ok(before.some((it) => packs(name).includes(it)));
   });
 
+  test("scaled up and down and restarted under load, none of the requests to a Service fails", async (t) => {
+    const { spec } = isolate("template", "other", { serviceAccountName: "default" }) as { readonly spec: unknown };
+    const labels = { app: "steady" };
+    const metadata = { name: "steady", namespace: "other" };
+    await apply(
+      {
+        apiVersion: "v1",
+        kind: "Service",
+        metadata,
+        spec: { selector: labels, ports: [{ port: 80, targetPort: 8080 }] },
+      },
+      {
+        apiVersion: "apps/v1",
+        kind: "Deployment",
+        metadata,
+        spec: { replicas: 3, selector: { matchLabels: labels }, template: { metadata: { labels }, spec } },
+      },
+    );
+    const settled = () => kubectl("rollout status deployment/steady -n other --timeout=60s");
+    await settled();
+    const load = startLoad(`http://${await kubectl("get service steady -n other -o jsonpath={.spec.clusterIP}")}/`);
+    for (const step of ["scale --replicas=6", "scale --replicas=3", "rollout restart"]) {
+      await kubectl(`${step} deployment/steady -n other`);
+      await settled();
+    }
+    await eventually(
+      "the old ones are gone",
+      async () => (await kubectl("get pods -n other -l app=steady -o name")).trim().split("\n").length === 3,
+    );
+    const { count, failures } = await load.stop();
+
+    t.diagnostic(`${count} requests`);
+    assert.ok(count > 30);
+    assert.deepEqual(failures, []);
+    await kubectl("delete deployment steady -n other --wait=true --cascade=foreground");
+  });
+
+  test("code that never ends its first turn takes its pack with it after ten seconds, and says so", async () => {
+    await apply(isolate("looping", "pack", { serviceAccountName: "second" }, {}, "loop"));
+    const ended = await eventually("its end", async () => {
+      const found = (await pod("looping")).status?.containerStatuses?.[0];
+      return found?.lastState?.terminated ?? found?.state?.terminated;
+    });
+
+    assert.equal(ended.exitCode, 1);
+    assert.equal(ended.message, "index.js did not finish loading within 10 s");
+    assert.match(await kubectl("logs looping -n pack"), /index.js did not finish loading within 10 s/);
+    await kubectl("delete pod looping -n pack --wait=true --grace-period=1");
+  });
+
   test("out of memory, all of a pack are OOMKilled and started again; nobody else is", async () => {
     const limits = { resources: { limits: { memory: "48Mi" } } };
     await apply(
@@ -297,7 +348,7 @@ function code(namespace: string): readonly unknown[] {
     metadata: { name: it, namespace },
     data: files,
   });
-  return [map("index", data), map("bad", bad)];
+  return [map("index", data), map("bad", bad), map("loop", { "index.js": "while (true) {}" })];
 }
 
 function isolate(

@@ -9,6 +9,7 @@ import { after, before, describe, test } from "node:test";
 import type { Pod } from "#api/generated/types/core-v1.ts";
 import type { ClusterStatus } from "#cli/machine.ts";
 import { canRunContainers, eventually, repository, startCluster, type TestCluster } from "../support/cluster.ts";
+import { startLoad } from "../support/load.ts";
 
 const skip = canRunContainers() ? false : "needs root, conmon and crun or runc";
 const name = "isolates-e2e";
@@ -51,6 +52,28 @@ describe("isolates", { skip }, () => {
     assert.match(await (await fetch(`http://${addresses.nodePorts}:30090/`)).text(), /^Hello from/);
   });
 
+  test("scaled up and down and restarted under load, none of the requests to its Service fails", async (t) => {
+    // Whoever loads for ever is found out after 10 s; a later test looks at it.
+    await apply(code("looping", "while (true) {}"));
+    await apply(isolate("looping", "looping"));
+    const load = startLoad(`http://${serviceIP}/`);
+    for (const step of ["scale deployment/hello --replicas=6", "scale deployment/hello --replicas=3"]) {
+      await kubectl(step);
+      await kubectl("rollout status deployment/hello --timeout=60s");
+    }
+    await kubectl("rollout restart deployment/hello");
+    await kubectl("rollout status deployment/hello --timeout=60s");
+    await eventually(
+      "the old ones are gone",
+      async () => (await kubectl("get pods -l app=hello -o name")).trim().split("\n").length === 3,
+    );
+    const { count, failures } = await load.stop();
+
+    t.diagnostic(`${count} requests`);
+    assert.ok(count > 30);
+    assert.deepEqual(failures, []);
+  });
+
   test("a bundle is loaded as an image, and finds the other by its name", async () => {
     const folder = join(repository, "examples/isolates/quotes");
     const { stdout } = await cluster.nodeless(["image", "load", folder]);
@@ -86,6 +109,42 @@ describe("isolates", { skip }, () => {
     );
     const { containerStatuses } = (await pod("wrong")).status ?? {};
     assert.equal(containerStatuses?.[0]?.state?.waiting?.reason, "CreateContainerConfigError");
+    const exec = { exec: { command: ["true"] } };
+    await apply(isolate("prober", "", { livenessProbe: exec }));
+    await eventually("the event", async () =>
+      /livenessProbe cannot run a command: an isolate has no programs; use httpGet, tcpSocket or grpc/.test(
+        await kubectl("get events --field-selector involvedObject.name=prober"),
+      ),
+    );
+  });
+
+  test("what a handler does not catch is answered with 500 and logged with its place, a failed connection as well", async () => {
+    const source = `export default { async fetch(request) {
+      const { pathname } = new URL(request.url);
+      if (pathname === "/refused") return await fetch("http://127.0.0.1:9/nobody");
+      if (pathname === "/unknown") return await fetch("http://no-such.invalid/x");
+      if (pathname === "/nothing") return;
+      throw new TypeError("handler broke"); } }`;
+    await apply(code("faulty", source));
+    await apply(isolate("faulty", "faulty"));
+    await kubectl("wait --for=condition=Ready pod/faulty --timeout=30s");
+    const { podIP } = (await pod("faulty")).status ?? {};
+
+    for (const path of ["refused", "unknown", "nothing", "thrown"]) {
+      const answer = await fetch(`http://${podIP}:8080/${path}`);
+      assert.equal(answer.status, 500, path);
+      assert.equal(await answer.text(), "Internal Server Error", path);
+    }
+
+    const log = await kubectl("logs faulty");
+    assert.match(log, /^Uncaught TypeError: handler broke\n +at Object\.fetch \(index\.js:6:13\)$/m);
+    assert.match(
+      log,
+      /Error: fetch http:\/\/127\.0\.0\.1:9\/nobody: Network connection lost\.\n +at async .*index\.js:3/,
+    );
+    assert.match(log, /Error: fetch http:\/\/no-such\.invalid\/x: its name is not known, or no connection came about/);
+    assert.match(log, /TypeError: the fetch handler returned undefined instead of a Response/);
+    assert.doesNotMatch(log, /nodeless-entry/);
   });
 
   test("code that fails to load ends with its error, and is tried again with back-off", async () => {
@@ -99,6 +158,18 @@ describe("isolates", { skip }, () => {
     assert.equal(waiting.lastState?.terminated?.exitCode, 1);
     assert.match(waiting.lastState?.terminated?.message ?? "", /absent/);
     assert.match(await kubectl("logs failing"), /absent/);
+  });
+
+  test("code that never ends its first turn is ended after ten seconds, and says so", async () => {
+    const ended = await eventually("its end", async () => {
+      const found = (await pod("looping")).status?.containerStatuses?.[0];
+      return found?.lastState?.terminated ?? found?.state?.terminated;
+    });
+
+    assert.equal(ended.exitCode, 1);
+    assert.equal(ended.message, "index.js did not finish loading within 10 s");
+    assert.match(await kubectl("logs looping"), /index.js did not finish loading within 10 s/);
+    await kubectl("delete pod looping --grace-period=1 --wait=false");
   });
 
   test("a spinning neighbour is held to its limit, a memory eater is killed and restarted, and nobody else notices", async (t) => {

@@ -13,6 +13,7 @@ import { after, before, describe, test } from "node:test";
 import type { Pod } from "#api/generated/types/core-v1.ts";
 import type { ClusterStatus } from "#cli/machine.ts";
 import { eventually, type Outcome, repository, run } from "../support/cluster.ts";
+import { startLoad } from "../support/load.ts";
 import { findKubectl } from "../support/kubectl.ts";
 
 const program = join(repository, "bin/nodeless");
@@ -83,6 +84,18 @@ describe("without root", { skip: reasonToSkip() }, () => {
     assert.equal(addresses.size, 3);
     assert.match([...addresses].join(" "), /^127\.\S+ 127\.\S+ 127\.\S+$/);
     assert.match((await kubectl("get --raw /api/v1/namespaces/default/services/hello/proxy/")).stdout, /^Hello from/);
+  });
+
+  test("restarted under load, none of the requests to its Service fails", async (context) => {
+    const load = startLoad(`http://${nodePorts}:30090/`);
+    await kubectl("rollout restart deployment/hello");
+    await kubectl("rollout status deployment/hello --timeout=60s");
+    await eventually("the old ones are gone", async () => (await pods("hello")).length === 3);
+    const { count, failures } = await load.stop();
+
+    context.diagnostic(`${count} requests`);
+    assert.ok(count > 30);
+    assert.deepEqual(failures, []);
   });
 
   test("a port that only root may have is named in an event", async (context) => {

@@ -56,6 +56,7 @@ export function containerSpec(pod: Pod, container: Container, parts: ContainerPa
     logPath: parts.logPath,
     ...(target ? { targetContainer: target } : {}),
     ...(stopSignal ? { stopSignal } : {}),
+    ...execsOf(container),
   };
 }
 
@@ -92,6 +93,19 @@ function seccompOf(profile: SeccompProfile | undefined, folder: string): Contain
     throw new ContainerError("CreateContainerConfigError", message);
   }
   return { type: "Localhost", path: `${folder}/${name}` };
+}
+
+function execsOf(container: Container): Pick<ContainerSpec, "execs"> {
+  const { livenessProbe, readinessProbe, startupProbe, lifecycle } = container;
+  const handlers = {
+    livenessProbe,
+    readinessProbe,
+    startupProbe,
+    "lifecycle.postStart": lifecycle?.postStart,
+    "lifecycle.preStop": lifecycle?.preStop,
+  };
+  const execs = Object.entries(handlers).flatMap(([field, handler]) => (handler?.exec ? [field] : []));
+  return execs.length > 0 ? { execs } : {};
 }
 
 function isTcp(port: ContainerPort): boolean {

@@ -1,7 +1,7 @@
 /**
  * Speaks to a cage's loader over its control socket. One connection, made while the cage is being made, so that code goes out in one write when its time comes.
  */
-import { rmSync } from "node:fs";
+import { appendFileSync, rmSync } from "node:fs";
 import { Agent, request } from "node:http";
 import type { IsolateCode } from "./loader.ts";
 
@@ -9,6 +9,12 @@ import type { IsolateCode } from "./loader.ts";
 export class LoadFailure extends Error {
   readonly kind = "LoadFailure";
 }
+
+/** The code went on for too long while it was loaded: perhaps for ever. Nobody but us can say so in its log. */
+export class LoadTimeout extends LoadFailure {}
+
+/** How long code may take to load. */
+const loadPatienceMs = 10_000;
 
 /** Code for one of the places of a pack. */
 export type PlacedCode = IsolateCode & {
@@ -20,6 +26,11 @@ export type PlacedCode = IsolateCode & {
 };
 
 type Answer = { readonly status: number; readonly text: string };
+
+/** Says something in a container's log in its place. */
+export function appendLog(path: string, message: string): void {
+  appendFileSync(path, `${new Date().toISOString()} stderr F ${message}\n`, { mode: 0o640 });
+}
 
 /** The way to one loader. */
 export class Control {
@@ -39,11 +50,18 @@ export class Control {
   }
 
   /**
-   * Hands the code over; `onSent` is called when the loader has it. Throws {@link LoadFailure} when it cannot be loaded, and any other error when the process has ended.
+   * Hands the code over; `onSent` is called when the loader has it. Throws {@link LoadFailure} when it cannot be loaded, {@link LoadTimeout} when that takes more than 10 s, and any
+   * other error when the process has ended.
    */
   async load(code: IsolateCode | PlacedCode, onSent: () => void, signal: AbortSignal): Promise<void> {
-    const { status, text } = await this.#post(JSON.stringify(code), signal, onSent);
-    if (status !== 200) throw new LoadFailure(text);
+    const patience = AbortSignal.timeout(loadPatienceMs);
+    try {
+      const { status, text } = await this.#post(JSON.stringify(code), AbortSignal.any([signal, patience]), onSent);
+      if (status !== 200) throw new LoadFailure(text);
+    } catch (cause) {
+      if (!patience.aborted || signal.aborted) throw cause;
+      throw new LoadTimeout(`${code.mainModule} did not finish loading within ${loadPatienceMs / 1000} s`, { cause });
+    }
   }
 
   /** Takes what was loaded out of its place: what is under way may be finished within the grace. Unknown is success. Resolves to false when something had to be cut off. */

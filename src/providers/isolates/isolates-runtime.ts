@@ -29,9 +29,10 @@ import { PodConnections } from "#providers/pod-connections.ts";
 import type { RuntimeOfClass } from "#providers/runtime-classes.ts";
 import { type Cage, type CageParts, makeCage, type NameFiles, writeNames } from "./cage.ts";
 import { CodeReader, portOf } from "./code-reader.ts";
-import { LoadFailure } from "./control.ts";
+import { appendLog, LoadFailure, LoadTimeout } from "./control.ts";
 import type { IsolateCode } from "./loader.ts";
 import { inlineImage } from "./inline-image.ts";
+import { acceptedHere, connectionsOf, Lingering } from "./linger.ts";
 import { ReadyPool } from "./ready-pool.ts";
 import { checkContainer, checkSandbox, terminationFile } from "./refusals.ts";
 
@@ -56,7 +57,6 @@ export type IsolatesRuntimeOptions = {
 const firstLog = "0.log";
 /** As of a program that ends because it throws. */
 const faultExitCode = 1;
-const loadPatienceMs = 10_000;
 
 /** Runs isolates on this machine, a workerd process each. */
 export class IsolatesRuntime implements RuntimeOfClass {
@@ -71,12 +71,14 @@ export class IsolatesRuntime implements RuntimeOfClass {
   readonly #fresh = new Map<string, Cage>();
   readonly #making = new Map<string, Promise<SandboxRecord>>();
   readonly #connections = new PodConnections();
+  readonly #lingering: Lingering;
   readonly #code: CodeReader;
   readonly #pool: ReadyPool<Cage>;
 
   constructor(options: IsolatesRuntimeOptions) {
     this.#options = options;
     this.#code = new CodeReader(options.images);
+    this.#lingering = new Lingering(options.clock);
     this.#pool = new ReadyPool({
       size: options.poolSize,
       make: () => this.#makeReady(),
@@ -174,8 +176,12 @@ export class IsolatesRuntime implements RuntimeOfClass {
     }
   }
 
-  stopContainer(id: string, gracePeriodSeconds: number): Promise<void> {
-    return this.#running().containers.stop(id, gracePeriodSeconds);
+  async stopContainer(id: string, gracePeriodSeconds: number): Promise<void> {
+    const { containers } = this.#running();
+    const record = containers.find(id);
+    if (record?.phase !== "running") return containers.stop(id, gracePeriodSeconds);
+    const left = await this.#lingering.wait(id, gracePeriodSeconds, () => this.#connectionsTo(record));
+    await this.#engine?.containers.stop(id, left);
   }
 
   removeContainer(id: string): Promise<void> {
@@ -317,9 +323,8 @@ export class IsolatesRuntime implements RuntimeOfClass {
     const { containerId: id } = cage;
     try {
       boundMemory(spec.resources, (bounds) => containers.setLimits(id, bounds));
-      const patience = AbortSignal.any([signal, AbortSignal.timeout(loadPatienceMs)]);
       const sent = Promise.withResolvers<void>();
-      const loading = cage.control.load(code, sent.resolve, patience).then(
+      const loading = cage.control.load(code, sent.resolve, signal).then(
         () => undefined,
         (error: unknown) => error,
       );
@@ -337,6 +342,7 @@ export class IsolatesRuntime implements RuntimeOfClass {
       const [outcome] = await Promise.all([loading, this.#hold(spec.imageId, id)]);
       // Its process ends in a moment: until then no probe is to find it ready.
       if (outcome !== undefined) listeners.stopListening(cage.listener);
+      if (outcome instanceof LoadTimeout) appendLog(spec.logPath, outcome.message);
       return this.#assign(id, spec, outcome);
     } catch (error) {
       await containers.remove(id);
@@ -403,6 +409,17 @@ export class IsolatesRuntime implements RuntimeOfClass {
     } finally {
       signalProcess(process, "SIGCONT");
     }
+  }
+
+  /** Connections that came to its pod until now; none where it has lost its sandbox. */
+  #connectionsTo({ settings }: ContainerRecord): number | undefined {
+    const sandbox = this.#engine?.sandboxes.find(settings.sandboxId);
+    if (!this.#engine || !sandbox?.isReady) return 0;
+    const { networks, ownAddress } = this.#engine;
+    const { address } = sandbox.namespaces;
+    // Where sandboxes have no network of their own they are told apart by their addresses.
+    if (address !== undefined && ownAddress(sandbox).listen === address) return connectionsOf(address);
+    return networks.insideNetwork(sandbox.namespaces.key, acceptedHere);
   }
 
   #isWaiting(cage: Cage): boolean {

@@ -27,10 +27,11 @@ import { PodConnections } from "#providers/pod-connections.ts";
 import type { RuntimeOfClass } from "#providers/runtime-classes.ts";
 import type { CageParts } from "./cage.ts";
 import { CodeReader, portOf } from "./code-reader.ts";
-import { LoadFailure } from "./control.ts";
+import { appendLog, LoadFailure, LoadTimeout } from "./control.ts";
 import { inlineImage } from "./inline-image.ts";
 import type { PackProcess, PackRecord } from "./pack-process.ts";
 import { type Pack, Packs } from "./packs.ts";
+import { acceptedHere, Lingering } from "./linger.ts";
 import { checkContainer, checkPackedContainer, checkSandbox, resolverOf, terminationFile } from "./refusals.ts";
 
 export type PackedIsolatesOptions = {
@@ -57,7 +58,6 @@ export type PackedContainer = {
 
 const faultExitCode = 1;
 const killedExitCode = 137;
-const loadPatienceMs = 10_000;
 /** Beyond the grace: an isolate that never ends its turn lets nobody else have one. */
 const unloadPatienceMs = 3_000;
 
@@ -71,11 +71,13 @@ export class PackedIsolates implements RuntimeOfClass {
   readonly #containers = new Map<string, PackedContainer>();
   readonly #ends = new Map<string, PromiseWithResolvers<void>>();
   readonly #connections = new PodConnections();
+  readonly #lingering: Lingering;
   #listener: (state: ContainerState) => void = () => {};
 
   constructor(options: PackedIsolatesOptions) {
     this.#options = options;
     this.#code = new CodeReader(options.images);
+    this.#lingering = new Lingering(options.clock);
     this.#packs = new Packs({ ...options, records: options.packs, isInUse: () => this.#pods.size > 0 });
   }
 
@@ -170,8 +172,10 @@ export class PackedIsolates implements RuntimeOfClass {
   async stopContainer(id: string, gracePeriodSeconds: number): Promise<void> {
     const container = this.#containers.get(id);
     if (container?.state.phase !== "running") return;
+    const left = await this.#lingering.wait(id, gracePeriodSeconds, () => this.#connectionsTo(container));
+    if (!this.#packs.isStarted) return; // the next agent is told again
     const process = this.#packs.find(container.pack)?.process;
-    const graceMs = gracePeriodSeconds * 1000;
+    const graceMs = left * 1000;
     try {
       const patience = AbortSignal.timeout(graceMs + unloadPatienceMs);
       const isWhole = await process?.control.unload(container.place, container.name, graceMs, patience);
@@ -270,6 +274,14 @@ export class PackedIsolates implements RuntimeOfClass {
     if (container) this.#packs.find(container.pack)?.log?.reopen(container.tag);
   }
 
+  /** Connections that came to its pod until now; none where it has lost its sandbox. */
+  #connectionsTo({ pack, place }: PackedContainer): number | undefined {
+    const found = this.#packs.isStarted ? this.#packs.find(pack) : undefined;
+    const sandbox = found && this.#packs.sandboxAt(found, place);
+    if (!sandbox?.isReady) return 0;
+    return this.#packs.engine.networks.insideNetwork(sandbox.namespaces.key, acceptedHere);
+  }
+
   /** A place in a pack of the pod's namespace and account, in a new pack where there is none. */
   async #takePlace(spec: SandboxSpec): Promise<Sandbox> {
     const { sandboxes } = this.#packs.engine;
@@ -317,15 +329,16 @@ export class PackedIsolates implements RuntimeOfClass {
     pack.log?.assign(tag, spec.logPath);
     this.#bound(pack, spec);
     this.#packs.listenAt(pack, process, place, portOf(spec));
-    const patience = AbortSignal.any([signal, AbortSignal.timeout(loadPatienceMs)]);
     const fault = await process.control
-      .load({ ...code, place, name, tag }, () => {}, patience)
+      .load({ ...code, place, name, tag }, () => {}, signal)
       .then(
         () => undefined,
         (error: unknown) => error,
       );
-    if (fault !== undefined && !(fault instanceof LoadFailure))
-      return this.#onNotLoaded(pack, process, container, fault);
+    const isLost = fault !== undefined && !(fault instanceof LoadFailure);
+    if (isLost || fault instanceof LoadTimeout) await this.#endPack(pack, process, fault);
+    if (isLost) return this.#onNotLoaded(pack, container, fault);
+    if (fault instanceof LoadTimeout) appendLog(spec.logPath, fault.message);
     if (spec.imageId !== inlineImage.id) await this.#options.images.hold(spec.imageId, state.id, dirname(spec.logPath));
     this.#keep(container);
     this.#ends.set(state.id, Promise.withResolvers());
@@ -333,22 +346,16 @@ export class PackedIsolates implements RuntimeOfClass {
     return state;
   }
 
-  /** The process died while it loaded, or is busy for ever with what it loads: then it has to end, and its neighbours with it. */
-  async #onNotLoaded(
-    pack: Pack,
-    process: PackProcess,
-    container: PackedContainer,
-    fault: unknown,
-  ): Promise<ContainerState> {
-    const { containers } = this.#packs.engine;
-    if (pack.process === process) {
-      this.#options.logger.warn("Killed a pack that did not load", { pack: pack.record.id, error: fault });
-      await containers.endWith(process.containerId);
-    }
+  /** It is busy for ever with what it loads, or nobody waits for that any more: then it has to end, and its neighbours with it. */
+  async #endPack(pack: Pack, process: PackProcess, error: unknown): Promise<void> {
+    if (pack.process !== process) return;
+    this.#options.logger.warn("Killed a pack that did not load", { pack: pack.record.id, error });
+    await this.#packs.engine.containers.endWith(process.containerId);
+  }
+
+  #onNotLoaded(pack: Pack, container: PackedContainer, cause: unknown): never {
     pack.log?.forget(container.tag);
-    throw new RuntimeFailure("start", `the code was not loaded within ${loadPatienceMs} ms, or its pack died of it`, {
-      cause: fault,
-    });
+    throw new RuntimeFailure("start", "the code was not loaded: its pack died of it", { cause });
   }
 
   #onFault(container: PackedContainer, fault: LoadFailure): void {

@@ -26,6 +26,11 @@ describe("what an isolate is refused", () => {
 
     refused({ command: ["sh"] }, /^isolate "main": command has no meaning/);
     refused({ args: ["-x"] }, /args have no meaning/);
+    refused(
+      { execs: ["livenessProbe"] },
+      /livenessProbe cannot run a command: .* use httpGet, tcpSocket or grpc there$/,
+    );
+    refused({ execs: ["lifecycle.preStop"] }, /lifecycle.preStop cannot run a command: .* use httpGet or sleep there$/);
     refused({ mounts: [mount("/x", "/data")] }, /a volume at \/data would not be visible/);
     refused({ mounts: [mount("/x", "/bundled")] }, /\/bundled/);
     refused({ devices: [{ hostPath: "/dev/x", containerPath: "/dev/x", permissions: "r" }] }, /devices/);

@@ -62,12 +62,17 @@ export function terminationFile(mounts: readonly ContainerMount[]): string | und
 
 /** Throws {@link ContainerError} with the reason CreateContainerConfigError. */
 export function checkContainer(spec: ContainerSpec): void {
-  const { security, command, args, mounts, devices } = spec;
+  const { security, command, args, mounts, devices, execs = [] } = spec;
   const refuse = (why: string): never => {
     throw new ContainerError("CreateContainerConfigError", `isolate ${JSON.stringify(spec.name)}: ${why}`);
   };
   if (command.length > 0) refuse("command has no meaning: an isolate runs the modules of its bundle");
   if (args.length > 0) refuse("args have no meaning: an isolate gets its settings from its environment");
+  const [exec] = execs;
+  if (exec !== undefined)
+    refuse(
+      `${exec} cannot run a command: an isolate has no programs; use ${exec.startsWith("lifecycle") ? "httpGet or sleep" : "httpGet, tcpSocket or grpc"} there`,
+    );
   if (security.privileged) refuse("an isolate cannot be privileged");
   if (security.addCapabilities.length > 0) refuse("an isolate cannot have capabilities");
   if (devices.length > 0) refuse("an isolate cannot have devices");

@@ -2,8 +2,8 @@
  * What of ours runs beside a pod's code, as source text: the wrapper that is the main module of each isolate, what is set up before the pod's first module, and how a loader
  * makes a worker of what the agent posts. Loaders are made of it: loader.ts (an isolate alone in its process), pack-loader.ts (many in one).
  */
+import { endSource, entryName, handlerSource } from "./handler-source.ts";
 
-const entry = "nodeless-entry.js";
 const timersName = "nodeless-timers.js";
 const consoleName = "nodeless-console.js";
 
@@ -72,26 +72,6 @@ const consoleSource = `
   console.timeLog = console.timeEnd = (label = "default", ...parts) =>
     console.log(label + ": " + (Date.now() - (begun.get(label) ?? Date.now())) + "ms", ...parts);`;
 
-/** The end of the wrapper of an isolate alone: its process says what is thrown. */
-const loneExport = `export default main.default ?? { fetch() {} };`;
-
-/** In a pack the isolate says it itself, under its tag; and it can be ended without its process. */
-const packedExport = `
-  import { abortIsolate } from "cloudflare:workers";
-  const failed = (error) => {
-    console.error("Uncaught " + (error?.stack ?? String(error)));
-    return new Response("Internal Server Error", { status: 500 });
-  };
-  const handler = main.default;
-  const wrapped = typeof handler === "function"
-    ? class extends handler {
-        async fetch(...parts) { try { return await super.fetch(...parts); } catch (error) { return failed(error); } }
-      }
-    : { async fetch(...parts) { try { return await handler.fetch(...parts); } catch (error) { return failed(error); } } };
-  export default wrapped;
-  addEventListener("unhandledrejection", ({ reason }) => console.error("Uncaught (in promise) " + (reason?.stack ?? String(reason))));
-  export const nodelessEnd = { fetch() { abortIsolate("the pod has ended"); } };`;
-
 /**
  * Functions of a loader: `workerOf(posted)` and `withOutbound(worker, env, context)` give what workerd's loader takes, `check(stub)` makes workerd load everything now, so that a fault is known
  * before the pod is called ready. It throws what the code threw.
@@ -100,7 +80,7 @@ const packedExport = `
  * request goes out.
  */
 export const loaderFunctions: string = `
-  const sources = ${JSON.stringify({ timersSource, consoleSource, loneExport, packedExport })};
+  const sources = ${JSON.stringify({ timersSource, consoleSource, handlerSource, endSource })};
   const bytes = (text) => Uint8Array.fromBase64(text).buffer;
   const workerOf = ({ mainModule, modules, lazyTimers, tag, ...rest }) => {
     for (const module of Object.values(modules)) {
@@ -111,7 +91,7 @@ export const loaderFunctions: string = `
     if (lazyTimers) first.push(["${timersName}", sources.timersSource]);
     if (tag) first.push(["${consoleName}", sources.consoleSource.replace("TAG", JSON.stringify(tag))]);
     for (const [name, js] of first) modules[name] = { js };
-    modules["${entry}"] = { js: first.map(([name]) => "import " + JSON.stringify("./" + name) + ";").join("") + \`
+    modules["${entryName}"] = { js: first.map(([name]) => "import " + JSON.stringify("./" + name) + ";").join("") + \`
       import * as main from \${JSON.stringify("./" + mainModule)};
       export const nodelessCheck = {
         fetch() {
@@ -119,8 +99,8 @@ export const loaderFunctions: string = `
           const isHandler = typeof handler?.fetch === "function" || typeof handler?.prototype?.fetch === "function";
           return new Response(null, { status: isHandler ? 204 : 404 });
         },
-      };\` + (tag ? sources.packedExport : sources.loneExport) };
-    return { ...rest, mainModule: "${entry}", modules };
+      };\` + sources.handlerSource + (tag ? sources.endSource : "") };
+    return { ...rest, mainModule: "${entryName}", modules };
   };
   const networks = ["public", "private"];
   const fits = (host, one) => one === host || (one.startsWith("*.") && host.endsWith(one.slice(1)));
