@@ -50,6 +50,7 @@ describe("packed isolates", { skip }, () => {
         metadata: { name: "other", labels: { "nodeless.dev/isolates": "packed" } },
       },
       { apiVersion: "v1", kind: "ServiceAccount", metadata: { name: "second", namespace: "pack" } },
+      { apiVersion: "v1", kind: "ServiceAccount", metadata: { name: "third", namespace: "pack" } },
     );
     await apply(...["pack", "other"].flatMap((namespace) => code(namespace)));
   });
@@ -214,7 +215,7 @@ describe("packed isolates", { skip }, () => {
   });
 
   test("code that never ends its first turn takes its pack with it after ten seconds, and says so", async () => {
-    await apply(isolate("looping", "pack", { serviceAccountName: "second" }, {}, "loop"));
+    await apply(isolate("looping", "pack", { serviceAccountName: "third" }, {}, "loop"));
     const ended = await eventually("its end", async () => {
       const found = (await pod("looping")).status?.containerStatuses?.[0];
       return found?.lastState?.terminated ?? found?.state?.terminated;
@@ -244,6 +245,8 @@ describe("packed isolates", { skip }, () => {
       assert.equal(found.lastState?.terminated?.exitCode, 137);
     }
     assert.equal((await ask("y", "", "other")).text, "hello from y");
+    // They have started again at the same time: what the process may have is what both may have all the same.
+    assert.ok(memoryLimits(name).includes(96 << 20), `${memoryLimits(name).join()} is not 96 MiB`);
     assert.equal((await pod("a")).status?.containerStatuses?.[0]?.restartCount, 0);
   });
 
@@ -387,6 +390,15 @@ function packs(cluster: string): number[] {
     .filter((line) => /\s\/workerd serve/.test(line))
     .map((line) => Number.parseInt(line, 10))
     .filter((pid) => readFile(`/proc/${pid}/cgroup`).includes(`/${cluster}/pack-`));
+}
+
+/** What the processes of packs may have, in bytes. */
+function memoryLimits(cluster: string): readonly number[] {
+  return packs(cluster).flatMap((pid) => {
+    const [, path = ""] = /^(?:\d+:(?:[^:\n]*,)?memory[^:\n]*|0:):(.*)$/m.exec(readFile(`/proc/${pid}/cgroup`)) ?? [];
+    const files = [`/sys/fs/cgroup/memory${path}/memory.limit_in_bytes`, `/sys/fs/cgroup${path}/memory.max`];
+    return files.flatMap((file) => Number.parseInt(readFile(file), 10) || []);
+  });
 }
 
 /** Which pods are in one process, as the node's records say. */

@@ -172,9 +172,10 @@ function defineTests(root: string): void {
     });
 
     it("code that never finishes to load is ended", { timeout: 40_000 }, async () => {
-      const { pod, state } = await run("while (true);");
+      const { pod, state, logPath } = await run("while (true);");
 
-      assert.equal((await endOf(state.id)).exitCode, 137);
+      assert.equal((await endOf(state.id)).exitCode, 1);
+      assert.match(readFileSync(logPath, "utf8"), /^\S+ stderr F index.js did not finish loading within 10 s$/m);
       await runtime.removeSandbox(pod);
     });
 
@@ -214,6 +215,7 @@ function defineTests(root: string): void {
         [{ args: ["x"] }, /args have no meaning/],
         [{ security: { ...plainSecurity, privileged: true } }, /cannot be privileged/],
         [{ security: { ...plainSecurity, addCapabilities: ["NET_ADMIN"] } }, /cannot have capabilities/],
+        [{ execs: ["readinessProbe"] }, /readinessProbe cannot run a command: .* use httpGet, tcpSocket or grpc there/],
         [{ mounts: [{ ...mount, containerPath: "/data" }] }, /a volume at \/data would not be visible/],
       ];
       for (const [changed, message] of refusals)

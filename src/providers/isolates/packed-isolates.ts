@@ -28,6 +28,7 @@ import type { RuntimeOfClass } from "#providers/runtime-classes.ts";
 import type { CageParts } from "./cage.ts";
 import { CodeReader, portOf } from "./code-reader.ts";
 import { appendLog, LoadFailure, LoadTimeout } from "./control.ts";
+import type { IsolateCode } from "./loader.ts";
 import { inlineImage } from "./inline-image.ts";
 import type { PackProcess, PackRecord } from "./pack-process.ts";
 import { type Pack, Packs } from "./packs.ts";
@@ -69,6 +70,8 @@ export class PackedIsolates implements RuntimeOfClass {
   readonly #pods = new Map<string, { readonly pack: Pack; readonly place: number }>();
   readonly #making = new Map<string, Promise<Sandbox>>();
   readonly #containers = new Map<string, PackedContainer>();
+  /** Those whose code is being loaded: they count where bounds are added up. */
+  readonly #loading = new Set<PackedContainer>();
   readonly #ends = new Map<string, PromiseWithResolvers<void>>();
   readonly #connections = new PodConnections();
   readonly #lingering: Lingering;
@@ -323,14 +326,30 @@ export class PackedIsolates implements RuntimeOfClass {
       name: `${spec.pod.uid}-${spec.attempt}-${randomBytes(4).toString("hex")}`,
       tag: randomBytes(16).toString("hex"),
     };
-    const { name, tag, state } = container;
+    this.#loading.add(container);
+    try {
+      return await this.#loadInto(pack, process, container, { ...code, place }, signal);
+    } finally {
+      this.#loading.delete(container);
+    }
+  }
+
+  async #loadInto(
+    pack: Pack,
+    process: PackProcess,
+    container: PackedContainer,
+    code: IsolateCode & { readonly place: number },
+    signal: AbortSignal,
+  ): Promise<ContainerState> {
+    const { name, tag, state, place } = container;
+    const { spec } = state;
     mkdirSync(dirname(spec.logPath), { recursive: true });
     writeFileSync(spec.logPath, "", { flag: "a", mode: 0o640 });
     pack.log?.assign(tag, spec.logPath);
-    this.#bound(pack, spec);
+    this.#bound(pack);
     this.#packs.listenAt(pack, process, place, portOf(spec));
     const fault = await process.control
-      .load({ ...code, place, name, tag }, () => {}, signal)
+      .load({ ...code, name, tag }, () => {}, signal)
       .then(
         () => undefined,
         (error: unknown) => error,
@@ -364,10 +383,14 @@ export class PackedIsolates implements RuntimeOfClass {
     this.#finish(container.state.id, { exitCode: faultExitCode });
   }
 
-  /** Bounds of the process: those of all its pods together. `next` is about to join them. */
-  #bound(pack: Pack, next?: ContainerSpec): void {
-    const specs = this.#runningIn(pack).map(({ state }) => state.spec.resources);
-    this.#packs.bound(pack, next ? [...specs, next.resources] : specs);
+  /** Bounds of the process: those of all its pods together, of those too that are about to join them. */
+  #bound(pack: Pack): void {
+    const joining = [...this.#loading].filter((container) => container.pack === pack.record.id);
+    const all = new Set([...this.#runningIn(pack), ...joining]);
+    this.#packs.bound(
+      pack,
+      [...all].map(({ state }) => state.spec.resources),
+    );
   }
 
   #finish(id: string, how: Pick<ContainerState, "exitCode" | "oomKilled" | "message">): void {
