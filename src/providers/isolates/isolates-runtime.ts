@@ -104,6 +104,9 @@ export class IsolatesRuntime implements RuntimeOfClass {
     for (const record of engine.containers.list()) {
       if (record.settings.attachment === undefined) await engine.containers.remove(record.id);
       else this.#bound(record);
+      // The agent before may have died while it moved its socket.
+      if (engine.containers.find(record.id)?.phase === "running")
+        signalProcess(engine.containers.runningProcess(record.id), "SIGCONT");
     }
     for (const { settings } of engine.sandboxes.list()) {
       const spec = settings.attachment as SandboxSpec | undefined;

@@ -331,7 +331,10 @@ export class Packs {
     this.#packs.set(id, pack);
     const parts = await this.parts();
     const isRunning = parts.engine.containers.find(record.containerId)?.phase === "running";
-    if (isRunning) pack.process = adoptProcess(parts, record);
+    if (!isRunning) return;
+    pack.process = adoptProcess(parts, record);
+    // The agent before may have died while it moved one of its sockets.
+    signalProcess(parts.engine.containers.runningProcess(record.containerId), "SIGCONT");
   }
 
   /** Follows the logs of what runs, tells of packs whose process is gone, and removes what no pack has. To be called when it is known again what was in them. */
