@@ -54,9 +54,14 @@ describe("kn", { skip }, () => {
   test("service create waits until it answers, and says where", async () => {
     const container = ["--image", "tests/node:24", "--cmd", "node", "--arg", "/code/runtime.mjs"];
     const more = ["--mount", "/code=cm:programs", "--env", "GREETING=hello", "--scale-window", "60s"];
-    const said = await eventually("the Service is taken", () => client("service", "create", "hello", ...container, ...more));
+    const said = await eventually("the Service is taken", () =>
+      client("service", "create", "hello", ...container, ...more),
+    );
 
-    assert.match(said, /Service 'hello' created to latest revision 'hello-00001' is available at URL:\nhttp:\/\/hello\.default\.localhost/);
+    assert.match(
+      said,
+      /Service 'hello' created to latest revision 'hello-00001' is available at URL:\nhttp:\/\/hello\.default\.localhost/,
+    );
     assert.equal(await greeting("hello.default.localhost"), "hello");
   });
 
@@ -71,7 +76,10 @@ describe("kn", { skip }, () => {
   });
 
   test("list and describe show Services, revisions and routes", async () => {
-    assert.match(await client("service", "list"), /hello +http:\/\/hello\.default\.localhost +hello-00002 +\S+ +\d+ OK \/ \d+ +True/);
+    assert.match(
+      await client("service", "list"),
+      /hello +http:\/\/hello\.default\.localhost +hello-00002 +\S+ +\d+ OK \/ \d+ +True/,
+    );
     const described = await client("service", "describe", "hello");
     assert.match(described, /URL: +http:\/\/hello\.default\.localhost/);
     assert.match(described, /100% +#first|100% +hello-00001 #first/);
@@ -80,14 +88,19 @@ describe("kn", { skip }, () => {
     assert.match(revisions, /hello-00001 +hello +100% +first +1 /);
     assert.match(revisions, /hello-00002 +hello +2 /);
     // The tag was resolved to the image that somebody loaded here.
-    assert.match(await client("revision", "describe", "hello-00001"), /Image: +tests\/node:24|Image: +\S*tests\/node.*\(.*\)/);
+    assert.match(
+      await client("revision", "describe", "hello-00001"),
+      /Image: +tests\/node:24|Image: +\S*tests\/node.*\(.*\)/,
+    );
     assert.match(await client("route", "list"), /hello +http:\/\/hello\.default\.localhost +True/);
     assert.match(await client("route", "describe", "hello"), /Traffic Targets:/);
   });
 
   test("a domain is mapped and leads there", async () => {
     await client("domain", "create", "hello.example.org", "--ref", "ksvc:hello");
-    await eventually("the domain is ready", async () => /hello\.example\.org .*True/.test(await client("domain", "list")));
+    await eventually("the domain is ready", async () =>
+      /hello\.example\.org .*True/.test(await client("domain", "list")),
+    );
     assert.equal(await greeting("hello.example.org"), "hello");
     assert.match(await client("domain", "delete", "hello.example.org"), /deleted/);
   });

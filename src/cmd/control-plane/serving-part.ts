@@ -1,6 +1,7 @@
 /**
  * Knative Serving's control side, when the cluster is to have it: loaded and started once everything else runs, so that no start waits for it.
  */
+import type { Node } from "#api/generated/types/core-v1.ts";
 import type { KubeObject } from "#apimachinery/meta.ts";
 import { hasReason } from "#apimachinery/status-error.ts";
 import type { Client } from "#client/client.ts";
@@ -10,6 +11,9 @@ import type { ImageResolver } from "#serving/revision/image-resolver.ts";
 import type { Serving } from "#serving/serving.ts";
 import { networkGroup } from "./cluster-objects.ts";
 
+/** Longest wait for a node: kinds are wanted without one too. */
+const patienceMs = 10_000;
+const quietMs = 500;
 /** A start that failed is tried again after this. */
 const retryMs = 5000;
 
@@ -51,6 +55,7 @@ export class ServingPart {
 
   async #run(): Promise<void> {
     const { clock, logger } = this.#context;
+    await this.#untilQuiet().catch(() => {}); // the loop sees that it was aborted
     while (!this.#signal.aborted) {
       try {
         await this.#begin();
@@ -62,6 +67,23 @@ export class ServingPart {
         await clock.sleep(retryMs, this.#signal).catch(() => {}); // the loop sees that it was aborted
       }
     }
+  }
+
+  /** A start's own work goes first: a node is ready, and what was waiting for it is on its way. */
+  async #untilQuiet(): Promise<void> {
+    const { informers, clock } = this.#context;
+    const nodes = informers.informer<Node>({ resource: { group: "", version: "v1", resource: "nodes" } });
+    const ready = Promise.withResolvers<void>();
+    const look = ({ status }: Node) => {
+      if (status?.conditions?.some((one) => one.type === "Ready" && one.status === "True")) ready.resolve();
+    };
+    const remove = nodes.addHandler({ onAdd: look, onUpdate: (_before, node) => look(node) });
+    try {
+      await Promise.race([ready.promise, clock.sleep(patienceMs, this.#signal)]);
+    } finally {
+      remove();
+    }
+    await clock.sleep(quietMs, this.#signal);
   }
 
   async #begin(): Promise<void> {

@@ -1,9 +1,10 @@
 /**
- * Who feeds a node's L7 engine: Ingresses, from the first one on, and Knative Serving where the cluster has it. The engine itself is loaded for the first of them, so that a cluster with neither pays
- * for a watch of Ingresses and nothing else.
+ * Who feeds a node's L7 engine: Ingresses and, where the cluster has it, Knative Serving, each from the first one on. The engine itself is loaded for the first of them, so that a cluster with neither
+ * pays for two watches and nothing else.
  */
 import type { Pod } from "#api/generated/types/core-v1.ts";
 import type { Ingress } from "#api/generated/types/networking-v1.ts";
+import type { KubeObject } from "#apimachinery/meta.ts";
 import type { Client } from "#client/client.ts";
 import type { InformerFactory } from "#client/informer-factory.ts";
 import { addressPlan } from "#cmd/machine/address-plan.ts";
@@ -19,6 +20,9 @@ import type { PodDrain } from "#kubelet/pod-drain.ts";
 import type { NodeListener } from "#network/ingress/node-listeners.ts";
 import type { L7Engine } from "./l7-engine.ts";
 
+/** Routes of Knative Serving. */
+const servingIngresses = { group: "networking.internal.knative.dev", version: "v1alpha1", resource: "ingresses" };
+const askAgainMs = 500;
 const ingressResource = { group: "networking.k8s.io", version: "v1", resource: "ingresses" };
 
 export type L7SourcesOptions = {
@@ -40,9 +44,11 @@ export class L7Sources implements Pick<Service, "stop">, PodDrain {
   readonly #abort = new AbortController();
   #engine: Promise<L7Engine> | undefined;
   #ingress: IngressEngine | undefined;
-  #serving: Promise<ServingDataPlane | undefined> | undefined;
-  #runningServing: ServingDataPlane | undefined;
-  #removeHandler = () => {};
+  #serving: ServingDataPlane | undefined;
+  /** Resolves when it is known that Serving has no routes yet, or its data plane has its place at the engine. */
+  readonly #servingKnown = Promise.withResolvers<void>();
+  #isPlaceKept = false;
+  #removeHandlers: (() => void)[] = [];
   #running: Promise<unknown> = Promise.resolve();
 
   constructor(options: L7SourcesOptions) {
@@ -57,36 +63,32 @@ export class L7Sources implements Pick<Service, "stop">, PodDrain {
     };
     const ingresses = this.#followIngresses().catch(told("Ingresses cannot be served"));
     const hasServing = this.#options.cluster.record.hasServing === true;
-    if (hasServing) {
-      this.#serving = this.#startServing(ingresses).catch((error: unknown) => {
-        told("Knative Serving's data plane cannot run")(error);
-        return undefined;
-      });
-    }
-    this.#running = Promise.all([ingresses, this.#serving]);
+    const serving = hasServing ? this.#followServing(ingresses) : Promise.resolve();
+    if (!hasServing) this.#servingKnown.resolve();
+    this.#running = Promise.all([ingresses, serving.catch(told("Knative Serving's data plane cannot run"))]);
   }
 
   async drain(pod: Pod, signal: AbortSignal): Promise<void> {
-    await Promise.all([this.#ingress?.drain(pod), this.#serving?.then((serving) => serving?.drain(pod, signal))]);
+    await Promise.all([this.#ingress?.drain(pod), this.#serving?.drain(pod, signal)]);
   }
 
   /** A pod of this node has another status. */
   onPodStatus(pod: Pod): void {
-    this.#runningServing?.onPodStatus(pod);
+    this.#serving?.onPodStatus(pod);
   }
 
   /** What engine and sources have counted, as far as they are there. */
   async metrics(): Promise<readonly MetricSnapshot[]> {
     const engine = await this.#engine?.catch(() => undefined);
-    return [...(engine?.metrics() ?? []), ...((await this.#serving)?.metrics() ?? [])];
+    return [...(engine?.metrics() ?? []), ...(this.#serving?.metrics() ?? [])];
   }
 
   /** Requests under way end first. */
   async stop(): Promise<void> {
     this.#abort.abort(new Error("the node stops"));
-    this.#removeHandler();
+    for (const remove of this.#removeHandlers.splice(0)) remove();
     await this.#running;
-    await Promise.all([this.#ingress?.stop(), this.#serving?.then((serving) => serving?.stop())]);
+    await Promise.all([this.#ingress?.stop(), this.#serving?.stop()]);
     await (await this.#engine?.catch(() => undefined))?.stop();
   }
 
@@ -95,7 +97,7 @@ export class L7Sources implements Pick<Service, "stop">, PodDrain {
     const informer = this.#options.informers.informer<Ingress>({ resource: ingressResource });
     await informer.waitForSync(this.#abort.signal);
     const first = Promise.withResolvers<void>();
-    this.#removeHandler = informer.addHandler({ onAdd: () => first.resolve() });
+    this.#removeHandlers.push(informer.addHandler({ onAdd: () => first.resolve() }));
     if (informer.lister.list().length > 0) return await this.#startIngresses();
     void first.promise
       .then(() => this.#startIngresses())
@@ -106,21 +108,56 @@ export class L7Sources implements Pick<Service, "stop">, PodDrain {
     const { client, informers, dns, clock, logger } = this.#options;
     const { IngressEngine } = await import("#cmd/node/ingress-engine.ts");
     this.#abort.signal.throwIfAborted();
-    this.#ingress = new IngressEngine({ client, informers, loadL7: () => this.#loadEngine(), dns, clock, logger });
+    const loadL7 = () => this.#loadForIngresses();
+    this.#ingress = new IngressEngine({ client, informers, loadL7, dns, clock, logger });
     await this.#ingress.start();
   }
 
+  /** After a restart nobody is told that there is nothing at a Knative Service's host. */
+  async #loadForIngresses(): Promise<L7Engine> {
+    const l7 = await this.#loadEngine();
+    if (this.#isPlaceKept) return l7;
+    this.#isPlaceKept = true;
+    const seat = l7.join("routes of Serving to come", { shared: [] });
+    void this.#servingKnown.promise.then(() => seat.leave()); // neither rejects
+    return l7;
+  }
+
+  /** Its data plane begins with the first route. Resolves when those that there are now are served. */
+  async #followServing(ingresses: Promise<void>): Promise<void> {
+    const { client, informers, clock, logger } = this.#options;
+    const { signal } = this.#abort;
+    // The control plane installs the kinds some time after the node's start.
+    for (;;) {
+      const isThere = await client.list({ resource: servingIngresses }, { limit: 1, signal }).then(
+        () => true,
+        () => false,
+      );
+      signal.throwIfAborted();
+      if (isThere) break;
+      await clock.sleep(askAgainMs, signal);
+    }
+    const informer = informers.informer<KubeObject>({ resource: servingIngresses });
+    await informer.waitForSync(signal);
+    const first = Promise.withResolvers<void>();
+    this.#removeHandlers.push(informer.addHandler({ onAdd: () => first.resolve() }));
+    if (informer.lister.list().length > 0) return await this.#startServing(ingresses);
+    this.#servingKnown.resolve();
+    void first.promise
+      .then(() => this.#startServing(ingresses))
+      .catch((error: unknown) => logger.error("Knative Serving's data plane cannot run", { error }));
+  }
+
   /** It is not listened at before it is known which Ingresses there are, and the other way round. */
-  async #startServing(ingresses: Promise<void>): Promise<ServingDataPlane> {
+  async #startServing(ingresses: Promise<void>): Promise<void> {
     const { cluster, plan, client, informers, clock, logger } = this.#options;
     const isAlone = cluster.record.nodes === 1;
     const [{ startServingEngine }, l7] = await Promise.all([import("#cmd/node/serving-engine.ts"), this.#loadEngine()]);
     this.#abort.signal.throwIfAborted();
     const seat = l7.join("ingresses to come", { shared: [] });
-    const serving = startServingEngine({ plan, client, informers, isAlone, l7, clock, logger });
-    this.#runningServing = serving;
+    this.#serving = startServingEngine({ plan, client, informers, isAlone, l7, clock, logger });
+    this.#servingKnown.resolve();
     void ingresses.then(() => seat.leave()); // neither rejects
-    return serving;
   }
 
   #loadEngine(): Promise<L7Engine> {
