@@ -168,6 +168,58 @@ describe("the embedded registry", { skip: !canRunContainers() && "needs root, co
     assert.deepEqual([asNobody("GET", "tags/list"), asNobody("POST", "blobs/uploads/")], ["200", "403"]);
   });
 
+  test("pods push and pull at the cluster's own address with a token, as far as RBAC lets them", async () => {
+    const { stdout: info } = await cluster.nodeless(["status", "--name", "pushing", "-o", "json"]);
+    const { addresses } = JSON.parse(info) as { addresses: { controlPlane: string } };
+    const host = `${addresses.controlPlane}:5000`;
+    const rbac = { apiVersion: "rbac.authorization.k8s.io/v1", metadata: { name: "push-app" } };
+    const rules = [
+      { apiGroups: ["nodeless.dev"], resources: ["images"], resourceNames: ["ci/app"], verbs: ["get", "create"] },
+    ];
+    const roleRef = { apiGroup: "rbac.authorization.k8s.io", kind: "ClusterRole", name: "push-app" };
+    const subjects = [{ kind: "ServiceAccount", name: "builder", namespace: "default" }];
+    const items = [
+      { apiVersion: "v1", kind: "ServiceAccount", metadata: { name: "builder" } },
+      { ...rbac, kind: "ClusterRole", rules },
+      { ...rbac, kind: "ClusterRoleBinding", roleRef, subjects },
+    ];
+    await cluster.kubectl(["apply", "-f", "-"], {
+      input: JSON.stringify({ apiVersion: "v1", kind: "List", items }),
+    });
+    const password = (await cluster.kubectl(["create", "token", "builder"])).stdout.trim();
+    const settings = { plainHttp: [host] };
+    const built = await buildImage({ store }, { base: "busybox", layers: [], config: { cmd: ["echo", "from a pod"] } });
+    const pushAs = (name: string, ...passwords: readonly string[]) => {
+      const credentials = passwords.map((one) => ({ registry: host, username: "any", password: one }));
+      return pushImage(
+        { blobs: store.blobs, digest: built.digest, name: `${host}/${name}`, credentials, settings },
+        never,
+      );
+    };
+    const status = async (headers: Record<string, string>) =>
+      (await fetch(`http://${host}/v2/ci/app/tags/list`, { headers })).status;
+
+    await pushAs("ci/app:v1", password);
+
+    await assert.rejects(pushAs("ci/other:v1", password), {
+      reason: "unauthorized",
+      message: /403 Forbidden/,
+    });
+    const refusal = await fetch(`http://${host}/v2/ci/other/blobs/uploads/`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${password}` },
+    });
+    assert.match(
+      await refusal.text(),
+      /system:serviceaccount:default:builder.* may not create images.nodeless.dev .*ci\/other/,
+    );
+    await assert.rejects(pushAs("ci/app:v1"), { reason: "unauthorized" });
+    await assert.rejects(pushAs("ci/app:v1", "guess"), { reason: "unauthorized" });
+    assert.deepEqual([await status({}), await status({ authorization: `Bearer ${password}` })], [401, 200]);
+    await run("by-pod", `${host}/ci/app:v1`, "Always");
+    assert.equal(await said("by-pod"), "from a pod\n");
+  });
+
   test("'nodeless image build' makes an image of modules, in the registry at once", async () => {
     const bundle = join(folder, "bundle");
     mkdirSync(bundle);

@@ -69,7 +69,7 @@ export class ControlPlane {
     supervision.stage({ stage: title, state: "begin" });
     await Promise.all(nodesReady);
     supervision.stage({ stage: title, state: "done" });
-    this.#startRegistry();
+    this.#startRegistry(server);
   }
 
   /** Stops nodes (with "containers" what they run too), then everything else. */
@@ -89,10 +89,10 @@ export class ControlPlane {
   }
 
   // Nobody waits for it.
-  #startRegistry(): void {
+  #startRegistry(server: ApiServer): void {
     const { cluster, clock, logger } = this.#options;
     const starting = import("./registry-part.ts").then(async ({ RegistryPart }) => {
-      const registry = new RegistryPart({ cluster, clock, logger });
+      const registry = new RegistryPart({ cluster, client: server.client(loopbackUser), clock, logger });
       await registry.start();
       return registry;
     });

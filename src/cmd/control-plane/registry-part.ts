@@ -1,18 +1,28 @@
 /**
- * The registry of this machine, served at a port of loopback as people know it from kind and k3d: `docker push localhost:5000/name`. Listens once everything else runs; its code
- * is loaded with the first request.
+ * The registry of this machine, served at a port of loopback as people know it from kind and k3d: `docker push localhost:5000/name`; and at the cluster's own address for pods,
+ * who need a token. Listens once everything else runs; its code is loaded with the first request.
  */
 import { once } from "node:events";
 import { createServer, type Server } from "node:http";
-import { stat } from "node:fs/promises";
-import type { Socket } from "node:net";
 import { join } from "node:path";
+import type { Client } from "#client/client.ts";
+import { addressPlan } from "#cmd/machine/address-plan.ts";
+import type { Cluster } from "#cmd/machine/clusters.ts";
 import type { Clock } from "#component-base/clock.ts";
 import type { Logger } from "#component-base/logger.ts";
-import type { Cluster } from "#cmd/machine/clusters.ts";
 import { announcedHosts, announceHosts } from "#images/registry/hosts.ts";
 import type { RegistryHandler } from "#images/registry/registry-handler.ts";
-import { addressPlan } from "#cmd/machine/address-plan.ts";
+
+/** What it works with. */
+export type RegistryPartOptions = {
+  readonly cluster: Cluster;
+  /** Knows whose a token is, and what he may do. */
+  readonly client: Client;
+  readonly clock: Clock;
+  readonly logger: Logger;
+};
+
+type Handlers = { readonly owners: RegistryHandler; readonly tokens: RegistryHandler };
 
 const firstPort = 5000;
 /** A header that does not come is no reason to keep a connection; a blob may take as long as bytes of it arrive. */
@@ -23,105 +33,100 @@ const mostConnections = 256;
 const mostPorts = 100;
 
 export class RegistryPart {
-  readonly #cluster: Cluster;
-  readonly #clock: Clock;
-  readonly #logger: Logger;
-  readonly #server: Server;
-  #handler: Promise<RegistryHandler> | undefined;
+  readonly #options: RegistryPartOptions;
+  readonly #servers: Server[] = [];
+  #handlers: Promise<Handlers> | undefined;
 
-  constructor({
-    cluster,
-    clock,
-    logger,
-  }: { readonly cluster: Cluster; readonly clock: Clock; readonly logger: Logger }) {
-    this.#cluster = cluster;
-    this.#clock = clock;
-    this.#logger = logger;
-    this.#server = createServer(
-      { headersTimeout: headersTimeoutMs, requestTimeout: 0 },
-      // Answers in any case.
-      (request, response) =>
-        void this.#load().then(
-          (handler) => handler.handle(request, response),
-          (error: unknown) => {
-            logger.error("The registry could not be opened", { error });
-            response.writeHead(503).end();
-          },
-        ),
-    );
-    this.#server.timeout = silenceTimeoutMs;
-    this.#server.maxConnections = mostConnections;
+  constructor(options: RegistryPartOptions) {
+    this.#options = options;
   }
 
   /** Never rejects: a cluster without a registry is better than none. */
   async start(): Promise<void> {
+    const { logger } = this.#options;
     try {
-      const address = await this.#listen();
-      this.#logger.info("Serving the registry", { address });
+      const { address, podAddress } = await this.#listen();
+      logger.info("Serving the registry", { address, podAddress });
     } catch (error) {
-      this.#logger.warn("The registry is not served", { error });
+      logger.warn("The registry is not served", { error });
     }
   }
 
   async stop(): Promise<void> {
-    if (!this.#server.listening) return;
-    this.#server.close();
-    this.#server.closeAllConnections();
-    await once(this.#server, "close");
-  }
-
-  // The port that it had before, because images are called by it; else the first that is free.
-  async #listen(): Promise<string> {
-    const { record, layout } = this.#cluster;
-    const host = addressPlan(record).nodePortLoopback;
-    const before = await announcedHosts(layout.images, record.name);
-    const known = before?.address.startsWith(`${host}:`) ? Number(before.address.split(":")[1]) : firstPort;
-    for (let port = known; port < known + mostPorts; port++) {
-      if (!(await tryListen(this.#server, port, host))) continue;
-      if (port !== known) this.#logger.warn("The registry's port is taken", { wanted: known, port });
-      const address = `${host}:${port}`;
-      const hosts = host === "127.0.0.1" ? [address, `localhost:${port}`] : [address];
-      await announceHosts(layout.images, record.name, { address, hosts, path: join(layout.folder, "cluster.json") });
-      return address;
+    for (const server of this.#servers.splice(0)) {
+      server.close();
+      server.closeAllConnections();
+      await once(server, "close");
     }
-    throw new Error(`no free port from ${known} on`);
   }
 
-  #load(): Promise<RegistryHandler> {
-    this.#handler ??= this.#open();
-    this.#handler.catch(() => (this.#handler = undefined));
-    return this.#handler;
+  // The ports that it had before, because images are called by them; else the first that are free.
+  async #listen(): Promise<{ readonly address: string; readonly podAddress?: string }> {
+    const { record, layout } = this.#options.cluster;
+    const { nodePortLoopback: host, controlPlane } = addressPlan(record);
+    const before = await announcedHosts(layout.images, record.name);
+    const address = await this.#serve("owners", host, before?.address);
+    // Without root there are no pods that could reach it, and loopback is everybody's.
+    const podAddress = record.isRootless ? undefined : await this.#serve("tokens", controlPlane, before?.podAddress);
+    const local = host === "127.0.0.1" ? [address, address.replace(host, "localhost")] : [address];
+    const served = { address, ...(podAddress !== undefined && { podAddress }) };
+    const hosts = [...local, ...(podAddress === undefined ? [] : [podAddress])];
+    await announceHosts(layout.images, record.name, { ...served, hosts, path: join(layout.folder, "cluster.json") });
+    return served;
   }
 
-  async #open(): Promise<RegistryHandler> {
-    const [{ ImageStore }, { EmbeddedRegistry }, { RegistryHandler }, { findPeerUser }] = await Promise.all([
+  /** Gives "HOST:PORT". */
+  async #serve(who: keyof Handlers, host: string, before: string | undefined): Promise<string> {
+    const known = before?.startsWith(`${host}:`) ? Number(before.split(":")[1]) : firstPort;
+    const server = this.#makeServer(who);
+    for (let port = known; port < known + mostPorts; port++) {
+      if (!(await tryListen(server, port, host))) continue;
+      if (port !== known) this.#options.logger.warn("The registry's port is taken", { host, wanted: known, port });
+      this.#servers.push(server);
+      return `${host}:${port}`;
+    }
+    throw new Error(`no free port from ${known} on at ${host}`);
+  }
+
+  #makeServer(who: keyof Handlers): Server {
+    const server = createServer(
+      { headersTimeout: headersTimeoutMs, requestTimeout: 0 },
+      // Answers in any case.
+      (request, response) =>
+        void this.#load().then(
+          (handlers) => handlers[who].handle(request, response),
+          (error: unknown) => {
+            this.#options.logger.error("The registry could not be opened", { error });
+            response.writeHead(503).end();
+          },
+        ),
+    );
+    server.timeout = silenceTimeoutMs;
+    server.maxConnections = mostConnections;
+    return server;
+  }
+
+  #load(): Promise<Handlers> {
+    this.#handlers ??= this.#open();
+    this.#handlers.catch(() => (this.#handlers = undefined));
+    return this.#handlers;
+  }
+
+  async #open(): Promise<Handlers> {
+    const { cluster, client, clock, logger } = this.#options;
+    const [{ ImageStore }, { EmbeddedRegistry }, { RegistryHandler }, { OwnerGuard, TokenGuard }] = await Promise.all([
       import("#images/image-store.ts"),
       import("#images/registry/embedded-registry.ts"),
       import("#images/registry/registry-handler.ts"),
-      import("#linux/peer-user.ts"),
+      import("./registry-guards.ts"),
     ]);
-    const store = new ImageStore({ folder: this.#cluster.layout.images, clock: this.#clock });
+    const store = new ImageStore({ folder: cluster.layout.images, clock });
     await store.open();
-    const users = new WeakMap<Socket, Promise<number | undefined>>();
-    const userOf = (socket: Socket) => {
-      const { localAddress = "", localPort = 0, remoteAddress = "", remotePort = 0 } = socket;
-      const known = users.get(socket) ?? findPeerUser({ localAddress, localPort, remoteAddress, remotePort });
-      users.set(socket, known);
-      return known;
+    const common = { registry: new EmbeddedRegistry({ store }), clock, logger };
+    return {
+      owners: new RegistryHandler({ ...common, guard: new OwnerGuard(cluster.record.kubeconfig) }),
+      tokens: new RegistryHandler({ ...common, guard: new TokenGuard(client) }),
     };
-    return new RegistryHandler({
-      registry: new EmbeddedRegistry({ store }),
-      clock: this.#clock,
-      logger: this.#logger,
-      mayWrite: async ({ socket }) => this.#isOwner(await userOf(socket)),
-    });
-  }
-
-  // What is pushed runs in the cluster: it is for those who may do everything there.
-  async #isOwner(user: number | undefined): Promise<boolean> {
-    if (user === undefined) return false;
-    const administrator = await stat(this.#cluster.record.kubeconfig).catch(() => undefined);
-    return [0, process.getuid?.(), administrator?.uid].includes(user);
   }
 }
 

@@ -12,6 +12,8 @@ import { namesIn } from "./repository.ts";
 export type RegistryHosts = {
   /** Where it listens, or did last: "127.0.0.1:5000". */
   readonly address: string;
+  /** Where pods reach it, with a token: "10.42.255.1:5000". */
+  readonly podAddress?: string;
   /** All names that mean it. */
   readonly hosts: readonly string[];
   /** It counts as long as this path exists. */

@@ -19,7 +19,8 @@ import { ImagePuller } from "#images/pull.ts";
 import { pushImage } from "#images/push.ts";
 import { EmbeddedRegistry } from "./embedded-registry.ts";
 import { announceHosts } from "./hosts.ts";
-import { RegistryHandler } from "./registry-handler.ts";
+import { RegistryFault } from "./registry-fault.ts";
+import { type RegistryGuard, RegistryHandler } from "./registry-handler.ts";
 
 type Answer = { readonly status: number; readonly headers: Headers; readonly body: Buffer };
 
@@ -32,14 +33,20 @@ describe("the embedded registry", () => {
   let server: Server;
   let base: string;
   let isWriter = true;
+  let checked: string[] = [];
 
   before(async () => {
     folder = mkdtempSync(join(tmpdir(), "nl-registry-"));
     store = new ImageStore({ folder: join(folder, "images"), clock: systemClock });
     await store.open();
     registry = new EmbeddedRegistry({ store, limits: { mostUploads: 4, largestBlob: 4 << 20, staleMs: 3_600_000 } });
-    const mayWrite = async () => isWriter;
-    const handler = new RegistryHandler({ registry, clock: systemClock, logger: silentLogger, mayWrite });
+    const guard: RegistryGuard = {
+      async check(_request, action, repository) {
+        checked.push(`${action} ${repository}`);
+        if (!isWriter && action !== "pull") throw new RegistryFault("DENIED", "no");
+      },
+    };
+    const handler = new RegistryHandler({ registry, clock: systemClock, logger: silentLogger, guard });
     server = createServer((request, response) => void handler.handle(request, response)).listen(0, "127.0.0.1");
     await new Promise((resolve) => server.once("listening", resolve));
     base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
@@ -588,6 +595,20 @@ describe("the embedded registry", () => {
       } finally {
         isWriter = true;
       }
+    });
+
+    it("every request is checked for what it does, mounting also for where the blob comes from", async () => {
+      const digest = digestOf(Buffer.from("{}"));
+      checked = [];
+
+      for (const path of ["/v2/", "/v2/_catalog", `/v2/a/tags/list`, `/v2/a/blobs/${digest}`]) await ask("GET", path);
+      await ask("POST", `/v2/a/blobs/uploads/?mount=${digest}&from=b`);
+      await ask("PUT", `/v2/a/manifests/x`, { body: "{}" });
+      await ask("GET", `/v2/a/blobs/uploads/x`);
+      await ask("DELETE", `/v2/a/manifests/x`);
+
+      const expected = ["connect ", "list ", "pull a", "pull a", "push a", "pull b", "push a", "push a", "delete a"];
+      assert.deepEqual(checked, expected);
     });
 
     it("bodies that are too large end with 413, and their upload is over or can go on", async () => {

@@ -28,13 +28,22 @@ import { parseTarget, type Target } from "./request.ts";
 
 type Methods = Readonly<Record<string, (exchange: Exchange) => Promise<void> | void>>;
 
+/** What a client is about to do; "connect" is asking whether this is a registry, "list" its repositories. */
+export type RegistryAction = "connect" | "list" | "pull" | "push" | "delete";
+
+/** Says who may do what. */
+export interface RegistryGuard {
+  /** Throws {@link RegistryFault} for what this client may not do. `repository` is empty where it is about no single one. */
+  check(request: IncomingMessage, action: RegistryAction, repository: string): Promise<void>;
+}
+
 /** What serves requests. */
 export type RegistryHandlerOptions = {
   readonly registry: EmbeddedRegistry;
   readonly clock: Clock;
   readonly logger: Logger;
-  /** Whether this client may push and delete. Absent: everybody may. */
-  readonly mayWrite?: (request: IncomingMessage) => Promise<boolean>;
+  /** Absent: everybody may do everything. */
+  readonly guard?: RegistryGuard;
 };
 
 /** Garbage is looked for at most this often, and only when somebody writes. */
@@ -48,14 +57,14 @@ export class RegistryHandler {
   readonly #registry: EmbeddedRegistry;
   readonly #clock: Clock;
   readonly #logger: Logger;
-  readonly #mayWrite: NonNullable<RegistryHandlerOptions["mayWrite"]>;
+  readonly #guard: RegistryGuard | undefined;
   #collectedMs = Number.NEGATIVE_INFINITY;
 
-  constructor({ registry, clock, logger, mayWrite = async () => true }: RegistryHandlerOptions) {
+  constructor({ registry, clock, logger, guard }: RegistryHandlerOptions) {
     this.#registry = registry;
     this.#clock = clock;
     this.#logger = logger;
-    this.#mayWrite = mayWrite;
+    this.#guard = guard;
   }
 
   /** Never rejects. */
@@ -72,11 +81,11 @@ export class RegistryHandler {
         throw new RegistryFault("UNSUPPORTED", "the method is not allowed", {
           headers: { allow: Object.keys(methods).join(", ") },
         });
-      if (request.method !== "GET" && request.method !== "HEAD") {
-        if (!(await this.#mayWrite(request)))
-          throw new RegistryFault("DENIED", "pushing is for root and for whom the cluster belongs to");
-        this.#collectSometimes();
-      }
+      const action = actionOf(target, request.method);
+      await this.#guard?.check(request, action, "repository" in target ? target.repository : "");
+      const from = url.searchParams.get("from");
+      if (from !== null) await this.#guard?.check(request, "pull", from);
+      if (action === "push" || action === "delete") this.#collectSometimes();
       await method({ registry: this.#registry, request, response, query: url.searchParams });
     } catch (error) {
       await drain(request);
@@ -125,6 +134,15 @@ async function drain(request: IncomingMessage): Promise<void> {
   } finally {
     clearTimeout(timeout);
   }
+}
+
+function actionOf(target: Target, method = ""): RegistryAction {
+  if (target.kind === "base") return "connect";
+  if (target.kind === "catalog") return "list";
+  // To ask about an upload, or to give it up, is part of pushing.
+  if (target.kind === "upload" || target.kind === "uploads") return "push";
+  if (method === "DELETE") return "delete";
+  return method === "GET" || method === "HEAD" ? "pull" : "push";
 }
 
 function methodsOf(target: Target, registry: EmbeddedRegistry): Methods {
