@@ -31,3 +31,32 @@ test("objects that every cluster has are made once, and surplus nodes of its own
   const others = await client.list(nodes);
   assert.deepEqual(others.items.map(({ metadata }) => metadata?.name).sort(), ["c-x", "other-9"]);
 });
+
+test("the class of Ingresses is the default one where there is none, and stays as its owner has it", async (context) => {
+  const cluster = { record: { name: "c", slot: 1, nodes: 1 } } as Cluster;
+  const classes = { resource: { group: "networking.k8s.io", version: "v1", resource: "ingressclasses" } };
+  const annotation = "ingressclass.kubernetes.io/is-default-class";
+  const start = async () => {
+    const server = await startTestApiServer({ services: { cidr: "10.43.0.0/16", apiAddress: "127.0.0.1" } });
+    context.after(() => server.stop());
+    return server.client;
+  };
+  const isDefault = async (client: Awaited<ReturnType<typeof start>>) =>
+    (await client.get({ ...classes, name: "nodeless" })).metadata?.annotations?.[annotation];
+
+  const alone = await start();
+  await ensureClusterObjects(alone, cluster);
+  assert.equal(await isDefault(alone), "true");
+  const body = { metadata: { annotations: { [annotation]: "false" } } };
+  await alone.patch({ ...classes, name: "nodeless" }, { type: "merge", body });
+  await ensureClusterObjects(alone, cluster);
+  assert.equal(await isDefault(alone), "false");
+
+  const other = await start();
+  await other.create(classes, {
+    metadata: { name: "nginx", annotations: { [annotation]: "true" } },
+    spec: { controller: "k8s.io/ingress-nginx" },
+  } as KubeObject);
+  await ensureClusterObjects(other, cluster);
+  assert.equal(await isDefault(other), undefined);
+});
