@@ -65,7 +65,7 @@ spec:
       metadata: {},
       spec: { source: { git: { url: "https://x/y.git", revision: "v1", path: "fn" } } },
     });
-    assert.deepEqual(of({ image: "nginx" }, "web").spec, { source: { image: "nginx" } });
+    assert.deepEqual(of({ image: "nginx" }, "web").spec, { runtime: "container", source: { image: "nginx" } });
   });
 
   it("is refused with a word on what is wrong", () => {

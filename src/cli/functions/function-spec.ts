@@ -120,9 +120,10 @@ function guessRuntime(folder: string): string {
   return ["requirements.txt", "main.py", "app.py", "function.py", "handler.py"].some(has) ? "python" : "isolate";
 }
 
-function remoteSource(args: Arguments): { readonly source?: NonNullable<Spec["source"]> } {
+/** What is built already is a container unless it is said to be something else. */
+function remoteSource(args: Arguments): Pick<Spec, "runtime" | "source"> {
   const [url, image] = [textFlag(args, "git"), textFlag(args, "image")];
-  if (image !== undefined) return { source: { image } };
+  if (image !== undefined) return { runtime: textFlag(args, "runtime") ?? "container", source: { image } };
   if (url === undefined) return {};
   const [revision, path] = [textFlag(args, "revision"), textFlag(args, "path")];
   return {

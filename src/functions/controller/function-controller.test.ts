@@ -143,6 +143,7 @@ describe("the controller of Functions", () => {
     assert.deepEqual(service.spec?.template?.metadata?.annotations, {
       "autoscaling.knative.dev/max-scale": "3",
       "autoscaling.knative.dev/window": "6s",
+      "serving.knative.dev/progress-deadline": "180s",
     });
     const { containers, runtimeClassName, timeoutSeconds } = (service.spec?.template?.spec ?? {}) as {
       containers: readonly {

@@ -11,6 +11,8 @@ export const functionLabel = "nodeless.dev/function";
 
 const lastApplied = "kubectl.kubernetes.io/last-applied-configuration";
 const port = 8080;
+/** Its image is near: what does not listen by then never will, and whoever deploys still waits. Upstream's ten minutes are for pulls. */
+const progressDeadline = { "serving.knative.dev/progress-deadline": "180s" };
 const autoscaling = "autoscaling.knative.dev";
 /** As upstream's config-defaults. */
 const defaultTimeoutSeconds = 300;
@@ -42,7 +44,10 @@ export function serviceOf(fn: FunctionObject, image: string): KnativeService {
     },
     spec: {
       template: {
-        metadata: { labels: { [functionLabel]: name }, annotations: scaleAnnotations(scale) },
+        metadata: {
+          labels: { [functionLabel]: name },
+          annotations: { ...progressDeadline, ...scaleAnnotations(scale) },
+        },
         spec: revisionSpec(fn.spec ?? {}, image),
       },
       ...(traffic.length === 0 ? {} : { traffic: traffic.map(targetOf) }),
