@@ -55,7 +55,7 @@ export class ServingPart {
 
   async #run(): Promise<void> {
     const { clock, logger } = this.#context;
-    await this.#untilQuiet().catch(() => {}); // the loop sees that it was aborted
+    if (!(await this.#isUsed())) await this.#untilQuiet().catch(() => {}); // the loop sees that it was aborted
     while (!this.#signal.aborted) {
       try {
         await this.#begin();
@@ -66,6 +66,16 @@ export class ServingPart {
         logger.error("Knative Serving could not be started", { error });
         await clock.sleep(retryMs, this.#signal).catch(() => {}); // the loop sees that it was aborted
       }
+    }
+  }
+
+  /** After a restart, whoever has Services waits for it. */
+  async #isUsed(): Promise<boolean> {
+    const resource = { group: "serving.knative.dev", version: "v1", resource: "services" };
+    try {
+      return (await this.#context.client.list({ resource }, { limit: 1, signal: this.#signal })).items.length > 0;
+    } catch {
+      return false; // the kinds are not there yet
     }
   }
 
