@@ -74,7 +74,6 @@ const up: Command = {
     }
     for (const line of summaryOf(status)) terminal.print(line);
     if (!options.foreground) return 0;
-    terminal.print("Ctrl-C stops it.");
     await machine.stayUntilStopped(options.name, terminal);
     terminal.print(`Cluster "${status.name}" is down.`);
     return 0;

@@ -49,6 +49,8 @@ export async function stayUntilStopped(context: MachineContext, cluster: Cluster
   const interrupted = new Promise<"interrupted">((resolve) => {
     for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => resolve("interrupted"));
   });
+  // Not before: who reads it may press it at once.
+  terminal.print("Ctrl-C stops it.");
   const socket = controlPlaneSocket(cluster.layout);
   const ended = (async () => {
     for (;;) {
