@@ -60,7 +60,8 @@ describe("HTTP/2", () => {
     client.close();
 
     await until(() => refusals(proxy, "http2") === 1);
-    assert.ok(proxy.entries.length < 1000, `${proxy.entries.length} requests of the flood were carried`);
+    // The burst, and what came in the same reads of 64 KB.
+    assert.ok(proxy.entries.length < 5000, `${proxy.entries.length} requests of the flood were carried`);
   });
 
   test("a head of endless CONTINUATION frames ends the connection", async (t) => {
