@@ -197,7 +197,9 @@ describe("packed isolates", { skip }, () => {
     );
     const settled = () => kubectl("rollout status deployment/steady -n other --timeout=60s");
     await settled();
-    const load = startLoad(`http://${await kubectl("get service steady -n other -o jsonpath={.spec.clusterIP}")}/`);
+    const url = `http://${await kubectl("get service steady -n other -o jsonpath={.spec.clusterIP}")}/`;
+    const load = startLoad(url);
+    const kept = startLoad(url, { keepAlive: true });
     for (const step of ["scale --replicas=6", "scale --replicas=3", "rollout restart"]) {
       await kubectl(`${step} deployment/steady -n other`);
       await settled();
@@ -208,9 +210,20 @@ describe("packed isolates", { skip }, () => {
     );
     const { count, failures } = await load.stop();
 
-    t.diagnostic(`${count} requests`);
-    assert.ok(count > 30);
+    const overKept = await kept.stop();
+
+    t.diagnostic(`${count} requests, ${overKept.count} over kept connections`);
+    assert.ok(count > 30 && overKept.count > 30);
     assert.deepEqual(failures, []);
+    // A request may always meet the end of a connection that was kept: such are asked again by clients. None waits, and none is refused by its pod.
+    assert.deepEqual(
+      overKept.failures.filter((it) => !/socket hang up|ECONNRESET/.test(it)),
+      [],
+    );
+    const restarts = await kubectl(
+      "get pods -n other -o jsonpath={.items[*].status.containerStatuses[*].restartCount}",
+    );
+    assert.match(restarts, /^[0 ]+$/);
     await kubectl("delete deployment steady -n other --wait=true --cascade=foreground");
   });
 

@@ -125,14 +125,23 @@ export function adoptProcess({ engine }: CageParts, record: PackRecord): PackPro
 }
 
 /** Descriptors of a process by the numbers of the sockets behind them. */
-function socketsOf(pid: number): ReadonlyMap<number | undefined, number> {
+export function socketsOf(pid: number): ReadonlyMap<number | undefined, number> {
   const folder = `/proc/${pid}/fd`;
   return new Map(
     readdirSync(folder).flatMap((name) => {
-      const socket = /^socket:\[(\d+)\]$/.exec(readlinkSync(join(folder, name)))?.[1];
+      const socket = /^socket:\[(\d+)\]$/.exec(linkAt(join(folder, name)))?.[1];
       return socket === undefined ? [] : [[Number(socket), Number(name)] as const];
     }),
   );
+}
+
+/** Descriptors come and go while one looks. */
+function linkAt(path: string): string {
+  try {
+    return readlinkSync(path);
+  } catch {
+    return "";
+  }
 }
 
 function listenIn({ engine, listeners }: CageParts, sandboxId: string): number {

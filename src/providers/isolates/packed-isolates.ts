@@ -59,6 +59,9 @@ export type PackedContainer = {
 
 const faultExitCode = 1;
 const killedExitCode = 137;
+/** How long connections are watched for the moment between two requests in which they can be ended. */
+const keptPatienceMs = 2_000;
+const keptStepMs = 20;
 /** Beyond the grace: an isolate that never ends its turn lets nobody else have one. */
 const unloadPatienceMs = 3_000;
 
@@ -177,11 +180,14 @@ export class PackedIsolates implements RuntimeOfClass {
     if (container?.state.phase !== "running") return;
     const left = await this.#lingering.wait(id, gracePeriodSeconds, () => this.#connectionsTo(container));
     if (!this.#packs.isStarted) return; // the next agent is told again
-    const process = this.#packs.find(container.pack)?.process;
-    const graceMs = left * 1000;
+    const pack = this.#packs.find(container.pack);
+    const process = pack?.process;
+    // Timers take whole milliseconds only.
+    const graceMs = Math.round(1000 * (pack ? await this.#endKept(pack, container.place, left) : left));
     try {
       const patience = AbortSignal.timeout(graceMs + unloadPatienceMs);
       const isWhole = await process?.control.unload(container.place, container.name, graceMs, patience);
+      if (pack && this.#packs.isStarted) this.#packs.endConnections(pack, container.place, "all");
       this.#finish(id, { exitCode: isWhole ? 0 : killedExitCode });
     } catch (error) {
       // It, or one of its neighbours, does not end its turn: nothing but the end of all of them helps.
@@ -275,6 +281,18 @@ export class PackedIsolates implements RuntimeOfClass {
   async reopenLog(id: string): Promise<void> {
     const container = this.#containers.get(id);
     if (container) this.#packs.find(container.pack)?.log?.reopen(container.tag);
+  }
+
+  /** Ends the connections that clients keep open, each between two requests, as far as half of the grace allows; gives what is left of it. */
+  async #endKept(pack: Pack, place: number, graceSeconds: number): Promise<number> {
+    const { clock } = this.#options;
+    const begunMs = clock.now();
+    const passedMs = () => clock.now() - begunMs;
+    while (passedMs() < Math.min(keptPatienceMs, graceSeconds * 500)) {
+      if (!this.#packs.isStarted || this.#packs.endConnections(pack, place, "idle") === 0) break;
+      await clock.sleep(keptStepMs);
+    }
+    return Math.max(graceSeconds - passedMs() / 1000, 0);
   }
 
   /** Connections that came to its pod until now; none where it has lost its sandbox. */

@@ -2,11 +2,12 @@
  * Packs: processes with places for many isolates. Makes them before anybody needs them, gives them to owners, starts a process again that has died, moves sockets to ports, sets bounds, and takes packs over from the agent
  * before this one. What runs in the places is {@link PackedIsolates}' business.
  */
-import { closeSync } from "node:fs";
+import { closeSync, readFileSync } from "node:fs";
 import type { Clock } from "#component-base/clock.ts";
 import type { Logger } from "#component-base/logger.ts";
 import type { LinuxResources } from "#kubelet/container-runtime.ts";
 import type { PodRef } from "#kubelet/provider.ts";
+import { type Connections, loadConnections } from "#linux/connections.ts";
 import { type Listeners, loadListeners } from "#linux/listeners.ts";
 import { signalProcess } from "#linux/processes.ts";
 import type { ContainerRecord } from "#runtime/container-record.ts";
@@ -15,6 +16,7 @@ import type { RuntimeEngine } from "#runtime/runtime-engine.ts";
 import type { SandboxRecord } from "#runtime/sandboxes.ts";
 import { RuntimeFailure } from "#runtime/settings.ts";
 import { type CageParts, writeResolver } from "./cage.ts";
+import { type Ending, endConnections } from "./pack-connections.ts";
 import { limitsOfAll } from "./pack-limits.ts";
 import { PackLog } from "./pack-log.ts";
 import {
@@ -24,6 +26,7 @@ import {
   type PackRecord,
   packLogPath,
   type Place,
+  socketsOf,
   startProcess,
 } from "./pack-process.ts";
 import { ReadyPool } from "./ready-pool.ts";
@@ -68,6 +71,7 @@ export class Packs {
   readonly #giving = new Map<string, Promise<void>>();
   #engine: RuntimeEngine | undefined;
   #listeners: Listeners | undefined;
+  #connections: Connections | undefined;
   #parts: Promise<CageParts> | undefined;
   #contents: PackContents | undefined;
 
@@ -88,6 +92,7 @@ export class Packs {
   async start(contents: PackContents): Promise<void> {
     this.#contents = contents;
     this.#listeners = await loadListeners();
+    this.#connections = await loadConnections();
     this.#engine = await this.#options.openEngine();
     this.#engine.containers.onEnd((record) => this.#onEnd(record));
     for (const { id, record } of this.#options.records.list()) if (record) await this.#adopt(id, record);
@@ -261,6 +266,19 @@ export class Packs {
       signalProcess(identity, "SIGCONT");
     }
     this.#setPlace(pack, place, { ...known, port });
+  }
+
+  /** Ends connections of a place's pod, which clients may keep open; gives how many it had. */
+  endConnections(pack: Pack, place: number, which: Ending): number {
+    const { networks, containers, libc } = this.engine;
+    const sandbox = this.sandboxAt(pack, place);
+    if (!pack.process || !sandbox?.isReady || !this.#connections) return 0;
+    if (containers.find(pack.process.containerId)?.phase !== "running") return 0;
+    const { pid } = containers.runningProcess(pack.process.containerId);
+    const table = networks.insideNetwork(sandbox.namespaces.key, () =>
+      readFileSync("/proc/thread-self/net/tcp", "utf8"),
+    );
+    return endConnections({ libc, connections: this.#connections, socketsOf }, pid, table, which);
   }
 
   /** Sets the bounds of a pack's process: what all that is in it may have together. */
