@@ -143,8 +143,8 @@ export interface Machine {
   removeAllImages(): Promise<{ readonly removed: readonly string[]; readonly kept: readonly string[] }>;
   /** What this machine can do, what is missing, and how to get it. */
   doctor(): Promise<readonly Finding[]>;
-  /** The way to a cluster's API server, as its administrator. */
-  connect(name: string): Promise<Transport>;
+  /** The way to a cluster's API server, as its administrator. `onWarning` hears what the server wants people to know. */
+  connect(name: string, onWarning?: (text: string) => void): Promise<Transport>;
   /** The body of a GET that is not JSON, as it comes: a pod's log. `path` includes the query. Throws StatusError. */
   readStream(name: string, path: string): Promise<AsyncIterable<Uint8Array>>;
   /** Runs a command in a container with this process's streams. Gives its exit code. */

@@ -67,6 +67,22 @@ test("a request carries method, path, query, media types, token and body, and gi
   assert.ok(Object.isFrozen(answer.metadata));
 });
 
+test("warnings of the server are heard, each one, whatever is in it", async (context) => {
+  const heard: string[] = [];
+  const handler: Handler = (stream) => {
+    stream.respond({
+      ...json,
+      warning: ['299 - "first, with a comma"', '299 - "a \\"second\\" one"'] as unknown as string,
+    });
+    stream.end("{}");
+  };
+  const { client } = await setUp(context, handler, { onWarning: (text) => heard.push(text) });
+
+  await client.get({ ...pods, name: "web" });
+
+  assert.deepEqual(heard, ["first, with a comma", 'a "second" one']);
+});
+
 test("no answer is lost when many short ones come at once", async (context) => {
   const handler: Handler = (stream, headers) => {
     // Many answers in one piece, and their streams over with it.

@@ -36,6 +36,8 @@ export type HttpTransportOptions = {
   /** Default false. */
   readonly insecureSkipTlsVerify?: boolean;
   readonly userAgent?: string;
+  /** Hears what the server wants people to know: the texts of `Warning: 299` headers. */
+  readonly onWarning?: (text: string) => void;
   /** Default: the machine's clock. */
   readonly clock?: Clock;
 };
@@ -73,7 +75,7 @@ export function createHttpTransport(options: HttpTransportOptions): HttpTranspor
     options.server,
   );
   return {
-    request: (request) => requestWithRetry(exchange, request, clock),
+    request: (request) => requestWithRetry(exchange, request, clock, options.onWarning),
     watch: (request) => startWatch(exchange, request),
     close: async () => pool.close(),
     reconnect: () => pool.reconnect(),
@@ -84,15 +86,23 @@ async function requestWithRetry(
   exchange: Exchange,
   request: TransportRequest,
   clock: Clock,
+  onWarning: HttpTransportOptions["onWarning"],
 ): Promise<TransportResponse> {
   for (let attempt = 0; ; attempt++) {
     const { status, headers, body } = await sendOnce(exchange, request, clock);
+    if (onWarning !== undefined) for (const text of warningsOf(headers)) onWarning(text);
     if (status < 400) return { status, body: deepFreeze(parseBody(body, headers)) };
     const retryAfterSeconds = Number(headers["retry-after"]);
     if (attempt >= maxRetries || !(retryAfterSeconds > 0) || (status !== 429 && status < 500))
       throw errorOf(status, body);
     await clock.sleep(retryAfterSeconds * 1000, request.signal);
   }
+}
+
+/** Several stand in one header, with commas between: `299 - "text", 299 - "text"`. */
+function warningsOf({ warning = [] }: Headers): string[] {
+  const values = [warning].flat().join(", ");
+  return [...values.matchAll(/\b299 \S+ "((?:[^"\\]|\\.)*)"/g)].map(([, text = ""]) => text.replace(/\\(.)/g, "$1"));
 }
 
 type Answer = { readonly status: number; readonly headers: Headers; readonly body: Buffer };

@@ -289,10 +289,15 @@ async function findDoomed(transport: Transport, args: Arguments): Promise<readon
 /** Does something with the cluster that is named, as its administrator. */
 export async function withTransport<T>(
   args: Arguments,
-  { machine }: CommandContext,
+  { machine, terminal }: CommandContext,
   use: (transport: Transport) => Promise<T>,
 ): Promise<T> {
-  const transport = await machine.connect(textFlag(args, "name") ?? "default");
+  const said = new Set<string>();
+  const onWarning = (text: string) => {
+    if (!said.has(text)) terminal.warn(`Warning: ${text}`);
+    said.add(text);
+  };
+  const transport = await machine.connect(textFlag(args, "name") ?? "default", onWarning);
   try {
     return await use(transport);
   } finally {

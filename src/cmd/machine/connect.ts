@@ -39,9 +39,15 @@ export function administratorAccess({ record, layout }: Cluster): AdministratorA
 }
 
 /** The transport of the administrator. */
-export function connectAsAdministrator(cluster: Cluster): Transport {
+export function connectAsAdministrator(cluster: Cluster, onWarning?: (text: string) => void): Transport {
   const { server, ca, certificate, key } = administratorAccess(cluster);
-  return createHttpTransport({ server, ca, clientCertificate: { certificate, key }, userAgent: "nodeless" });
+  return createHttpTransport({
+    server,
+    ca,
+    clientCertificate: { certificate, key },
+    userAgent: "nodeless",
+    ...(onWarning && { onWarning }),
+  });
 }
 
 /** GETs a path and gives its body piece by piece. Throws StatusError for an answer that is a failure. */

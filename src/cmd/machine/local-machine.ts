@@ -50,7 +50,7 @@ export function localMachine(context: MachineContext): Machine {
     },
     readStream: async (name, path) => await (await import("./connect.ts")).readStream(getCluster(context, name), path),
     exec: async (name, request) => await (await import("./exec.ts")).execInPod(getCluster(context, name), request),
-    connect: async (name): Promise<Transport> =>
-      (await import("./connect.ts")).connectAsAdministrator(getCluster(context, name)),
+    connect: async (name, onWarning): Promise<Transport> =>
+      (await import("./connect.ts")).connectAsAdministrator(getCluster(context, name), onWarning),
   };
 }
