@@ -34,7 +34,88 @@ const fieldDescriptions: Readonly<Record<string, Readonly<Record<string, string>
     remainingItemCount: "RemainingItemCount is how many objects follow, where the server knows it.",
     selfLink: "SelfLink is no longer set.",
   },
+  ...structFields({
+    "core.v1.PodSpec": {
+      affinity: "Which nodes, and which other pods' neighbourhood, the pod wants or shuns.",
+      dnsConfig: "What its containers' resolv.conf gets beyond what dnsPolicy gives.",
+      os: "The operating system that the containers are for.",
+      resources: "What all containers together ask for and may use.",
+      securityContext: "Rights and identities of the whole pod, where its containers say nothing else.",
+    },
+    "core.v1.Container": {
+      lifecycle: "What happens right after its start and before its end.",
+      livenessProbe: "A look at whether it works; one that fails too often has it restarted.",
+      readinessProbe: "A look at whether it takes requests; while it fails, Services leave it out.",
+      resources: "What it asks for and may use.",
+      securityContext: "Rights and identity of this container; they go before those of the pod.",
+      startupProbe: "A look at whether it has started; the other probes wait for it.",
+    },
+    "core.v1.Lifecycle": {
+      postStart: "Runs right after the container was made.",
+      preStop: "Runs before the container is told to end, within the pod's grace period.",
+    },
+    "core.v1.Probe": {
+      exec: "A command in the container that ends with 0.",
+      grpc: "A call of the gRPC health service.",
+      httpGet: "A request over HTTP that is answered with 200 to 399.",
+      tcpSocket: "A connection over TCP that is taken.",
+    },
+    "core.v1.EnvVar": { valueFrom: "Where the value comes from, instead of standing in value." },
+    "core.v1.EnvVarSource": {
+      configMapKeyRef: "A key of a ConfigMap in the pod's namespace.",
+      fieldRef: "A field of the pod itself.",
+      resourceFieldRef: "A request or limit of the container.",
+      secretKeyRef: "A key of a Secret in the pod's namespace.",
+    },
+    "core.v1.Volume": {
+      configMap: "Files of a ConfigMap's keys.",
+      csi: "Storage that a CSI driver gives for the pod's life.",
+      downwardAPI: "Files with facts about the pod.",
+      emptyDir: "A folder that begins empty and goes with the pod.",
+      ephemeral: "A claim that is made for the pod and goes with it.",
+      hostPath: "A file or folder of the node.",
+      image: "The files of an image.",
+      nfs: "An export of an NFS server.",
+      persistentVolumeClaim: "The volume of a PersistentVolumeClaim in the pod's namespace.",
+      projected: "Files of several sources in one folder.",
+      secret: "Files of a Secret's keys.",
+    },
+    "core.v1.PodTemplateSpec": { spec: "What the pods are to be like." },
+    "apps.v1.DeploymentSpec": {
+      selector: "Which pods are the Deployment's: labels of the template must match.",
+      strategy: "How old pods are replaced by new ones.",
+      template: "What the pods are made of.",
+    },
+    "apps.v1.ReplicaSetSpec": {
+      selector: "Which pods are the ReplicaSet's: labels of the template must match.",
+      template: "What the pods are made of.",
+    },
+    "apps.v1.StatefulSetSpec": {
+      ordinals: "Which number the first pod has.",
+      persistentVolumeClaimRetentionPolicy: "What becomes of claims when their pods or the set go.",
+      selector: "Which pods are the StatefulSet's: labels of the template must match.",
+      template: "What the pods are made of.",
+      updateStrategy: "How pods are replaced when the template changes.",
+    },
+    "apps.v1.DaemonSetSpec": {
+      selector: "Which pods are the DaemonSet's: labels of the template must match.",
+      template: "What the pods are made of.",
+      updateStrategy: "How pods are replaced when the template changes.",
+    },
+    "batch.v1.JobSpec": {
+      podFailurePolicy: "Which failures of pods count, and which end the Job.",
+      selector: "Which pods are the Job's; the server chooses it.",
+      successPolicy: "When the Job has succeeded before all of its pods have.",
+      template: "What the pods are made of.",
+    },
+    "batch.v1.CronJobSpec": { jobTemplate: "What the Jobs are made of." },
+  }),
 };
+
+/** Words for fields that hold a struct: the package has only the struct's. By the struct's name without what all begin with. */
+function structFields(given: Readonly<Record<string, Readonly<Record<string, string>>>>): typeof given {
+  return Object.fromEntries(Object.entries(given).map(([name, fields]) => [`io.k8s.api.${name}`, fields]));
+}
 
 /** A kind whose words for what all kinds have are those of custom kinds, too. */
 const anyKind = "io.k8s.api.core.v1.Pod";
@@ -48,6 +129,11 @@ const kindFields: Readonly<Record<string, string>> = {
   spec: "Spec is the desired state.",
   status: "Status is the observed state; the system fills it in.",
 };
+
+/** How many letters there are of our own: documents with others are other documents. */
+export function sizeOfOwnWords(): number {
+  return JSON.stringify([fieldDescriptions, kindFields]).length;
+}
 
 /** Words for a field, or undefined: upstream's where they are at hand. `isKind`: the struct is a whole object with apiVersion and kind. */
 export function describeField(

@@ -7,6 +7,7 @@ import type { KindFacts } from "#api/kind-facts.ts";
 import { formatApiVersion } from "#apimachinery/meta.ts";
 import { Slices } from "#apiserver/negotiation/slices.ts";
 import type { JsonObject } from "./definitions.ts";
+import { sizeOfOwnWords } from "./descriptions.ts";
 import { buildOpenApiV2 } from "./openapi-v2.ts";
 import { encodeOpenApiV2 } from "./openapi-v2-protobuf.ts";
 import { buildOpenApiV3 } from "./openapi-v3.ts";
@@ -111,7 +112,9 @@ export class OpenApi {
   #hashOf(path: string): string {
     const entry = this.#byPath.get(path);
     if (entry === undefined) return "";
-    entry.hash ??= hashOf(JSON.stringify([this.#init.version, generation, this.#words.size, entry.resources]));
+    entry.hash ??= hashOf(
+      JSON.stringify([this.#init.version, generation, this.#words.size, sizeOfOwnWords(), entry.resources]),
+    );
     return entry.hash;
   }
 
