@@ -39,7 +39,7 @@ function affinityTo(index: number, topologyKey: string): object {
 }
 
 function run(name: string, count: number, specOf: (index: number) => object): void {
-  const cache = new SchedulerCache(() => ({}));
+  const cache = new SchedulerCache({ namespaceLabels: () => ({}), findClaim: () => undefined });
   for (let i = 0; i < nodeCount; i++) cache.setNode(node(i));
   const finder = new NodeFinder(defaultProfile, Math.random);
   const start = performance.now();

@@ -15,6 +15,7 @@ import { createGarbageCollector } from "./garbagecollector/garbage-collector.ts"
 import { createJobController } from "./job/job-controller.ts";
 import { createNamespaceController } from "./namespace/namespace-controller.ts";
 import { createNodeLifecycleController } from "./nodelifecycle/node-lifecycle.ts";
+import { createClaimEvents } from "./persistentvolume/claim-events.ts";
 import { createPodGarbageCollector } from "./podgc/pod-garbage-collector.ts";
 import { createReplicaSetController } from "./replicaset/replicaset-controller.ts";
 import { createReplicationControllerController } from "./replicaset/replicationcontroller.ts";
@@ -51,6 +52,7 @@ export function createControllers(options: ControllersOptions): readonly NamedCo
     createNodeLifecycleController(options),
     createTaintEvictionController(options),
     createPodGarbageCollector(options),
+    createClaimEvents(options),
     createTtlAfterFinishedController(options),
     createServiceAccountController(options),
     createResourceQuotaController(options),

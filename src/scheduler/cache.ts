@@ -1,7 +1,7 @@
 /**
  * The scheduler's picture of the cluster: nodes with the pods that run on them, and with those that were just placed and whose binding is under way. Changed in place, never copied.
  */
-import type { Node } from "#api/generated/types/core-v1.ts";
+import type { Node, PersistentVolumeClaim } from "#api/generated/types/core-v1.ts";
 import type { ClusterView } from "./framework.ts";
 import { NodeInfo } from "./node-info.ts";
 import { hasPodAffinity } from "./pod-info.ts";
@@ -19,11 +19,11 @@ export class SchedulerCache implements ClusterView {
   readonly #withAffinity = new Set<NodeInfo>();
   readonly #nominated = new Map<string, Map<string, PodInfo>>();
   readonly #nominations = new Map<string, string>();
-  readonly #namespaceLabels: ClusterView["namespaceLabels"];
+  readonly #lookups: Pick<ClusterView, "namespaceLabels" | "findClaim">;
   #order: readonly NodeInfo[] | undefined;
 
-  constructor(namespaceLabels: ClusterView["namespaceLabels"]) {
-    this.#namespaceLabels = namespaceLabels;
+  constructor(lookups: Pick<ClusterView, "namespaceLabels" | "findClaim">) {
+    this.#lookups = lookups;
   }
 
   /** All nodes; zones take turns, so that the first ones tried are not all of one zone. */
@@ -37,7 +37,11 @@ export class SchedulerCache implements ClusterView {
   }
 
   namespaceLabels(namespace: string): Readonly<Record<string, string>> | undefined {
-    return this.#namespaceLabels(namespace);
+    return this.#lookups.namespaceLabels(namespace);
+  }
+
+  findClaim(namespace: string, name: string): PersistentVolumeClaim | undefined {
+    return this.#lookups.findClaim(namespace, name);
   }
 
   nominatedTo(node: string): readonly PodInfo[] {

@@ -2,7 +2,7 @@
  * Keeps the scheduler's cache and queue true to what informers tell, and tells the queue what may help waiting pods.
  */
 import { isDeepStrictEqual } from "node:util";
-import type { Node, Pod } from "#api/generated/types/core-v1.ts";
+import type { Node, PersistentVolumeClaim, Pod } from "#api/generated/types/core-v1.ts";
 import type { Informer } from "#client/informer.ts";
 import type { SchedulerCache } from "./cache.ts";
 import { podInfoOf } from "./pod-info.ts";
@@ -14,6 +14,7 @@ export class ClusterEvents {
   readonly #queue: SchedulingQueue;
   readonly #pods: Informer<Pod>;
   readonly #nodes: Informer<Node>;
+  readonly #claims: Informer<PersistentVolumeClaim>;
   readonly #schedulerName: string;
   #disconnect: (() => void)[] = [];
 
@@ -22,12 +23,14 @@ export class ClusterEvents {
     readonly queue: SchedulingQueue;
     readonly pods: Informer<Pod>;
     readonly nodes: Informer<Node>;
+    readonly claims: Informer<PersistentVolumeClaim>;
     readonly schedulerName: string;
   }) {
     this.#cache = options.cache;
     this.#queue = options.queue;
     this.#pods = options.pods;
     this.#nodes = options.nodes;
+    this.#claims = options.claims;
     this.#schedulerName = options.schedulerName;
   }
 
@@ -42,6 +45,10 @@ export class ClusterEvents {
         onAdd: (pod) => this.#onPod(undefined, pod),
         onUpdate: (before, pod) => this.#onPod(before, pod),
         onDelete: (pod) => this.#onPodGone(pod),
+      }),
+      this.#claims.addHandler({
+        onAdd: (claim) => this.#queue.onChange({ kind: "claimChanged", claim }),
+        onUpdate: (_, claim) => this.#queue.onChange({ kind: "claimChanged", claim }),
       }),
     ];
   }

@@ -10,6 +10,7 @@ import { nodePorts } from "./plugins/node-ports.ts";
 import { balancedAllocation, nodeResourcesFit } from "./plugins/node-resources.ts";
 import { nodeUnschedulable } from "./plugins/node-unschedulable.ts";
 import { podTopologySpread } from "./plugins/pod-topology-spread.ts";
+import { volumeBinding } from "./plugins/volume-binding.ts";
 import { taintToleration } from "./plugins/taint-toleration.ts";
 
 /** Which plugins a scheduler runs. */
@@ -24,6 +25,7 @@ export const defaultProfile: Profile = {
     nodeAffinity,
     nodePorts,
     nodeResourcesFit,
+    volumeBinding,
     podTopologySpread,
     interPodAffinity,
   ],

@@ -41,11 +41,32 @@ export class NodeFinder {
 
   /** The best node for the pod. */
   find(pod: PodInfo, view: ClusterView): Placement {
+    const refusal = this.#refusalOfAll(pod, view);
+    if (refusal !== undefined) return { failure: refusal };
     const { feasible, rejections, rejectedBy } = this.#feasibleNodes(pod, view);
     if (feasible.length === 0) {
       return { failure: { message: failureMessage(view.nodes.length, rejections), rejectedBy, rejections } };
     }
     return { node: feasible.length === 1 ? feasible[0]! : this.#best(pod, view, feasible) };
+  }
+
+  /** The failure of a pod for which it is of no use to look at nodes. */
+  #refusalOfAll(pod: PodInfo, view: ClusterView): FitFailure | undefined {
+    for (const plugin of this.#profile.filters) {
+      const why = plugin.refusePod?.(pod, view);
+      if (why === undefined) continue;
+      const rejection: Rejection = { reasons: [why], isFinal: true };
+      const rejections = new Map(view.nodes.map(({ name }) => [name, rejection]));
+      // No counts: it is said of the pod, not of nodes.
+      const message = `0/${view.nodes.length} nodes are available: ${why}.`;
+      const isEmpty = view.nodes.length === 0;
+      return {
+        message: isEmpty ? failureMessage(0, rejections) : message,
+        rejectedBy: new Set([plugin.name]),
+        rejections,
+      };
+    }
+    return undefined;
   }
 
   /** The pod's filters; those that let every node pass are left out. */

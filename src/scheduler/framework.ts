@@ -2,7 +2,7 @@
  * What scheduling plugins are: filters that say which nodes a pod can run on, scorers that say where it runs best, and hints that say which change in the cluster may help a pod
  * that found no place. As kube-scheduler's framework; the points are functions of a pod that give functions of a node, so that what depends on the pod alone is done once.
  */
-import type { Node } from "#api/generated/types/core-v1.ts";
+import type { Node, PersistentVolumeClaim } from "#api/generated/types/core-v1.ts";
 import type { NodeInfo } from "./node-info.ts";
 import type { PodInfo } from "./pod-info.ts";
 
@@ -16,6 +16,8 @@ export interface ClusterView {
   readonly nodesWithAffinity: Iterable<NodeInfo>;
   /** Pods for which room was made on the node and which are not there yet. */
   nominatedTo(node: string): readonly PodInfo[];
+  /** The claim of a volume, or undefined. */
+  findClaim(namespace: string, name: string): PersistentVolumeClaim | undefined;
   /** Labels of a namespace. */
   namespaceLabels(namespace: string): Readonly<Record<string, string>> | undefined;
 }
@@ -31,6 +33,8 @@ export interface FilterPlugin {
   readonly name: string;
   /** The filter for this pod; undefined when every node will do. */
   prepareFilter(pod: PodInfo, view: ClusterView): NodeFilter | undefined;
+  /** Why no node at all will do, whatever it has: what is wrong lies with the pod, or with what it asks for. */
+  refusePod?(pod: PodInfo, view: ClusterView): string | undefined;
   /** Names of the only nodes worth trying, where they are known from the pod alone. */
   namedNodes?(pod: PodInfo): ReadonlySet<string> | undefined;
   /** True when the change may make room for a pod that this plugin kept off. */
@@ -58,6 +62,7 @@ export type ClusterChange =
   | { readonly kind: "nodeUpdated"; readonly before: Node; readonly node: Node }
   | { readonly kind: "podPlaced"; readonly pod: PodInfo }
   | { readonly kind: "podGone"; readonly pod: PodInfo }
+  | { readonly kind: "claimChanged"; readonly claim: PersistentVolumeClaim }
   | { readonly kind: "podUpdated"; readonly before: PodInfo; readonly pod: PodInfo };
 
 /** Highest score of a node under one plugin. */

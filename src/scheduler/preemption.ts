@@ -108,6 +108,7 @@ function withNode(view: ClusterView, changed: NodeInfo): ClusterView {
     },
     nominatedTo: (name) => view.nominatedTo(name),
     findNode: (name) => (name === changed.name ? changed : view.findNode(name)),
+    findClaim: (namespace, name) => view.findClaim(namespace, name),
     namespaceLabels: (namespace) => view.namespaceLabels(namespace),
   };
 }

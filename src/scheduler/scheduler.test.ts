@@ -96,6 +96,28 @@ test("pods spread to the nodes with more left", async () => {
   await cluster.stop();
 });
 
+test("a pod whose claims are missing or not bound waits for them, and no longer", async () => {
+  const cluster = await setUp([node("a"), node("b")]);
+  const claims = { resource: core("persistentvolumeclaims"), namespace: "default" };
+  const volumes = [{ name: "data", persistentVolumeClaim: { claimName: "data" } }];
+  const why = async () => (await cluster.conditionOf("db"))?.message;
+  const preemption = "preemption: 0/2 nodes are available: 2 Preemption is not helpful for scheduling.";
+
+  await cluster.create(pod("db", { ...asking("1"), volumes }), pod("free", asking("1")));
+  assert.equal(await why(), `0/2 nodes are available: persistentvolumeclaim "data" not found. ${preemption}`);
+  assert.notEqual(await cluster.nodeOf("free"), undefined);
+
+  const claim = { apiVersion: "v1", kind: "PersistentVolumeClaim", metadata: { name: "data", namespace: "default" } };
+  await cluster.client.create(claims, claim);
+  await settle(30);
+  assert.equal(await why(), `0/2 nodes are available: pod has unbound immediate PersistentVolumeClaims. ${preemption}`);
+
+  const annotations = { "pv.kubernetes.io/bind-completed": "yes" };
+  await cluster.patch("persistentvolumeclaims", "data", { metadata: { annotations }, spec: { volumeName: "pv" } });
+  assert.notEqual(await cluster.nodeOf("db"), undefined);
+  await cluster.stop();
+});
+
 test("a pod without room says why, and is bound as soon as another one leaves", async () => {
   const cluster = await setUp([node("a", { cpu: "1" })]);
   await cluster.create(pod("first", asking("800m")), pod("second", asking("800m")));

@@ -3,7 +3,7 @@
  * profile.
  */
 import { setImmediate as nextTurn } from "node:timers/promises";
-import type { Namespace, Node, Pod } from "#api/generated/types/core-v1.ts";
+import type { Namespace, Node, PersistentVolumeClaim, Pod } from "#api/generated/types/core-v1.ts";
 import type { Clock } from "#component-base/clock.ts";
 import type { Service } from "#component-base/life-cycle.ts";
 import type { Logger } from "#component-base/logger.ts";
@@ -68,9 +68,15 @@ export class Scheduler implements Service {
     const namespaces = informers.informer<Namespace>({
       resource: { group: "", version: "v1", resource: "namespaces" },
     });
-    this.#informers = [pods, nodes, namespaces] as unknown as readonly Informer<never>[];
+    const claims = informers.informer<PersistentVolumeClaim>({
+      resource: { group: "", version: "v1", resource: "persistentvolumeclaims" },
+    });
+    this.#informers = [pods, nodes, namespaces, claims] as unknown as readonly Informer<never>[];
     const profile = options.profile ?? defaultProfile;
-    this.#cache = new SchedulerCache((name) => namespaces.lister.find("", name)?.metadata?.labels);
+    this.#cache = new SchedulerCache({
+      namespaceLabels: (name) => namespaces.lister.find("", name)?.metadata?.labels,
+      findClaim: (namespace, name) => claims.lister.find(namespace, name),
+    });
     this.#queue = new SchedulingQueue(clock, profile.filters);
     this.#finder = new NodeFinder(profile, options.random ?? Math.random);
     this.#binder = new PodBinder(options);
@@ -79,6 +85,7 @@ export class Scheduler implements Service {
       queue: this.#queue,
       pods,
       nodes,
+      claims,
       schedulerName: options.schedulerName ?? "default-scheduler",
     });
     this.#queue.onAvailable(() => this.#wake());

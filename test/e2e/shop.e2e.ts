@@ -256,6 +256,31 @@ describe("the shop", { skip }, () => {
     );
   });
 
+  test("what nothing acts on yet says so, and a pod without its volume waits in upstream's words", async () => {
+    const objects = [
+      "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: none}, spec: {podSelector: {}}}",
+      "{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: disk}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}}",
+      "{apiVersion: v1, kind: Pod, metadata: {name: waits}, spec: {containers: [{name: main, image: busybox}], volumes: [{name: disk, persistentVolumeClaim: {claimName: disk}}]}}",
+    ];
+    const { stderr } = await kubectl("apply -f -", { input: objects.join("\n---\n") });
+    assert.match(stderr, /^Warning: NetworkPolicy is stored but not enforced yet: see SCOPE\.md/m);
+    assert.match(stderr, /^Warning: PersistentVolumeClaim is stored but .* stay Pending/m);
+    const events = await eventually("two events", async () => {
+      const { stdout } = await kubectl("get events -o custom-columns=O:.involvedObject.name,R:.reason,M:.message");
+      return /^waits /m.test(stdout) && /^disk /m.test(stdout) && stdout;
+    });
+    assert.match(
+      events,
+      /^waits +FailedScheduling +0\/1 nodes are available: pod has unbound immediate Pers\w+\. preem/m,
+    );
+    assert.match(
+      events,
+      /^disk +FailedBinding +no persistent volumes available for this claim and no storage class is set$/m,
+    );
+    assert.equal((await kubectl("get pod waits -o jsonpath={.status.phase}")).stdout, "Pending");
+    await kubectl("delete -f - --now", { input: objects.join("\n---\n") });
+  });
+
   test("down and up: the same objects, the same data", async () => {
     const { addresses } = await statusOf();
     await fetch(`http://${addresses.nodePorts}:30080/api/orders?product=1`, { method: "POST" });

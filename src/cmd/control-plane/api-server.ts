@@ -11,6 +11,7 @@ import type { ConnectParts } from "#apiserver/connect/node-access.ts";
 import { nodeReader } from "#apiserver/connect/node-request.ts";
 import { createMetricsResources } from "#apiserver/node-metrics/metrics-resources.ts";
 import { loopbackStrategyOf } from "./loopback-strategies.ts";
+import { StoredOnlyWarnings } from "./stored-only.ts";
 import { addressPlan, nodeAddresses } from "#cmd/machine/address-plan.ts";
 import type { Cluster } from "#cmd/machine/clusters.ts";
 import { machineAddresses } from "#cmd/machine/machine-addresses.ts";
@@ -75,15 +76,18 @@ export async function startApiServer(setup: ApiServerSetup): Promise<ApiServer> 
       loopbackPods === undefined
         ? strategyOf(group, kind)
         : loopbackStrategyOf(group, kind, [loopbackPods, plan.controlPlane]),
-    access: createClusterAccess({
-      clientCa: pki.ca.certificate,
-      frontProxyCa: pki.frontProxyCa.certificate,
-      serviceAccountKey: pki.serviceAccountKey.privateKey,
-      issuer: "https://kubernetes.default.svc.cluster.local",
-      publicAddress: `${plan.kubernetesService}:443`,
-      clock,
-      logger,
-    }),
+    access: withWarnings(
+      hasNodes,
+      createClusterAccess({
+        clientCa: pki.ca.certificate,
+        frontProxyCa: pki.frontProxyCa.certificate,
+        serviceAccountKey: pki.serviceAccountKey.privateKey,
+        issuer: "https://kubernetes.default.svc.cluster.local",
+        publicAddress: `${plan.kubernetesService}:443`,
+        clock,
+        logger,
+      }),
+    ),
     services: { cidr: plan.serviceRange, apiAddress: hasNodes ? plan.controlPlane : "127.0.0.1" },
     aggregation: { certificate: pki.frontProxyClient.certificate, key: pki.frontProxyClient.privateKey },
     connecters: createConnecters(nodeAccess),
@@ -106,4 +110,13 @@ export async function startApiServer(setup: ApiServerSetup): Promise<ApiServer> 
   });
   await server.start(signal);
   return server;
+}
+
+/** One that is alone is compared with others' API servers, where nobody acts on any kind. */
+function withWarnings(isCluster: boolean, access: ReturnType<typeof createClusterAccess>): typeof access {
+  if (!isCluster) return access;
+  return (loopback) => {
+    const made = access(loopback);
+    return { ...made, admission: [...made.admission, new StoredOnlyWarnings()] };
+  };
 }

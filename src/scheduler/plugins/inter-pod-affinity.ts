@@ -85,6 +85,8 @@ export const interPodAffinity: FilterPlugin & ScorePlugin = {
         return pod.requiredAntiAffinity.length > 0 || change.pod.requiredAntiAffinity.length > 0;
       case "podUpdated":
         return true;
+      case "claimChanged":
+        return false;
     }
   },
   prepareScore(pod, view) {

@@ -46,7 +46,10 @@ export const podTopologySpread: FilterPlugin & ScorePlugin = {
       return undefined;
     };
   },
-  mayHelp: (change) => change.kind !== "nodeUpdated" || change.before.metadata?.labels !== change.node.metadata?.labels,
+  mayHelp: (change) =>
+    change.kind === "nodeUpdated"
+      ? change.before.metadata?.labels !== change.node.metadata?.labels
+      : change.kind !== "claimChanged",
   prepareScore(pod, view, feasible) {
     const own = constraintsOf(pod, "ScheduleAnyway");
     const hasOwn = (pod.pod.spec?.topologySpreadConstraints?.length ?? 0) > 0;
