@@ -16,6 +16,7 @@ import { createJobController } from "./job/job-controller.ts";
 import { createNamespaceController } from "./namespace/namespace-controller.ts";
 import { createNodeLifecycleController } from "./nodelifecycle/node-lifecycle.ts";
 import { createClaimEvents } from "./persistentvolume/claim-events.ts";
+import { createClaimProtection, createVolumeProtection } from "./persistentvolume/protection.ts";
 import { createPodGarbageCollector } from "./podgc/pod-garbage-collector.ts";
 import { createReplicaSetController } from "./replicaset/replicaset-controller.ts";
 import { createReplicationControllerController } from "./replicaset/replicationcontroller.ts";
@@ -53,6 +54,8 @@ export function createControllers(options: ControllersOptions): readonly NamedCo
     createTaintEvictionController(options),
     createPodGarbageCollector(options),
     createClaimEvents(options),
+    createClaimProtection(options),
+    createVolumeProtection(options),
     createTtlAfterFinishedController(options),
     createServiceAccountController(options),
     createResourceQuotaController(options),

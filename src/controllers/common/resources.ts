@@ -24,6 +24,7 @@ export const configMaps: GroupVersionResource = core("configmaps");
 export const secrets: GroupVersionResource = core("secrets");
 export const serviceAccounts: GroupVersionResource = core("serviceaccounts");
 export const persistentVolumeClaims: GroupVersionResource = core("persistentvolumeclaims");
+export const persistentVolumes: GroupVersionResource = core("persistentvolumes");
 export const replicationControllers: GroupVersionResource = core("replicationcontrollers");
 export const resourceQuotas: GroupVersionResource = core("resourcequotas");
 export const replicaSets: GroupVersionResource = apps("replicasets");
