@@ -4,12 +4,8 @@
  * bundle`). Parts: zero, once, steady, burst, many. `--profile=FOLDER` writes a CPU profile of the control plane, or of `--role=node`, while functions wake one
  * after the other, and under warm load.
  */
-import { spawn } from "node:child_process";
-import { once } from "node:events";
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { Agent, request } from "node:http";
-import { connect, createServer } from "node:net";
-import { tmpdir } from "node:os";
+import { existsSync, readFileSync } from "node:fs";
+import { Agent } from "node:http";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Pod } from "#api/generated/types/core-v1.ts";
@@ -20,10 +16,13 @@ import { createHttpTransport } from "#client/http-transport.ts";
 import { createClient } from "#client/rest-client.ts";
 import { type PodAutoscaler, podAutoscalers, type Service, services } from "#serving/kinds.ts";
 import { loadExampleImages, repository, startCluster, type TestCluster } from "../test/support/cluster.ts";
+import { listeningMs } from "./functions/listening.ts";
+import { quantile } from "./functions/quantile.ts";
+import { ask, type Load, load } from "./functions/requests.ts";
+import { containerCode, isolateCode, type Kind, serviceOf } from "./functions/services.ts";
 import { CpuProfile } from "./support/cpu-profile.ts";
 
 type Row = { readonly what: string; readonly measured: string; readonly goal: string };
-type Kind = "isolate" | "container";
 
 const isJson = process.argv.includes("--json");
 /** Requests at zero, one after the other, of each kind. */
@@ -39,15 +38,6 @@ const burstHandlerMs = 100;
 const namespace = "default";
 const core = (resource: string) => ({ group: "", version: "v1", resource });
 const pods = { resource: core("pods"), namespace };
-
-const isolateCode = `export default { async fetch(request) {
-  const ms = Number(new URL(request.url).searchParams.get("ms") ?? 0);
-  if (ms > 0) await new Promise((resolve) => setTimeout(resolve, ms));
-  return new Response("hello\\n");
-} };`;
-const containerCode = `import { createServer } from "node:http";
-process.on("SIGTERM", () => process.exit(0));
-createServer((request, response) => response.end("hello\\n")).listen(process.env.PORT);`;
 
 async function measure(made: TestCluster): Promise<readonly Row[]> {
   await loadExampleImages(made, ["tests/node"]);
@@ -365,112 +355,6 @@ class Bench {
   }
 }
 
-type Target = {
-  readonly host: string;
-  readonly port: number;
-  readonly path?: string;
-  readonly headers: Readonly<Record<string, string>>;
-  readonly agent?: Agent;
-};
-
-/** Milliseconds until the whole answer is there. Rejects unless it is 200. */
-function ask({ agent, ...target }: Target): Promise<number> {
-  const begunMs = performance.now();
-  return new Promise((resolve, reject) => {
-    const asked = request({ ...target, agent: agent ?? false, timeout: 120_000 }, (answer) => {
-      let text = "";
-      answer.on("data", (piece: Buffer) => (text += String(piece)));
-      answer.on("end", () => {
-        if (answer.statusCode === 200) resolve(performance.now() - begunMs);
-        else reject(new Error(`${answer.statusCode} ${text.trim()}`));
-      });
-      answer.on("error", reject);
-    });
-    asked.on("timeout", () => asked.destroy(new Error("no answer in two minutes")));
-    asked.on("error", reject).end();
-  });
-}
-
-type Load = { readonly requests: number; readonly rate: number; readonly p50Ms: number; readonly cpuUs?: number };
-
-async function load(target: Target, connections: number, forMs: number): Promise<Load> {
-  const agent = new Agent({ keepAlive: true, maxSockets: connections });
-  const all: number[] = [];
-  const begunMs = performance.now();
-  const work = async () => {
-    while (performance.now() - begunMs < forMs) all.push(await ask({ ...target, agent }));
-  };
-  await Promise.all(Array.from({ length: connections }, work));
-  agent.destroy();
-  return { requests: all.length, rate: (all.length * 1000) / (performance.now() - begunMs), p50Ms: quantile(all, 0.5) };
-}
-
-/** How long the container's program takes until it listens, started by nobody but us. */
-async function listeningMs(): Promise<number> {
-  const folder = mkdtempSync(join(tmpdir(), "fnbench-"));
-  const file = join(folder, "server.mjs");
-  writeFileSync(file, containerCode);
-  const all: number[] = [];
-  for (let round = 0; round < 10; round++) {
-    const port = await freePort();
-    const begunMs = performance.now();
-    const child = spawn(process.execPath, [file], { env: { ...process.env, PORT: String(port) }, stdio: "ignore" });
-    while (!(await isOpen(port))) await sleep(1);
-    all.push(performance.now() - begunMs);
-    child.kill("SIGKILL");
-    await once(child, "exit");
-  }
-  rmSync(folder, { recursive: true });
-  return quantile(all, 0.5);
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as { port: number };
-  server.close();
-  return port;
-}
-
-function isOpen(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect({ host: "127.0.0.1", port });
-    const end = (isGood: boolean) => {
-      socket.destroy();
-      resolve(isGood);
-    };
-    socket.once("connect", () => end(true)).once("error", () => end(false));
-  });
-}
-
-function serviceOf(name: string, kind: Kind, annotations: Readonly<Record<string, string>>): Service {
-  const scaling = { "initial-scale": "0", window: "6s", ...annotations };
-  const volume = { name: "code", configMap: { name: `${kind}-code` } };
-  const container =
-    kind === "isolate"
-      ? { image: "nodeless.dev/isolate", volumeMounts: [{ name: "code", mountPath: "/bundle" }] }
-      : {
-          image: "tests/node:24",
-          command: ["node", "/code/server.mjs"],
-          volumeMounts: [{ name: "code", mountPath: "/code" }],
-        };
-  const resources = { requests: { cpu: "1m", memory: "1Mi" } };
-  const template = {
-    metadata: {
-      annotations: Object.fromEntries(
-        Object.entries(scaling).map(([key, value]) => [`autoscaling.knative.dev/${key}`, value]),
-      ),
-    },
-    spec: {
-      ...(kind === "isolate" ? { runtimeClassName: "isolate" } : {}),
-      containers: [{ ports: [{ containerPort: 8080 }], resources, ...container }],
-      volumes: [volume],
-    },
-  };
-  const object = { apiVersion: "serving.knative.dev/v1", kind: "Service", metadata: { name }, spec: { template } };
-  return object as unknown as Service;
-}
-
 function clientOf({ dataFolder, apiServer }: ClusterStatus): Client {
   const read = (file: string) => readFileSync(join(dataFolder, "pki", file), "utf8");
   const clientCertificate = { certificate: read("admin.crt"), key: read("admin.key") };
@@ -487,11 +371,6 @@ function ticksOf(pid: number): number {
 function pssOf(pid: number): number {
   const line = /^Pss: *(\d+)/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, "utf8"));
   return Number(line?.[1] ?? 0) / 1024;
-}
-
-function quantile(values: readonly number[], share: number): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
 }
 
 function ms(value: number): string {
