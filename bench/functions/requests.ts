@@ -31,7 +31,12 @@ export function ask({ agent, ...target }: Target): Promise<number> {
 }
 
 /** What a load came to. */
-export type Load = { readonly requests: number; readonly rate: number; readonly p50Ms: number; readonly cpuUs?: number };
+export type Load = {
+  readonly requests: number;
+  readonly rate: number;
+  readonly p50Ms: number;
+  readonly cpuUs?: number;
+};
 
 /** As many requests as can be had over so many connections. */
 export async function load(target: Target, connections: number, forMs: number): Promise<Load> {

@@ -64,8 +64,8 @@ describe("functions", { skip }, () => {
       .filter(Boolean).length;
 
   before(async () => {
-    // Without --serving: the first deployment asks for it.
-    cluster = await startCluster(name);
+    // The first deployment asks for Serving.
+    cluster = await startCluster(name, { arguments: ["--no-serving"] });
   });
   after(async () => {
     await cluster.remove();

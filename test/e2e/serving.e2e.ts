@@ -27,7 +27,8 @@ describe("Knative Services", { skip }, () => {
     (await kubectl("get", "pods", "-o", "name")).split("\n").filter((line) => line !== "").length;
 
   before(async () => {
-    cluster = await startCluster(name, { arguments: ["--serving"] });
+    // Every cluster has it.
+    cluster = await startCluster(name);
     status = JSON.parse((await cluster.nodeless(["status", "--name", name, "-o", "json"])).stdout) as ClusterStatus;
     await eventually("the kinds are there", async () => /ksvc/.test(await kubectl("api-resources")));
   });

@@ -56,7 +56,10 @@ const up: Command = {
     foreground: { type: "boolean", help: "Stay until Ctrl-C, then stop the cluster" },
     boot: { type: "boolean", help: "Also bring it up when the machine boots (systemd)" },
     expose: { type: "boolean", help: "Listen on all addresses of this machine; --no-expose takes it back" },
-    serving: { type: "boolean", help: "Run Knative Serving; --no-serving takes it back" },
+    serving: {
+      type: "boolean",
+      help: "Knative Serving and Functions: there unless --no-serving says otherwise, or root is missing",
+    },
   },
   async run(args, { terminal, machine }) {
     const startedMs = performance.now();

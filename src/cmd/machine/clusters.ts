@@ -159,7 +159,7 @@ async function newRecord(
     kubeconfig: resolve(options.kubeconfig ?? defaultKubeconfigPath(context.environment)),
     isExposed: options.expose ?? false,
     ...(isRootless ? { isRootless } : {}),
-    hasServing: options.serving ?? false,
+    hasServing: options.serving ?? !isRootless,
     createdBy: nodelessVersion,
     createdAt: new Date().toISOString(),
   };
