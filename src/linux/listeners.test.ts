@@ -4,6 +4,7 @@ import { connect, createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, it } from "node:test";
+import { freePort } from "#component-base/testing/free-port.ts";
 import { loadListeners } from "./listeners.ts";
 
 describe("listening sockets", () => {
@@ -70,13 +71,6 @@ function connected(to: { path: string } | { port: number; host: string }): Promi
       resolve();
     });
   });
-}
-
-async function freePort(): Promise<number> {
-  const server = await listening();
-  const port = portOf(server);
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
 
 function listening(): Promise<Server> {

@@ -4,8 +4,8 @@
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { createWriteStream } from "node:fs";
 import { request } from "node:http";
-import { createServer } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
+import { freePort } from "#component-base/testing/free-port.ts";
 import type { Outcome } from "../support/cluster.ts";
 import type { BaseDisk } from "./base-disk.ts";
 
@@ -114,15 +114,4 @@ function qemuArguments({ kernel, initrd, disk }: BaseDisk, nodelessDisk: string,
     ["-netdev", `user,id=net0,restrict=on,hostfwd=tcp:127.0.0.1:${port}-10.0.2.15:7000`],
     ["-device", "virtio-net-pci,netdev=net0"],
   ].flat();
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === "object" && address !== null ? address.port : 0));
-    });
-  });
 }

@@ -6,9 +6,9 @@ import { createPrivateKey, sign, X509Certificate } from "node:crypto";
 import { once } from "node:events";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer as createHttpServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { freePort } from "#component-base/testing/free-port.ts";
 import { Agent, fetch } from "undici";
 import { issueServerCertificate } from "#component-base/certificates.ts";
 import { systemClock } from "#component-base/clock.ts";
@@ -245,12 +245,4 @@ function labelled(image: Pushed, label: string | undefined): Pushed {
   const manifest = Buffer.from(JSON.stringify({ ...document, config: descriptor }));
   const blobs = new Map([...image.blobs].filter(([digest]) => digest !== document.config.digest));
   return { manifest, digest: digestOf(manifest), blobs: blobs.set(descriptor.digest, config) };
-}
-
-async function freePort(host: string): Promise<number> {
-  const server = createServer().listen(0, host);
-  await once(server, "listening");
-  const { port } = server.address() as { port: number };
-  server.close();
-  return port;
 }

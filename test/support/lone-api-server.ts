@@ -2,9 +2,9 @@
  * The cluster's API server as `nodeless up` runs it, but alone: on the memory store, without nodes and controllers, so that objects stay as they were written.
  */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { freePort } from "#component-base/testing/free-port.ts";
 import { startApiServer } from "#cmd/control-plane/api-server.ts";
 import { addressPlan } from "#cmd/machine/address-plan.ts";
 import type { Cluster } from "#cmd/machine/clusters.ts";
@@ -78,15 +78,5 @@ function kubeconfigText(
     users: [{ name: "admin", user }],
     contexts: [{ name: "lone", context: { cluster: "lone", user: "admin" } }],
     "current-context": "lone",
-  });
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const probe = createServer().once("error", reject);
-    probe.listen(0, "127.0.0.1", () => {
-      const address = probe.address();
-      probe.close(() => resolve(typeof address === "object" && address ? address.port : 0));
-    });
   });
 }

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
+import { freePort } from "#component-base/testing/free-port.ts";
 import type { FunctionSource } from "#functions/kinds.ts";
 import { type FetchedSource, fetchSource } from "./fetch-source.ts";
 
@@ -108,12 +108,4 @@ describe("fetching a source", () => {
 
 function execPathOfGit(): string {
   return spawnSync("git", ["--exec-path"], { encoding: "utf8" }).stdout?.trim() ?? "";
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as { readonly port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }

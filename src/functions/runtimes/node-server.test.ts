@@ -3,10 +3,10 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { Agent, request } from "node:http";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
+import { freePort } from "#component-base/testing/free-port.ts";
 import { bundleCode } from "#functions/build/bundle-code.ts";
 import { loadEsbuild } from "#functions/build/esbuild.ts";
 
@@ -114,11 +114,3 @@ describe("a function in Node", () => {
     assert.deepEqual([code, answer.status], [0, 201]);
   });
 });
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as { readonly port: number };
-  server.close();
-  return port;
-}

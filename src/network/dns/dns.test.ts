@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { createSocket } from "node:dgram";
 import { connect } from "node:net";
 import { test } from "node:test";
+import { freePort } from "#component-base/testing/free-port.ts";
 import { decode, encode, type Packet, type Question, streamDecode, streamEncode } from "dns-packet";
 import type { Namespace, Service } from "#api/generated/types/core-v1.ts";
 import type { EndpointSlice } from "#api/generated/types/discovery-v1.ts";
@@ -187,7 +188,7 @@ test("the server answers over UDP and TCP, cuts what is too long for UDP, and ig
   );
   const answer = async () =>
     ({ rcode: "NOERROR", isAuthoritative: true, answers: many, authorities: [], additionals: [] }) as const;
-  const port = 20_000 + (process.pid % 20_000);
+  const port = await freePort();
   const server = new DnsServer({ resolver: { resolve: answer }, addresses: ["127.0.0.1"], port, logger: silentLogger });
   await server.start();
   try {

@@ -4,6 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
+import { freePort } from "#component-base/testing/free-port.ts";
 import { decode, encode, type Packet } from "dns-packet";
 import type { Namespace, Service } from "#api/generated/types/core-v1.ts";
 import type { EndpointSlice } from "#api/generated/types/discovery-v1.ts";
@@ -137,7 +138,7 @@ test("without an API the last known names are answered, marked as stale, and the
       return informer;
     },
   } as unknown as InformerFactory;
-  const port = 20_000 + ((process.pid * 7) % 20_000);
+  const port = await freePort();
   const dns = createClusterDns({
     informers: factory,
     zone: "cluster.local",

@@ -3,6 +3,7 @@ import { createServer, request as httpRequest, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { networkInterfaces } from "node:os";
 import { describe, it } from "node:test";
+import { freePort } from "#component-base/testing/free-port.ts";
 import type { Deployment } from "#api/generated/types/apps-v1.ts";
 import type { Pod } from "#api/generated/types/core-v1.ts";
 import { createInformerFactory, type InformerFactory } from "#client/informer-factory.ts";
@@ -89,14 +90,6 @@ async function openNode(
   await informers.start(new AbortController().signal);
   await node.start(engine);
   return { node, engine };
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
 
 /** A node with a Knative Service `hello` in namespace `edge`, awake, whose pods are the program. */
