@@ -8,8 +8,11 @@ import { readdirSync } from "node:fs";
 import { join, relative, resolve } from "node:path";
 import { run } from "node:test";
 import { spec } from "node:test/reporters";
+import { setTimeout as sleep } from "node:timers/promises";
 
 const root = resolve(import.meta.dirname, "..");
+/** Longer than any one unit test. */
+const stalledMs = 120_000;
 const totals = { passed: 0, failed: 0, skipped: 0 };
 const failures: string[] = [];
 
@@ -41,7 +44,32 @@ async function runFiles(files: readonly string[], isolation: "none" | "process")
     failures.push(`✖ ${relative(root, event.file ?? "")}: ${event.name}\n${indented(event.details.error)}`);
   });
   const output = stream.compose(spec);
-  for await (const chunk of output) process.stdout.write(chunk as string);
+  const stalled = isolation === "none" ? endWhenStalled(stream) : undefined;
+  for await (const chunk of stalled === undefined ? output : untilEnd(output, stalled))
+    process.stdout.write(chunk as string);
+}
+
+/** Tests in this process are over when nothing is left that could go on: whatever one of them left open would keep all others waiting. */
+async function endWhenStalled(stream: NodeJS.EventEmitter): Promise<void> {
+  let lastMs = Date.now();
+  for (const event of ["test:pass", "test:fail", "test:start"]) stream.on(event, () => (lastMs = Date.now()));
+  let isOver = false;
+  stream.on("end", () => (isOver = true));
+  while (!isOver && Date.now() - lastMs < stalledMs) await sleep(1000, undefined, { ref: false });
+  if (isOver) return;
+  totals.failed += 1;
+  failures.push(
+    `✖ unit tests: nothing happened for ${stalledMs / 1000} s; open: ${process.getActiveResourcesInfo().join(", ")}`,
+  );
+}
+
+async function* untilEnd(output: AsyncIterable<unknown>, end: Promise<void>): AsyncGenerator<unknown> {
+  const chunks = output[Symbol.asyncIterator]();
+  for (;;) {
+    const next = await Promise.race([chunks.next(), end.then(() => ({ done: true as const, value: undefined }))]);
+    if (next.done === true) return;
+    yield next.value;
+  }
 }
 
 function indented(error: Error): string {

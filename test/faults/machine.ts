@@ -68,7 +68,11 @@ export class ClusterMachine {
   /** The process of a role, or undefined while it is dead. Found in /proc: asking would take longer than a revival. */
   findProcess(role: "control-plane" | "node"): ProcessIdentity | undefined {
     const title = `nodeless ${role} ${role === "node" ? this.node : this.#cluster.name}`;
-    return listProcesses().find(({ command }) => command === title)?.identity;
+    // A process that one of ours is about to become has its title for a moment.
+    const [oldest] = listProcesses()
+      .filter(({ command }) => command === title)
+      .toSorted((a, b) => Number(a.identity.startTicks) - Number(b.identity.startTicks));
+    return oldest?.identity;
   }
 
   /** Waits until both processes live and are ready. */

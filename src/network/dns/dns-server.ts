@@ -66,6 +66,21 @@ export class DnsServer implements Service {
   }
 
   async start(): Promise<void> {
+    try {
+      await this.#listen();
+    } catch (error) {
+      await this.stop();
+      throw error;
+    }
+  }
+
+  async stop(): Promise<void> {
+    for (const socket of this.#udp.splice(0)) socket.close();
+    for (const connection of this.#connections) connection.destroy();
+    await Promise.all(this.#tcp.splice(0).map((server) => new Promise((resolve) => server.close(resolve))));
+  }
+
+  async #listen(): Promise<void> {
     const { addresses, port = 53, sockets = [] } = this.#options;
     for (const address of addresses) {
       await this.#listenUdp({ address, port });
@@ -75,12 +90,6 @@ export class DnsServer implements Service {
       await this.#listenUdp({ fd: udp });
       await this.#listenTcp({ fd: tcp });
     }
-  }
-
-  async stop(): Promise<void> {
-    for (const socket of this.#udp.splice(0)) socket.close();
-    for (const connection of this.#connections) connection.destroy();
-    await Promise.all(this.#tcp.splice(0).map((server) => new Promise((resolve) => server.close(resolve))));
   }
 
   async #listenUdp(where: BindOptions): Promise<void> {

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { createSocket } from "node:dgram";
-import { connect } from "node:net";
+import { once } from "node:events";
+import { connect, createServer } from "node:net";
 import { test } from "node:test";
 import { freePort } from "#component-base/testing/free-port.ts";
 import { decode, encode, type Packet, type Question, streamDecode, streamEncode } from "dns-packet";
@@ -179,6 +180,21 @@ test("addresses lead back to names; those of others are asked outside", async ()
 
 test("the version of the specification is told", async () => {
   assert.deepEqual((await ask("dns-version.cluster.local", "TXT")).data, ["1.1.0"]);
+});
+
+test("a server that cannot have all its addresses gives back those that it got", async () => {
+  const port = await freePort();
+  const somebody = createServer().listen(port, "127.0.0.1");
+  await once(somebody, "listening");
+  const resolver = { resolve: () => Promise.reject(new Error("nobody asks")) };
+  const server = new DnsServer({ resolver, addresses: ["127.0.0.1"], port, logger: silentLogger });
+
+  await assert.rejects(server.start(), /EADDRINUSE/);
+  somebody.close();
+
+  const socket = createSocket({ type: "udp4" });
+  await new Promise<void>((resolve, reject) => socket.once("error", reject).bind(port, "127.0.0.1", resolve));
+  socket.close();
 });
 
 test("the server answers over UDP and TCP, cuts what is too long for UDP, and ignores noise", async () => {
