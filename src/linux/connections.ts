@@ -20,7 +20,10 @@ const tcpInfo = 11;
 /** Of struct tcp_info in linux/tcp.h: milliseconds since data was sent, and since some came. */
 const lastDataSent = 44;
 const lastDataReceived = 52;
-const infoBytes = 104;
+/** Bytes that the other side has confirmed, its SYN perhaps among them, and bytes that came in. */
+const bytesConfirmed = 120;
+const bytesReceived = 128;
+const infoBytes = 136;
 const shutdownReading = 0;
 const shutdownBoth = 2;
 
@@ -39,8 +42,10 @@ export async function loadConnections(): Promise<Connections> {
       const info = Buffer.alloc(infoBytes);
       const length = Buffer.from(Uint32Array.of(infoBytes).buffer);
       check(getsockopt(fd, tcpLevel, tcpInfo, info, length), "getsockopt");
-      const at = (offset: number) => new DataView(info.buffer, info.byteOffset).getUint32(offset, true);
-      return at(lastDataSent) <= at(lastDataReceived);
+      const view = new DataView(info.buffer, info.byteOffset);
+      // To the kernel a new connection has just sent something.
+      if (view.getBigUint64(bytesReceived, true) > 0n && view.getBigUint64(bytesConfirmed, true) <= 1n) return false;
+      return view.getUint32(lastDataSent, true) <= view.getUint32(lastDataReceived, true);
     },
     stopReading: (fd) => check(shutdown(fd, shutdownReading), "shutdown"),
     stop: (fd) => check(shutdown(fd, shutdownBoth), "shutdown"),

@@ -20,7 +20,7 @@ while true; do
   address=$(nslookup web.${namespace}.svc.cluster.local | sed -n 's/^Address: //p')
   [ -n "$address" ] || { echo "FAILED lookup $n"; continue; }
   wget -q -O - http://$address/ > /dev/null || echo "FAILED request $n"
-  [ $((n % 20)) = 0 ] && echo "done $n"
+  [ $((n % 5)) = 0 ] && echo "done $n"
   sleep 0.02
 done & wait`;
 
