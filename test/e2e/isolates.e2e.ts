@@ -82,6 +82,13 @@ describe("isolates", { skip }, () => {
     await kubectl("rollout status deployment/quotes --timeout=60s");
     const ip = await kubectl("get service quotes -o jsonpath={.spec.clusterIP}");
 
+    // Ready pods are in the kernel's tables a moment later.
+    await eventually("the Service answers", () =>
+      fetch(`http://${ip}/hello`).then(
+        ({ ok }) => ok,
+        () => false,
+      ),
+    );
     const quote = (await (await fetch(`http://${ip}/quote`)).json()) as { readonly by?: string };
     assert.equal(typeof quote.by, "string");
     assert.match(await (await fetch(`http://${ip}/hello`)).text(), /^Hello from hello-/);
