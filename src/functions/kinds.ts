@@ -87,7 +87,6 @@ export type BuildStatus = {
   readonly inputHash?: string;
   /** What a Git revision was when it was built. */
   readonly commit?: string;
-  readonly seconds?: number;
 };
 
 export type FunctionStatus = {

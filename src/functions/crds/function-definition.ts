@@ -189,7 +189,7 @@ const status = object({
   conditions: { type: "array", items: condition },
   url: string,
   image: string,
-  build: object({ inputHash: string, commit: string, seconds: { type: "number" } }),
+  build: object({ inputHash: string, commit: string }),
   buildLog: object({ configMapName: string }),
   latestCreatedRevisionName: string,
   latestReadyRevisionName: string,

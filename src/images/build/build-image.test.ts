@@ -1,13 +1,11 @@
 import assert from "node:assert/strict";
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { chmodSync, readFileSync, statSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
-import { systemClock } from "#component-base/clock.ts";
-import { ImageStore } from "#images/image-store.ts";
 import { loadImages } from "#images/load.ts";
 import { hostPlatform, mediaTypes, parseImageConfig } from "#images/oci.ts";
 import { buildImage } from "./build-image.ts";
+import { makeFolder, withStore } from "#images/testing/temporary-store.ts";
 
 describe("building an image", () => {
   it("of files and nothing else gives a bundle that is the same as one that was loaded, but for its history", async () => {
@@ -192,22 +190,3 @@ describe("building an image", () => {
     });
   });
 });
-
-function makeFolder(root: string, name: string, files: Readonly<Record<string, string>>): string {
-  for (const [path, content] of Object.entries(files)) {
-    mkdirSync(join(root, name, path, ".."), { recursive: true });
-    writeFileSync(join(root, name, path), content);
-  }
-  return join(root, name);
-}
-
-async function withStore(body: (store: ImageStore, folder: string) => Promise<void>): Promise<void> {
-  const folder = mkdtempSync(join(tmpdir(), "nl-build-"));
-  const store = new ImageStore({ folder: join(folder, "store"), clock: systemClock });
-  await store.open();
-  try {
-    await body(store, folder);
-  } finally {
-    rmSync(folder, { recursive: true });
-  }
-}
