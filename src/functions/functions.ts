@@ -1,19 +1,18 @@
 /**
  * Starts Functions' control side: installs the kind, and runs its controller. Who starts it says where images go and how builds are run.
  */
-import type { KubeObject } from "#apimachinery/meta.ts";
-import { hasReason } from "#apimachinery/status-error.ts";
-import type { Client } from "#client/client.ts";
 import type { ControllerContext } from "#client/controller.ts";
 import { installDefinitions } from "#client/custom-resources.ts";
 import type { Service } from "#component-base/life-cycle.ts";
+import { ensureNamespace } from "#knative/namespace.ts";
+import { ensureClusterRoles } from "#knative/roles.ts";
 import { runBuild } from "./build/build-process.ts";
 import { KeptImages } from "./build/kept-images.ts";
 import type { BuildSettings } from "./build/job.ts";
-import { FunctionsConfigStore, functionsNamespace } from "./config/functions-config.ts";
+import { createFunctionsConfigStore, functionsNamespace } from "./config/functions-config.ts";
 import { createFunctionController } from "./controller/function-controller.ts";
 import { functionDefinition } from "./crds/function-definition.ts";
-import { ensureFunctionRoles } from "./crds/roles.ts";
+import { functionRoles } from "./crds/roles.ts";
 
 /** What it works with. The informer factory runs already, and Knative's kinds are there. */
 export type FunctionsOptions = ControllerContext & {
@@ -31,10 +30,10 @@ export async function startFunctions(options: FunctionsOptions): Promise<Pick<Se
   const { client, clock, informers, logger, signal, images, buildProgram: program, workRoot } = options;
   await Promise.all([
     installDefinitions(client, [functionDefinition()], { clock, signal }),
-    ensureNamespace(client, signal),
-    ensureFunctionRoles(client, signal),
+    ensureNamespace(client, { name: functionsNamespace }, signal),
+    ensureClusterRoles(client, functionRoles(), signal),
   ]);
-  const config = new FunctionsConfigStore(informers, logger);
+  const config = createFunctionsConfigStore(informers, logger);
   const endConfig = config.start();
   await config.informer.waitForSync(signal);
   const controller = createFunctionController({
@@ -54,15 +53,4 @@ export async function startFunctions(options: FunctionsOptions): Promise<Pick<Se
       await controller.stop();
     },
   };
-}
-
-async function ensureNamespace(client: Client, signal: AbortSignal): Promise<void> {
-  const resource = { group: "", version: "v1", resource: "namespaces" };
-  const namespace: KubeObject = { apiVersion: "v1", kind: "Namespace", metadata: { name: functionsNamespace } };
-  try {
-    await client.get({ resource, name: functionsNamespace }, { signal });
-  } catch (error) {
-    if (!hasReason(error, "NotFound")) throw error;
-    await client.create({ resource }, namespace, { signal });
-  }
 }

@@ -3,6 +3,7 @@
  */
 import type { EnvFromSource, EnvVar, ResourceRequirements } from "#api/generated/types/core-v1.ts";
 import type { GroupVersionResource, KubeObject } from "#apimachinery/meta.ts";
+import type { Condition } from "#knative/duck.ts";
 
 /** Our own group. */
 export const functionsGroup = "nodeless.dev";
@@ -72,15 +73,6 @@ export type FunctionSpec = {
   readonly traffic?: readonly FunctionTraffic[];
 };
 
-export type FunctionCondition = {
-  readonly type: string;
-  readonly status: "True" | "False" | "Unknown";
-  readonly severity?: string;
-  readonly lastTransitionTime?: string;
-  readonly reason?: string;
-  readonly message?: string;
-};
-
 /** The newest build that has ended. */
 export type BuildStatus = {
   /** Of all that decides over the image; the same inputs are not built twice. */
@@ -91,7 +83,7 @@ export type BuildStatus = {
 
 export type FunctionStatus = {
   readonly observedGeneration?: number;
-  readonly conditions?: readonly FunctionCondition[];
+  readonly conditions?: readonly Condition[];
   readonly url?: string;
   /** The newest image that was built, by its digest. */
   readonly image?: string;
@@ -119,7 +111,7 @@ export type KnativeService = KubeObject & {
   };
   readonly status?: {
     readonly observedGeneration?: number;
-    readonly conditions?: readonly FunctionCondition[];
+    readonly conditions?: readonly Condition[];
     readonly url?: string;
     readonly latestCreatedRevisionName?: string;
     readonly latestReadyRevisionName?: string;

@@ -8,8 +8,9 @@ import { after, before, describe, it } from "node:test";
 import type { Deployment } from "#api/generated/types/apps-v1.ts";
 import type { Pod, Service as KubeService } from "#api/generated/types/core-v1.ts";
 import type { KubeObject } from "#apimachinery/meta.ts";
-import { findCondition } from "./common/conditions.ts";
-import { deployments, kubeServices, pods } from "./common/context.ts";
+import { findCondition } from "#knative/conditions.ts";
+import { kubeServices } from "#knative/kube-services.ts";
+import { deployments, pods } from "./common/context.ts";
 import {
   type Configuration,
   configurations,

@@ -3,6 +3,7 @@
  */
 import type { PodSpec } from "#api/generated/types/core-v1.ts";
 import type { GroupVersionResource, KubeObject, ObjectMeta } from "#apimachinery/meta.ts";
+import type { Addressable, DuckStatus, ObjectReference } from "#knative/duck.ts";
 import { autoscalingInternalGroup, networkingInternalGroup, servingGroup } from "./names.ts";
 
 /** Resources of the kinds below. */
@@ -25,29 +26,6 @@ export const ingresses: GroupVersionResource = {
   version: "v1alpha1",
   resource: "ingresses",
 };
-
-/** One thing that is or is not so about an object. Absent severity means "error": it counts towards Ready. */
-export type Condition = {
-  readonly type: string;
-  readonly status: "True" | "False" | "Unknown";
-  readonly severity?: string;
-  readonly lastTransitionTime?: string;
-  readonly reason?: string;
-  readonly message?: string;
-};
-
-/** What every status begins with. */
-export type DuckStatus = {
-  readonly observedGeneration?: number;
-  readonly conditions?: readonly Condition[];
-  readonly annotations?: Readonly<Record<string, string>>;
-};
-
-/** Any object with Serving's kind of status. */
-export type Conditioned = KubeObject & { readonly status?: DuckStatus };
-
-/** Where something answers. */
-export type Addressable = { readonly name?: string; readonly url?: string };
 
 /** A pod's specification with what Serving adds to it. Immutable once it is a Revision's. */
 export type RevisionSpec = PodSpec & {
@@ -107,13 +85,6 @@ export type Route = KubeObject & { readonly spec?: RouteSpec; readonly status?: 
 export type Service = KubeObject & {
   readonly spec?: ConfigurationSpec & RouteSpec;
   readonly status?: ConfigurationStatus & RouteStatus;
-};
-
-export type ObjectReference = {
-  readonly apiVersion?: string;
-  readonly kind?: string;
-  readonly name?: string;
-  readonly namespace?: string;
 };
 
 /** A name of the user's own for a Route, a Service or anything that is addressable. */

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import type { Deployment } from "#api/generated/types/apps-v1.ts";
-import { findCondition } from "./common/conditions.ts";
+import { findCondition } from "#knative/conditions.ts";
 import { deployments } from "./common/context.ts";
 import { podAutoscalers, type PodAutoscaler, type Revision, revisions, type Service, services } from "./kinds.ts";
 import { type TestNamespace, TestServing } from "./testing/test-serving.ts";

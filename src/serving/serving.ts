@@ -2,20 +2,20 @@
  * Starts Serving's control side: installs its kinds, serves their admission webhooks, and runs the controllers and the autoscaler. Who starts it joins it to the data planes.
  */
 import type { Pod } from "#api/generated/types/core-v1.ts";
-import type { KubeObject } from "#apimachinery/meta.ts";
-import { hasReason } from "#apimachinery/status-error.ts";
-import type { Client } from "#client/client.ts";
 import type { ControllerContext, NamedController } from "#client/controller.ts";
 import type { Service } from "#component-base/life-cycle.ts";
-import { servingReviewers } from "./admission/admission-review.ts";
-import { ensureWebhookConfigurations } from "./admission/webhook-configurations.ts";
-import { startWebhookServer } from "./admission/webhook-server.ts";
+import { ensureWebhookConfigurations } from "#knative/admission/webhook-configurations.ts";
+import { startWebhookServer } from "#knative/admission/webhook-server.ts";
+import { ensureNamespace } from "#knative/namespace.ts";
+import { ensureClusterRoles } from "#knative/roles.ts";
+import { servingReviewers } from "./admission/reviewers.ts";
+import { servingRules } from "./admission/rules.ts";
 import { Autoscaler } from "./autoscaler/autoscaler.ts";
 import { byRevision, podInformer, type ServingContext } from "./common/context.ts";
-import { ConfigStore } from "./config/config-store.ts";
+import { createConfigStore } from "./config/config-store.ts";
 import { createConfigurationController } from "./configuration/configuration-controller.ts";
 import { installCustomResources } from "./crds/install.ts";
-import { ensureRoles } from "./crds/roles.ts";
+import { servingRoles } from "./crds/roles.ts";
 import type { ColdStartSink, DataPlane, StatSink } from "./data-plane.ts";
 import { createDomainMappingController } from "./domainmapping/domainmapping-controller.ts";
 import { createGcController } from "./gc/gc-controller.ts";
@@ -50,18 +50,23 @@ export async function startServing(options: ServingOptions): Promise<Serving> {
   const { client, clock, informers, logger, signal } = options;
   await Promise.all([
     installCustomResources(client, { clock, signal }),
-    ensureNamespace(client, signal),
-    ensureRoles(client, signal),
+    ensureNamespace(client, { name: servingNamespace, labels: { "app.kubernetes.io/name": servingNamespace } }, signal),
+    ensureClusterRoles(client, servingRoles(), signal),
   ]);
-  const config = new ConfigStore(informers, logger);
+  const config = createConfigStore(informers, logger);
   const pods = podInformer({ informers });
   const readyPods = (key: string) => pods.lister.byIndex(byRevision, key).filter(isReady).length;
   const autoscaler = new Autoscaler({ clock, readyPods });
   const coldStarts = new ColdStartLog();
   const endConfig = config.start();
   await config.informer.waitForSync(signal);
-  const webhooks = await startWebhookServer({ reviewers: servingReviewers(() => config.current), clock, logger });
-  await ensureWebhookConfigurations(client, webhooks, signal);
+  const webhooks = await startWebhookServer({
+    part: "serving",
+    reviewers: servingReviewers(() => config.current),
+    clock,
+    logger,
+  });
+  await ensureWebhookConfigurations(client, webhooks, { part: "serving", rules: servingRules, signal });
   const controllers = createServingControllers({ ...options, config, autoscaler, coldStarts });
   await Promise.all(controllers.map((controller) => controller.start(signal)));
   return {
@@ -94,21 +99,6 @@ export function createServingControllers(context: ServingContext): readonly Name
     createGcController(context),
     createDomainMappingController(context),
   ];
-}
-
-async function ensureNamespace(client: Client, signal: AbortSignal): Promise<void> {
-  const resource = { group: "", version: "v1", resource: "namespaces" };
-  const namespace: KubeObject = {
-    apiVersion: "v1",
-    kind: "Namespace",
-    metadata: { name: servingNamespace, labels: { "app.kubernetes.io/name": "knative-serving" } },
-  };
-  try {
-    await client.get({ resource, name: servingNamespace }, { signal });
-  } catch (error) {
-    if (!hasReason(error, "NotFound")) throw error;
-    await client.create({ resource }, namespace, { signal });
-  }
 }
 
 function isReady({ metadata, status }: Pod): boolean {

@@ -1,14 +1,13 @@
 /**
  * What an administrator may choose about functions: the ConfigMap `config-functions` of namespace nodeless-functions. None need exist. One that makes no sense changes nothing but a line in the log.
  */
-import type { ConfigMap } from "#api/generated/types/core-v1.ts";
 import { quantityValue } from "#apimachinery/quantity.ts";
 import type { InformerFactory } from "#client/informer-factory.ts";
-import type { Informer } from "#client/informer.ts";
 import type { Logger } from "#component-base/logger.ts";
 import { type BuildBounds, defaultBounds, defaultDockerfileBounds } from "#functions/build/build-process.ts";
 import type { BaseImages } from "#functions/build/job.ts";
 import { defaultMostSourceBytes } from "#functions/source/source-bounds.ts";
+import { ConfigMapStore } from "#knative/config-store.ts";
 
 /** Where the ConfigMap is. */
 export const functionsNamespace = "nodeless-functions";
@@ -57,35 +56,15 @@ function amountOf(key: string, text: string): number {
 }
 
 /** The configuration of the moment. */
-export class FunctionsConfigStore {
-  readonly informer: Informer<ConfigMap>;
-  readonly #logger: Logger;
-  #current = defaultFunctionsConfig;
-
-  constructor(informers: InformerFactory, logger: Logger) {
-    this.#logger = logger;
-    const resource = { group: "", version: "v1", resource: "configmaps" };
-    this.informer = informers.informer<ConfigMap>({ resource, namespace: functionsNamespace });
-  }
-
-  get current(): FunctionsConfig {
-    return this.#current;
-  }
-
-  /** Follows the ConfigMap; gives what ends that. */
-  start(): () => void {
-    const take = ({ metadata }: ConfigMap, data: ConfigMap["data"]) => {
-      if (metadata?.name !== configName) return;
-      try {
-        this.#current = parseFunctionsConfig(data);
-      } catch (error) {
-        this.#logger.warn("Left the configuration of functions as it was", { configMap: configName, error });
-      }
-    };
-    return this.informer.addHandler({
-      onAdd: (map) => take(map, map.data),
-      onUpdate: (_before, map) => take(map, map.data),
-      onDelete: (map) => take(map, {}),
-    });
-  }
+export function createFunctionsConfigStore(
+  informers: InformerFactory,
+  logger: Logger,
+): ConfigMapStore<FunctionsConfig> {
+  return new ConfigMapStore({
+    informers,
+    logger,
+    namespace: functionsNamespace,
+    initial: defaultFunctionsConfig,
+    parse: (name, data) => (name === configName ? parseFunctionsConfig(data) : undefined),
+  });
 }

@@ -8,15 +8,9 @@ import { type Clock, systemClock } from "#component-base/clock.ts";
 import { silentLogger } from "#component-base/logger.ts";
 import type { BuildJob, BuildOutcome } from "#functions/build/job.ts";
 import { functionDefinition } from "#functions/crds/function-definition.ts";
-import {
-  configMaps,
-  type FunctionCondition,
-  type FunctionObject,
-  functions,
-  type KnativeService,
-  knativeServices,
-} from "#functions/kinds.ts";
+import { configMaps, type FunctionObject, functions, type KnativeService, knativeServices } from "#functions/kinds.ts";
 import type { NamedController } from "#client/controller.ts";
+import type { Condition } from "#knative/duck.ts";
 import { createFunctionController } from "./function-controller.ts";
 
 type Job = Omit<BuildJob, "work">;
@@ -89,7 +83,7 @@ describe("the controller of Functions", () => {
   const patch = (name: string, body: object) =>
     api.client.patch<FunctionObject>({ resource: functions, namespace: "default", name }, { type: "merge", body });
   const inline = (text: string) => ({ source: { inline: { files: { "index.ts": text } } } });
-  const condition = ({ status }: FunctionObject, wanted: string): Partial<FunctionCondition> => {
+  const condition = ({ status }: FunctionObject, wanted: string): Partial<Condition> => {
     const found = status?.conditions?.find(({ type }) => type === wanted);
     if (found === undefined) return {};
     const { lastTransitionTime: _time, type: _type, ...rest } = found;

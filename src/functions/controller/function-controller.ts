@@ -14,17 +14,17 @@ import type { BuildListener } from "#functions/build/build-process.ts";
 import type { FunctionName, KeptImages } from "#functions/build/kept-images.ts";
 import type { BuildJob, BuildOutcome, BuildSettings } from "#functions/build/job.ts";
 import {
-  type FunctionCondition,
   type FunctionObject,
   functions,
   type FunctionStatus,
   type KnativeService,
   knativeServices,
 } from "#functions/kinds.ts";
+import { conditionsOf, isFalse, isTrue, isUnknown, type Mark } from "#knative/conditions.ts";
+import type { Condition } from "#knative/duck.ts";
 import { inputHashOf, jobOf } from "./build-inputs.ts";
 import { BuildLog, buildLogName } from "./build-log.ts";
 import { Builds } from "./builds.ts";
-import { conditionsOf, type Dependent, isFalse, isTrue, type Mark, unknown } from "./conditions.ts";
 import { serviceOf } from "./service-of.ts";
 
 /** What it works with. */
@@ -52,6 +52,9 @@ const retryMs = [2000, 10_000, 30_000, 120_000];
 export function createFunctionController(context: FunctionControllerContext): NamedController {
   return new FunctionController(context);
 }
+
+/** The conditions that Ready depends on. */
+type Dependent = "SourceReady" | "Built" | "ServiceReady";
 
 /** How an image is come by. */
 type ImageState = {
@@ -185,7 +188,7 @@ class FunctionController implements NamedController {
     const failed = isFalse(failure.reason, failure.message);
     const marks =
       failure.stage === "source"
-        ? { SourceReady: failed, Built: unknown("SourceNotReady", "The source is not there yet.") }
+        ? { SourceReady: failed, Built: isUnknown("SourceNotReady", "The source is not there yet.") }
         : { SourceReady: isTrue, Built: failed };
     if (!failure.isPassing) return { marks, build: { inputHash } };
     this.#retryLater(key, inputHash, failure);
@@ -209,10 +212,10 @@ class FunctionController implements NamedController {
   #marksOfRunning(key: string): ImageState["marks"] {
     if (!this.#fetched.has(key))
       return {
-        SourceReady: unknown("Fetching", "The source is being fetched."),
-        Built: unknown("SourceNotReady", "The source is not there yet."),
+        SourceReady: isUnknown("Fetching", "The source is being fetched."),
+        Built: isUnknown("SourceNotReady", "The source is not there yet."),
       };
-    return { SourceReady: isTrue, Built: unknown("Building", "The image is being built.") };
+    return { SourceReady: isTrue, Built: isUnknown("Building", "The image is being built.") };
   }
 
   #beginBuild(key: string, fn: FunctionObject, inputHash: string): void {
@@ -289,15 +292,19 @@ class FunctionController implements NamedController {
     const found = isService ? (service as KnativeService) : undefined;
     const ServiceReady = isService
       ? serviceMark(found)
-      : ((service as Mark | undefined) ?? unknown("NotBuilt", "There is no image yet."));
+      : ((service as Mark | undefined) ?? isUnknown("NotBuilt", "There is no image yet."));
     const { url, latestCreatedRevisionName, latestReadyRevisionName } = found?.status ?? {};
     const hasBuild = fn.spec?.source?.image === undefined;
     const status: FunctionStatus = {
       ...(generation === undefined ? {} : { observedGeneration: generation }),
-      conditions: conditionsOf({ ...state.marks, ServiceReady }, notesOf(fn), {
-        before: fn.status?.conditions,
-        nowMs: clock.now(),
-      }),
+      conditions: conditionsOf(
+        { ...state.marks, ServiceReady },
+        {
+          notes: notesOf(fn),
+          before: fn.status?.conditions,
+          nowMs: clock.now(),
+        },
+      ),
       ...(url === undefined ? {} : { url }),
       ...(state.image === undefined ? {} : { image: state.image }),
       ...(state.build === undefined ? {} : { build: state.build }),
@@ -315,12 +322,12 @@ class FunctionController implements NamedController {
   }
 }
 
-function wasBuilt(conditions: readonly FunctionCondition[] | undefined): boolean {
+function wasBuilt(conditions: readonly Condition[] | undefined): boolean {
   return conditions?.some(({ type, status }) => type === "Built" && status === "True") ?? false;
 }
 
 /** What a build of the same inputs came to before this process was there. */
-function marksOfFailure(conditions: readonly FunctionCondition[] = []): ImageState["marks"] | undefined {
+function marksOfFailure(conditions: readonly Condition[] = []): ImageState["marks"] | undefined {
   const mark = (type: Dependent): Mark | undefined => {
     const found = conditions.find((condition) => condition.type === type);
     return found && { status: found.status, reason: found.reason ?? "", message: found.message ?? "" };
@@ -335,9 +342,9 @@ function marksOfFailure(conditions: readonly FunctionCondition[] = []): ImageSta
 function serviceMark(service: KnativeService | undefined): Mark {
   const { metadata, status } = service ?? {};
   if (service === undefined || status?.observedGeneration !== metadata?.generation)
-    return unknown("Deploying", "The Service is being brought up to date.");
+    return isUnknown("Deploying", "The Service is being brought up to date.");
   const ready = status?.conditions?.find(({ type }) => type === "Ready");
-  if (ready === undefined) return unknown("Deploying", "The Service is being brought up to date.");
+  if (ready === undefined) return isUnknown("Deploying", "The Service is being brought up to date.");
   if (ready.status === "True") return isTrue;
   return { status: ready.status, reason: ready.reason ?? "Deploying", message: ready.message ?? "" };
 }

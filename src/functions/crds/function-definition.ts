@@ -4,10 +4,8 @@
 import type { KubeObject } from "#apimachinery/meta.ts";
 import type { JsonSchemaProps } from "#apimachinery/structural-schema/json-schema-props.ts";
 import { functions } from "#functions/kinds.ts";
+import { boolean, int64, object, string } from "#knative/crds/schema-parts.ts";
 
-const string: JsonSchemaProps = { type: "string" };
-const boolean: JsonSchemaProps = { type: "boolean" };
-const int64: JsonSchemaProps = { type: "integer", format: "int64" };
 const quantity: JsonSchemaProps = {
   anyOf: [{ type: "integer" }, { type: "string" }],
   "x-kubernetes-int-or-string": true,
@@ -28,13 +26,6 @@ const insidePath: JsonSchemaProps = {
     },
   ],
 };
-
-function object(
-  properties: Readonly<Record<string, JsonSchemaProps>>,
-  ...required: readonly string[]
-): JsonSchemaProps {
-  return { type: "object", properties, ...(required.length === 0 ? {} : { required }) };
-}
 
 function list(items: JsonSchemaProps, maxItems: number): JsonSchemaProps {
   return { type: "array", items, maxItems };

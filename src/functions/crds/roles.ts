@@ -2,33 +2,17 @@
  * Lets whoever may administer, edit or view a namespace do the same with its Functions.
  */
 import type { KubeObject } from "#apimachinery/meta.ts";
-import { hasReason } from "#apimachinery/status-error.ts";
-import type { Client } from "#client/client.ts";
 import { functionsGroup } from "#functions/kinds.ts";
+import { aggregateTo, clusterRole, namespacedRoles, readVerbs } from "#knative/roles.ts";
 
-const group = "rbac.authorization.k8s.io";
-const read = ["get", "list", "watch"];
-const verbs = { admin: ["*"], edit: ["create", "update", "patch", "delete", ...read], view: read };
+const verbs = { admin: ["*"], edit: ["create", "update", "patch", "delete", ...readVerbs], view: readVerbs };
 
-/** Makes the roles that are missing. */
-export async function ensureFunctionRoles(client: Client, signal: AbortSignal): Promise<void> {
-  await Promise.all(
-    (["admin", "edit", "view"] as const).map(async (role) => {
-      try {
-        await client.create({ resource: { group, version: "v1", resource: "clusterroles" } }, roleOf(role), { signal });
-      } catch (error) {
-        if (!hasReason(error, "AlreadyExists")) throw error;
-      }
+/** The three roles. */
+export function functionRoles(): readonly KubeObject[] {
+  return namespacedRoles.map((role) =>
+    clusterRole(`nodeless-functions-${role}`, {
+      labels: aggregateTo(role),
+      rules: [{ apiGroups: [functionsGroup], resources: ["functions"], verbs: verbs[role] }],
     }),
   );
-}
-
-function roleOf(role: keyof typeof verbs): KubeObject {
-  const object = {
-    apiVersion: `${group}/v1`,
-    kind: "ClusterRole",
-    metadata: { name: `nodeless-functions-${role}`, labels: { [`${group}/aggregate-to-${role}`]: "true" } },
-    rules: [{ apiGroups: [functionsGroup], resources: ["functions"], verbs: verbs[role] }],
-  };
-  return object as KubeObject;
 }

@@ -3,14 +3,22 @@
  */
 import { findDurationMs, formatDuration } from "#apimachinery/duration.ts";
 import {
+  currentField,
+  type FieldError,
+  generic,
+  invalidKeyName,
+  invalidValue,
+  outOfBounds,
+} from "#knative/admission/field-error.ts";
+import { findAnnotation, type KeyPriority } from "#knative/names.ts";
+import {
   type AutoscalerConfig,
   minTarget,
   panicThresholdPercentageBounds,
   panicWindowPercentageBounds,
   windowBoundsMs,
 } from "#serving/config/autoscaler-config.ts";
-import { autoscalingGroup, findAnnotation, hpaClass, type KeyPriority, kpaClass, scaling } from "#serving/names.ts";
-import { currentField, type FieldError, generic, invalidKeyName, invalidValue, outOfBounds } from "./field-error.ts";
+import { autoscalingGroup, hpaClass, kpaClass, scaling } from "#serving/names.ts";
 
 type Annotations = Readonly<Record<string, string>> | undefined;
 

@@ -2,7 +2,6 @@
  * Validation of one container of a revision: environment, image, ports, probes, security. Rules and messages as upstream's `pkg/apis/serving/k8s_validation.go` (v1.23).
  */
 import type { Container, ContainerPort, EnvFromSource, EnvVar, Probe, Volume } from "#api/generated/types/core-v1.ts";
-import type { FeaturesConfig } from "#serving/config/features-config.ts";
 import {
   currentField,
   disallowedFields,
@@ -15,7 +14,8 @@ import {
   outOfBounds,
   viaField,
   viaIndex,
-} from "./field-error.ts";
+} from "#knative/admission/field-error.ts";
+import type { FeaturesConfig } from "#serving/config/features-config.ts";
 import { checkMask, fieldMasks } from "./field-masks.ts";
 import { imageProblem } from "./image-reference.ts";
 import { checkSecurityContext } from "./security-validation.ts";

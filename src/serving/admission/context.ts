@@ -2,6 +2,7 @@
  * What defaulting and validation of one object go by, beside the object itself. Pure data: the webhook fills it in.
  */
 import type { ObjectMeta } from "#apimachinery/meta.ts";
+import type { AdmissionContext as KnativeAdmissionContext } from "#knative/admission/kind-admission.ts";
 import { type AutoscalerConfig, defaultAutoscalerConfig } from "#serving/config/autoscaler-config.ts";
 import { defaultDefaultsConfig, type DefaultsConfig } from "#serving/config/defaults-config.ts";
 import { defaultFeaturesConfig, type FeaturesConfig } from "#serving/config/features-config.ts";
@@ -20,13 +21,8 @@ export const defaultAdmissionConfig: AdmissionConfig = {
   autoscaler: defaultAutoscalerConfig,
 };
 
-/** One write of an object. */
-export type AdmissionContext = {
-  readonly config: AdmissionConfig;
-  readonly operation: "CREATE" | "UPDATE";
-  /** Who writes. */
-  readonly username: string;
-};
+/** One write of an object of Serving's. */
+export type AdmissionContext = KnativeAdmissionContext<AdmissionConfig>;
 
 /** As {@link AdmissionContext}, within an object: a template's name must begin with the object's. */
 export type TemplateContext = AdmissionContext & { readonly parent: ObjectMeta | undefined };

@@ -3,10 +3,18 @@
  */
 import { isCIdentifier, isDns1123Label, isDns1123Subdomain, isQualifiedName } from "#apimachinery/names.ts";
 import { semanticEqual } from "#apimachinery/semantic-equal.ts";
-import type { DomainMapping, ObjectReference } from "#serving/kinds.ts";
+import {
+  disallowedFields,
+  type FieldError,
+  generic,
+  invalidValue,
+  missingField,
+  viaField,
+} from "#knative/admission/field-error.ts";
+import type { ObjectReference } from "#knative/duck.ts";
+import type { DomainMapping } from "#serving/kinds.ts";
 import { annotations } from "#serving/names.ts";
 import type { AdmissionContext } from "./context.ts";
-import { disallowedFields, type FieldError, generic, invalidValue, missingField, viaField } from "./field-error.ts";
 import { checkCreatorAndModifier } from "./spec-validation.ts";
 
 const clusterDomain = "cluster.local";

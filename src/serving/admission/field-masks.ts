@@ -2,8 +2,8 @@
  * Which fields of a pod's specification a revision may have. The lists are upstream's `pkg/apis/serving/fieldmask.go` (v1.23), as data; some fields need a feature that is not
  * disabled.
  */
+import { disallowedFields, type FieldError } from "#knative/admission/field-error.ts";
 import type { Feature, FeaturesConfig } from "#serving/config/features-config.ts";
-import { disallowedFields, type FieldError } from "./field-error.ts";
 
 /** Fields that may be set: always, or unless a feature is disabled. */
 export type FieldMask = Readonly<Record<string, true | Feature>>;

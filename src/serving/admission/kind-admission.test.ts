@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { KubeObject } from "#apimachinery/meta.ts";
+import { fatal, formatErrors } from "#knative/admission/field-error.ts";
+import { childName } from "#knative/names.ts";
 import { parseDefaultsConfig } from "#serving/config/defaults-config.ts";
 import { parseFeaturesConfig } from "#serving/config/features-config.ts";
 import type { Revision, Route, Service } from "#serving/kinds.ts";
-import { childName } from "#serving/names.ts";
 import { type AdmissionConfig, type AdmissionContext, defaultAdmissionConfig } from "./context.ts";
-import { fatal, formatErrors } from "./field-error.ts";
 import { kindAdmissions } from "./kind-admission.ts";
 
 function context(config: Partial<AdmissionConfig> = {}): AdmissionContext {

@@ -4,6 +4,9 @@
  */
 import type { KubeObject, ObjectMeta } from "#apimachinery/meta.ts";
 import { semanticEqual } from "#apimachinery/semantic-equal.ts";
+import { type FieldError, viaField } from "#knative/admission/field-error.ts";
+import type { KindAdmission } from "#knative/admission/kind-admission.ts";
+import { shortDiff } from "#knative/admission/short-diff.ts";
 import type {
   Configuration,
   ConfigurationSpec,
@@ -15,10 +18,8 @@ import type {
 } from "#serving/kinds.ts";
 import { annotations, labels } from "#serving/names.ts";
 import { refuseAutoscalingAnnotations, validateAutoscalingAnnotations } from "./autoscaling-annotations.ts";
-import type { AdmissionContext } from "./context.ts";
+import type { AdmissionConfig, AdmissionContext } from "./context.ts";
 import { domainMappingAdmission } from "./domain-mapping-admission.ts";
-import { type FieldError, viaField } from "./field-error.ts";
-import { shortDiff } from "./short-diff.ts";
 import { withRevisionDefaults, withTrafficDefaults } from "./spec-defaults.ts";
 import {
   checkCreatorAndModifier,
@@ -31,13 +32,8 @@ import {
   validateTraffic,
 } from "./spec-validation.ts";
 
-/** What is done to one kind when it is written. `before` is absent on a create. */
-export type KindAdmission<T extends KubeObject> = {
-  /** The object with its defaults; idempotent. */
-  readonly withDefaults: (object: T, before: T | undefined, context: AdmissionContext) => T;
-  /** What is wrong with an object that has its defaults. */
-  readonly validate: (object: T, before: T | undefined, context: AdmissionContext) => readonly FieldError[];
-};
+/** What is done to one of Serving's kinds when it is written. */
+export type ServingKindAdmission<T extends KubeObject> = KindAdmission<T, AdmissionConfig>;
 
 type WithSpec = KubeObject & { readonly spec?: unknown };
 
@@ -87,7 +83,7 @@ function isOwned({ metadata }: KubeObject): boolean {
   return (metadata?.ownerReferences ?? []).length > 0;
 }
 
-const serviceAdmission: KindAdmission<Service> = {
+const serviceAdmission: ServingKindAdmission<Service> = {
   withDefaults(service, before, context) {
     const template = withTemplateDefaults(service.spec, before?.spec, service.metadata, context);
     return signed({ ...service, spec: withRouteDefaults({ ...service.spec, ...template }, true) }, before, context);
@@ -104,7 +100,7 @@ const serviceAdmission: KindAdmission<Service> = {
   },
 };
 
-const configurationAdmission: KindAdmission<Configuration> = {
+const configurationAdmission: ServingKindAdmission<Configuration> = {
   withDefaults(configuration, before, context) {
     const spec = withTemplateDefaults(configuration.spec, before?.spec, configuration.metadata, context);
     const defaulted = { ...configuration, spec };
@@ -122,7 +118,7 @@ const configurationAdmission: KindAdmission<Configuration> = {
   },
 };
 
-const routeAdmission: KindAdmission<Route> = {
+const routeAdmission: ServingKindAdmission<Route> = {
   withDefaults(route, before, context) {
     const defaulted = { ...route, spec: withRouteDefaults(route.spec ?? {}, false) };
     return isOwned(route) ? defaulted : signed(defaulted, before, context);
@@ -137,7 +133,7 @@ const routeAdmission: KindAdmission<Route> = {
   },
 };
 
-const revisionAdmission: KindAdmission<Revision> = {
+const revisionAdmission: ServingKindAdmission<Revision> = {
   withDefaults(revision, before, context) {
     if (before !== undefined) return revision;
     return { ...revision, spec: withRevisionDefaults(revision.spec, { ...context, parent: revision.metadata }) };
@@ -165,10 +161,10 @@ function checkRevision(
 }
 
 /** By kind. */
-export const kindAdmissions: Readonly<Record<string, KindAdmission<KubeObject>>> = {
-  Service: serviceAdmission as KindAdmission<KubeObject>,
-  Configuration: configurationAdmission as KindAdmission<KubeObject>,
-  Route: routeAdmission as KindAdmission<KubeObject>,
-  Revision: revisionAdmission as KindAdmission<KubeObject>,
-  DomainMapping: domainMappingAdmission as KindAdmission<DomainMapping> as KindAdmission<KubeObject>,
+export const kindAdmissions: Readonly<Record<string, ServingKindAdmission<KubeObject>>> = {
+  Service: serviceAdmission as ServingKindAdmission<KubeObject>,
+  Configuration: configurationAdmission as ServingKindAdmission<KubeObject>,
+  Route: routeAdmission as ServingKindAdmission<KubeObject>,
+  Revision: revisionAdmission as ServingKindAdmission<KubeObject>,
+  DomainMapping: domainMappingAdmission as ServingKindAdmission<DomainMapping> as ServingKindAdmission<KubeObject>,
 };

@@ -3,9 +3,16 @@
  */
 import type { Container, PodSpec, Volume } from "#api/generated/types/core-v1.ts";
 import { isDns1123Subdomain } from "#apimachinery/names.ts";
+import {
+  type FieldError,
+  generic,
+  invalidValue,
+  missingField,
+  viaField,
+  viaFieldIndex,
+} from "#knative/admission/field-error.ts";
 import type { FeaturesConfig } from "#serving/config/features-config.ts";
 import { checkContainer, type ContainerPlace } from "./container-validation.ts";
-import { type FieldError, generic, invalidValue, missingField, viaField, viaFieldIndex } from "./field-error.ts";
 import { checkMask, fieldMasks } from "./field-masks.ts";
 import { checkPodSecurityContext } from "./security-validation.ts";
 import { findUserPort, type UserPort } from "./user-port.ts";

@@ -2,8 +2,8 @@
  * Validation of security contexts: ids in range, and nothing that gives more rights than the features allow. Rules as upstream's `pkg/apis/serving/k8s_validation.go` (v1.23).
  */
 import type { PodSecurityContext, SecurityContext } from "#api/generated/types/core-v1.ts";
+import { disallowedFields, type FieldError, outOfBounds, viaField } from "#knative/admission/field-error.ts";
 import type { FeaturesConfig } from "#serving/config/features-config.ts";
-import { disallowedFields, type FieldError, outOfBounds, viaField } from "./field-error.ts";
 import { checkMask, fieldMasks } from "./field-masks.ts";
 
 const maxId = 2_147_483_647;

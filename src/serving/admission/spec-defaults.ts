@@ -8,10 +8,10 @@ import type {
   Probe,
   SecurityContext,
 } from "#api/generated/types/core-v1.ts";
+import { childName } from "#knative/names.ts";
 import { type DefaultsConfig, fillNameTemplate } from "#serving/config/defaults-config.ts";
 import type { FeaturesConfig } from "#serving/config/features-config.ts";
 import type { RevisionSpec, TrafficTarget } from "#serving/kinds.ts";
-import { childName } from "#serving/names.ts";
 import type { TemplateContext } from "./context.ts";
 import { isHardened } from "./security-validation.ts";
 

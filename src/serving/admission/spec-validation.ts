@@ -5,17 +5,6 @@ import { findDurationMs } from "#apimachinery/duration.ts";
 import type { ObjectMeta } from "#apimachinery/meta.ts";
 import { isDns1035Label, isQualifiedName } from "#apimachinery/names.ts";
 import { isQuantity } from "#apimachinery/quantity.ts";
-import type { RevisionSpec, RevisionTemplate, TrafficTarget } from "#serving/kinds.ts";
-import {
-  annotations as keys,
-  findAnnotation,
-  type KeyPriority,
-  progressDeadline,
-  rolloutDuration,
-} from "#serving/names.ts";
-import { semanticEqual } from "#apimachinery/semantic-equal.ts";
-import { validateAutoscalingAnnotations } from "./autoscaling-annotations.ts";
-import type { AdmissionConfig, TemplateContext } from "./context.ts";
 import {
   currentField,
   disallowedFields,
@@ -29,9 +18,15 @@ import {
   outOfBounds,
   viaField,
   viaIndex,
-} from "./field-error.ts";
+} from "#knative/admission/field-error.ts";
+import { shortDiff } from "#knative/admission/short-diff.ts";
+import { findAnnotation, type KeyPriority } from "#knative/names.ts";
+import type { RevisionSpec, RevisionTemplate, TrafficTarget } from "#serving/kinds.ts";
+import { annotations as keys, progressDeadline, rolloutDuration } from "#serving/names.ts";
+import { semanticEqual } from "#apimachinery/semantic-equal.ts";
+import { validateAutoscalingAnnotations } from "./autoscaling-annotations.ts";
+import type { AdmissionConfig, TemplateContext } from "./context.ts";
 import { validatePodSpec } from "./pod-spec-validation.ts";
-import { shortDiff } from "./short-diff.ts";
 
 /** Names must be fit to be hosts. */
 export function checkNames(metadata: ObjectMeta | undefined): readonly FieldError[] {

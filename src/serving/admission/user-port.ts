@@ -2,7 +2,7 @@
  * Which port of a revision takes requests: the only one that its containers name, or 8080.
  */
 import type { Container } from "#api/generated/types/core-v1.ts";
-import { type FieldError, missingField } from "./field-error.ts";
+import { type FieldError, missingField } from "#knative/admission/field-error.ts";
 
 /** The port that takes requests, with upstream's defaults. */
 export type UserPort = { readonly name: string; readonly containerPort: number };

@@ -5,7 +5,6 @@ import { posix } from "node:path";
 import type { Container, KeyToPath, Volume, VolumeMount, VolumeProjection } from "#api/generated/types/core-v1.ts";
 import { isDns1123Label } from "#apimachinery/names.ts";
 import { parseQuantity, quantityValue } from "#apimachinery/quantity.ts";
-import type { Feature, FeaturesConfig } from "#serving/config/features-config.ts";
 import {
   type FieldError,
   generic,
@@ -16,7 +15,8 @@ import {
   viaField,
   viaFieldIndex,
   viaIndex,
-} from "./field-error.ts";
+} from "#knative/admission/field-error.ts";
+import type { Feature, FeaturesConfig } from "#serving/config/features-config.ts";
 import { checkMask, type FieldMask, fieldMasks } from "./field-masks.ts";
 
 const reservedPaths = ["/", "/dev", "/dev/log"];

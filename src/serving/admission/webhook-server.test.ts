@@ -10,12 +10,13 @@ import { allowAll, startTestApiServer, trustAll } from "#apiserver/testing/test-
 import { createInformerFactory } from "#client/informer-factory.ts";
 import { systemClock } from "#component-base/clock.ts";
 import { silentLogger } from "#component-base/logger.ts";
+import { ensureWebhookConfigurations } from "#knative/admission/webhook-configurations.ts";
+import { startWebhookServer } from "#knative/admission/webhook-server.ts";
 import { installCustomResources } from "#serving/crds/install.ts";
 import { type Service, services } from "#serving/kinds.ts";
 import { servingNamespace } from "#serving/names.ts";
-import { servingReviewers } from "./admission-review.ts";
-import { ensureWebhookConfigurations } from "./webhook-configurations.ts";
-import { startWebhookServer } from "./webhook-server.ts";
+import { servingReviewers } from "./reviewers.ts";
+import { servingRules } from "./rules.ts";
 
 const admission = { group: "admissionregistration.k8s.io", version: "v1" };
 const core = { group: "", version: "v1" };
@@ -48,10 +49,15 @@ async function inCluster(body: (client: Awaited<ReturnType<typeof startTestApiSe
     },
   });
   const { client } = api;
-  const server = await startWebhookServer({ reviewers: servingReviewers(), clock: systemClock, logger: silentLogger });
+  const server = await startWebhookServer({
+    part: "serving",
+    reviewers: servingReviewers(),
+    clock: systemClock,
+    logger: silentLogger,
+  });
   try {
     await installCustomResources(client, { clock: systemClock, signal });
-    await ensureWebhookConfigurations(client, server, signal);
+    await ensureWebhookConfigurations(client, server, { part: "serving", rules: servingRules, signal });
     await body(client);
   } finally {
     await Promise.all(parts.map((part) => part.stop()));

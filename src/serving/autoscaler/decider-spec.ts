@@ -2,9 +2,10 @@
  * What a revision's PodAutoscaler and `config-autoscaler` together say about its scaling. Precedence as upstream's `pkg/reconciler/autoscaling` (v1.23): annotations first.
  */
 import { findDurationMs } from "#apimachinery/duration.ts";
+import { findAnnotation, type KeyPriority } from "#knative/names.ts";
 import { type AutoscalerConfig, minTarget, windowBoundsMs } from "#serving/config/autoscaler-config.ts";
 import type { PodAutoscaler } from "#serving/kinds.ts";
-import { findAnnotation, type KeyPriority, kpaClass, scaling } from "#serving/names.ts";
+import { kpaClass, scaling } from "#serving/names.ts";
 import type { Aggregation } from "./window-average.ts";
 
 /** What pods are counted by. */

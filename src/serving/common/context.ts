@@ -26,12 +26,6 @@ export type ServingContext = ControllerContext & {
 
 export const deployments: GroupVersionResource = { group: "apps", version: "v1", resource: "deployments" };
 export const pods: GroupVersionResource = { group: "", version: "v1", resource: "pods" };
-export const kubeServices: GroupVersionResource = { group: "", version: "v1", resource: "services" };
-export const endpointSlices: GroupVersionResource = {
-  group: "discovery.k8s.io",
-  version: "v1",
-  resource: "endpointslices",
-};
 
 /** Index of revisions by "namespace/configuration". */
 export const byConfiguration = "serving-configuration";

@@ -2,8 +2,8 @@
  * ConfigMap `config-autoscaler`: keys, defaults and bounds as upstream's `pkg/autoscaler/config` (v1.23).
  */
 import { formatDuration } from "#apimachinery/duration.ts";
+import { type ConfigData, ConfigError, ConfigText } from "#knative/config-text.ts";
 import { kpaClass } from "#serving/names.ts";
-import { type ConfigData, ConfigError, ConfigText } from "./config-text.ts";
 
 /** How the autoscaler decides where a revision's annotations say nothing. Fractions are of 1. */
 export type AutoscalerConfig = {

@@ -1,13 +1,12 @@
 /**
- * Serving's configuration as it is now: the ConfigMaps of namespace knative-serving, read when they change. One that makes no sense changes nothing but a line in the log.
+ * Serving's configuration as it is now: the ConfigMaps of namespace knative-serving.
  */
-import type { ConfigMap } from "#api/generated/types/core-v1.ts";
 import type { InformerFactory } from "#client/informer-factory.ts";
-import type { Informer } from "#client/informer.ts";
 import type { Logger } from "#component-base/logger.ts";
+import { ConfigMapStore } from "#knative/config-store.ts";
+import type { ConfigData } from "#knative/config-text.ts";
 import { servingNamespace } from "#serving/names.ts";
 import { type AutoscalerConfig, parseAutoscalerConfig } from "./autoscaler-config.ts";
-import type { ConfigData } from "./config-text.ts";
 import { type DefaultsConfig, parseDefaultsConfig } from "./defaults-config.ts";
 import { type FeaturesConfig, parseFeaturesConfig } from "./features-config.ts";
 import {
@@ -55,46 +54,15 @@ export function parseConfigMap(name: string, data: ConfigData | undefined): Part
 }
 
 /** Gives the configuration of the moment. */
-export class ConfigStore {
-  readonly informer: Informer<ConfigMap>;
-  readonly #logger: Logger;
-  readonly #listeners: (() => void)[] = [];
-  #current: ServingConfig = defaultServingConfig();
+export type ConfigStore = ConfigMapStore<ServingConfig>;
 
-  constructor(informers: InformerFactory, logger: Logger) {
-    this.#logger = logger;
-    const resource = { group: "", version: "v1", resource: "configmaps" };
-    this.informer = informers.informer<ConfigMap>({ resource, namespace: servingNamespace });
-  }
-
-  get current(): ServingConfig {
-    return this.#current;
-  }
-
-  /** Calls back whenever the configuration has changed. */
-  onChange(listener: () => void): void {
-    this.#listeners.push(listener);
-  }
-
-  /** Reads all that is there and follows it; gives what ends that. */
-  start(): () => void {
-    return this.informer.addHandler({
-      onAdd: (map) => this.#read(map.metadata?.name ?? "", map.data),
-      onUpdate: (_before, map) => this.#read(map.metadata?.name ?? "", map.data),
-      onDelete: (map) => this.#read(map.metadata?.name ?? "", undefined),
-    });
-  }
-
-  #read(name: string, data: ConfigData | undefined): void {
-    try {
-      const part = parseConfigMap(name, data);
-      if (part === undefined) return;
-      this.#current = { ...this.#current, ...part };
-    } catch (error) {
-      const why = error instanceof Error ? error.message : String(error);
-      this.#logger.warn("Ignored ConfigMap", { configMap: `${servingNamespace}/${name}`, error: why });
-      return;
-    }
-    for (const listener of this.#listeners) listener();
-  }
+/** A store of Serving's configuration. */
+export function createConfigStore(informers: InformerFactory, logger: Logger): ConfigStore {
+  return new ConfigMapStore({
+    informers,
+    logger,
+    namespace: servingNamespace,
+    initial: defaultServingConfig(),
+    parse: parseConfigMap,
+  });
 }

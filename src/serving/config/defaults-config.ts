@@ -1,7 +1,7 @@
 /**
  * ConfigMap `config-defaults`: what a revision gets that does not say. Keys, defaults and bounds as upstream's `pkg/apis/config/defaults.go` (v1.23).
  */
-import { type ConfigData, ConfigError, ConfigText } from "./config-text.ts";
+import { type ConfigData, ConfigError, ConfigText } from "#knative/config-text.ts";
 
 /** Defaults of revisions. Quantities are absent where nothing is to be set. */
 export type DefaultsConfig = {

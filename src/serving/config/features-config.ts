@@ -1,7 +1,7 @@
 /**
  * ConfigMap `config-features`: which optional fields of a pod's specification a revision may use. Keys as upstream's `pkg/apis/config/features.go` (v1.23).
  */
-import type { ConfigData } from "./config-text.ts";
+import type { ConfigData } from "#knative/config-text.ts";
 
 /** "Allowed" lets a field through without acting on it by itself; for our purposes only "Disabled" differs. */
 export type Flag = "Enabled" | "Allowed" | "Disabled" | "AllowRootBounded";

@@ -2,7 +2,7 @@
  * The smaller ConfigMaps: `config-gc`, `config-deployment`, `config-domain`, `config-network`. Keys and defaults as upstream's v1.23, but for the domain: names under
  * `.localhost` lead to this machine in every browser and in curl without any DNS.
  */
-import { type ConfigData, ConfigError, ConfigText } from "./config-text.ts";
+import { type ConfigData, ConfigError, ConfigText } from "#knative/config-text.ts";
 
 /** Which revisions may go. -1 means never, by that rule. */
 export type GcConfig = {

@@ -7,9 +7,9 @@ import { KeyedController, type NamedController } from "#client/controller.ts";
 import type { EventRecorder } from "#client/event-recorder.ts";
 import type { Informer } from "#client/informer.ts";
 import { keyOf, splitKey } from "#client/object-store.ts";
-import { Conditions, findCondition, isFalse, isTrue, isUnknown } from "#serving/common/conditions.ts";
+import { Conditions, findCondition, isFalse, isTrue, isUnknown } from "#knative/conditions.ts";
+import { isReady, writeStatus } from "#knative/objects.ts";
 import { byConfiguration, revisionInformer, type ServingContext } from "#serving/common/context.ts";
-import { isReady, writeStatus } from "#serving/common/objects.ts";
 import { type Configuration, configurations, type Revision, revisions } from "#serving/kinds.ts";
 import { findNamed, generationOf, revisionOf } from "./revision-of.ts";
 

@@ -5,9 +5,10 @@ import type { Lister } from "#client/informer.ts";
 import { isControlledBy } from "#apimachinery/owner-references.ts";
 import { semanticEqual } from "#apimachinery/semantic-equal.ts";
 import { formatTime } from "#apimachinery/time.ts";
-import { ownedMeta } from "#serving/common/objects.ts";
+import { childName } from "#knative/names.ts";
+import { ownedMeta } from "#knative/objects.ts";
 import type { Configuration, Revision } from "#serving/kinds.ts";
-import { annotations as keys, childName, labels } from "#serving/names.ts";
+import { annotations as keys, labels } from "#serving/names.ts";
 
 /** How a revision is used: by a route, by none yet, by none any more. */
 export type RoutingState = "pending" | "active" | "reserve";

@@ -4,7 +4,14 @@
 import type { KindFacts } from "#api/kind-facts.ts";
 import type { KubeObject } from "#apimachinery/meta.ts";
 import type { JsonSchemaProps } from "#apimachinery/structural-schema/json-schema-props.ts";
-import { autoscalingInternalGroup, dataPlaneGroup, networkingInternalGroup, servingGroup } from "#serving/names.ts";
+import { type Column, countColumn, definition, type Kind, readyColumns, textColumn } from "#knative/crds/definition.ts";
+import {
+  autoscalingInternalGroup,
+  dataPlaneGroup,
+  networkingInternalGroup,
+  servingGroup,
+  servingNamespace,
+} from "#serving/names.ts";
 import { factsSchema } from "./facts-schema.ts";
 import {
   clusterDomainClaimSchema,
@@ -12,40 +19,16 @@ import {
   dataPlaneSchema,
   domainMappingSchema,
   ingressSchema,
-  type KindSchema,
   podAutoscalerSchema,
   revisionSchema,
   routeSchema,
   serviceSchema,
 } from "./schemas.ts";
 
-type Column = { readonly name: string; readonly type: string; readonly jsonPath: string };
-
-/** What is particular to one kind. */
-type Kind = {
-  readonly group: string;
-  readonly version: string;
-  readonly kind: string;
-  readonly plural: string;
-  readonly shortNames: readonly string[];
-  readonly categories: readonly string[];
-  readonly columns: readonly Column[];
-  readonly labels?: Readonly<Record<string, string>>;
-  readonly isClusterScoped?: boolean;
-  readonly schema: KindSchema;
-};
-
-const text = (name: string, jsonPath: string): Column => ({ name, type: "string", jsonPath });
-const count = (name: string, jsonPath: string): Column => ({ name, type: "integer", jsonPath });
-
-const ready: readonly Column[] = [
-  text("Ready", ".status.conditions[?(@.type=='Ready')].status"),
-  text("Reason", ".status.conditions[?(@.type=='Ready')].reason"),
-];
-const url = text("URL", ".status.url");
+const url = textColumn("URL", ".status.url");
 const latest: readonly Column[] = [
-  text("LatestCreated", ".status.latestCreatedRevisionName"),
-  text("LatestReady", ".status.latestReadyRevisionName"),
+  textColumn("LatestCreated", ".status.latestCreatedRevisionName"),
+  textColumn("LatestReady", ".status.latestReadyRevisionName"),
 ];
 const serving = ["all", "knative", "serving"];
 const internal = ["knative-internal", "networking"];
@@ -57,7 +40,7 @@ export function customResourceDefinitions(facts: KindFacts): readonly KubeObject
   const struct = facts.structOf("io.k8s.api.core.v1.PodSpec");
   if (struct === undefined) throw new Error("the facts of core/v1 have no PodSpec");
   const podSpec = factsSchema(struct);
-  return [...servingKinds(podSpec), ...internalKinds()].map(definition);
+  return [...servingKinds(podSpec), ...internalKinds()].map((kind) => definition(kind, servingNamespace));
 }
 
 function servingKinds(podSpec: JsonSchemaProps): readonly Kind[] {
@@ -68,7 +51,7 @@ function servingKinds(podSpec: JsonSchemaProps): readonly Kind[] {
       kind: "Service",
       plural: "services",
       shortNames: ["kservice", "ksvc"],
-      columns: [url, ...latest, ...ready],
+      columns: [url, ...latest, ...readyColumns],
       labels: { ...addressable, ...podSpecable },
       schema: serviceSchema(podSpec),
     },
@@ -77,7 +60,7 @@ function servingKinds(podSpec: JsonSchemaProps): readonly Kind[] {
       kind: "Configuration",
       plural: "configurations",
       shortNames: ["config", "cfg"],
-      columns: [...latest, ...ready],
+      columns: [...latest, ...readyColumns],
       labels: podSpecable,
       schema: configurationSchema(podSpec),
     },
@@ -87,11 +70,11 @@ function servingKinds(podSpec: JsonSchemaProps): readonly Kind[] {
       plural: "revisions",
       shortNames: ["rev"],
       columns: [
-        text("Config Name", ".metadata.labels['serving\\.knative\\.dev/configuration']"),
-        text("Generation", ".metadata.labels['serving\\.knative\\.dev/configurationGeneration']"),
-        ...ready,
-        count("Actual Replicas", ".status.actualReplicas"),
-        count("Desired Replicas", ".status.desiredReplicas"),
+        textColumn("Config Name", ".metadata.labels['serving\\.knative\\.dev/configuration']"),
+        textColumn("Generation", ".metadata.labels['serving\\.knative\\.dev/configurationGeneration']"),
+        ...readyColumns,
+        countColumn("Actual Replicas", ".status.actualReplicas"),
+        countColumn("Desired Replicas", ".status.desiredReplicas"),
       ],
       schema: revisionSchema(podSpec),
     },
@@ -100,7 +83,7 @@ function servingKinds(podSpec: JsonSchemaProps): readonly Kind[] {
       kind: "Route",
       plural: "routes",
       shortNames: ["rt"],
-      columns: [url, ...ready],
+      columns: [url, ...readyColumns],
       labels: addressable,
       schema: routeSchema(),
     },
@@ -110,7 +93,7 @@ function servingKinds(podSpec: JsonSchemaProps): readonly Kind[] {
       kind: "DomainMapping",
       plural: "domainmappings",
       shortNames: ["dm"],
-      columns: [url, ...ready],
+      columns: [url, ...readyColumns],
       schema: domainMappingSchema(),
     },
   ];
@@ -125,7 +108,11 @@ function internalKinds(): readonly Kind[] {
       plural: "podautoscalers",
       shortNames: ["kpa", "pa"],
       categories: ["knative-internal", "autoscaling"],
-      columns: [count("DesiredScale", ".status.desiredScale"), count("ActualScale", ".status.actualScale"), ...ready],
+      columns: [
+        countColumn("DesiredScale", ".status.desiredScale"),
+        countColumn("ActualScale", ".status.actualScale"),
+        ...readyColumns,
+      ],
       schema: podAutoscalerSchema(),
     },
     {
@@ -135,7 +122,7 @@ function internalKinds(): readonly Kind[] {
       plural: "ingresses",
       shortNames: ["kingress", "king"],
       categories: internal,
-      columns: [...ready],
+      columns: [...readyColumns],
       schema: ingressSchema(),
     },
     {
@@ -156,45 +143,9 @@ function internalKinds(): readonly Kind[] {
       plural: "dataplanes",
       shortNames: [],
       categories: [],
-      columns: [text("Addresses", ".spec.addresses"), count("Port", ".spec.httpPort")],
+      columns: [textColumn("Addresses", ".spec.addresses"), countColumn("Port", ".spec.httpPort")],
       isClusterScoped: true,
       schema: dataPlaneSchema(),
     },
   ];
-}
-
-function definition(kind: Kind): KubeObject {
-  const { group, version, plural, columns } = kind;
-  const object = {
-    apiVersion: "apiextensions.k8s.io/v1",
-    kind: "CustomResourceDefinition",
-    metadata: {
-      name: `${plural}.${group}`,
-      labels: { "app.kubernetes.io/name": "knative-serving", "knative.dev/crd-install": "true", ...kind.labels },
-    },
-    spec: {
-      group,
-      names: {
-        kind: kind.kind,
-        plural,
-        singular: kind.kind.toLowerCase(),
-        categories: kind.categories,
-        ...(kind.shortNames.length === 0 ? {} : { shortNames: kind.shortNames }),
-      },
-      scope: kind.isClusterScoped ? "Cluster" : "Namespaced",
-      versions: [
-        {
-          name: version,
-          served: true,
-          storage: true,
-          subresources: { status: {} },
-          ...(columns.length === 0 ? {} : { additionalPrinterColumns: columns }),
-          schema: {
-            openAPIV3Schema: { type: "object", properties: { spec: kind.schema.spec, status: kind.schema.status } },
-          },
-        },
-      ],
-    },
-  };
-  return object as KubeObject;
 }

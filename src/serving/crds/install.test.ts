@@ -4,10 +4,11 @@ import { loadKindFacts } from "#api/kind-facts-table.ts";
 import type { KubeObject } from "#apimachinery/meta.ts";
 import { startTestApiServer } from "#apiserver/testing/test-api-server.ts";
 import { systemClock } from "#component-base/clock.ts";
+import { ensureClusterRoles } from "#knative/roles.ts";
 import { revisions, services } from "#serving/kinds.ts";
 import { customResourceDefinitions } from "./custom-resources.ts";
 import { installCustomResources } from "./install.ts";
-import { ensureRoles } from "./roles.ts";
+import { servingRoles } from "./roles.ts";
 
 const options = { clock: systemClock, signal: new AbortController().signal };
 const definitions = { group: "apiextensions.k8s.io", version: "v1", resource: "customresourcedefinitions" };
@@ -36,8 +37,8 @@ describe("Serving's CustomResourceDefinitions", () => {
   it("come with roles for those who may edit a namespace, made once", async () => {
     const { client, stop } = await startTestApiServer();
     try {
-      await ensureRoles(client, options.signal);
-      await ensureRoles(client, options.signal);
+      await ensureClusterRoles(client, servingRoles(), options.signal);
+      await ensureClusterRoles(client, servingRoles(), options.signal);
       const resource = { group: "rbac.authorization.k8s.io", version: "v1", resource: "clusterroles" };
       const edit = await client.get({ resource, name: "knative-serving-namespaced-edit" });
 

@@ -2,44 +2,19 @@
  * Schemas of Serving's own parts of objects. Types as in upstream's `config/core/300-resources` (v1.23); our words where there are words.
  */
 import type { JsonSchemaProps } from "#apimachinery/structural-schema/json-schema-props.ts";
-
-const string: JsonSchemaProps = { type: "string" };
-const int64: JsonSchemaProps = { type: "integer", format: "int64" };
-const int32: JsonSchemaProps = { type: "integer", format: "int32" };
-const boolean: JsonSchemaProps = { type: "boolean" };
-const stringMap: JsonSchemaProps = { type: "object", additionalProperties: string };
-
-function object(
-  properties: Readonly<Record<string, JsonSchemaProps>>,
-  ...required: readonly string[]
-): JsonSchemaProps {
-  return { type: "object", properties, ...(required.length === 0 ? {} : { required }) };
-}
-
-function list(items: JsonSchemaProps): JsonSchemaProps {
-  return { type: "array", items };
-}
-
-const condition = object(
-  {
-    type: string,
-    status: string,
-    severity: string,
-    lastTransitionTime: string,
-    reason: string,
-    message: string,
-  },
-  "status",
-  "type",
-);
-
-const duckStatus = {
-  observedGeneration: int64,
-  conditions: list(condition),
-  annotations: stringMap,
-} as const;
-
-const address = object({ name: string, url: string, CACerts: string, audience: string });
+import type { KindSchema } from "#knative/crds/definition.ts";
+import {
+  address,
+  boolean,
+  duckStatus,
+  int32,
+  int64,
+  list,
+  object,
+  reference,
+  string,
+  stringMap,
+} from "#knative/crds/schema-parts.ts";
 
 const trafficTarget = object({
   configurationName: string,
@@ -51,8 +26,6 @@ const trafficTarget = object({
 });
 
 const containerStatuses = list(object({ name: string, imageDigest: string }));
-
-const reference = object({ apiVersion: string, kind: string, name: string, namespace: string, group: string });
 
 /** A revision's spec: the pod's, and Serving's fields. */
 function revisionSpec(podSpec: JsonSchemaProps): JsonSchemaProps {
@@ -82,9 +55,6 @@ function template(podSpec: JsonSchemaProps): JsonSchemaProps {
 
 const configurationStatus = { latestCreatedRevisionName: string, latestReadyRevisionName: string } as const;
 const routeStatus = { url: string, address, traffic: list(trafficTarget) } as const;
-
-/** Spec and status of one kind. */
-export type KindSchema = { readonly spec: JsonSchemaProps; readonly status: JsonSchemaProps };
 
 export function serviceSchema(podSpec: JsonSchemaProps): KindSchema {
   return {

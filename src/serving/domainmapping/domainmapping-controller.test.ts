@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import { findCondition } from "#serving/common/conditions.ts";
+import { findCondition } from "#knative/conditions.ts";
 import { type DomainMapping, domainMappings, type Ingress, ingresses, services } from "#serving/kinds.ts";
 import { type TestNamespace, TestServing } from "#serving/testing/test-serving.ts";
 

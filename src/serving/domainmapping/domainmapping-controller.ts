@@ -8,11 +8,12 @@ import type { KubeObject } from "#apimachinery/meta.ts";
 import { KeyedController, type NamedController } from "#client/controller.ts";
 import type { Informer } from "#client/informer.ts";
 import { keyOf, splitKey } from "#client/object-store.ts";
-import { Conditions, findCondition, isFalse, isTrue, isUnknown, type Mark } from "#serving/common/conditions.ts";
+import { Conditions, findCondition, isFalse, isTrue, isUnknown, type Mark } from "#knative/conditions.ts";
+import { childName } from "#knative/names.ts";
+import { differs, lastApplied, ownedMeta, overwrite, without, writeStatus } from "#knative/objects.ts";
 import type { ServingContext } from "#serving/common/context.ts";
-import { differs, lastApplied, ownedMeta, overwrite, without, writeStatus } from "#serving/common/objects.ts";
 import { type DomainMapping, domainMappings, type Ingress, ingresses, type IngressPath } from "#serving/kinds.ts";
-import { annotations as keys, childName, labels, networkingInternalGroup, servingGroup } from "#serving/names.ts";
+import { annotations as keys, labels, networkingInternalGroup, servingGroup } from "#serving/names.ts";
 import { ingressClass } from "#serving/route/ingress-of.ts";
 
 /** The controller of DomainMappings. */

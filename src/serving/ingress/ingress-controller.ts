@@ -5,9 +5,9 @@
 import { KeyedController, type NamedController } from "#client/controller.ts";
 import type { Informer } from "#client/informer.ts";
 import { keyOf, splitKey } from "#client/object-store.ts";
-import { Conditions, isTrue, isUnknown } from "#serving/common/conditions.ts";
+import { Conditions, isTrue, isUnknown } from "#knative/conditions.ts";
+import { writeStatus } from "#knative/objects.ts";
 import type { ServingContext } from "#serving/common/context.ts";
-import { writeStatus } from "#serving/common/objects.ts";
 import { type Ingress, ingresses } from "#serving/kinds.ts";
 import { annotations as keys } from "#serving/names.ts";
 import { ingressClass } from "#serving/route/ingress-of.ts";

@@ -7,9 +7,17 @@ import type { Pod } from "#api/generated/types/core-v1.ts";
 import { KeyedController, type NamedController } from "#client/controller.ts";
 import type { Informer } from "#client/informer.ts";
 import { keyOf, splitKey } from "#client/object-store.ts";
+import { Conditions, isFalse, isTrue, isUnknown } from "#knative/conditions.ts";
+import {
+  ensureService,
+  ensureSlice,
+  type KubeServices,
+  kubeServiceInformers,
+  ServiceNotOwned,
+} from "#knative/kube-services.ts";
+import { writeStatus } from "#knative/objects.ts";
 import { type AutoscalerView } from "#serving/autoscaler/autoscaler.ts";
 import { deciderSpecOf, isKpa } from "#serving/autoscaler/decider-spec.ts";
-import { Conditions, isFalse, isTrue, isUnknown } from "#serving/common/conditions.ts";
 import {
   byRevision,
   deploymentInformer,
@@ -17,14 +25,6 @@ import {
   podInformer,
   type ServingContext,
 } from "#serving/common/context.ts";
-import {
-  ensureService,
-  ensureSlice,
-  type KubeServices,
-  kubeServiceInformers,
-  ServiceNotOwned,
-} from "#serving/common/kube-services.ts";
-import { writeStatus } from "#serving/common/objects.ts";
 import { type PodAutoscaler, podAutoscalers, type PodAutoscalerStatus } from "#serving/kinds.ts";
 import { labels } from "#serving/names.ts";
 import { dataPlaneSlice, privateServiceName, privateServiceOf, publicServiceOf } from "./revision-services.ts";

@@ -4,10 +4,11 @@
  */
 import type { EndpointSlice } from "#api/generated/types/discovery-v1.ts";
 import type { Service } from "#api/generated/types/core-v1.ts";
-import { ownedMeta } from "#serving/common/objects.ts";
+import { childName } from "#knative/names.ts";
+import { ownedMeta } from "#knative/objects.ts";
 import type { DataPlane } from "#serving/data-plane.ts";
 import type { PodAutoscaler } from "#serving/kinds.ts";
-import { childName, labels } from "#serving/names.ts";
+import { labels } from "#serving/names.ts";
 import { userPortName } from "#serving/revision/deployment-of.ts";
 
 /** Who writes the slices of Services without a selector. */

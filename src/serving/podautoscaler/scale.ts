@@ -3,10 +3,12 @@
  * probe of the activator falls away, since the node's engine is in the way of every request.
  */
 import { findDurationMs } from "#apimachinery/duration.ts";
+import type { Condition } from "#knative/duck.ts";
+import { findAnnotation } from "#knative/names.ts";
 import { initialScaleOf, podRetentionMsOf, scaleBoundsOf } from "#serving/autoscaler/decider-spec.ts";
 import type { ServingConfig } from "#serving/config/config-store.ts";
-import type { Condition, PodAutoscaler } from "#serving/kinds.ts";
-import { findAnnotation, progressDeadline } from "#serving/names.ts";
+import type { PodAutoscaler } from "#serving/kinds.ts";
+import { progressDeadline } from "#serving/names.ts";
 
 /** Nothing is known yet. */
 export const scaleUnknown = -1;

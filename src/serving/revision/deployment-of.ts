@@ -6,18 +6,11 @@ import { createHash } from "node:crypto";
 import type { Deployment } from "#api/generated/types/apps-v1.ts";
 import type { Container, PodSpec, Probe } from "#api/generated/types/core-v1.ts";
 import { findDurationMs } from "#apimachinery/duration.ts";
-import { ownedMeta, without } from "#serving/common/objects.ts";
+import { childName, findAnnotation } from "#knative/names.ts";
+import { ownedMeta, without } from "#knative/objects.ts";
 import type { ServingConfig } from "#serving/config/config-store.ts";
 import type { PodAutoscaler, Reachability, Revision, RevisionSpec } from "#serving/kinds.ts";
-import {
-  annotations as keys,
-  autoscalingGroup,
-  childName,
-  findAnnotation,
-  labels,
-  progressDeadline,
-  scaling,
-} from "#serving/names.ts";
+import { annotations as keys, autoscalingGroup, labels, progressDeadline, scaling } from "#serving/names.ts";
 
 /** Name of the port that takes requests, in pods and in the private Service. */
 export const userPortName = "user-port";

@@ -10,7 +10,8 @@ import { KeyedController, type NamedController } from "#client/controller.ts";
 import type { EventRecorder } from "#client/event-recorder.ts";
 import type { Informer } from "#client/informer.ts";
 import { keyOf, splitKey } from "#client/object-store.ts";
-import { Conditions, isFalse, isUnknown } from "#serving/common/conditions.ts";
+import { Conditions, isFalse, isUnknown } from "#knative/conditions.ts";
+import { overwrite, writeStatus } from "#knative/objects.ts";
 import {
   byRevision,
   deploymentInformer,
@@ -19,7 +20,6 @@ import {
   revisionInformer,
   type ServingContext,
 } from "#serving/common/context.ts";
-import { overwrite, writeStatus } from "#serving/common/objects.ts";
 import { type PodAutoscaler, podAutoscalers, type Revision, revisions, type RevisionStatus } from "#serving/kinds.ts";
 import { labels } from "#serving/names.ts";
 import { deploymentName, deploymentOf, isOutdated, podAutoscalerOf } from "./deployment-of.ts";

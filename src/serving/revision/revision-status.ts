@@ -3,7 +3,7 @@
  */
 import type { Deployment } from "#api/generated/types/apps-v1.ts";
 import type { Pod } from "#api/generated/types/core-v1.ts";
-import { type Conditions, findCondition, isFalse, isTrue, isUnknown } from "#serving/common/conditions.ts";
+import { type Conditions, findCondition, isFalse, isTrue, isUnknown } from "#knative/conditions.ts";
 import type { PodAutoscaler, RevisionStatus } from "#serving/kinds.ts";
 
 /** Conditions that decide whether a revision is ready. Active only informs: a revision at zero is ready. */

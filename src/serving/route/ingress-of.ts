@@ -2,7 +2,7 @@
  * The Ingress that tells data planes of a Route: hosts, revisions with their weights, and the headers that say which it was. As upstream's
  * `pkg/reconciler/route/resources/ingress.go` (v1.23).
  */
-import { lastApplied, ownedMeta, without } from "#serving/common/objects.ts";
+import { lastApplied, ownedMeta, without } from "#knative/objects.ts";
 import type { ServingConfig } from "#serving/config/config-store.ts";
 import type { Ingress, IngressPath, IngressRule, IngressSplit, Route } from "#serving/kinds.ts";
 import { annotations as keys, labels } from "#serving/names.ts";

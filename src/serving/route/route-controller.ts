@@ -10,16 +10,18 @@ import { KeyedController, type NamedController } from "#client/controller.ts";
 import type { EventRecorder } from "#client/event-recorder.ts";
 import type { Informer } from "#client/informer.ts";
 import { keyOf, splitKey } from "#client/object-store.ts";
-import { Conditions, findCondition, isFalse, isTrue, isUnknown, type Mark } from "#serving/common/conditions.ts";
-import { kubeServices, revisionInformer, type ServingContext } from "#serving/common/context.ts";
+import { Conditions, findCondition, isFalse, isTrue, isUnknown, type Mark } from "#knative/conditions.ts";
+import { kubeServices } from "#knative/kube-services.ts";
 import {
   ensureService,
   ensureSlice,
   type KubeServices,
   kubeServiceInformers,
   ServiceNotOwned,
-} from "#serving/common/kube-services.ts";
-import { differs, isReady, ownedMeta, overwrite, writeStatus } from "#serving/common/objects.ts";
+} from "#knative/kube-services.ts";
+import { findAnnotation } from "#knative/names.ts";
+import { differs, isReady, ownedMeta, overwrite, writeStatus } from "#knative/objects.ts";
+import { revisionInformer, type ServingContext } from "#serving/common/context.ts";
 import type { ServingConfig } from "#serving/config/config-store.ts";
 import {
   type Configuration,
@@ -32,7 +34,7 @@ import {
   type RouteStatus,
   type TrafficTarget,
 } from "#serving/kinds.ts";
-import { annotations as keys, findAnnotation, labels, rolloutDuration } from "#serving/names.ts";
+import { annotations as keys, labels, rolloutDuration } from "#serving/names.ts";
 import { dataPlaneSlice } from "#serving/podautoscaler/revision-services.ts";
 import { clusterHost, hostName, isClusterLocal, publicHost } from "./hosts.ts";
 import { goalOf, ingressOf, sharesOf } from "./ingress-of.ts";

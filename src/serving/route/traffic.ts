@@ -2,8 +2,8 @@
  * From what a Route's spec says to which revisions take which share: at the route's own host, and at that of each tag. As upstream's `pkg/reconciler/route/traffic` (v1.23).
  */
 import type { Lister } from "#client/informer.ts";
-import { findCondition, isFalse, isUnknown, type Mark } from "#serving/common/conditions.ts";
-import { isReady } from "#serving/common/objects.ts";
+import { findCondition, isFalse, isUnknown, type Mark } from "#knative/conditions.ts";
+import { isReady } from "#knative/objects.ts";
 import type { Configuration, Revision, Route, TrafficTarget } from "#serving/kinds.ts";
 import { labels } from "#serving/names.ts";
 import { protocolOf } from "#serving/revision/deployment-of.ts";

@@ -1,7 +1,7 @@
 /**
  * The Configuration and the Route that a Service stands for.
  */
-import { lastApplied, ownedMeta, without } from "#serving/common/objects.ts";
+import { lastApplied, ownedMeta, without } from "#knative/objects.ts";
 import type { Configuration, Route, Service } from "#serving/kinds.ts";
 import { annotations as keys, labels, rolloutDuration } from "#serving/names.ts";
 

@@ -8,12 +8,12 @@ import { KeyedController, type NamedController } from "#client/controller.ts";
 import type { EventRecorder } from "#client/event-recorder.ts";
 import type { Informer } from "#client/informer.ts";
 import { keyOf, splitKey } from "#client/object-store.ts";
-import { Conditions, findCondition, isFalse, isTrue, isUnknown, type Mark } from "#serving/common/conditions.ts";
+import { Conditions, findCondition, isFalse, isTrue, isUnknown, type Mark } from "#knative/conditions.ts";
+import type { Conditioned } from "#knative/duck.ts";
+import { differs, overwrite, writeStatus } from "#knative/objects.ts";
 import { revisionInformer, type ServingContext } from "#serving/common/context.ts";
-import { differs, overwrite, writeStatus } from "#serving/common/objects.ts";
 import { isRevisionNameTaken } from "#serving/configuration/revision-of.ts";
 import {
-  type Conditioned,
   type Configuration,
   configurations,
   type Revision,

@@ -18,10 +18,11 @@ import { silentLogger } from "#component-base/logger.ts";
 import { createDeploymentController } from "#controllers/deployment/deployment-controller.ts";
 import { createEndpointSliceController } from "#controllers/endpointslice/endpointslice-controller.ts";
 import { createReplicaSetController } from "#controllers/replicaset/replicaset-controller.ts";
-import { servingReviewers, type Verdict } from "#serving/admission/admission-review.ts";
+import type { Verdict } from "#knative/admission/admission-review.ts";
+import { servingReviewers } from "#serving/admission/reviewers.ts";
 import { Autoscaler } from "#serving/autoscaler/autoscaler.ts";
 import { byRevision, podInformer, pods } from "#serving/common/context.ts";
-import { ConfigStore, defaultServingConfig } from "#serving/config/config-store.ts";
+import { type ConfigStore, createConfigStore, defaultServingConfig } from "#serving/config/config-store.ts";
 import { ClusterDataPlane } from "#serving/engine/cluster-data-plane.ts";
 import { installCustomResources } from "#serving/crds/install.ts";
 import type { DataPlane, RevisionStat } from "#serving/data-plane.ts";
@@ -67,7 +68,7 @@ export class TestServing {
     this.#api = api;
     this.#options = options;
     this.#informers = createInformerFactory({ client: api.client, clock, logger: silentLogger });
-    this.#config = new ConfigStore(this.#informers, silentLogger);
+    this.#config = createConfigStore(this.#informers, silentLogger);
     const lister = podInformer({ informers: this.#informers }).lister;
     const readyPods = (key: string) =>
       lister.byIndex(byRevision, key).filter(({ status }) => status?.conditions?.some(({ type }) => type === "Ready"))

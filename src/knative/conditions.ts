@@ -3,7 +3,7 @@
  * condition sets.
  */
 import { formatTime } from "#apimachinery/time.ts";
-import type { Condition } from "#serving/kinds.ts";
+import type { Condition } from "./duck.ts";
 
 /** What is known of one condition. */
 export type Mark = {
@@ -65,34 +65,51 @@ export class Conditions {
   /** All conditions, sorted by type, with Ready worked out. */
   result(nowMs: number): readonly Condition[] {
     const marks = new Map(this.#marks);
-    if (this.#dependents.length > 0) marks.set("Ready", this.#ready());
-    return [...marks.entries()]
-      .map(([type, mark]) => this.#condition(type, mark, nowMs))
-      .toSorted((a, b) => (a.type < b.type ? -1 : 1));
+    const deciding = this.#dependents.length > 0 ? this.#dependents : ["Ready"];
+    const dependents = deciding.map((type) => [type, marks.get(type) ?? isUnknown()] as const);
+    for (const [type] of dependents) marks.delete(type);
+    return conditionsOf(Object.fromEntries(dependents), {
+      notes: Object.fromEntries(marks),
+      before: this.#before,
+      nowMs,
+    });
   }
+}
 
-  #ready(): Mark {
-    const of = (status: Condition["status"]) =>
-      this.#dependents.map((type) => this.#marks.get(type)).find((mark) => mark?.status === status);
-    return of("False") ?? of("Unknown") ?? isTrue;
-  }
+/** All conditions, sorted by type, out of what is known now: `dependents` decide over Ready, the first of them that is not True before the others. `notes` are for information only. */
+export function conditionsOf(
+  dependents: Readonly<Record<string, Mark>>,
+  options: {
+    readonly notes?: Readonly<Record<string, Mark>>;
+    readonly before: readonly Condition[] | undefined;
+    readonly nowMs: number;
+  },
+): readonly Condition[] {
+  const { notes = {}, before = [], nowMs } = options;
+  const of = (status: Condition["status"]) => Object.values(dependents).find((mark) => mark.status === status);
+  const Ready = of("False") ?? of("Unknown") ?? isTrue;
+  const deciding = Object.entries({ ...dependents, Ready }).map(([type, mark]) => ({ type, ...mark }));
+  const informing = Object.entries(notes).map(([type, mark]) => ({ type, ...mark, severity: "Info" }));
+  return [...deciding, ...informing]
+    .map((condition) => withTime(plain(condition), before, nowMs))
+    .toSorted((a, b) => (a.type < b.type ? -1 : 1));
+}
 
-  #condition(type: string, { status, reason, message }: Mark, nowMs: number): Condition {
-    const isInfo = type !== "Ready" && !this.#dependents.includes(type);
-    const fresh: Condition = {
-      type,
-      status,
-      ...(isInfo ? { severity: "Info" } : {}),
-      ...(reason ? { reason } : {}),
-      ...(message ? { message } : {}),
-    };
-    const known = findCondition(this.#before, type);
-    const isSame =
-      known !== undefined &&
-      known.status === fresh.status &&
-      (known.reason ?? "") === (fresh.reason ?? "") &&
-      (known.message ?? "") === (fresh.message ?? "") &&
-      known.severity === fresh.severity;
-    return isSame ? known : { ...fresh, lastTransitionTime: formatTime(nowMs) };
-  }
+/** Reasons and messages that say nothing are left out. */
+function plain({ type, status, severity, reason, message }: Condition): Condition {
+  return {
+    type,
+    status,
+    ...(severity === undefined ? {} : { severity }),
+    ...(reason ? { reason } : {}),
+    ...(message ? { message } : {}),
+  };
+}
+
+function withTime(fresh: Condition, before: readonly Condition[], nowMs: number): Condition {
+  const known = findCondition(before, fresh.type);
+  const isSame = (["status", "severity", "reason", "message"] as const).every(
+    (field) => (known?.[field] ?? "") === (fresh[field] ?? ""),
+  );
+  return known !== undefined && isSame ? known : { ...fresh, lastTransitionTime: formatTime(nowMs) };
 }

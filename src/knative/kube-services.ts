@@ -8,8 +8,14 @@ import { isControlledBy } from "#apimachinery/owner-references.ts";
 import { semanticEqual } from "#apimachinery/semantic-equal.ts";
 import type { Client } from "#client/client.ts";
 import type { Informer } from "#client/informer.ts";
-import { endpointSlices, kubeServices } from "./context.ts";
 import { refOf } from "./objects.ts";
+
+export const kubeServices: GroupVersionResource = { group: "", version: "v1", resource: "services" };
+export const endpointSlices: GroupVersionResource = {
+  group: "discovery.k8s.io",
+  version: "v1",
+  resource: "endpointslices",
+};
 
 /** A Service of that name belongs to somebody else. */
 export class ServiceNotOwned extends Error {
@@ -101,7 +107,7 @@ export async function ensureSlice(
   await client.patch(refOf(endpointSlices, found), { type: "merge", body }, { signal });
 }
 
-/** The Services of all of Serving's controllers, and the slices that we write. */
+/** The cluster's Services, and the slices that we write. */
 export function kubeServiceInformers(context: {
   readonly informers: { informer<T extends KubeObject>(selection: InformerOf): Informer<T> };
 }): { readonly services: Informer<Service>; readonly slices: Informer<EndpointSlice> } {

@@ -1,11 +1,11 @@
 /**
- * What all of Serving's controllers do with objects: create what is missing, write what differs, and say what they found in the status.
+ * What all of Knative's controllers do with objects: create what is missing, write what differs, and say what they found in the status.
  */
 import type { GroupVersionResource, KubeObject, ObjectMeta } from "#apimachinery/meta.ts";
 import { controllerReference } from "#apimachinery/owner-references.ts";
 import { semanticEqual } from "#apimachinery/semantic-equal.ts";
 import type { Client } from "#client/client.ts";
-import type { Conditioned, DuckStatus } from "#serving/kinds.ts";
+import type { Conditioned, DuckStatus } from "./duck.ts";
 
 /** metadata of an object that belongs to `owner`. */
 export function ownedMeta(

@@ -1,5 +1,5 @@
 /**
- * Serves Serving's admission webhooks over HTTPS, with a certificate made at start: defaults at /defaulting, validation at /resource-validation, ConfigMaps at
+ * Serves the admission webhooks of a Knative part over HTTPS, with a certificate made at start: defaults at /defaulting, validation at /resource-validation, ConfigMaps at
  * /config-validation. The API server calls it as it would call anybody's.
  */
 import { createServer, type Server } from "node:https";
@@ -26,12 +26,14 @@ export type WebhookServer = {
 
 /** Starts one on a free port of 127.0.0.1. */
 export async function startWebhookServer(options: {
+  /** Whose: names the certificate ("serving"). */
+  readonly part: string;
   readonly reviewers: Reviewers;
   readonly clock: Clock;
   readonly logger: Logger;
 }): Promise<WebhookServer> {
-  const { reviewers, clock, logger } = options;
-  const { ca, pair } = makeCertificates(clock);
+  const { part, reviewers, clock, logger } = options;
+  const { ca, pair } = makeCertificates(part, clock);
   const server = createServer({ cert: pair.certificate, key: pair.privateKey }, (request, response) => {
     handle(request, response, reviewers).catch((error: unknown) => {
       logger.warn("Admission review failed", { error });
@@ -44,11 +46,11 @@ export async function startWebhookServer(options: {
   return { url: `https://127.0.0.1:${port}`, ca, stop: () => close(server) };
 }
 
-function makeCertificates(clock: Clock): { readonly ca: string; readonly pair: KeyPair } {
+function makeCertificates(part: string, clock: Clock): { readonly ca: string; readonly pair: KeyPair } {
   const times = { notBeforeMs: clock.now() - dayMs, notAfterMs: clock.now() + certificateDays * dayMs };
-  const ca = createCa({ subject: { commonName: "nodeless-serving-webhook-ca" }, usages: ["cert sign"], ...times });
+  const ca = createCa({ subject: { commonName: `nodeless-${part}-webhook-ca` }, usages: ["cert sign"], ...times });
   const pair = issueCertificate(ca, {
-    subject: { commonName: "nodeless-serving-webhook" },
+    subject: { commonName: `nodeless-${part}-webhook` },
     addresses: ["127.0.0.1"],
     usages: ["digital signature", "server auth"],
     ...times,

@@ -1,13 +1,10 @@
 /**
- * Admission reviews (admission.k8s.io/v1): what Serving's webhooks answer to them.
+ * Admission reviews (admission.k8s.io/v1): what the webhooks of Knative's parts answer to them.
  */
 import type { KubeObject } from "#apimachinery/meta.ts";
 import { semanticEqual } from "#apimachinery/semantic-equal.ts";
-import { defaultServingConfig, parseConfigMap, type ServingConfig } from "#serving/config/config-store.ts";
-import { servingGroup, servingNamespace } from "#serving/names.ts";
-import type { AdmissionContext } from "./context.ts";
 import { fatal, formatErrors, warnings } from "./field-error.ts";
-import { kindAdmissions } from "./kind-admission.ts";
+import type { AdmissionContext, KindAdmission } from "./kind-admission.ts";
 
 /** One write that is under review. */
 export type ReviewRequest = {
@@ -41,12 +38,25 @@ export type Reviewer = (request: ReviewRequest) => Verdict;
 /** By the path at which they are called. */
 export type Reviewers = Readonly<Record<string, Reviewer>>;
 
-/** Serving's reviewers, which go by the configuration of the moment. */
-export function servingReviewers(config: () => ServingConfig = defaultServingConfig): Reviewers {
+/** One part's kinds and configuration, as its webhooks need them. */
+export type Admissions<C> = {
+  /** By group, then by kind. */
+  readonly kinds: Readonly<Record<string, Readonly<Record<string, KindAdmission<KubeObject, C>>>>>;
+  /** The configuration of the moment. */
+  readonly config: () => C;
+  /** The namespace with the part's ConfigMaps, and what reads one: it throws when one makes no sense. */
+  readonly configMaps: {
+    readonly namespace: string;
+    readonly parse: (name: string, data: Readonly<Record<string, string>> | undefined) => unknown;
+  };
+};
+
+/** A part's reviewers: defaults at /defaulting, validation at /resource-validation, ConfigMaps at /config-validation. */
+export function reviewersOf<C>(admissions: Admissions<C>): Reviewers {
   return {
-    "/defaulting": (request) => giveDefaults(request, config()),
-    "/resource-validation": (request) => validate(request, config()),
-    "/config-validation": validateConfigMap,
+    "/defaulting": (request) => giveDefaults(request, admissions),
+    "/resource-validation": (request) => validate(request, admissions),
+    "/config-validation": (request) => validateConfigMap(request, admissions),
   };
 }
 
@@ -68,53 +78,59 @@ export function answerReview(review: AdmissionReview, reviewer: Reviewer): objec
   return { ...head, response: { uid, allowed: true, patchType: "JSONPatch", patch: text, ...told } };
 }
 
-/** Defaults touch spec and annotations; whole values are given, since a patch of many steps says nothing more. */
+/** Defaults touch spec, labels and annotations; whole values are given, since a patch of many steps says nothing more. */
 function patchBetween(before: KubeObject, after: KubeObject): readonly object[] {
   const spec = (object: KubeObject): unknown => (object as { readonly spec?: unknown }).spec;
   const steps: object[] = [];
   if (!semanticEqual(spec(before), spec(after))) steps.push({ op: "add", path: "/spec", value: spec(after) });
-  const { annotations } = after.metadata ?? {};
-  if (!semanticEqual(before.metadata?.annotations, annotations))
-    steps.push({ op: "add", path: "/metadata/annotations", value: annotations ?? {} });
+  for (const field of ["labels", "annotations"] as const) {
+    const value = after.metadata?.[field];
+    if (!semanticEqual(before.metadata?.[field], value))
+      steps.push({ op: "add", path: `/metadata/${field}`, value: value ?? {} });
+  }
   return steps;
 }
 
-function contextOf({ operation, userInfo }: ReviewRequest, config: ServingConfig): AdmissionContext {
-  const { defaults, features, autoscaler } = config;
+function contextOf<C>({ operation, userInfo }: ReviewRequest, { config }: Admissions<C>): AdmissionContext<C> {
   return {
-    config: { defaults, features, autoscaler },
+    config: config(),
     operation: operation === "UPDATE" ? "UPDATE" : "CREATE",
     username: userInfo?.username ?? "",
   };
 }
 
 /** Statuses are the controllers' own affair, and what is on its way out is let go. */
-function isOurs({ kind, subResource, object, operation }: ReviewRequest): boolean {
-  if (kind.group !== servingGroup || subResource || !object) return false;
+function isWrite({ subResource, object, operation }: ReviewRequest): boolean {
+  if (subResource || !object) return false;
   return (operation === "CREATE" || operation === "UPDATE") && object.metadata?.deletionTimestamp === undefined;
 }
 
-function giveDefaults(request: ReviewRequest, config: ServingConfig): Verdict {
-  const admission = kindAdmissions[request.kind.kind];
-  const { object, oldObject } = request;
-  if (admission === undefined || !object || !isOurs(request)) return {};
-  return { object: admission.withDefaults(object, oldObject ?? undefined, contextOf(request, config)) };
+function findAdmission<C>({ kind }: ReviewRequest, { kinds }: Admissions<C>): KindAdmission<KubeObject, C> | undefined {
+  const ofGroup = Object.hasOwn(kinds, kind.group) ? kinds[kind.group] : undefined;
+  return ofGroup !== undefined && Object.hasOwn(ofGroup, kind.kind) ? ofGroup[kind.kind] : undefined;
 }
 
-function validate(request: ReviewRequest, config: ServingConfig): Verdict {
-  const admission = kindAdmissions[request.kind.kind];
+function giveDefaults<C>(request: ReviewRequest, admissions: Admissions<C>): Verdict {
+  const admission = findAdmission(request, admissions);
   const { object, oldObject } = request;
-  if (admission === undefined || !object || !isOurs(request)) return {};
-  const errors = admission.validate(object, oldObject ?? undefined, contextOf(request, config));
+  if (admission === undefined || !object || !isWrite(request)) return {};
+  return { object: admission.withDefaults(object, oldObject ?? undefined, contextOf(request, admissions)) };
+}
+
+function validate<C>(request: ReviewRequest, admissions: Admissions<C>): Verdict {
+  const admission = findAdmission(request, admissions);
+  const { object, oldObject } = request;
+  if (admission === undefined || !object || !isWrite(request)) return {};
+  const errors = admission.validate(object, oldObject ?? undefined, contextOf(request, admissions));
   const wrong = fatal(errors);
   const told = warnings(errors).map((error) => formatErrors([error]));
   return { warnings: told, ...(wrong.length === 0 ? {} : { refusal: `validation failed: ${formatErrors(wrong)}` }) };
 }
 
-function validateConfigMap({ object }: ReviewRequest): Verdict {
-  if (!object || object.metadata?.namespace !== servingNamespace) return {};
+function validateConfigMap<C>({ object }: ReviewRequest, { configMaps }: Admissions<C>): Verdict {
+  if (!object || object.metadata?.namespace !== configMaps.namespace) return {};
   try {
-    parseConfigMap(object.metadata.name ?? "", (object as { readonly data?: Record<string, string> }).data);
+    configMaps.parse(object.metadata.name ?? "", (object as { readonly data?: Record<string, string> }).data);
     return {};
   } catch (error) {
     return { refusal: `validation failed: ${error instanceof Error ? error.message : String(error)}` };

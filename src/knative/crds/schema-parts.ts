@@ -1,0 +1,55 @@
+/**
+ * Pieces of schemas that the definitions of all of Knative's kinds are made of.
+ */
+import type { JsonSchemaProps } from "#apimachinery/structural-schema/json-schema-props.ts";
+
+export const string: JsonSchemaProps = { type: "string" };
+export const int64: JsonSchemaProps = { type: "integer", format: "int64" };
+export const int32: JsonSchemaProps = { type: "integer", format: "int32" };
+export const boolean: JsonSchemaProps = { type: "boolean" };
+export const stringMap: JsonSchemaProps = { type: "object", additionalProperties: string };
+
+/** An object with these fields, some of them required. */
+export function object(
+  properties: Readonly<Record<string, JsonSchemaProps>>,
+  ...required: readonly string[]
+): JsonSchemaProps {
+  return { type: "object", properties, ...(required.length === 0 ? {} : { required }) };
+}
+
+/** A list. */
+export function list(items: JsonSchemaProps): JsonSchemaProps {
+  return { type: "array", items };
+}
+
+const condition = object(
+  {
+    type: string,
+    status: string,
+    severity: string,
+    lastTransitionTime: string,
+    reason: string,
+    message: string,
+  },
+  "status",
+  "type",
+);
+
+/** What every status begins with. */
+export const duckStatus: Readonly<Record<string, JsonSchemaProps>> = {
+  observedGeneration: int64,
+  conditions: list(condition),
+  annotations: stringMap,
+};
+
+/** Where something answers. */
+export const address: JsonSchemaProps = object({ name: string, url: string, CACerts: string, audience: string });
+
+/** A reference to another object. */
+export const reference: JsonSchemaProps = object({
+  apiVersion: string,
+  kind: string,
+  name: string,
+  namespace: string,
+  group: string,
+});

@@ -1,0 +1,64 @@
+/**
+ * ClusterRoles of Knative's parts: those that give whoever may administer, edit or view a namespace the same in it with the part's objects, and any others.
+ */
+import type { KubeObject } from "#apimachinery/meta.ts";
+import { hasReason } from "#apimachinery/status-error.ts";
+import type { Client } from "#client/client.ts";
+
+const group = "rbac.authorization.k8s.io";
+
+/** What may be done to what. */
+export type RoleRule = {
+  readonly apiGroups: readonly string[];
+  readonly resources: readonly string[];
+  readonly verbs: readonly string[];
+};
+
+/** The three roles that are added to Kubernetes' own. */
+export type NamespacedRole = "admin" | "edit" | "view";
+export const namespacedRoles: readonly NamespacedRole[] = ["admin", "edit", "view"];
+
+/** Verbs of those who look. */
+export const readVerbs: readonly string[] = ["get", "list", "watch"];
+
+/** The label by which a role's rules become Kubernetes' own role's too. */
+export function aggregateTo(role: NamespacedRole): Readonly<Record<string, string>> {
+  return { [`${group}/aggregate-to-${role}`]: "true" };
+}
+
+/** A ClusterRole. */
+export function clusterRole(
+  name: string,
+  options: { readonly labels: Readonly<Record<string, string>>; readonly rules: readonly RoleRule[] },
+): KubeObject {
+  const { labels, rules } = options;
+  const role = { apiVersion: `${group}/v1`, kind: "ClusterRole", metadata: { name, labels }, rules };
+  return role as KubeObject;
+}
+
+/** A ClusterRole whose rules are those of all roles that have a label. */
+export function aggregatingRole(
+  name: string,
+  options: { readonly labels: Readonly<Record<string, string>>; readonly aggregates: string },
+): KubeObject {
+  const aggregationRule = { clusterRoleSelectors: [{ matchLabels: { [options.aggregates]: "true" } }] };
+  return { ...clusterRole(name, { labels: options.labels, rules: [] }), aggregationRule } as KubeObject;
+}
+
+/** Makes the roles that are missing. */
+export async function ensureClusterRoles(
+  client: Client,
+  roles: readonly KubeObject[],
+  signal: AbortSignal,
+): Promise<void> {
+  const resource = { group, version: "v1", resource: "clusterroles" };
+  await Promise.all(
+    roles.map(async (role) => {
+      try {
+        await client.create({ resource }, role, { signal });
+      } catch (error) {
+        if (!hasReason(error, "AlreadyExists")) throw error;
+      }
+    }),
+  );
+}
