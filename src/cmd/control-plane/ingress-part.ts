@@ -3,7 +3,7 @@
  */
 import type { Ingress } from "#api/generated/types/networking-v1.ts";
 import type { ControllerContext, NamedController } from "#client/controller.ts";
-import type { NamedSecrets } from "#network/ingress/named-secrets.ts";
+import type { NamedSecrets } from "#client/named-secrets.ts";
 import { networkGroup } from "./cluster-objects.ts";
 
 const ingressResource = { group: "networking.k8s.io", version: "v1", resource: "ingresses" };
@@ -41,7 +41,7 @@ export class IngressPart {
       const [{ createIngressController }, { createIngressSecretRoles }, { NamedSecrets }] = await Promise.all([
         import("#network/ingress/ingress-controller.ts"),
         import("#network/ingress/ingress-secret-roles.ts"),
-        import("#network/ingress/named-secrets.ts"),
+        import("#client/named-secrets.ts"),
       ]);
       this.#secrets = new NamedSecrets(context);
       const controllers = [

@@ -14,7 +14,7 @@ import type { PodDrain } from "#kubelet/pod-drain.ts";
 import { endpointSliceIndexes } from "#network/dns/cluster-records.ts";
 import { ExternalNames, type ResolveName } from "#network/ingress/external-names.ts";
 import { IngressSource } from "#network/ingress/ingress-source.ts";
-import { NamedSecrets } from "#network/ingress/named-secrets.ts";
+import { NamedSecrets } from "#client/named-secrets.ts";
 import type { NodeListener } from "#network/ingress/node-listeners.ts";
 import type { L7Engine, Seat } from "./l7/l7-engine.ts";
 import { sharedListeners } from "./l7/shared-listeners.ts";

@@ -4,7 +4,7 @@
  */
 import { BlockList, isIP } from "node:net";
 import type { Clock, Timer } from "#component-base/clock.ts";
-import type { Followed } from "./followed.ts";
+import type { Followed } from "#client/followed.ts";
 
 /** What a name means for so long. Rejects when nobody can say. */
 export type ResolveName = (

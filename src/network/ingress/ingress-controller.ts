@@ -7,7 +7,7 @@ import { type ControllerContext, KeyedController, type NamedController } from "#
 import type { EventRecorder } from "#client/event-recorder.ts";
 import type { Informer } from "#client/informer.ts";
 import { keyOf, splitKey } from "#client/object-store.ts";
-import type { Followed } from "./followed.ts";
+import type { Followed } from "#client/followed.ts";
 import { isOurs, secretsOf, servicesOf } from "./ingress-class.ts";
 import { type IngressProblem, problemsOf } from "./ingress-problems.ts";
 import { listenersAnnotation, listenersOf, loadBalancerIngress } from "./node-listeners.ts";

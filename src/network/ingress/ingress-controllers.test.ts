@@ -20,7 +20,7 @@ import { silentLogger } from "#component-base/logger.ts";
 import { createCa } from "#component-base/x509.ts";
 import { createIngressController } from "./ingress-controller.ts";
 import { createIngressSecretRoles } from "./ingress-secret-roles.ts";
-import { NamedSecrets } from "./named-secrets.ts";
+import { NamedSecrets } from "#client/named-secrets.ts";
 
 const core = (resource: string) => ({ group: "", version: "v1", resource });
 const networking = (resource: string) => ({ group: "networking.k8s.io", version: "v1", resource });

@@ -3,17 +3,12 @@
  */
 import type { Ingress, IngressClass } from "#api/generated/types/networking-v1.ts";
 import type { Role } from "#api/generated/types/rbac-v1.ts";
-import type { KubeObject } from "#apimachinery/meta.ts";
-import { hasReason } from "#apimachinery/status-error.ts";
-import type { ResourceRef } from "#client/client.ts";
 import { type ControllerContext, KeyedController, type NamedController } from "#client/controller.ts";
 import type { Informer } from "#client/informer.ts";
 import { splitKey } from "#client/object-store.ts";
+import { keepSecretReaders, roleResource } from "#client/secret-readers.ts";
 import { isOurs, secretsOf } from "./ingress-class.ts";
 
-const group = "rbac.authorization.k8s.io";
-const roleResource = { group, version: "v1", resource: "roles" };
-const bindingResource = { group, version: "v1", resource: "rolebindings" };
 const ingressResource = { group: "networking.k8s.io", version: "v1", resource: "ingresses" };
 const classResource = { group: "networking.k8s.io", version: "v1", resource: "ingressclasses" };
 const name = "nodeless:ingress-secrets";
@@ -60,49 +55,14 @@ type Known = {
 };
 
 async function reconcile(
-  options: IngressSecretRolesOptions,
+  { client, readers }: IngressSecretRolesOptions,
   { ingresses, classes, roles }: Known,
   { namespace, signal }: { readonly namespace: string; readonly signal: AbortSignal },
 ): Promise<void> {
   const ours = ingresses.lister
     .list(namespace)
     .filter((ingress) => isOurs(ingress, (className) => classes.lister.find("", className)));
-  const names = [...new Set(ours.flatMap(secretsOf))].map((key) => splitKey(key).name).sort();
+  const names = ours.flatMap(secretsOf).map((key) => splitKey(key).name);
   const role = roles.lister.find(namespace, name);
-  if (names.length === 0) {
-    if (role !== undefined) await remove(options, namespace, signal);
-    return;
-  }
-  const rules = [{ apiGroups: [""], resources: ["secrets"], resourceNames: names, verbs: ["get", "list", "watch"] }];
-  if (JSON.stringify(role?.rules) === JSON.stringify(rules)) return;
-  const head = { apiVersion: `${group}/v1`, metadata: { name, labels: { [label]: "" } } };
-  const subjects = [{ apiGroup: group, kind: "Group", name: options.readers }];
-  const roleRef = { apiGroup: group, kind: "Role", name };
-  const binding = { ...head, kind: "RoleBinding", roleRef, subjects } as KubeObject;
-  await put(options, { resource: roleResource, namespace }, { ...head, kind: "Role", rules } as KubeObject, signal);
-  await put(options, { resource: bindingResource, namespace }, binding, signal);
-}
-
-async function put(
-  { client }: ControllerContext,
-  ref: ResourceRef,
-  object: KubeObject,
-  signal: AbortSignal,
-): Promise<void> {
-  try {
-    await client.create(ref, object, { signal });
-  } catch (error) {
-    if (!hasReason(error, "AlreadyExists")) throw error;
-    await client.patch({ ...ref, name }, { type: "merge", body: object }, { signal });
-  }
-}
-
-async function remove({ client }: ControllerContext, namespace: string, signal: AbortSignal): Promise<void> {
-  for (const resource of [bindingResource, roleResource]) {
-    try {
-      await client.delete({ resource, namespace, name }, { signal });
-    } catch (error) {
-      if (!hasReason(error, "NotFound")) throw error;
-    }
-  }
+  await keepSecretReaders({ client, name, label, readers }, { namespace, names, role, signal });
 }

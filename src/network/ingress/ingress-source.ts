@@ -11,7 +11,7 @@ import { keyOf, splitKey } from "#client/object-store.ts";
 import type { Logger } from "#component-base/logger.ts";
 import { endpointSliceIndexes } from "#network/dns/cluster-records.ts";
 import type { ConfigChange, ConfigSink, Resource, ResourceKind, RouteSource } from "#proxy/config/route-source.ts";
-import type { Followed } from "./followed.ts";
+import type { Followed } from "#client/followed.ts";
 import { type IngressSettings, settingsOf } from "./ingress-annotations.ts";
 import { isOurs, secretsOf, servicesOf } from "./ingress-class.ts";
 import { clusterOf, externalNameOf } from "./ingress-clusters.ts";

@@ -18,7 +18,7 @@ import { systemClock } from "#component-base/clock.ts";
 import { silentLogger } from "#component-base/logger.ts";
 import { createCa } from "#component-base/x509.ts";
 import { ProxyEngine } from "#proxy/engine.ts";
-import type { Followed } from "./followed.ts";
+import type { Followed } from "#client/followed.ts";
 import { ingressController } from "./ingress-class.ts";
 import { IngressSource } from "./ingress-source.ts";
 

@@ -2,15 +2,15 @@
  * Secrets by name, each watched by itself: whoever may read these few need not be allowed to read all.
  */
 import type { Secret } from "#api/generated/types/core-v1.ts";
-import type { Client } from "#client/client.ts";
-import { splitKey } from "#client/object-store.ts";
-import { createInformer, type OwnedInformer } from "#client/reflector.ts";
+import type { Client } from "./client.ts";
+import { splitKey } from "./object-store.ts";
+import { createInformer, type OwnedInformer } from "./reflector.ts";
 import type { Clock } from "#component-base/clock.ts";
 import type { Logger } from "#component-base/logger.ts";
 import type { Followed } from "./followed.ts";
 
 const secrets = { group: "", version: "v1", resource: "secrets" };
-/** The right to read a Secret comes a moment after the Ingress that names it. */
+/** The right to read a Secret comes a moment after the route that names it. */
 const patienceMs = 1000;
 
 type Watched = { readonly informer: OwnedInformer<Secret>; readonly leave: () => void };

@@ -1,5 +1,5 @@
 /**
- * Things that are followed one by one, as long as somebody wants them: Secrets, of which a node may read only those that Ingresses name, and names that lead out of the cluster.
+ * Things that are followed one by one, as long as somebody wants them: Secrets, of which a node may read only those that routes name, and names that lead out of the cluster.
  */
 
 /** Those that are wanted, by key. */
