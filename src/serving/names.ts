@@ -52,6 +52,7 @@ export const annotations = {
   noGc: "serving.knative.dev/no-gc",
   rollout: "serving.knative.dev/rollout",
   ingressClass: "networking.knative.dev/ingress.class",
+  httpProtocol: "networking.knative.dev/http-protocol",
 } as const;
 
 /** What can be said of a revision's scaling. */

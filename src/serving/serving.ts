@@ -19,6 +19,7 @@ import { servingRoles } from "./crds/roles.ts";
 import type { ColdStartSink, DataPlane, StatSink } from "./data-plane.ts";
 import { createDomainMappingController } from "./domainmapping/domainmapping-controller.ts";
 import { createGcController } from "./gc/gc-controller.ts";
+import { createCertificateReaders } from "./ingress/certificate-readers.ts";
 import { createIngressController } from "./ingress/ingress-controller.ts";
 import { createLabelerController } from "./labeler/labeler-controller.ts";
 import { servingNamespace } from "./names.ts";
@@ -34,6 +35,8 @@ export type ServingOptions = ControllerContext & {
   readonly dataPlane: DataPlane;
   /** Finds images' digests. Absent: images are run as they are named. */
   readonly images?: ImageResolver;
+  /** The group of the data planes: they may read the certificates of routes. Absent: there are none that have to be let. */
+  readonly certificateReaders?: string;
   readonly signal: AbortSignal;
 };
 
@@ -60,6 +63,7 @@ export async function startServing(options: ServingOptions): Promise<Serving> {
   const coldStarts = new ColdStartLog();
   const endConfig = config.start();
   await config.informer.waitForSync(signal);
+<<<<<<< HEAD
   const webhooks = await startWebhookServer({
     part: "serving",
     reviewers: servingReviewers(() => config.current),
@@ -68,6 +72,16 @@ export async function startServing(options: ServingOptions): Promise<Serving> {
   });
   await ensureWebhookConfigurations(client, webhooks, { part: "serving", rules: servingRules, signal });
   const controllers = createServingControllers({ ...options, config, autoscaler, coldStarts });
+=======
+  const webhooks = await startWebhookServer({ reviewers: servingReviewers(() => config.current), clock, logger });
+  await ensureWebhookConfigurations(client, webhooks, signal);
+  const context = { ...options, config, autoscaler, coldStarts };
+  const { certificateReaders: readers } = options;
+  const controllers = [
+    ...createServingControllers(context),
+    ...(readers === undefined ? [] : [createCertificateReaders(context, readers)]),
+  ];
+>>>>>>> 00d1b03 (serving: routes with certificates)
   await Promise.all(controllers.map((controller) => controller.start(signal)));
   return {
     stats: {

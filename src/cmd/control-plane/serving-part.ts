@@ -110,7 +110,13 @@ export class ServingPart {
       ensureDataPlaneRights(context.client, signal),
     ]);
     const dataPlane = new ClusterDataPlane(context);
-    const serving: Serving = await startServing({ ...context, dataPlane, images, signal });
+    const serving: Serving = await startServing({
+      ...context,
+      dataPlane,
+      images,
+      certificateReaders: networkGroup,
+      signal,
+    });
     const end = await dataPlane.start(serving.stats, signal);
     const parts: Pick<Service, "stop">[] = [];
     this.#stop = async () => {

@@ -10,9 +10,10 @@ import type { Service } from "#component-base/life-cycle.ts";
 import type { Logger } from "#component-base/logger.ts";
 import type { MetricSnapshot } from "#component-base/metrics.ts";
 import type { PodDrain } from "#kubelet/pod-drain.ts";
+import type { NodeListener } from "#network/ingress/node-listeners.ts";
 import { revisionHold } from "#serving/engine/engine-config.ts";
 import { NodeEngine } from "#serving/engine/node-engine.ts";
-import type { L7Engine } from "./l7/l7-engine.ts";
+import type { L7Engine, Seat } from "./l7/l7-engine.ts";
 import { sharedListeners } from "./l7/shared-listeners.ts";
 
 /** For pods, at the node's address. */
@@ -21,6 +22,7 @@ const localListener = "serving-local";
 /** For other nodes' data planes, at the node's address: where upstream's queue proxies are. */
 const peerPort = 8012;
 const peerListener = "serving-peer";
+const usualHttpsPort = 443;
 
 /** What it works with. */
 export type ServingEngineOptions = {
@@ -40,7 +42,34 @@ export type ServingDataPlane = Pick<Service, "stop"> &
     metrics(): readonly MetricSnapshot[];
     /** A pod of this node has another status. */
     onPodStatus(pod: Pod): void;
+    /** Requests are taken at these places now. */
+    onListening(places: readonly NodeListener[]): void;
   };
+
+/** TLS is listened for as long as a route has a certificate. */
+class SecureSeat {
+  readonly #l7: L7Engine;
+  #seat: Seat | undefined;
+  #turn: Promise<void> = Promise.resolve();
+
+  constructor(l7: L7Engine) {
+    this.#l7 = l7;
+  }
+
+  use(isWanted: boolean): void {
+    this.#turn = this.#turn.then(async () => {
+      if (isWanted === (this.#seat !== undefined)) return;
+      const seat = this.#seat;
+      this.#seat = isWanted ? this.#l7.join("serving with TLS", { shared: ["https"] }) : undefined;
+      await (seat === undefined ? this.#seat?.ready() : seat.leave());
+    });
+  }
+
+  /** Resolves when what was wanted until now is so. */
+  settled(): Promise<void> {
+    return this.#turn;
+  }
+}
 
 /** Resolves at once: what requests lead to follows in the background, and then requests are taken. */
 export function startServingEngine(options: ServingEngineOptions): ServingDataPlane {
@@ -50,18 +79,21 @@ export function startServingEngine(options: ServingEngineOptions): ServingDataPl
   // What the first data plane has said of the client stays.
   const ofPeers = { name: peerListener, address: { host: plan.address, port: peerPort }, trustsForwarded: true };
   const seat = l7.join("serving", { shared: ["http"], own: isAlone ? own : [...own, ofPeers] });
+  const secured = new SecureSeat(l7);
   const node = new NodeEngine({
     nodeName: plan.name,
     client,
     informers,
     listeners: {
       open: sharedListeners.http,
+      secure: sharedListeners.https,
       local: localListener,
       ...(isAlone ? {} : { peer: peerListener }),
     },
     ...(isAlone ? {} : { peer }),
     addresses: [plan.address],
     httpPort: localPort,
+    onSecured: (count) => secured.use(count > 0),
     clock,
     logger,
   });
@@ -74,9 +106,14 @@ export function startServingEngine(options: ServingEngineOptions): ServingDataPl
     drain: (pod) => node.drain(pod),
     metrics: () => node.metrics(),
     onPodStatus: (pod) => node.onLocalPod(pod),
+    onListening(places) {
+      const port = places[0]?.httpsPort;
+      node.useSecurePort(port === usualHttpsPort ? undefined : port);
+    },
     async stop() {
       await node.stop();
       await following;
+      await secured.settled();
     },
   };
 }

@@ -122,13 +122,33 @@ export type NetworkConfig = {
   readonly autocreateClusterDomainClaims: boolean;
   readonly domainTemplate: string;
   readonly tagTemplate: string;
+  /** What becomes of requests without TLS for hosts that have a certificate. */
+  readonly httpOption: HttpOption;
 };
+
+/** As an Ingress of networking.internal.knative.dev has it. */
+export type HttpOption = "Enabled" | "Redirected";
+
+/** Values of `http-protocol`, in the ConfigMap and in an object's annotation. */
+const httpOptions: ReadonlyMap<string, HttpOption> = new Map([
+  ["enabled", "Enabled"],
+  ["redirected", "Redirected"],
+]);
+
+/** What an object's annotation asks for; throws {@link ConfigError} when it says something else. */
+export function httpOptionOf(text: string): HttpOption {
+  const option = httpOptions.get(text.toLowerCase());
+  if (option === undefined)
+    throw new ConfigError(`incorrect http-protocol ${JSON.stringify(text)}: it must be "enabled" or "redirected"`);
+  return option;
+}
 
 export const defaultNetworkConfig: NetworkConfig = {
   rolloutDurationSecs: 0,
   autocreateClusterDomainClaims: true,
   domainTemplate: "{{.Name}}.{{.Namespace}}.{{.Domain}}",
   tagTemplate: "{{.Tag}}-{{.Name}}",
+  httpOption: "Enabled",
 };
 
 export function parseNetworkConfig(data: ConfigData | undefined): NetworkConfig {
@@ -142,6 +162,7 @@ export function parseNetworkConfig(data: ConfigData | undefined): NetworkConfig 
     autocreateClusterDomainClaims: text.bool("autocreate-cluster-domain-claims", base.autocreateClusterDomainClaims),
     domainTemplate: template(text, "domain-template", base.domainTemplate),
     tagTemplate: template(text, "tag-template", base.tagTemplate),
+    httpOption: httpOptionOf(text.text("http-protocol", "enabled")),
   };
 }
 

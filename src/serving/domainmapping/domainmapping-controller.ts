@@ -12,6 +12,8 @@ import { Conditions, findCondition, isFalse, isTrue, isUnknown, type Mark } from
 import { childName } from "#knative/names.ts";
 import { differs, lastApplied, ownedMeta, overwrite, without, writeStatus } from "#knative/objects.ts";
 import type { ServingContext } from "#serving/common/context.ts";
+import { ConfigError } from "#serving/config/config-text.ts";
+import { type HttpOption, httpOptionOf } from "#serving/config/other-configs.ts";
 import { type DomainMapping, domainMappings, type Ingress, ingresses, type IngressPath } from "#serving/kinds.ts";
 import { annotations as keys, labels, networkingInternalGroup, servingGroup } from "#serving/names.ts";
 import { ingressClass } from "#serving/route/ingress-of.ts";
@@ -27,6 +29,12 @@ const domainClaims = { group: networkingInternalGroup, version: "v1alpha1", reso
 /** On claims that were made for a mapping, and go with it. */
 const managedBy = { "app.kubernetes.io/managed-by": "nodeless-serving" };
 const dependents = ["CertificateProvisioned", "DomainClaimed", "IngressReady", "ReferenceResolved"];
+const withoutTls: Mark = { status: "True", reason: "TLSNotEnabled", message: "external-domain-tls is not enabled" };
+const withTheirs: Mark = {
+  status: "True",
+  reason: "CertificateExternallyProvided",
+  message: "TLS certificate was provided externally",
+};
 const notConfigured = isUnknown("IngressNotConfigured", "Ingress has not yet been reconciled.");
 
 class DomainMappingController {
@@ -83,15 +91,14 @@ class DomainMappingController {
     if (mapping.metadata?.deletionTimestamp !== undefined) return;
     const { client, clock } = this.#context;
     const conditions = new Conditions(mapping.status?.conditions, dependents);
-    const url = `http://${name}`;
+    const url = `${secretOf(mapping) === undefined ? "http" : "https"}://${name}`;
     await this.#look(mapping, conditions, signal);
     const status = { url, address: { url }, conditions: conditions.result(clock.now()) };
     await writeStatus(client, domainMappings, { object: mapping, status, signal });
   }
 
   async #look(mapping: DomainMapping, conditions: Conditions, signal: AbortSignal): Promise<void> {
-    const tls: Mark = { status: "True", reason: "TLSNotEnabled", message: "external-domain-tls is not enabled" };
-    conditions.mark("CertificateProvisioned", tls);
+    conditions.mark("CertificateProvisioned", secretOf(mapping) === undefined ? withoutTls : withTheirs);
     const claimed = await this.#claimDomain(mapping, signal);
     conditions.mark("DomainClaimed", claimed);
     if (claimed.status !== "True") return conditions.mark("IngressReady", notConfigured);
@@ -153,10 +160,23 @@ class DomainMappingController {
     }
   }
 
+  #httpOptionOf({ metadata }: DomainMapping): HttpOption | ConfigError {
+    const asked = metadata?.annotations?.[keys.httpProtocol];
+    if (asked === undefined) return this.#context.config.current.network.httpOption;
+    try {
+      return httpOptionOf(asked);
+    } catch (error) {
+      if (error instanceof ConfigError) return error;
+      throw error;
+    }
+  }
+
   async #ensureIngress(mapping: DomainMapping, paths: readonly IngressPath[], signal: AbortSignal): Promise<Mark> {
     const { client } = this.#context;
     const { namespace = "" } = mapping.metadata ?? {};
-    const wanted = ingressFor(mapping, paths);
+    const option = this.#httpOptionOf(mapping);
+    if (option instanceof ConfigError) return isFalse("InvalidHTTPProtocol", option.message);
+    const wanted = ingressFor(mapping, paths, option);
     const name = wanted.metadata?.name ?? "";
     const found = this.#ingresses.lister.find(namespace, name);
     if (found === undefined) {
@@ -186,7 +206,12 @@ function pathsOf({ spec }: Ingress): readonly IngressPath[] {
   return spec?.rules?.[0]?.http.paths ?? [];
 }
 
-function ingressFor(mapping: DomainMapping, paths: readonly IngressPath[]): Ingress {
+function secretOf({ spec }: DomainMapping): string | undefined {
+  return spec?.tls?.secretName || undefined;
+}
+
+function ingressFor(mapping: DomainMapping, paths: readonly IngressPath[], httpOption: HttpOption): Ingress {
+  const secretName = secretOf(mapping);
   const { name = "", namespace = "", uid = "", labels: own, annotations } = mapping.metadata ?? {};
   const original = { "K-Original-Host": name };
   return {
@@ -198,7 +223,9 @@ function ingressFor(mapping: DomainMapping, paths: readonly IngressPath[]): Ingr
       annotations: { [keys.ingressClass]: ingressClass, ...without(annotations, (key) => key === lastApplied) },
     }),
     spec: {
-      httpOption: "Enabled",
+      // Who has no certificate would be sent to where nobody can prove who he is.
+      httpOption: secretName === undefined ? "Enabled" : httpOption,
+      ...(secretName === undefined ? {} : { tls: [{ hosts: [name], secretName, secretNamespace: namespace }] }),
       rules: [
         {
           hosts: [name],

@@ -4,7 +4,7 @@ import type { Ingress, Revision } from "#serving/kinds.ts";
 import { clusterOf, revisionHold, revisionsOf, type RevisionView, routesOf } from "./engine-config.ts";
 import { RevisionHold } from "./revision-hold.ts";
 
-const listeners = { open: "open", local: "local" };
+const listeners = { open: "open", secure: "secure", local: "local" };
 const awake: RevisionView = { revision: undefined, endpoints: [{ address: "10.0.0.1", port: 8080 }] };
 
 function ingress(

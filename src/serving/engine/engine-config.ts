@@ -2,15 +2,22 @@
  * From API objects to the engine's configuration, pure: an Ingress becomes a route per rule, each revision that some Ingress names becomes a cluster. Requests for a revision without a pod are held.
  */
 import type { ClusterConfig, EndpointConfig } from "#proxy/config/cluster.ts";
-import type { Backend, FieldPair, RouteConfig, RouteRule, Timeouts } from "#proxy/config/route.ts";
+import type { Backend, FieldPair, RedirectAction, RouteConfig, RouteRule, Timeouts } from "#proxy/config/route.ts";
 import type { Ingress, IngressPath, IngressRule, IngressSplit, Revision } from "#serving/kinds.ts";
 import { protocolOf } from "#serving/revision/deployment-of.ts";
 
 /** Name of the hold that waits for a revision's first endpoint. */
 export const revisionHold = "serving";
 
-/** Where routes are served: to everybody on the machine, to the cluster, and to other nodes' data planes. */
-export type ServingListeners = { readonly open: string; readonly local: string; readonly peer?: string };
+/** Where routes are served: to everybody on the machine, with TLS and without, to the cluster, and to other nodes' data planes. */
+export type ServingListeners = {
+  readonly open: string;
+  readonly secure: string;
+  /** Where clients reach the listener with TLS, when it is not the usual port: redirects lead there. */
+  readonly securePort?: number;
+  readonly local: string;
+  readonly peer?: string;
+};
 
 /** What is known of a revision. */
 export type RevisionView = {
@@ -80,14 +87,32 @@ export function routesOf(
   find: (key: string) => Revision | undefined,
 ): readonly RouteConfig[] {
   const { namespace = "", name = "" } = ingress.metadata ?? {};
-  return (ingress.spec?.rules ?? []).map((rule, index) => ({
-    name: `serving/${namespace}/${name}/${index}`,
-    listeners: rule.visibility === "ClusterLocal" ? [listeners.local] : [listeners.open, listeners.local],
-    hosts: rule.hosts.map((host) => host.toLowerCase()),
-    // Where others say the same about a host the older one counts.
-    order: Date.parse(ingress.metadata?.creationTimestamp ?? "1970-01-01T00:00:00Z"),
-    rules: rulesOf(rule, find),
-  }));
+  // Where others say the same about a host the older one counts.
+  const order = Date.parse(ingress.metadata?.creationTimestamp ?? "1970-01-01T00:00:00Z");
+  const certified = new Set((ingress.spec?.tls ?? []).flatMap(({ hosts }) => hosts).map((host) => host.toLowerCase()));
+  const { open, secure, local } = listeners;
+  return (ingress.spec?.rules ?? []).flatMap((rule, index) => {
+    const rules = rulesOf(rule, find);
+    const route = (suffix: string, of: { readonly listeners: readonly string[]; readonly hosts: readonly string[] }) =>
+      of.hosts.length === 0 ? [] : [{ name: `serving/${namespace}/${name}/${index}${suffix}`, ...of, order, rules }];
+    const hosts = rule.hosts.map((host) => host.toLowerCase());
+    if (rule.visibility === "ClusterLocal") return route("", { listeners: [local], hosts });
+    const withTls = hosts.filter((host) => certified.has(host));
+    const plain = route("", { listeners: [open, local], hosts: hosts.filter((host) => !certified.has(host)) });
+    if (ingress.spec?.httpOption !== "Redirected")
+      return [...plain, ...route("/tls", { listeners: [open, secure, local], hosts: withTls })];
+    const redirects = route("/redirect", { listeners: [open], hosts: withTls });
+    return [
+      ...plain,
+      ...route("/tls", { listeners: [secure, local], hosts: withTls }),
+      ...redirects.map((one) => ({ ...one, rules: [{ action: redirectTo(listeners.securePort) }] })),
+    ];
+  });
+}
+
+/** As upstream's data planes do it. */
+function redirectTo(port: number | undefined): RedirectAction {
+  return { kind: "redirect", scheme: "https", status: 301, ...(port === undefined ? {} : { port }) };
 }
 
 function rulesOf({ http }: IngressRule, find: (key: string) => Revision | undefined): readonly RouteRule[] {

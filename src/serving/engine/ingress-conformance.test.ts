@@ -28,7 +28,7 @@ import { dataPlanes } from "./data-plane-object.ts";
 import { clusterOf, revisionHold, routesOf } from "./engine-config.ts";
 import { NodeEngine } from "./node-engine.ts";
 
-const listeners = { open: "open", local: "local" };
+const listeners = { open: "open", secure: "secure", local: "local" };
 const namespace = "serving-tests";
 
 type Rules = NonNullable<NonNullable<Ingress["spec"]>["rules"]>;

@@ -75,7 +75,7 @@ async function openNode(
     nodeName,
     client,
     informers,
-    listeners: { open: "open", local: "local", ...(peer === undefined ? {} : { peer: "peer" }) },
+    listeners: { open: "open", secure: "secure", local: "local", ...(peer === undefined ? {} : { peer: "peer" }) },
     addresses: ["10.99.0.1"],
     httpPort: 8081,
     ...(peer === undefined ? {} : { peer }),

@@ -5,6 +5,7 @@
 import type { Pod } from "#api/generated/types/core-v1.ts";
 import { hasReason } from "#apimachinery/status-error.ts";
 import type { Client } from "#client/client.ts";
+import { NamedSecrets } from "#client/named-secrets.ts";
 import type { InformerFactory } from "#client/informer-factory.ts";
 import type { Informer } from "#client/informer.ts";
 import { keyOf, splitKey } from "#client/object-store.ts";
@@ -45,6 +46,7 @@ import {
 } from "./pod-endpoints.ts";
 import { endpointName, RevisionEndpoints } from "./revision-endpoints.ts";
 import { RevisionHold } from "./revision-hold.ts";
+import { RouteCertificates } from "./route-certificates.ts";
 import { ServingMetrics } from "./serving-metrics.ts";
 
 /** The engine, as far as it is needed here. */
@@ -69,6 +71,8 @@ export type NodeEngineOptions = {
   readonly httpPort: number;
   /** Where other nodes' data planes reach the peer listener. Absent: there is no other node. */
   readonly peer?: Peer;
+  /** How many Ingresses name certificates, whenever that has changed; after the engine knows. */
+  readonly onSecured?: (count: number) => void;
   readonly clock: Clock;
   readonly logger: Logger;
 };
@@ -87,6 +91,8 @@ export class NodeEngine implements Pick<Service, "stop"> {
   readonly #reports: LoadReports;
   readonly #probes: EndpointProbes;
   readonly #peers: PeerPlanes;
+  readonly #certificates: RouteCertificates;
+  #securePort: number | undefined;
   readonly #metrics = new ServingMetrics();
   readonly #coldStarts: ColdStarts;
   /** The last ones, for the next report. */
@@ -122,6 +128,9 @@ export class NodeEngine implements Pick<Service, "stop"> {
     const onChange = (changed: string) => this.#touchNode(changed);
     this.#peers = new PeerPlanes({ client, clock, signal: this.#abort.signal, self: { node, peer }, onChange });
     this.#coldStarts = new ColdStarts({ clock: options.clock, onColdStart: (start) => this.#onColdStart(start) });
+    this.#certificates = new RouteCertificates(new NamedSecrets(options), (changed) => {
+      for (const ingress of changed) this.#touchAll([], ingress);
+    });
   }
 
   /** Resolves when the engine is told all there is; waits until Serving's kinds are there. */
@@ -136,6 +145,16 @@ export class NodeEngine implements Pick<Service, "stop"> {
     await Promise.all([this.#ingresses, this.#revisions, this.#pods].map((one) => one.waitForSync(signal)));
     this.#follow();
     await this.#applying;
+    await this.#certificates.settled(signal);
+    await this.#applying;
+  }
+
+  /** Where clients reach the listener with TLS; undefined where it is closed or at the usual port. Redirects lead there. */
+  useSecurePort(port: number | undefined): void {
+    if (this.#securePort === port) return;
+    this.#securePort = port;
+    for (const ingress of this.#ingresses?.lister.list() ?? [])
+      if (ingress.spec?.httpOption === "Redirected") this.#touchAll([], keyOf(ingress));
   }
 
   /** What the engine was told stays in force. */
@@ -144,6 +163,7 @@ export class NodeEngine implements Pick<Service, "stop"> {
     for (const disconnect of this.#disconnect.splice(0)) disconnect();
     this.#probes.stop();
     this.#peers.stop();
+    this.#certificates.stop();
     await Promise.all([this.#applying, this.#reports.stop()]);
   }
 
@@ -256,6 +276,7 @@ export class NodeEngine implements Pick<Service, "stop"> {
   }
 
   async #applyDirty(): Promise<void> {
+    const secured = this.#certificates.users;
     while (this.#dirty.size > 0 && !this.#abort.signal.aborted) {
       const dirty = [...this.#dirty];
       this.#dirty.clear();
@@ -272,6 +293,7 @@ export class NodeEngine implements Pick<Service, "stop"> {
       if (this.#watched().size > 0) this.#reports.arm();
     }
     this.#applying = undefined;
+    if (this.#certificates.users !== secured) this.#options.onSecured?.(this.#certificates.users);
   }
 
   /** The engine knows what we know: who waits may go. */
@@ -382,16 +404,19 @@ export class NodeEngine implements Pick<Service, "stop"> {
     const { namespace, name } = splitKey(key);
     const ingress = this.#ingresses?.lister.find(namespace, name);
     const isOurs = ingress?.metadata?.annotations?.[keys.ingressClass] === ingressClass;
-    const routes =
-      ingress !== undefined && isOurs
-        ? routesOf(ingress, this.#options.listeners, (revision) => this.#revisionOf(revision))
-        : [];
+    const own = isOurs ? ingress : undefined;
+    const listeners = {
+      ...this.#options.listeners,
+      ...(this.#securePort === undefined ? {} : { securePort: this.#securePort }),
+    };
+    const routes = own === undefined ? [] : routesOf(own, listeners, (revision) => this.#revisionOf(revision));
     const before = this.#routes.get(key) ?? [];
     const names = routes.map((route) => route.name);
     if (names.length === 0) this.#routes.delete(key);
     else this.#routes.set(key, names);
     const gone = before.filter((one) => !names.includes(one));
     return [
+      ...this.#certificates.changes(key, own?.spec?.tls ?? []),
       ...routes.map((config) => ({ set: { kind: "route" as const, config } })),
       ...gone.map((one) => ({ remove: { kind: "route" as const, name: one } })),
     ];

@@ -48,6 +48,7 @@ export class L7Sources implements Pick<Service, "stop">, PodDrain {
   /** Resolves when it is known that Serving has no routes yet, or its data plane has its place at the engine. */
   readonly #servingKnown = Promise.withResolvers<void>();
   #isPlaceKept = false;
+  #listeners: readonly NodeListener[] = [];
   #removeHandlers: (() => void)[] = [];
   #running: Promise<unknown> = Promise.resolve();
 
@@ -110,6 +111,7 @@ export class L7Sources implements Pick<Service, "stop">, PodDrain {
     this.#abort.signal.throwIfAborted();
     const loadL7 = () => this.#loadForIngresses();
     this.#ingress = new IngressEngine({ client, informers, loadL7, dns, clock, logger });
+    this.#ingress.onListening(this.#listeners);
     await this.#ingress.start();
   }
 
@@ -156,6 +158,7 @@ export class L7Sources implements Pick<Service, "stop">, PodDrain {
     this.#abort.signal.throwIfAborted();
     const seat = l7.join("ingresses to come", { shared: [] });
     this.#serving = startServingEngine({ plan, client, informers, isAlone, l7, clock, logger });
+    this.#serving.onListening(this.#listeners);
     this.#servingKnown.resolve();
     void ingresses.then(() => seat.leave()); // neither rejects
   }
@@ -163,7 +166,9 @@ export class L7Sources implements Pick<Service, "stop">, PodDrain {
   #loadEngine(): Promise<L7Engine> {
     const { cluster, plan, clock, logger } = this.#options;
     const onListening = (listeners: readonly NodeListener[]) => {
+      this.#listeners = listeners;
       this.#ingress?.onListening(listeners);
+      this.#serving?.onListening(listeners);
       this.#options.onListening(listeners);
     };
     this.#engine ??= import("./create-l7-engine.ts").then(({ createL7Engine }) =>
