@@ -63,7 +63,6 @@ export async function startServing(options: ServingOptions): Promise<Serving> {
   const coldStarts = new ColdStartLog();
   const endConfig = config.start();
   await config.informer.waitForSync(signal);
-<<<<<<< HEAD
   const webhooks = await startWebhookServer({
     part: "serving",
     reviewers: servingReviewers(() => config.current),
@@ -71,17 +70,12 @@ export async function startServing(options: ServingOptions): Promise<Serving> {
     logger,
   });
   await ensureWebhookConfigurations(client, webhooks, { part: "serving", rules: servingRules, signal });
-  const controllers = createServingControllers({ ...options, config, autoscaler, coldStarts });
-=======
-  const webhooks = await startWebhookServer({ reviewers: servingReviewers(() => config.current), clock, logger });
-  await ensureWebhookConfigurations(client, webhooks, signal);
   const context = { ...options, config, autoscaler, coldStarts };
   const { certificateReaders: readers } = options;
   const controllers = [
     ...createServingControllers(context),
     ...(readers === undefined ? [] : [createCertificateReaders(context, readers)]),
   ];
->>>>>>> 00d1b03 (serving: routes with certificates)
   await Promise.all(controllers.map((controller) => controller.start(signal)));
   return {
     stats: {

@@ -50,6 +50,30 @@ describe("a DomainMapping", () => {
     assert.equal(rule?.http.paths[0]?.splits[0]?.appendHeaders?.["K-Original-Host"], "hello.example.com");
   });
 
+  it("takes a certificate of the user's own, and says what becomes of requests without TLS", async () => {
+    const space = await running.namespace("certified");
+    await space.create(services, service);
+    const host = "secure.example.com";
+    const plain = mappingTo(host, "hello") as { readonly metadata: object; readonly spec: object };
+    const annotations = { "networking.knative.dev/http-protocol": "redirected" };
+    const spec = { ...plain.spec, tls: { secretName: "pair" } };
+    await space.create(domainMappings, { ...plain, metadata: { ...plain.metadata, annotations }, spec });
+
+    assert.equal((await space.get<DomainMapping>(domainMappings, host)).status?.url, `https://${host}`);
+    assert.deepEqual(await conditionOf(space, host, "CertificateProvisioned"), [
+      "True",
+      "CertificateExternallyProvided",
+    ]);
+    const ingress = await space.get<Ingress>(ingresses, host);
+    assert.deepEqual(ingress.spec?.tls, [{ hosts: [host], secretName: "pair", secretNamespace: "certified" }]);
+    assert.equal(ingress.spec?.httpOption, "Redirected");
+
+    await space.merge(domainMappings, host, {
+      metadata: { annotations: { "networking.knative.dev/http-protocol": "maybe" } },
+    });
+    assert.deepEqual(await conditionOf(space, host, "IngressReady"), ["False", "InvalidHTTPProtocol"]);
+  });
+
   it("waits for what it leads to", async () => {
     const space = await running.namespace("early");
     await space.create(domainMappings, mappingTo("early.example.com", "hello"));

@@ -12,7 +12,7 @@ import { Conditions, findCondition, isFalse, isTrue, isUnknown, type Mark } from
 import { childName } from "#knative/names.ts";
 import { differs, lastApplied, ownedMeta, overwrite, without, writeStatus } from "#knative/objects.ts";
 import type { ServingContext } from "#serving/common/context.ts";
-import { ConfigError } from "#serving/config/config-text.ts";
+import { ConfigError } from "#knative/config-text.ts";
 import { type HttpOption, httpOptionOf } from "#serving/config/other-configs.ts";
 import { type DomainMapping, domainMappings, type Ingress, ingresses, type IngressPath } from "#serving/kinds.ts";
 import { annotations as keys, labels, networkingInternalGroup, servingGroup } from "#serving/names.ts";

@@ -1,6 +1,6 @@
 /**
  * The scenarios of Knative networking's ingress conformance (test/conformance/ingress), named after them, through the engine: Ingresses of networking.internal.knative.dev as routes, programs as pods.
- * Not there: `tls` and `httpoption` (no certificates are ordered for routes yet), and `headers/probe` (a hash in place of `K-Network-Hash: override`), for nodes follow Ingresses themselves and nobody probes.
+ * `tls` and `httpoption` are in ingress-tls.test.ts. Not there: `headers/probe` (a hash in place of `K-Network-Hash: override`), for nodes follow Ingresses themselves and nobody probes.
  */
 import assert from "node:assert/strict";
 import { once } from "node:events";

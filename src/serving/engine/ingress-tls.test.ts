@@ -117,7 +117,9 @@ async function start(t: TestContext): Promise<House> {
     metadata: { name: "app", namespace, uid: "1", labels: { [labels.revision]: "app" } },
     spec: {
       nodeName: "n1",
-      containers: [{ name: "user", ports: [{ containerPort: (program.address() as AddressInfo).port }] }],
+      containers: [
+        { name: "user", ports: [{ name: "user-port", containerPort: (program.address() as AddressInfo).port }] },
+      ],
     },
     status: {
       podIP: "127.0.0.1",
