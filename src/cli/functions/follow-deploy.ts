@@ -2,8 +2,8 @@
  * Follows a Function from its being written to its being ready: the lines of its build, as they come, and how it ends. Nothing is polled.
  */
 import type { KubeObject } from "#apimachinery/meta.ts";
-import type { Client, ResourceRef } from "#client/client.ts";
-import type { WatchEvent } from "#client/transport.ts";
+import type { Client } from "#client/client.ts";
+import { followObject } from "#client/follow-object.ts";
 import { UserError } from "#cli/command.ts";
 import type { Terminal } from "#cli/terminal.ts";
 import { conditionOf, type FunctionObject, functions } from "./function-object.ts";
@@ -39,19 +39,15 @@ export async function followDeploy(options: FollowOptions): Promise<FunctionObje
   const abort = new AbortController();
   const late = setTimeout(() => abort.abort(new Late()), timeoutSeconds * 1000);
   const log = new BuildLines(options);
-  const reading = follow<LogMap>(
+  const { signal } = abort;
+  const reading = followObject<LogMap, never>(
     client,
     { resource: configMaps, namespace, name: `${name}-build` },
-    abort.signal,
-    (map) => {
-      log.take(map);
-      return undefined;
-    },
+    { decide: (map) => log.take(map), signal },
   ).catch(() => {}); // the function's own end says it
   try {
-    return await follow<FunctionObject>(client, { resource: functions, namespace, name }, abort.signal, (fn) =>
-      endOf(fn, options.generation),
-    );
+    const decide = (fn: FunctionObject) => endOf(fn, options.generation);
+    return await followObject(client, { resource: functions, namespace, name }, { decide, signal });
   } catch (error) {
     if (!(abort.signal.reason instanceof Late)) throw error;
     throw new UserError(
@@ -81,34 +77,6 @@ function endOf(fn: FunctionObject, generation: number): FunctionObject | undefin
   return undefined;
 }
 
-/** Hears of one object until `decide` gives something. */
-async function follow<T extends KubeObject>(
-  client: Client,
-  { resource, namespace, name }: ResourceRef,
-  signal: AbortSignal,
-  decide: (object: T) => T | undefined,
-): Promise<T> {
-  for (;;) {
-    signal.throwIfAborted();
-    const selection = { fieldSelector: `metadata.name=${name}` };
-    const ref = { resource, ...(namespace === undefined ? {} : { namespace }) };
-    const { items, metadata } = await client.list<T>(ref, { ...selection, signal });
-    for (const item of items) {
-      const end = decide(item);
-      if (end !== undefined) return end;
-    }
-    const from = metadata.resourceVersion === undefined ? {} : { resourceVersion: metadata.resourceVersion };
-    for await (const event of await client.watch<T>(ref, { ...selection, ...from, signal })) {
-      const end = objectOf(event, decide);
-      if (end !== undefined) return end;
-    }
-  }
-}
-
-function objectOf<T extends KubeObject>(event: WatchEvent<T>, decide: (object: T) => T | undefined): T | undefined {
-  return event.type === "ADDED" || event.type === "MODIFIED" ? decide(event.object) : undefined;
-}
-
 /** Prints what is new of a build log. */
 class BuildLines {
   readonly #options: FollowOptions;
@@ -118,7 +86,7 @@ class BuildLines {
     this.#options = options;
   }
 
-  take(map: LogMap | undefined): void {
+  take(map: LogMap | undefined): undefined {
     if (map === undefined || map.metadata?.resourceVersion === this.#options.logVersion) return;
     const text = map.data?.log ?? "";
     const fresh = text.startsWith(this.#printed) ? text.slice(this.#printed.length) : text;

@@ -12,6 +12,7 @@ import type { KeyPair } from "#component-base/x509.ts";
 import type { Logger } from "#component-base/logger.ts";
 import { createControllers } from "#controllers/controllers.ts";
 import { createLoadBalancerController } from "#network/load-balancer/load-balancer-controller.ts";
+import { startDeliveryPart } from "./delivery-part.ts";
 import { startFunctionsPart } from "./functions-part.ts";
 import { IngressPart } from "./ingress-part.ts";
 import { ServingPart } from "./serving-part.ts";
@@ -69,8 +70,9 @@ export async function startManagers(options: ManagersOptions): Promise<Pick<Serv
   const imageStore = cluster.layout.images;
   const functions = (until: AbortSignal) =>
     startFunctionsPart({ ...context, imageStore, cluster: cluster.record.name, signal: until });
+  const delivery = (until: AbortSignal) => startDeliveryPart({ ...context, server, cluster, signal: until });
   const serving = cluster.record.hasServing
-    ? new ServingPart({ ...context, parts: [functions], imagesFolder: imageStore, environment, signal })
+    ? new ServingPart({ ...context, parts: [functions, delivery], imagesFolder: imageStore, environment, signal })
     : undefined;
   serving?.start();
   const ingress = new IngressPart({ ...context, signal });

@@ -2,7 +2,6 @@
  * The registry of this machine, served at a port of loopback as people know it from kind and k3d: `docker push localhost:5000/name`; and at the cluster's own address for pods,
  * who need a token. Listens once everything else runs; its code is loaded with the first request.
  */
-import { once } from "node:events";
 import { createServer, type Server } from "node:http";
 import { join } from "node:path";
 import type { Client } from "#client/client.ts";
@@ -12,6 +11,7 @@ import type { Clock } from "#component-base/clock.ts";
 import type { Logger } from "#component-base/logger.ts";
 import { announcedHosts, announceHosts } from "#images/registry/hosts.ts";
 import type { RegistryHandler } from "#images/registry/registry-handler.ts";
+import { closeServer, listenFrom } from "./listen.ts";
 
 /** What it works with. */
 export type RegistryPartOptions = {
@@ -29,8 +29,6 @@ const firstPort = 5000;
 const headersTimeoutMs = 30_000;
 const silenceTimeoutMs = 120_000;
 const mostConnections = 256;
-/** Ports that are tried. */
-const mostPorts = 100;
 
 export class RegistryPart {
   readonly #options: RegistryPartOptions;
@@ -53,11 +51,7 @@ export class RegistryPart {
   }
 
   async stop(): Promise<void> {
-    for (const server of this.#servers.splice(0)) {
-      server.close();
-      server.closeAllConnections();
-      await once(server, "close");
-    }
+    for (const server of this.#servers.splice(0)) await closeServer(server);
   }
 
   // The ports that it had before, because images are called by them; else the first that are free.
@@ -79,13 +73,10 @@ export class RegistryPart {
   async #serve(who: keyof Handlers, host: string, before: string | undefined): Promise<string> {
     const known = before?.startsWith(`${host}:`) ? Number(before.split(":")[1]) : firstPort;
     const server = this.#makeServer(who);
-    for (let port = known; port < known + mostPorts; port++) {
-      if (!(await tryListen(server, port, host))) continue;
-      if (port !== known) this.#options.logger.warn("The registry's port is taken", { host, wanted: known, port });
-      this.#servers.push(server);
-      return `${host}:${port}`;
-    }
-    throw new Error(`no free port from ${known} on at ${host}`);
+    const port = await listenFrom(server, host, known);
+    if (port !== known) this.#options.logger.warn("The registry's port is taken", { host, wanted: known, port });
+    this.#servers.push(server);
+    return `${host}:${port}`;
   }
 
   #makeServer(who: keyof Handlers): Server {
@@ -127,17 +118,5 @@ export class RegistryPart {
       owners: new RegistryHandler({ ...common, guard: new OwnerGuard(cluster.record.kubeconfig) }),
       tokens: new RegistryHandler({ ...common, guard: new TokenGuard(client) }),
     };
-  }
-}
-
-/** False where somebody listens already. */
-async function tryListen(server: Server, port: number, host: string): Promise<boolean> {
-  try {
-    server.listen({ port, host, exclusive: true });
-    await once(server, "listening");
-    return true;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "EADDRINUSE") throw error;
-    return false;
   }
 }

@@ -1,0 +1,59 @@
+/**
+ * Brings what is deployed of a branch to what a commit of it holds, and takes it away again.
+ */
+import { mkdtemp, rm } from "node:fs/promises";
+import { join } from "node:path";
+import type { Client } from "#client/client.ts";
+import { GitFailed, type Git } from "#delivery/git/git.ts";
+import { checkOut, listTree, TreeRefused } from "#delivery/git/tree.ts";
+import { DeployFailed } from "./deploy-failed.ts";
+import type { Deployment } from "./deployment.ts";
+import { deployFunctions, functionNames, type PublishSource, pruneFunctions } from "./functions.ts";
+import { planOf } from "./plan.ts";
+
+export type DeployerOptions = {
+  readonly publish: PublishSource;
+  /** For what is checked out. */
+  readonly workRoot: string;
+};
+
+/** How far a deployment goes: one that is repeated was tested before. */
+export type DeployMode = "first" | "again";
+
+const shownLeftOut = 10;
+
+export class Deployer {
+  readonly #options: DeployerOptions;
+
+  constructor(options: DeployerOptions) {
+    this.#options = options;
+  }
+
+  /** Gives the URLs of what is deployed now. Throws {@link DeployFailed} with what whoever pushed has to know. */
+  async deploy(git: Git, deployment: Deployment, _mode: DeployMode): Promise<readonly string[]> {
+    const { repository, commit, view, say, signal, client } = deployment;
+    const folder = await mkdtemp(join(this.#options.workRoot, "nodeless-push-"));
+    try {
+      const { files, leftOut } = await listTree(git, commit, repository.spec?.path ?? "", view);
+      for (const path of leftOut.slice(0, shownLeftOut)) say(`Left out ${path}: it is neither a file nor a folder`);
+      const plan = planOf(files.map(({ path }) => path));
+      await checkOut(git, files, { folder, view, signal });
+      const parts = { root: folder, publish: this.#options.publish };
+      const urls = await deployFunctions(deployment, plan.functions, parts);
+      const names = await functionNames(deployment, plan.functions, folder);
+      for (const name of await pruneFunctions(client, deployment, names)) say(`Function ${name}: deleted`);
+      return urls.filter((url) => url !== "");
+    } catch (error) {
+      if (error instanceof TreeRefused || error instanceof GitFailed)
+        throw new DeployFailed(error.message, { cause: error });
+      throw error;
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
+  }
+
+  /** Takes away all that is deployed of a branch. Doing it again is harmless. */
+  async remove(client: Client, target: Pick<Deployment, "namespace" | "repository" | "branch">): Promise<void> {
+    await pruneFunctions(client, target, []);
+  }
+}

@@ -1,0 +1,198 @@
+import assert from "node:assert/strict";
+import { after, before, beforeEach, describe, it } from "node:test";
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import { FakeClock } from "#component-base/clock.ts";
+import { branchesOf } from "#delivery/git/bare-repository.ts";
+import { failToDeploy, GitHouse, hasGit } from "#delivery/testing/git-house.ts";
+import { readRecord, writeRecord } from "./records.ts";
+
+const skip = hasGit() ? false : "needs git";
+
+describe("a push", { skip }, () => {
+  const clock = new FakeClock();
+  const house = new GitHouse(clock);
+  const somebody = { name: "somebody", groups: [] };
+  const refs = async () =>
+    Object.fromEntries((await branchesOf(house.folders.git("u1"))).map(({ branch, commit }) => [branch, commit]));
+  const record = () => readRecord(house.folders.git("u1").folder);
+  before(() => house.start());
+  after(() => house.stop());
+  beforeEach(() => {
+    house.onDeploy = async () => {};
+    house.deployed.length = 0;
+    house.ended.length = 0;
+  });
+
+  it("is deployed before it counts, and says so", async () => {
+    const commit = await house.commit({ "index.ts": "1" });
+    house.onDeploy = async ({ say, branch }) => {
+      assert.equal((await refs())[branch], undefined);
+      say("Bundling\u001b[2J index.ts");
+    };
+
+    const { text, isDone } = await house.push("main");
+
+    assert.ok(isDone, text);
+    assert.match(text, /remote: Bundling\[2J index\.ts[^]*remote: ✓ main is ready: http:\/\/main\.test/);
+    assert.equal((await refs())["main"], commit);
+    assert.equal((await record()).branches[0]?.commit, commit);
+  });
+
+  it("that cannot be deployed leaves ref and deployment as they were", async () => {
+    const before = (await refs())["main"] ?? "";
+    const commit = await house.commit({ "index.ts": "2" });
+    house.onDeploy = async (deployment) => {
+      if (deployment.commit === commit) await failToDeploy();
+    };
+
+    const { text, isDone } = await house.push("main");
+
+    assert.ok(!isDone);
+    assert.match(text, /remote: ✗ it does not build[^]*Going back to[^]*pre-receive hook declined/);
+    assert.equal((await refs())["main"], before);
+    assert.deepEqual(house.deployed, [`main@${before.slice(0, 7)}`]);
+    const { pending, lastPush, branches } = await record();
+    assert.deepEqual([pending.length, lastPush?.outcome, branches[0]?.commit], [0, "Rejected", before]);
+    await house.git("reset", "--hard", "HEAD^");
+  });
+
+  it("of several branches is taken whole or not at all", async () => {
+    await house.git("branch", "good");
+    await house.git("branch", "wrong");
+    house.onDeploy = async ({ branch }) => {
+      if (branch === "wrong") await failToDeploy();
+    };
+
+    const { isDone } = await house.push("good", "wrong");
+
+    assert.ok(!isDone);
+    assert.deepEqual(Object.keys(await refs()), ["main"]);
+    assert.deepEqual(house.deployed.slice(-2), ["-wrong", "-good"]);
+  });
+
+  it("that deletes a branch takes its preview away; the live one cannot be deleted", async () => {
+    await house.push("main:feature");
+    assert.deepEqual(house.deployed.length, 1);
+
+    assert.ok((await house.push(":feature")).isDone);
+    assert.deepEqual(house.deployed.slice(-1), ["-feature"]);
+    const { text, isDone } = await house.push(":main");
+    assert.ok(!isDone);
+    assert.match(text, /main is live/);
+  });
+
+  it("to a branch that is no preview is kept and not deployed", async () => {
+    house.repository = { ...house.repository, spec: { previews: { branches: ["feature/*"] } } };
+
+    const { text, isDone } = await house.push("main:notes");
+
+    assert.ok(isDone);
+    assert.match(text, /notes is kept, not deployed/);
+    assert.deepEqual(house.deployed, []);
+    await house.push(":notes");
+    house.repository = { ...house.repository, spec: {} };
+  });
+
+  it("waits for the one before it", async () => {
+    const gate = Promise.withResolvers<void>();
+    const begun = Promise.withResolvers<void>();
+    house.onDeploy = async ({ branch }) => {
+      if (branch !== "first") return;
+      begun.resolve();
+      await gate.promise;
+    };
+    const first = house.push("main:first");
+    await begun.promise;
+
+    const { receivedCount } = house;
+    const second = house.push("main:second");
+    while (house.receivedCount === receivedCount) await new Promise(setImmediate);
+    gate.resolve();
+
+    assert.ok((await first).isDone);
+    assert.match((await second).text, /remote: Waiting for the push before this one/);
+    assert.deepEqual(
+      house.deployed.map((one) => one.split("@")[0]),
+      ["first", "second"],
+    );
+    await house.push(":first", ":second");
+  });
+
+  it("whose process died is brought to where its branch is by the next one", async () => {
+    const { folder } = house.folders.git("u1");
+    const main = (await refs())["main"] ?? "";
+    const pending = [
+      { branch: "main", commit: "f".repeat(40), user: somebody },
+      { branch: "half", commit: "f".repeat(40), user: somebody },
+    ];
+    await writeRecord(folder, { ...(await record()), pending });
+
+    await house.pushes.reconcile(house.repository);
+
+    assert.deepEqual(house.deployed, [`main@${main.slice(0, 7)}`, "-half"]);
+    assert.deepEqual((await record()).pending, []);
+  });
+
+  it("of a preview ends when its time is over, and comes back with the next", async () => {
+    await house.push("main:short");
+    house.deployed.length = 0;
+
+    await clock.advance(72 * 3_600_000 - 1000);
+    await house.pushes.reconcile(house.repository);
+    assert.deepEqual(house.deployed, []);
+    await clock.advance(1000);
+    await house.pushes.reconcile(house.repository);
+
+    assert.deepEqual(house.deployed, ["-short"]);
+    assert.equal((await record()).branches.find(({ branch }) => branch === "short")?.isOver, true);
+    await house.commit({ "index.ts": "3" });
+    await house.push("HEAD:short");
+    assert.equal((await record()).branches.find(({ branch }) => branch === "short")?.isOver, undefined);
+  });
+
+  it("with anything but branches and tags is refused", async () => {
+    const { text, isDone } = await house.push("main:refs/notes/x");
+
+    assert.ok(!isDone);
+    assert.match(text, /only branches and tags/);
+  });
+
+  it("that is larger than it may be is refused, and nothing of it stays", async () => {
+    house.repository = { ...house.repository, spec: { maxPushSize: "20k" } };
+    await house.git("checkout", "--quiet", "-b", "large");
+    await house.commit({ large: Array.from({ length: 40_000 }, (_, index) => index * 7919).join(",") });
+
+    const { text, isDone } = await house.push("large");
+
+    assert.ok(!isDone);
+    assert.match(text, /pack exceeds maximum allowed size/);
+    const objects = join(house.folders.git("u1").folder, "repo.git/objects");
+    assert.ok(!readdirSync(objects).some((name) => name.startsWith("tmp_objdir")));
+    house.repository = { ...house.repository, spec: {} };
+  });
+
+  it("with a tree that leads elsewhere is refused by Git", async () => {
+    const blob = (await house.git("rev-parse", "main:index.ts")).text.trim();
+    const entry = Buffer.concat([Buffer.from("100644 ..\0"), Buffer.from(blob, "hex")]);
+    const tree = await house.writeObject("tree", entry);
+    const commit = (await house.git("commit-tree", tree, "-m", "evil")).text.trim();
+
+    const { text, isDone } = await house.push(`${commit}:refs/heads/evil`);
+
+    assert.ok(!isDone);
+    assert.match(text, /hasDotdot/);
+  });
+
+  it("is told of when it is over", async () => {
+    await house.git("checkout", "--quiet", "main");
+    const before = (await refs())["main"];
+    const commit = await house.commit({ "index.ts": "4" });
+
+    await house.push("main");
+
+    const { user, urls, ...change } = house.ended.at(-1) ?? { user: somebody, urls: [] };
+    assert.deepEqual(change, { branch: "main", before, after: commit });
+    assert.deepEqual([user.name, urls], ["somebody", ["http://main.test"]]);
+  });
+});

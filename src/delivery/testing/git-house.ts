@@ -1,0 +1,162 @@
+/**
+ * A Git server on loopback with a repository in it, and a clone to push from: real Git and real HTTP, for tests that say themselves what a deployment comes to.
+ */
+import { execFile, execFileSync } from "node:child_process";
+import { once } from "node:events";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { type Clock, systemClock } from "#component-base/clock.ts";
+import { silentLogger } from "#component-base/logger.ts";
+import { DeployFailed } from "#delivery/deploy/deploy-failed.ts";
+import type { Deployment } from "#delivery/deploy/deployment.ts";
+import { RepositoryFolders } from "#delivery/git/bare-repository.ts";
+import { openCage } from "#delivery/git/git-cage.ts";
+import type { RepositoryObject } from "#delivery/kinds.ts";
+import { type EndedPush, Pushes } from "#delivery/push/pushes.ts";
+import { GitServer } from "#delivery/server/git-server.ts";
+import { HttpFault } from "#delivery/server/http-fault.ts";
+
+/** What Git said, and whether it was content. */
+export type GitAnswer = { readonly text: string; readonly isDone: boolean };
+
+/** False where there is no Git: tests say so and are skipped. */
+export function hasGit(): boolean {
+  try {
+    return execFileSync("git", ["--version"]).length > 0;
+  } catch {
+    return false;
+  }
+}
+
+const identity = ["-c", "user.name=somebody", "-c", "user.email=somebody@example.com", "-c", "init.defaultBranch=main"];
+
+export class GitHouse {
+  readonly work: string = mkdtempSync(join(tmpdir(), "nl-delivery-"));
+  readonly folders: RepositoryFolders = new RepositoryFolders(join(this.work, "repositories"), openCage);
+  /** "main@COMMIT", and "-main" for what was taken away. */
+  readonly deployed: string[] = [];
+  readonly ended: EndedPush[] = [];
+  receivedCount = 0;
+  /** What a deployment does; may throw. */
+  onDeploy: (deployment: Deployment) => Promise<void> = async () => {};
+  repository: RepositoryObject = {
+    apiVersion: "nodeless.dev/v1alpha1",
+    kind: "Repository",
+    metadata: { name: "site", namespace: "default", uid: "u1" },
+    spec: {},
+  };
+  readonly pushes: Pushes;
+  readonly #server: GitServer;
+  readonly #http;
+
+  constructor(clock: Clock = systemClock) {
+    const deployer = {
+      deploy: async (_git: unknown, deployment: Deployment) => {
+        await this.onDeploy(deployment);
+        this.deployed.push(`${deployment.branch}@${deployment.commit.slice(0, 7)}`);
+        return [`http://${deployment.branch}.test`];
+      },
+      remove: async (_client: unknown, { branch }: { readonly branch: string }) => {
+        this.deployed.push(`-${branch}`);
+      },
+    };
+    this.pushes = new Pushes({
+      folders: this.folders,
+      deployer,
+      client: {} as never,
+      clientAs: () => ({}) as never,
+      onChange: (_repository, push) => {
+        if (push !== undefined) this.ended.push(push);
+      },
+      clock,
+      logger: silentLogger,
+    });
+    this.#server = new GitServer({
+      access: {
+        identify: async ({ headers }) => {
+          if (headers.authorization === undefined)
+            throw new HttpFault(401, "who?", { "www-authenticate": "Basic realm=x" });
+          return { name: "somebody", groups: [] };
+        },
+        check: async () => {},
+      },
+      folders: this.folders,
+      find: (_namespace, name) => (name === "site" ? this.repository : undefined),
+      receiver: {
+        receive: (push) => {
+          this.receivedCount++;
+          return this.pushes.receive(push);
+        },
+        settle: (push) => this.pushes.settle(push),
+      },
+      onWebhook: async () => {},
+      logger: silentLogger,
+    });
+    this.#http = createServer((request, response) => void this.#server.handle(request, response));
+  }
+
+  /** "http://127.0.0.1:PORT". */
+  get url(): string {
+    return `http://127.0.0.1:${(this.#http.address() as AddressInfo).port}`;
+  }
+
+  async start(): Promise<void> {
+    this.#http.listen(0, "127.0.0.1");
+    await once(this.#http, "listening");
+    await this.folders.ensure("u1", "main");
+    await this.git("init", "--quiet", this.clone);
+  }
+
+  async stop(): Promise<void> {
+    this.pushes.stop();
+    await this.#server.stop();
+    this.#http.closeAllConnections();
+    this.#http.close();
+    rmSync(this.work, { recursive: true, force: true });
+  }
+
+  get clone(): string {
+    return join(this.work, "clone");
+  }
+
+  /** Commits files; gives the commit. */
+  async commit(files: Readonly<Record<string, string>>): Promise<string> {
+    for (const [path, text] of Object.entries(files)) {
+      mkdirSync(dirname(join(this.clone, path)), { recursive: true });
+      writeFileSync(join(this.clone, path), text);
+    }
+    await this.git("add", "-A");
+    await this.git("commit", "--quiet", "--allow-empty", "-m", "something");
+    return (await this.git("rev-parse", "HEAD")).text.trim();
+  }
+
+  push(...refs: readonly string[]): Promise<GitAnswer> {
+    return this.git("push", `${this.url.replace("//", "//x:token@")}/default/site.git`, ...refs);
+  }
+
+  /** Writes an object as it is, wrong or not; gives its name. */
+  async writeObject(type: string, bytes: Buffer): Promise<string> {
+    const file = join(this.work, "object");
+    writeFileSync(file, bytes);
+    return (await this.git("hash-object", "-w", "--literally", "-t", type, file)).text.trim();
+  }
+
+  git(...args: readonly string[]): Promise<GitAnswer> {
+    const isFirst = args[0] === "init";
+    const env = { PATH: process.env["PATH"], HOME: this.work, GIT_TERMINAL_PROMPT: "0", GIT_CONFIG_NOSYSTEM: "1" };
+    const options = { cwd: isFirst ? this.work : this.clone, env };
+    return new Promise((resolve) => {
+      execFile("git", [...identity, ...args], options, (error, stdout, stderr) =>
+        resolve({ text: `${stdout}${stderr}`, isDone: error === null }),
+      );
+    });
+  }
+}
+
+/** For {@link GitHouse.onDeploy}. */
+export async function failToDeploy(): Promise<never> {
+  throw new DeployFailed("it does not build");
+}
