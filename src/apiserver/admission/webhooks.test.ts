@@ -14,6 +14,7 @@ import { FakeInformer } from "#client/testing/fake-informer.ts";
 import { FakeTransport } from "#client/testing/fake-transport.ts";
 import { ensurePki } from "#component-base/certificates.ts";
 import { FakeClock, systemClock } from "#component-base/clock.ts";
+import { freePort } from "#component-base/testing/free-port.ts";
 import { MutatingWebhookPlugin, ValidatingWebhookPlugin } from "./webhooks.ts";
 
 type Review = { readonly request: { readonly uid: string; readonly object: KubeObject; readonly operation: string } };
@@ -125,6 +126,18 @@ test("a webhook that cannot be reached refuses, unless its policy is to ignore t
     /failed calling webhook "check.example.com": failed to call webhook: Post .*: context deadline exceeded/,
   );
   assert.equal(await refusalOf({ ...hook, failurePolicy: "Ignore" }), undefined);
+});
+
+test("one on this machine that is not there yet is waited for, wherever it comes up", async (context) => {
+  const hook = await webhook(context, () => ({ allowed: false, status: { message: "here I am" } }));
+  const place = `https://127.0.0.1:${await freePort()}/`;
+  const { configurations, ...others } = parts({ ...hook, clientConfig: { url: place } });
+  const refusal = new ValidatingWebhookPlugin({ configurations, ...others }).validate(attributes);
+  setTimeout(() => configurations.put({ metadata: { name: "c" }, webhooks: [hook] }), 60);
+  await assert.rejects(refusal, /here I am/);
+
+  const nowhere = { ...hook, timeoutSeconds: 0.1, clientConfig: { url: place } };
+  assert.match((await refusalOf(nowhere))?.message ?? "", /failed calling webhook .*ECONNREFUSED/);
 });
 
 test("a webhook that has side effects is not asked on a dry run", async (context) => {

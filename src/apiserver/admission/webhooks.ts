@@ -16,7 +16,7 @@ import type { Client } from "#client/client.ts";
 import type { Informer } from "#client/informer.ts";
 import { findNamespace, isExempt } from "./admission-request.ts";
 import { matchesWrite } from "./match-resources.ts";
-import type { Webhook, WebhookResponse } from "./webhook-client.ts";
+import type { AskedWebhook, Webhook, WebhookResponse } from "./webhook-client.ts";
 
 type Configuration = ValidatingWebhookConfiguration | MutatingWebhookConfiguration;
 
@@ -109,7 +109,7 @@ type WebhookAnswer = {
 
 /** Asks one webhook if the write is its business. Undefined when it is not, or when its failure does not matter. Throws what refuses the write. */
 async function call(
-  { client, namespaces }: Pick<WebhookOptions<Configuration>, "client" | "namespaces">,
+  { client, namespaces, configurations }: WebhookOptions<Configuration>,
   webhook: Webhook,
   write: AdmissionAttributes,
 ): Promise<WebhookAnswer | undefined> {
@@ -137,7 +137,8 @@ async function call(
   if (attributes.dryRun && webhook.sideEffects !== "None" && webhook.sideEffects !== "NoneOnDryRun") {
     throw badRequest(`admission webhook ${JSON.stringify(webhook.name)} does not support dry run`);
   }
-  const response = await answerOf(client, webhook, attributes, fails);
+  const findAgain = () => webhooksOf<Webhook>(configurations).find(({ name }) => name === webhook.name);
+  const response = await answerOf({ client, webhook, findAgain }, attributes, fails);
   for (const warning of response?.warnings ?? []) attributes.warn?.(warning);
   if (response === undefined) return undefined;
   if (response.allowed !== true) throw rejection(webhook.name, response);
@@ -145,17 +146,16 @@ async function call(
 }
 
 async function answerOf(
-  client: Client,
-  webhook: Webhook,
+  asked: AskedWebhook,
   attributes: AdmissionAttributes,
   fails: boolean,
 ): Promise<WebhookResponse | undefined> {
   try {
-    const { askWebhook } = await import("./webhook-client.ts");
-    return await askWebhook(client, webhook, attributes);
+    const { askWhenThere } = await import("./webhook-client.ts");
+    return await askWhenThere(asked, attributes);
   } catch (error) {
     if (!fails) return undefined;
-    throw failedCall(webhook.name, error);
+    throw failedCall(asked.webhook.name, error);
   }
 }
 
