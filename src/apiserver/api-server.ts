@@ -168,7 +168,7 @@ export class ApiServer implements Service {
     this.registry = new Registry({
       table: this.table,
       store,
-      cache: new WatchCache({ store, codec, logger }),
+      cache: new WatchCache({ store, codec, clock, logger }),
       codec,
       kindFacts,
       admission: access.admission,

@@ -3,6 +3,7 @@
  */
 import { describe } from "node:test";
 import { historyTests } from "#store/suite/history-tests.ts";
+import { immediateTests } from "#store/suite/immediate-tests.ts";
 import type { StoreFactory } from "#store/suite/support.ts";
 import { readTests } from "#store/suite/read-tests.ts";
 import { watchTests } from "#store/suite/watch-tests.ts";
@@ -16,4 +17,9 @@ export function storeSuite(name: string, factory: StoreFactory): void {
     historyTests(factory);
     watchTests(factory);
   });
+}
+
+/** Declares the tests of what an `ImmediateStore` promises beyond it. */
+export function immediateStoreSuite(name: string, factory: StoreFactory): void {
+  describe(`${name} can be read without waiting`, () => immediateTests(factory));
 }

@@ -108,6 +108,17 @@ export interface Store {
   close(): Promise<void>;
 }
 
+/** A store whose newest state can be read without waiting: who follows it need not keep a copy of all that it holds. */
+export interface ImmediateStore extends Store {
+  /** The key's entry as last announced, or undefined; what a watcher is just being told of counts as announced. Throws {@link StoreClosed}. */
+  current(key: string): StoreEntry | undefined;
+}
+
+/** True for stores that can be read without waiting. */
+export function isImmediate(store: Store): store is ImmediateStore {
+  return "current" in store;
+}
+
 /** The asked revision was compacted away. */
 export class RevisionCompacted extends Error {
   readonly kind = "RevisionCompacted";

@@ -56,9 +56,13 @@ export class ObjectCodec {
       }
       return written.decoded;
     }
+    return new StoredObject(resource, { key, revision, bytes: this.bytesOf(resource, key, value) });
+  }
+
+  /** The bytes of the object that a stored value holds: plain, and in today's form. */
+  bytesOf(resource: StoredResource, key: string, value: Uint8Array): Buffer {
     const stored = Buffer.isBuffer(value) ? value : Buffer.from(value.buffer, value.byteOffset, value.byteLength);
-    const bytes = this.#transformers.get(resource.groupResource)?.open(key, stored) ?? stored;
-    return new StoredObject(resource, { key, revision, bytes: inForm(resource, bytes) });
+    return inForm(resource, this.#transformers.get(resource.groupResource)?.open(key, stored) ?? stored);
   }
 }
 

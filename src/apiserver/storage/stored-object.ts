@@ -18,14 +18,23 @@ const MAX_VERSION_LENGTH = 40;
 /** What each head ends with. */
 const METADATA = '"metadata":{';
 
-/** An object as the store holds it. Never changes. */
+/** Where the bytes of objects can be had again. */
+export interface ByteSource {
+  /** The bytes of an object that has let go of them. */
+  read(object: StoredObject): Buffer;
+}
+
+/** An object as the store holds it. Never changes; but of what it holds in memory only the key must be there. */
 export class StoredObject {
   readonly resource: StoredResource;
   readonly key: string;
   /** The object's resourceVersion. */
   readonly revision: number;
-  /** Plain JSON (never encrypted) without resourceVersion; begins with the resource's head. */
-  readonly bytes: Buffer;
+  #bytes: Buffer | undefined;
+  /** Where they are while it rests. */
+  #source: ByteSource | undefined;
+  /** True when somebody asked for something since {@link rest} was called. */
+  #isUsed = true;
   /** What the bytes were made from, for a short while: those who follow the object ask for it at once. */
   #parsed: KubeObject | undefined;
   /** Lives as long as somebody else holds it, an informer for instance. */
@@ -50,8 +59,40 @@ export class StoredObject {
     this.key = init.key;
     this.revision = init.revision;
     const { bytes } = init;
-    this.bytes = Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.#bytes = Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.#parsed = init.parsed;
+  }
+
+  /** Plain JSON (never encrypted) without resourceVersion; begins with the resource's head. */
+  get bytes(): Buffer {
+    this.#isUsed = true;
+    return (this.#bytes ??= (this.#source as ByteSource).read(this));
+  }
+
+  /** Lets go of all that `source` can give again, if nobody asked for it since the last call. False when somebody did. */
+  rest(source: ByteSource): boolean {
+    const isUsed = this.#isUsed;
+    this.#isUsed = false;
+    if (isUsed) return false;
+    this.#source = source;
+    this.#bytes = undefined;
+    this.#parsed = undefined;
+    this.#encodings = undefined;
+    this.#row = undefined;
+    this.#labels = undefined;
+    this.#fields = undefined;
+    if (this.#object?.deref() === undefined) this.#object = undefined;
+    return true;
+  }
+
+  /** True while its bytes are not in memory. */
+  get isResting(): boolean {
+    return this.#bytes === undefined;
+  }
+
+  /** Gives a resting object its bytes: from now on the store has others under its key. */
+  wake(bytes: Buffer): void {
+    this.#bytes ??= bytes;
   }
 
   get namespace(): string {
@@ -65,6 +106,7 @@ export class StoredObject {
 
   /** The parsed object in the version it is stored in, deeply frozen, with its resourceVersion. */
   get object(): KubeObject {
+    this.#isUsed = true;
     const there = this.#object?.deref();
     if (there !== undefined) return there;
     const made = withRevision(this.#parsed ?? (JSON.parse(this.bytes.toString()) as KubeObject), this.revision);
@@ -108,12 +150,14 @@ export class StoredObject {
   }
 
   get labels(): Readonly<Record<string, string>> {
+    this.#isUsed = true;
     if (this.#labels === undefined) this.#extract();
     return this.#labels ?? none;
   }
 
   /** Fields for selectors: metadata.name, metadata.namespace and the kind's own. */
   get fields(): Readonly<Record<string, string>> {
+    this.#isUsed = true;
     if (this.#fields === undefined) this.#extract();
     return this.#fields ?? none;
   }
@@ -175,12 +219,14 @@ export class StoredObject {
 
   /** The object's row in Tables of one printer, made once. */
   rowOf(printer: object, make: () => string): string {
+    this.#isUsed = true;
     if (this.#row?.printer !== printer) this.#row = { printer, text: make() };
     return this.#row.text;
   }
 
   /** What `make` gave when it was first asked for under this name: another encoding of the object. */
   cached(name: string, make: () => Buffer): Buffer {
+    this.#isUsed = true;
     this.#encodings ??= new Map();
     const there = this.#encodings.get(name);
     if (there !== undefined) return there;

@@ -72,6 +72,11 @@ export class ResourceCache {
     this.#watchers.trim(revision);
   }
 
+  /** Lets go of older changes; watches that begin there are served from the store's log. */
+  dropHistoryUpTo(revision: number): void {
+    this.#history.dropUpTo(revision);
+  }
+
   /** Drops snapshots of compacted revisions. */
   dropSnapshotsBefore(revision: number): void {
     for (const kept of this.#snapshots.keys()) if (kept < revision) this.#snapshots.delete(kept);

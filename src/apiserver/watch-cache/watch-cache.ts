@@ -2,8 +2,16 @@
  * The store's content in memory, a {@link ResourceCache} per resource, fed by one watch on the store, so that all resources stand at the same revision. A resource is read in when it is
  * first asked for. Reads wait until the cache has seen the store's newest revision: they are never older than any write that was acknowledged before.
  */
+import type { Clock, Timer } from "#component-base/clock.ts";
 import type { Logger } from "#component-base/logger.ts";
-import { RevisionCompacted, RevisionInFuture, type Store, type StoreEvent, type StoreWatcher } from "#store/store.ts";
+import {
+  isImmediate,
+  RevisionCompacted,
+  RevisionInFuture,
+  type Store,
+  type StoreEvent,
+  type StoreWatcher,
+} from "#store/store.ts";
 import type { ObjectCodec } from "#apiserver/storage/object-codec.ts";
 import { REGISTRY_PREFIX, type StoredResource } from "#apiserver/storage/stored-resource.ts";
 import type { StoredObject } from "#apiserver/storage/stored-object.ts";
@@ -11,10 +19,13 @@ import { CacheEvent } from "./cache-event.ts";
 import { ChangeWindow } from "./change-window.ts";
 import { MAX_OLDER } from "./event-history.ts";
 import { ResourceCache } from "./resource-cache.ts";
+import { RestingObjects } from "./resting-objects.ts";
 
 /** How long the parsed form of a new state is kept for those who follow it, and of how many states at most: more would only outlive a young generation. */
 const PARSED_MS = 100;
 const MAX_PARSED = 64;
+/** After one to two of these what nobody asked for rests in the store, and changes are read from its log. */
+const REST_MS = 15_000;
 
 type Waiter = { readonly revision: number; readonly resolve: () => void; readonly reject: (error: Error) => void };
 type Loading = { readonly events: StoreEvent[]; readonly done: Promise<ResourceCache> };
@@ -24,6 +35,8 @@ export class WatchCache {
   readonly #store: Store;
   readonly #codec: ObjectCodec;
   readonly #logger: Logger;
+  readonly #clock: Clock;
+  readonly #resting: RestingObjects | undefined;
   readonly #caches = new Map<string, ResourceCache>();
   readonly #loading = new Map<string, Loading>();
   /** The last of the reads of each resource's log. */
@@ -35,11 +48,22 @@ export class WatchCache {
   #revision = 0;
   #stopWatch: (() => void) | undefined;
   #failure: Error | undefined;
+  #restTimer: Timer | undefined;
+  /** Where the cache stood when it last looked who is at rest. */
+  #restRevision = 0;
 
-  constructor(options: { readonly store: Store; readonly codec: ObjectCodec; readonly logger: Logger }) {
-    this.#store = options.store;
-    this.#codec = options.codec;
+  constructor(options: {
+    readonly store: Store;
+    readonly codec: ObjectCodec;
+    readonly clock: Clock;
+    readonly logger: Logger;
+  }) {
+    const { store, codec } = options;
+    this.#store = store;
+    this.#codec = codec;
+    this.#clock = options.clock;
     this.#logger = options.logger;
+    this.#resting = isImmediate(store) ? new RestingObjects(store, codec) : undefined;
   }
 
   /** The revision that all caches stand at. */
@@ -60,9 +84,11 @@ export class WatchCache {
       onEnd: (error) => this.#onEnd(error),
     };
     this.#stopWatch = await this.#store.watch({ prefix: REGISTRY_PREFIX, afterRevision: this.#revision }, watcher);
+    if (this.#resting !== undefined) this.#restLater(this.#resting);
   }
 
   stop(): void {
+    this.#restTimer?.clear();
     this.#stopWatch?.();
     this.#onEnd(new Error("the watch cache was stopped"));
   }
@@ -104,8 +130,13 @@ export class WatchCache {
 
   /** Forgets a resource that is no longer served; its watches end. */
   forget(resource: StoredResource): void {
-    this.#caches.get(resource.prefix)?.endWatches();
-    this.#caches.delete(resource.prefix);
+    const { prefix } = resource;
+    const cache = this.#caches.get(prefix);
+    if (cache === undefined) return;
+    // Nobody will wake them before they are overwritten.
+    for (const object of cache.snapshot().from(prefix)) object.wake(object.bytes);
+    cache.endWatches();
+    this.#caches.delete(prefix);
   }
 
   /** Drops what only compacted revisions need. */
@@ -166,6 +197,7 @@ export class WatchCache {
       revision,
       entries.map((entry) => this.decode(resource, entry)),
     );
+    for (const entry of cache.snapshot().from(resource.prefix)) this.#resting?.add(entry);
     for (const event of events) if (event.revision > revision) this.#apply(cache, event);
     this.#caches.set(resource.prefix, cache);
     // What was read may be newer than what the watch has brought so far.
@@ -175,10 +207,10 @@ export class WatchCache {
 
   #onEvents(events: readonly StoreEvent[], revision: number): void {
     let hasMoved = false;
+    if (this.#resting !== undefined) for (const event of events) this.#wakePrevious(this.#resting, event);
     for (const event of events) {
       if (this.#window.add(event.revision, event.value.length)) hasMoved = true;
-      const end = event.key.indexOf("/", REGISTRY_PREFIX.length) + 1;
-      const prefix = event.key.slice(0, end);
+      const prefix = prefixOf(event.key);
       const cache = this.#caches.get(prefix);
       if (cache !== undefined) this.#apply(cache, event);
       else this.#loading.get(prefix)?.events.push(event);
@@ -195,7 +227,9 @@ export class WatchCache {
     try {
       const current = event.type === "put" ? this.#codec.decode(cache.resource, { key, revision, value }) : undefined;
       cache.apply({ key, revision, current });
-      if (current !== undefined) this.#releaseLater(current);
+      if (current === undefined) return;
+      this.#resting?.add(current);
+      this.#releaseLater(current);
     } catch (error) {
       this.#logger.error("Could not read an object of the store", { key, revision, error });
     }
@@ -214,6 +248,21 @@ export class WatchCache {
     }, PARSED_MS).unref();
   }
 
+  // Before any of a commit's changes shows: whoever is told of one may look at others.
+  #wakePrevious(resting: RestingObjects, { type, key, value, previousValue }: StoreEvent): void {
+    const before = this.#caches.get(prefixOf(key))?.get(key);
+    if (before?.isResting === true) resting.wake(before, type === "delete" ? value : previousValue);
+  }
+
+  #restLater(resting: RestingObjects): void {
+    this.#restTimer = this.#clock.setTimer(REST_MS, async () => {
+      await resting.sweep((object) => this.#caches.get(object.resource.prefix)?.get(object.key) === object);
+      for (const cache of this.#caches.values()) cache.dropHistoryUpTo(this.#restRevision);
+      this.#restRevision = this.#revision;
+      if (this.#failure === undefined) this.#restLater(resting);
+    });
+  }
+
   #wake(): void {
     const due = this.#waiters.filter((waiter) => waiter.revision <= this.#revision);
     this.#waiters = this.#waiters.filter((waiter) => waiter.revision > this.#revision);
@@ -228,4 +277,8 @@ export class WatchCache {
     this.#waiters = [];
     for (const waiter of waiters) waiter.reject(error);
   }
+}
+
+function prefixOf(key: string): string {
+  return key.slice(0, key.indexOf("/", REGISTRY_PREFIX.length) + 1);
 }

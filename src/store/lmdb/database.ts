@@ -43,9 +43,19 @@ export type DatabaseOptions = {
   /** How much of the address space is set aside; lmdb-js takes more when that is not enough. */
   readonly maxBytes: number;
   readonly isReadOnly?: boolean;
-  /** Hears how many bytes of the file were read or written, between transactions. */
-  readonly touched?: (bytes: number) => void;
+  /** Hears what of the file was read or written, and when. */
+  readonly memory?: MapUser;
 };
+
+/** Who watches over the memory of the file's map. */
+export interface MapUser {
+  /** So many bytes of the file were read or written. */
+  touched(bytes: number): void;
+  /** Set while a transaction writes. */
+  isWriting: boolean;
+  /** The file was closed. */
+  stop(): void;
+}
 
 type Bytes = Table<Buffer, Buffer>;
 
@@ -67,14 +77,14 @@ export class LmdbDatabase {
   readonly #root: RootDatabase<Buffer, Buffer>;
   readonly #current: Bytes;
   readonly #log: Bytes;
-  readonly #touched: (bytes: number) => void;
+  readonly #memory: MapUser;
   #arena: Buffer = Buffer.allocUnsafeSlow(ARENA_BYTES);
   #arenaUsed = 0;
   #committedBytes = 0;
 
-  private constructor(file: string, root: RootDatabase<Buffer, Buffer>, touched: (bytes: number) => void) {
+  private constructor(file: string, root: RootDatabase<Buffer, Buffer>, memory: MapUser) {
     this.#file = file;
-    this.#touched = touched;
+    this.#memory = memory;
     this.#root = root;
     this.#current = root.openDB("current", { keyEncoder: textKeys, encoder: rawValues } as object);
     this.#log = root.openDB("log", { keyEncoder: revisionKeys, encoder: rawValues } as object);
@@ -94,7 +104,7 @@ export class LmdbDatabase {
       keyEncoder: textKeys,
       encoder: rawValues,
     } as Parameters<typeof open>[0]);
-    return new LmdbDatabase(file, root, options.touched ?? (() => {}));
+    return new LmdbDatabase(file, root, options.memory ?? nobody);
   }
 
   /** The counters, or undefined in a new file. */
@@ -113,6 +123,7 @@ export class LmdbDatabase {
   readEntry(key: string): StoreEntry | undefined {
     const record = this.#current.getBinaryFast(key as never);
     if (!record) return undefined;
+    this.#memory.touched(PAGE_BYTES);
     return named(
       () => `key ${JSON.stringify(key)}`,
       () => decodeEntry(key, record),
@@ -138,7 +149,7 @@ export class LmdbDatabase {
       }
       return { entries, isEnd: entries.length < limit };
     });
-    this.#touched(bytes);
+    this.#memory.touched(bytes);
     return read;
     function keyName(): string {
       return `key ${JSON.stringify(key)}`;
@@ -200,6 +211,7 @@ export class LmdbDatabase {
   async commit({ entries, log, dropLog, state }: Commit): Promise<void> {
     this.#arenaUsed = 0;
     this.#committedBytes = 0;
+    this.#memory.isWriting = true;
     try {
       await this.#root.batch(() => {
         for (const [key, entry] of entries) {
@@ -212,10 +224,12 @@ export class LmdbDatabase {
         }
         void this.#root.put(STATE_KEY as never, encodeState(state, this.#allocate));
       });
+      this.#memory.isWriting = false;
       // Each entry lies on a page of its own, as likely as not.
       const dropped = dropLog ? dropLog.to - dropLog.from + 1 : 0;
-      this.#touched(this.#committedBytes + (entries.size + dropped) * PAGE_BYTES);
+      this.#memory.touched(this.#committedBytes + (entries.size + dropped) * PAGE_BYTES);
     } catch (error) {
+      this.#memory.isWriting = false;
       throw this.#afterFailure(await reasonOf(error));
     }
   }
@@ -235,6 +249,7 @@ export class LmdbDatabase {
 
   /** Ends the use of the file. */
   async close(): Promise<void> {
+    this.#memory.stop();
     await this.#root.close();
   }
 
@@ -292,6 +307,8 @@ const revisionKeys = {
 
 /** Values as they are. What is read lies in lmdb-js's own memory until the next read, so it is decoded at once. */
 const rawValues = { encode: (value: Buffer) => value, decode: (value: Buffer) => value };
+
+const nobody: MapUser = { touched() {}, stop() {}, isWriting: false };
 
 function bounds(prefix: string, start: string): { readonly start: never; readonly end?: never } {
   // lmdb-js's default start leaves out the keys below byte 5.

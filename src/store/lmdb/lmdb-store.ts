@@ -27,11 +27,11 @@ import { RecentEvents } from "#store/lmdb/recent-events.ts";
 import { reserveFile } from "#store/lmdb/reserve-file.ts";
 import { Room } from "#store/lmdb/room.ts";
 import {
+  type ImmediateStore,
   type RangeRequest,
   type RangeResult,
   RevisionCompacted,
   RevisionInFuture,
-  type Store,
   StoreClosed,
   type StoreEntry,
   type StoreEvent,
@@ -61,7 +61,7 @@ const NEW_STORE: State = { revision: 1, compactedRevision: 0 };
 const HEADROOM_BYTES = 64 << 20;
 
 /** Opens the store in a folder, or makes a new one there. Throws {@link StoreUnusable}. */
-export async function openLmdbStore(options: LmdbStoreOptions): Promise<Store> {
+export async function openLmdbStore(options: LmdbStoreOptions): Promise<ImmediateStore> {
   const { folder, maxBytes = 8 * 2 ** 30, reserveBytes = 16 << 20 } = options;
   const logger = options.logger ?? silentLogger;
   const libc = loadLibc();
@@ -93,9 +93,7 @@ async function openDatabase(
 ): Promise<Opened> {
   const { maxBytes, logger, libc } = options;
   const memory = new MappedMemory(dataFile(folder), libc);
-  const touched = (bytes: number): void => memory.touched(bytes);
-  const open = (): LmdbDatabase =>
-    LmdbDatabase.open(dataFile(folder), { maxBytes: maxBytes + HEADROOM_BYTES, touched });
+  const open = (): LmdbDatabase => LmdbDatabase.open(dataFile(folder), { maxBytes: maxBytes + HEADROOM_BYTES, memory });
   if (readFormat(folder) === "new") {
     beginCreating(folder);
     const database = open();
@@ -126,7 +124,7 @@ function readState(folder: string, database: LmdbDatabase, closedRevision: numbe
   return state;
 }
 
-class LmdbStore implements Store {
+class LmdbStore implements ImmediateStore {
   readonly #parts: StoreParts;
   readonly #commits: CommitQueue;
   readonly #reader: HistoryReader;
@@ -158,6 +156,11 @@ class LmdbStore implements Store {
 
   compactedRevision(): number {
     return this.#commits.state.compactedRevision;
+  }
+
+  current(key: string): StoreEntry | undefined {
+    this.#checkOpen();
+    return this.#reader.current(key);
   }
 
   async get(key: string, options: { readonly revision?: number } = {}): Promise<StoreEntry | undefined> {

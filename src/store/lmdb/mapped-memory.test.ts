@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { FakeClock } from "#component-base/clock.ts";
 import { LmdbDatabase } from "#store/lmdb/database.ts";
 import { type Libc, loadLibc } from "#store/lmdb/libc.ts";
 import { MappedMemory } from "#store/lmdb/mapped-memory.ts";
@@ -17,7 +18,7 @@ test("the map of the store's file, and no other, is let go when 16 MiB are mappe
     const released: bigint[] = [];
     const libc: Libc = { ...loadLibc(), letGoOfMap: (_address, bytes) => void released.push(bytes) };
     let mapped = 40 * MIB;
-    const memory = new MappedMemory(file, libc, () => mapped);
+    const memory = new MappedMemory(file, libc, { mappedBytes: () => mapped });
 
     mapped = 55 * MIB;
     memory.touched(MIB);
@@ -29,6 +30,33 @@ test("the map of the store's file, and no other, is let go when 16 MiB are mappe
     assert.deepEqual(released, [BigInt(64 * MIB)]);
 
     await Promise.all([database.close(), other.close()]);
+  });
+});
+
+test("ten seconds after something was touched all is let go, but not while a transaction writes", async () => {
+  await withFolder(async (folder) => {
+    const file = join(folder, "data.mdb");
+    const database = LmdbDatabase.open(file, { maxBytes: 64 * MIB });
+    const clock = new FakeClock();
+    let released = 0;
+    const libc: Libc = { ...loadLibc(), letGoOfMap: () => void released++ };
+    let mapped = 40 * MIB;
+    const memory = new MappedMemory(file, libc, { clock, mappedBytes: () => mapped });
+
+    memory.touched(1000);
+    mapped = 42 * MIB;
+    memory.isWriting = true;
+    await clock.advance(10_000);
+    assert.equal(released, 0);
+    memory.isWriting = false;
+    await clock.advance(10_000);
+    assert.equal(released, 1);
+    mapped = 50 * MIB;
+    await clock.advance(60_000);
+    assert.equal(released, 1, "nothing was touched since");
+
+    memory.stop();
+    await database.close();
   });
 });
 
@@ -44,7 +72,7 @@ test("what was let go is there again when it is read", async () => {
     const before = mappedKiB(file);
 
     let looks = 0;
-    new MappedMemory(file, loadLibc(), () => (looks++ === 0 ? 0 : 16 * MIB)).touched(MIB);
+    new MappedMemory(file, loadLibc(), { mappedBytes: () => (looks++ === 0 ? 0 : 16 * MIB) }).touched(MIB);
 
     assert.ok(before > 2000 && mappedKiB(file) < 100, `${before} KiB, then ${mappedKiB(file)} KiB`);
     for (const key of names) assert.deepEqual(database.readEntry(key), entryOf(key));

@@ -3,10 +3,14 @@
  * although it is only the kernel's file cache. Letting go costs a page fault on the next touch; what is in the file cache stays there.
  */
 import { readFileSync, realpathSync } from "node:fs";
+import { type Clock, systemClock, type Timer } from "#component-base/clock.ts";
 import type { Libc } from "#store/lmdb/libc.ts";
 
-/** Most that may stay mapped. */
+/** Most that may stay mapped, while the store is at work. */
 const KEPT_BYTES = 16 << 20;
+/** Most that may stay mapped so long after something was touched: a store at rest is in the file cache alone. */
+const RESTING_BYTES = 1 << 20;
+const REST_MS = 10_000;
 /** How much is touched between two looks. A page that is touched brings the fifteen around it along (the kernel's fault_around_bytes), so this may be 8 MiB of the map. */
 const LOOK_BYTES = 512 << 10;
 const PAGE_BYTES = 4096;
@@ -15,25 +19,50 @@ const PAGE_BYTES = 4096;
 export class MappedMemory {
   readonly #file: string;
   readonly #libc: Libc;
+  readonly #clock: Clock;
   readonly #mappedBytes: () => number;
   #touchedBytes = 0;
   /** What was mapped of all files when this one's map had just been let go. */
   #floorBytes: number;
+  #isWriting = false;
+  #timer: Timer | undefined;
 
   /** `mappedBytes` says how much of all files is mapped and in memory. */
-  constructor(file: string, libc: Libc, mappedBytes: () => number = mappedByProcess) {
+  constructor(file: string, libc: Libc, options: { readonly clock?: Clock; readonly mappedBytes?: () => number } = {}) {
     this.#file = file;
     this.#libc = libc;
-    this.#mappedBytes = mappedBytes;
-    this.#floorBytes = mappedBytes();
+    this.#clock = options.clock ?? systemClock;
+    this.#mappedBytes = options.mappedBytes ?? mappedByProcess;
+    this.#floorBytes = this.#mappedBytes();
   }
 
-  /** Says that about so many bytes of the file were read or written. Must be called between transactions only. */
+  /** Says that about so many bytes of the file were read or written. */
   touched(bytes: number): void {
     this.#touchedBytes += bytes;
-    if (this.#touchedBytes < LOOK_BYTES) return;
+    this.#timer ??= this.#clock.setTimer(REST_MS, () => this.#rest());
+    if (this.#isWriting || this.#touchedBytes < LOOK_BYTES) return;
     this.#touchedBytes = 0;
-    if (this.#mappedBytes() < this.#floorBytes + KEPT_BYTES) return;
+    this.#keep(KEPT_BYTES);
+  }
+
+  /** Says whether a transaction writes: LMDB may move the map then, so nothing is let go. */
+  set isWriting(isWriting: boolean) {
+    this.#isWriting = isWriting;
+  }
+
+  /** The file is closed. */
+  stop(): void {
+    this.#timer?.clear();
+  }
+
+  #rest(): void {
+    this.#timer = undefined;
+    if (this.#isWriting) this.#timer = this.#clock.setTimer(REST_MS, () => this.#rest());
+    else this.#keep(RESTING_BYTES);
+  }
+
+  #keep(keptBytes: number): void {
+    if (this.#mappedBytes() < this.#floorBytes + keptBytes) return;
     this.#release();
     this.#floorBytes = this.#mappedBytes();
   }

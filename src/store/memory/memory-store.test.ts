@@ -1,4 +1,7 @@
 import { createMemoryStore } from "#store/memory/memory-store.ts";
-import { storeSuite } from "#store/store-suite.ts";
+import { immediateStoreSuite, storeSuite } from "#store/store-suite.ts";
 
-storeSuite("the memory store", async () => ({ store: createMemoryStore(), dispose: async () => {} }));
+const makeStore = async () => ({ store: createMemoryStore(), dispose: async () => {} });
+
+storeSuite("the memory store", makeStore);
+immediateStoreSuite("the memory store", makeStore);

@@ -4,11 +4,11 @@
 import assert from "node:assert";
 import { checkKey, compareKeys, firstKey } from "#store/keys.ts";
 import {
+  type ImmediateStore,
   type RangeRequest,
   type RangeResult,
   RevisionCompacted,
   RevisionInFuture,
-  type Store,
   StoreClosed,
   type StoreEntry,
   type StoreEvent,
@@ -22,11 +22,11 @@ import { deliver, eventsWithPrefix, WatchHub } from "#store/watch-hub.ts";
 type Version = { readonly modRevision: number; readonly entry: StoreEntry | undefined };
 
 /** A new, empty store that lives as long as the process. */
-export function createMemoryStore(): Store {
+export function createMemoryStore(): ImmediateStore {
   return new MemoryStore();
 }
 
-class MemoryStore implements Store {
+class MemoryStore implements ImmediateStore {
   readonly #hub = new WatchHub();
   /** All keys with a version, deleted ones too, in order. */
   #keys: string[] = [];
@@ -44,6 +44,11 @@ class MemoryStore implements Store {
 
   compactedRevision(): number {
     return this.#compacted;
+  }
+
+  current(key: string): StoreEntry | undefined {
+    this.#checkOpen();
+    return this.#entryAt(key, this.#revision);
   }
 
   async get(key: string, options: { readonly revision?: number } = {}): Promise<StoreEntry | undefined> {
