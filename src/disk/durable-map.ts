@@ -80,12 +80,14 @@ export class DurableMap {
    */
   async flush(options: { readonly isDurable?: boolean } = {}): Promise<void> {
     while (this.#flushing) await this.#flushing.catch(() => {}); // told to whoever began it
-    this.#flushing = this.#flush(options.isDurable ?? false);
+    this.#flushing = this.#flush();
     try {
       await this.#flushing;
     } finally {
       this.#flushing = undefined;
     }
+    // What changes meanwhile is written without waiting for the disk.
+    if (options.isDurable) await this.#segment.file.sync();
   }
 
   /** Writes what has changed, and closes. */
@@ -120,12 +122,11 @@ export class DurableMap {
     this.#changed.delete(key);
   }
 
-  async #flush(isDurable: boolean): Promise<void> {
+  async #flush(): Promise<void> {
     if (this.#segment.size > 2 * this.#liveBytes + this.#slackBytes) return await this.#writeAnew();
     const keys = [...this.#changed];
     try {
       if (keys.length > 0) await this.#append(keys);
-      if (isDurable) await this.#segment.file.sync();
     } catch (error) {
       for (const key of keys) this.#changed.add(key);
       throw error;

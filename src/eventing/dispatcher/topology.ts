@@ -32,6 +32,8 @@ export type Subscription = {
   readonly topic: string;
   readonly namespace: string;
   readonly name: string;
+  /** In ms since 1970: where it begins when it is seen for the first time. What the topic had before is not for it. Absent: it begins when it is seen. */
+  readonly since?: number;
   /** Which events; all of them when absent. Must not throw. */
   readonly filter?: (event: CloudEvent) => boolean;
   readonly subscriber?: Target;

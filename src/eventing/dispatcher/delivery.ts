@@ -1,0 +1,192 @@
+/**
+ * One event on its way to one subscriber: tries, waits in between, what happens with the reply, and where the event ends when nobody takes it.
+ */
+import type { Clock } from "#component-base/clock.ts";
+import type { Logger } from "#component-base/logger.ts";
+import type { CloudEvent } from "#eventing/cloudevents/cloud-event.ts";
+import { backOffMs } from "./back-off.ts";
+import { asDeadLetter, asReply, type DeliveryError, leaveBroker } from "./broker-attributes.ts";
+import type { DispatchMetrics } from "./dispatch-metrics.ts";
+import type { Outcome, Sender } from "./sender.ts";
+import type { Slots } from "./slots.ts";
+import { type TopicRunner, WentRoundTooOften } from "./topic-runner.ts";
+import type { Subscription, Target } from "./topology.ts";
+
+/** What a delivery works with. */
+export type DeliveryParts = {
+  /** As it is now: it may change between two tries. */
+  readonly subscription: () => Subscription;
+  readonly topic: TopicRunner;
+  readonly sender: Sender;
+  /** One for each request under way. */
+  readonly slots: Slots;
+  readonly metrics: DispatchMetrics;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly signal: AbortSignal;
+  /** Told of each try at the subscriber. `isThere`: it answered, whatever it was. */
+  readonly onTry: (isThere: boolean) => void;
+};
+
+/** An event on its way. While it waits it is not kept in memory. */
+export interface Delivered {
+  readonly position: number;
+  readonly event: CloudEvent | undefined;
+  /** It was read again. */
+  hold(event: CloudEvent): void;
+  /** It waits for another try, until {@link wake}. */
+  rest(): void;
+  wake(): void;
+}
+
+/** Wait before the next try to keep what was given up. */
+const buryRetryMs = 5000;
+
+/** Brings the event to its end: taken, or given up and kept as that. Rejects with the signal's reason only. */
+export async function deliver(item: Delivered, parts: DeliveryParts): Promise<void> {
+  const { subscriber, reply } = parts.subscription();
+  if (!subscriber) {
+    // A Subscription that only passes on.
+    if (reply !== undefined) await passOn(item, parts, { event: await have(item, parts), destination: reply });
+    return;
+  }
+  const result = await send(item, parts, { target: () => parts.subscription().subscriber ?? subscriber });
+  if (result.kind === "expired") return;
+  if (result.kind === "refused") return await giveUp(item, parts, result);
+  if (result.reply && reply !== undefined) {
+    const event = await have(item, parts);
+    const answer = event ? asReply(result.reply, event) : result.reply;
+    await passOn(item, parts, { event: answer, destination: reply });
+  }
+}
+
+type Sent =
+  | { readonly kind: "taken"; readonly reply: CloudEvent | undefined }
+  | { readonly kind: "refused"; readonly error: DeliveryError; readonly tries: number }
+  | { readonly kind: "expired" };
+
+type Sending = {
+  readonly target: () => Target;
+  /** Another event in place of the item's own. */
+  readonly event?: CloudEvent;
+  readonly isToSubscriber?: boolean;
+};
+
+async function send(item: Delivered, parts: DeliveryParts, { target, event }: Sending): Promise<Sent> {
+  for (let tries = 1; ; tries++) {
+    const sent = event ?? (await have(item, parts));
+    if (!sent) return { kind: "expired" };
+    const destination = target();
+    const outcome = await tryOnce(leaveBroker(sent), destination, parts, event === undefined);
+    if (outcome.kind === "taken") return { kind: "taken", reply: outcome.reply };
+    const { delivery } = parts.subscription();
+    if (!outcome.isRetryable || tries > delivery.retries) {
+      return {
+        kind: "refused",
+        tries,
+        error: { destination: destination.url, code: outcome.status, data: outcome.why },
+      };
+    }
+    parts.metrics.retried(parts.subscription());
+    if (event === undefined) item.rest();
+    await parts.clock.sleep(backOffMs(delivery, tries, outcome.retryAfterMs), parts.signal);
+    if (event === undefined) item.wake();
+  }
+}
+
+async function tryOnce(
+  event: CloudEvent,
+  target: Target,
+  parts: DeliveryParts,
+  isToSubscriber: boolean,
+): Promise<Outcome> {
+  const { slots, sender, metrics, clock, signal } = parts;
+  await slots.take();
+  try {
+    const startMs = clock.now();
+    const { timeoutMs, format } = parts.subscription().delivery;
+    const outcome = await sender.send(event, target, { timeoutMs, format, signal });
+    if (isToSubscriber) {
+      parts.onTry(outcome.kind === "taken" || outcome.isAnswered);
+      metrics.tried(parts.subscription(), outcome.status, clock.now() - startMs);
+    }
+    return outcome;
+  } finally {
+    slots.release();
+  }
+}
+
+/** To the reply's address, or back into the topic. */
+async function passOn(
+  item: Delivered,
+  parts: DeliveryParts,
+  { event, destination }: { readonly event: CloudEvent | undefined; readonly destination: Target | "topic" },
+): Promise<void> {
+  if (!event) return;
+  if (destination === "topic") return await replyToTopic(event, parts);
+  const result = await send(item, parts, { target: () => destination, event });
+  if (result.kind === "refused") await giveUp(item, parts, result);
+}
+
+async function replyToTopic(event: CloudEvent, { topic, metrics, subscription, clock, logger, signal }: DeliveryParts) {
+  for (;;) {
+    try {
+      await topic.accept(event);
+      return;
+    } catch (error) {
+      const { namespace, name } = subscription();
+      if (error instanceof WentRoundTooOften) {
+        metrics.wentRound(subscription());
+        logger.warn("Dropped a reply that went round too often", { trigger: `${namespace}/${name}` });
+        return;
+      }
+      logger.error("A reply could not be kept", { trigger: `${namespace}/${name}`, error });
+      await clock.sleep(buryRetryMs, signal);
+    }
+  }
+}
+
+/** The dead-letter sink gets it, and it is kept as given up, whatever the sink says. */
+async function giveUp(
+  item: Delivered,
+  parts: DeliveryParts,
+  { error, tries }: { readonly error: DeliveryError; readonly tries: number },
+): Promise<void> {
+  const { topic, metrics, clock, logger, signal } = parts;
+  const event = await have(item, parts);
+  if (!event) return;
+  const subscription = parts.subscription();
+  const sink = subscription.delivery.deadLetter;
+  const letter = leaveBroker(asDeadLetter(event, error));
+  const result = sink && (await send(item, parts, { target: () => sink, event: letter }));
+  const deadLetter = result === undefined ? "none" : result.kind === "taken" ? "taken" : "refused";
+  const dead = { event, subscription: subscription.id, position: item.position, error, tries, deadLetter } as const;
+  for (;;) {
+    try {
+      await topic.bury(dead);
+      metrics.gaveUp(subscription, deadLetter);
+      return;
+    } catch (cause) {
+      logger.error("An event that was given up could not be kept as such", { position: item.position, error: cause });
+      await clock.sleep(buryRetryMs, signal);
+    }
+  }
+}
+
+/** The event, from the log when it was let go. Undefined when the log no longer has it. */
+async function have(item: Delivered, parts: DeliveryParts): Promise<CloudEvent | undefined> {
+  const { topic, subscription, metrics, clock, logger, signal } = parts;
+  for (;;) {
+    if (item.event) return item.event;
+    signal.throwIfAborted();
+    try {
+      const event = await topic.readOne(item.position);
+      if (event) item.hold(event);
+      else metrics.expired(subscription(), 1);
+      return event;
+    } catch (error) {
+      logger.error("An event could not be read", { position: item.position, error });
+      await clock.sleep(buryRetryMs, signal);
+    }
+  }
+}
