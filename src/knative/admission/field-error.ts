@@ -37,6 +37,11 @@ export function multipleOneOf(...paths: readonly string[]): FieldError {
   return { message: "expected exactly one, got both", paths };
 }
 
+/** An element of a list is wrong, whatever is wrong with it. */
+export function invalidArrayValue(value: unknown, field: string, index: number): FieldError {
+  return invalidValue(JSON.stringify(value), `${field}[${index}]`);
+}
+
 export function invalidKeyName(key: string, path: string, ...details: readonly string[]): FieldError {
   return withDetails({ message: `invalid key name ${JSON.stringify(key)}`, paths: [path] }, details);
 }
@@ -69,6 +74,11 @@ export function viaFieldIndex(field: string, index: number, errors: readonly Fie
   return viaField(field, viaIndex(index, errors));
 }
 
+/** As {@link viaField}, for the value under a key of a map. */
+export function viaKey(key: string, errors: readonly FieldError[]): readonly FieldError[] {
+  return viaField(`[${key}]`, errors);
+}
+
 function joinPath(head: string, tail: string): string {
   if (tail === currentField) return head;
   return tail.startsWith("[") ? head + tail : `${head}.${tail}`;
@@ -82,6 +92,11 @@ export function fatal(errors: readonly FieldError[]): readonly FieldError[] {
 /** Errors that are only told. */
 export function warnings(errors: readonly FieldError[]): readonly FieldError[] {
   return errors.filter(({ level }) => level === "warning");
+}
+
+/** That what may not change has changed. `what` is "fields" or "annotations". */
+export function immutableChanged(details: string, what: string, ...paths: readonly string[]): readonly FieldError[] {
+  return details === "" ? [] : [{ message: `Immutable ${what} changed (-old +new)`, paths, details }];
 }
 
 /** All in one text: equal messages once with all their paths, sorted. */

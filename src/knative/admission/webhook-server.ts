@@ -28,7 +28,8 @@ export type WebhookServer = {
 export async function startWebhookServer(options: {
   /** Whose: names the certificate ("serving"). */
   readonly part: string;
-  readonly reviewers: Reviewers;
+  /** Or what gives them when there is something to review: a part that nobody uses is not loaded. */
+  readonly reviewers: Reviewers | (() => Promise<Reviewers>);
   readonly clock: Clock;
   readonly logger: Logger;
 }): Promise<WebhookServer> {
@@ -58,7 +59,12 @@ function makeCertificates(part: string, clock: Clock): { readonly ca: string; re
   return { ca: ca.certificate, pair };
 }
 
-async function handle(request: IncomingMessage, response: ServerResponse, reviewers: Reviewers): Promise<void> {
+async function handle(
+  request: IncomingMessage,
+  response: ServerResponse,
+  given: Reviewers | (() => Promise<Reviewers>),
+): Promise<void> {
+  const reviewers = typeof given === "function" ? await given() : given;
   const path = (request.url ?? "").split("?")[0] ?? "";
   const review = reviewers[path];
   if (review === undefined || request.method !== "POST") {

@@ -4,7 +4,13 @@
 import type { KubeObject } from "#apimachinery/meta.ts";
 import type { JsonSchemaProps } from "#apimachinery/structural-schema/json-schema-props.ts";
 
-export type Column = { readonly name: string; readonly type: string; readonly jsonPath: string };
+export type Column = {
+  readonly name: string;
+  readonly type: string;
+  readonly jsonPath: string;
+  /** Above 0: in the wide table only. */
+  readonly priority?: number;
+};
 
 /** What spec and status may hold. */
 export type KindSchema = { readonly spec: JsonSchemaProps; readonly status: JsonSchemaProps };

@@ -3,9 +3,7 @@
  */
 import type { Pod } from "#api/generated/types/core-v1.ts";
 import type { GroupVersionResource, KubeObject } from "#apimachinery/meta.ts";
-import { badRequest } from "#apimachinery/status-error.ts";
 import { formatTime } from "#apimachinery/time.ts";
-import type { AdmissionPlugin } from "#apiserver/admission.ts";
 import { allowAll, startTestApiServer, type TestApiServer, trustAll } from "#apiserver/testing/test-api-server.ts";
 import type { Client } from "#client/client.ts";
 import type { NamedController } from "#client/controller.ts";
@@ -18,7 +16,7 @@ import { silentLogger } from "#component-base/logger.ts";
 import { createDeploymentController } from "#controllers/deployment/deployment-controller.ts";
 import { createEndpointSliceController } from "#controllers/endpointslice/endpointslice-controller.ts";
 import { createReplicaSetController } from "#controllers/replicaset/replicaset-controller.ts";
-import type { Verdict } from "#knative/admission/admission-review.ts";
+import { inProcessWebhooks } from "#knative/testing/in-process-webhooks.ts";
 import { servingReviewers } from "#serving/admission/reviewers.ts";
 import { Autoscaler } from "#serving/autoscaler/autoscaler.ts";
 import { byRevision, podInformer, pods } from "#serving/common/context.ts";
@@ -86,7 +84,7 @@ export class TestServing {
       access: () => ({
         authenticator: trustAll,
         authorizer: allowAll,
-        admission: [inProcess(reviewers)],
+        admission: [inProcessWebhooks("serving", reviewers)],
       }),
     });
     const serving = new TestServing(api, clock, options);
@@ -273,36 +271,4 @@ function stateOf(behaviour: Behaviour, nowMs: number): object {
   if ("waiting" in behaviour) return { state: { waiting: { reason: behaviour.waiting, message: behaviour.message } } };
   const terminated = { ...behaviour, reason: "Error", startedAt, finishedAt: startedAt };
   return { state: { waiting: { reason: "CrashLoopBackOff" } }, lastState: { terminated } };
-}
-
-/** Serving's webhooks without the wire: the same reviewers, called at the same point. */
-function inProcess(reviewers: ReturnType<typeof servingReviewers>): AdmissionPlugin {
-  const ask = (path: string, attributes: Parameters<NonNullable<AdmissionPlugin["mutate"]>>[0]): Verdict => {
-    const { kind, operation, user, object, oldObject, request } = attributes;
-    const typed = (one: KubeObject | undefined) => (one === undefined ? null : { kind: kind.kind, ...one });
-    return (
-      reviewers[path]?.({
-        uid: "",
-        kind,
-        operation,
-        subResource: request.subresource,
-        userInfo: { username: user.name },
-        object: typed(object),
-        oldObject: typed(oldObject),
-      }) ?? {}
-    );
-  };
-  return {
-    name: "ServingWebhooks",
-    handles: ({ kind }) => kind.group === "serving.knative.dev" || kind.kind === "ConfigMap",
-    async mutate(attributes) {
-      return ask("/defaulting", attributes).object;
-    },
-    async validate(attributes) {
-      const path = attributes.kind.kind === "ConfigMap" ? "/config-validation" : "/resource-validation";
-      const { refusal } = ask(path, attributes);
-      const hook = "validation.webhook.serving.knative.dev";
-      if (refusal !== undefined) throw badRequest(`admission webhook "${hook}" denied the request: ${refusal}`);
-    },
-  };
 }

@@ -1,0 +1,142 @@
+/**
+ * Schemas of Eventing's kinds. Types as in upstream's `config/core/resources` (v1.22).
+ */
+import type { JsonSchemaProps } from "#apimachinery/structural-schema/json-schema-props.ts";
+import type { KindSchema } from "#knative/crds/definition.ts";
+import { boolean, list, object, reference, string, stringMap } from "#knative/crds/schema-parts.ts";
+import {
+  addressableReference,
+  addressStatus,
+  anything,
+  authStatus,
+  channelableSpec,
+  channelableStatus,
+  channelTemplate,
+  delivery,
+  deliveryStatus,
+  destination,
+  destinationFields,
+  filters,
+  policiesStatus,
+  status,
+} from "./schema-parts.ts";
+
+export const brokerSchema: KindSchema = {
+  spec: object({ config: reference, delivery }),
+  status: status({ ...addressStatus, ...policiesStatus, ...deliveryStatus }),
+};
+
+export const triggerSchema: KindSchema = {
+  spec: object({
+    broker: string,
+    brokerRef: reference,
+    delivery,
+    filter: object({ attributes: anything }),
+    filters,
+    subscriber: destination,
+  }),
+  status: status({
+    ...authStatus,
+    ...deliveryStatus,
+    subscriberUri: string,
+    subscriberCACerts: string,
+    subscriberAudience: string,
+  }),
+};
+
+const attribute = object({ name: string, required: boolean, value: string }, "name");
+
+export const eventTypeSchema: KindSchema = {
+  spec: object({ reference: addressableReference, description: string, attributes: list(attribute) }),
+  status: status({}),
+};
+
+const selector = object({
+  apiVersion: string,
+  kind: string,
+  matchExpressions: list(object({ key: string, operator: string, values: list(string) })),
+  matchLabels: stringMap,
+});
+const plainReference = object({ apiVersion: string, kind: string, name: string });
+
+export const eventPolicySchema: KindSchema = {
+  spec: object({
+    from: list(object({ ref: object({ ...plainReference.properties, namespace: string }), sub: string })),
+    to: list(object({ ref: plainReference, selector })),
+    filters,
+  }),
+  status: status({ from: list(string) }),
+};
+
+export const channelSchema: KindSchema = {
+  spec: object({ ...channelableSpec, channelTemplate }),
+  status: status({ ...channelableStatus, channel: reference }),
+};
+
+export const inMemoryChannelSchema: KindSchema = {
+  spec: object(channelableSpec),
+  status: status(channelableStatus),
+};
+
+const physicalSubscription = object({
+  ...deliveryStatus,
+  subscriberUri: string,
+  subscriberCACerts: string,
+  subscriberAudience: string,
+  replyUri: string,
+  replyCACerts: string,
+  replyAudience: string,
+});
+
+export const subscriptionSchema: KindSchema = {
+  spec: object({ channel: reference, subscriber: destination, reply: destination, delivery }),
+  status: status({ ...authStatus, physicalSubscription }),
+};
+
+const objectReference = object({
+  apiVersion: string,
+  kind: string,
+  name: string,
+  namespace: string,
+  uid: string,
+  resourceVersion: string,
+  fieldPath: string,
+});
+const ready = object({
+  type: string,
+  status: string,
+  severity: string,
+  lastTransitionTime: string,
+  reason: string,
+  message: string,
+});
+const part = (name: string): JsonSchemaProps => object({ [name]: objectReference, ready });
+const flowStatus = { ...addressStatus, ...authStatus, ...policiesStatus } as const;
+
+export const sequenceSchema: KindSchema = {
+  spec: object({ channelTemplate, reply: destination, steps: list(object({ ...destinationFields, delivery })) }),
+  status: status({
+    ...flowStatus,
+    channelStatuses: list(part("channel")),
+    subscriptionStatuses: list(part("subscription")),
+  }),
+};
+
+export const parallelSchema: KindSchema = {
+  spec: object({
+    branches: list(object({ delivery, filter: destination, reply: destination, subscriber: destination })),
+    channelTemplate,
+    reply: destination,
+  }),
+  status: status({
+    ...flowStatus,
+    ingressChannelStatus: part("channel"),
+    branchStatuses: list(
+      object({
+        filterChannelStatus: part("channel"),
+        filterSubscriptionStatus: part("subscription"),
+        subscriberSubscriptionStatus: part("subscription"),
+      }),
+    ),
+  }),
+};
