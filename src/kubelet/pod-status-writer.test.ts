@@ -25,6 +25,26 @@ describe("the status writer", () => {
     writer.stop();
   });
 
+  it("lets a pod that runs wait until it is ready, but one that is not ready any more does not wait", async () => {
+    const { writer, phases } = await setUp(30);
+    const running = (ready: string): PodStatus => ({
+      phase: "Running",
+      conditions: [{ type: "Ready", status: ready, lastTransitionTime: "2026-01-01T00:00:00Z" }],
+    });
+
+    writer.set(ref, running("False"));
+    await settle();
+    assert.deepEqual(await phases(), []);
+    writer.set(ref, running("True"));
+    await settle();
+    assert.deepEqual(await phases(), ["Running"]);
+    writer.set(ref, running("False"));
+    await settle();
+
+    assert.deepEqual(await phases(), ["Running", "Running"]);
+    writer.stop();
+  });
+
   it("says that a pod is still starting when nothing better comes", async () => {
     const { writer, clock, phases } = await setUp(30);
 

@@ -21,8 +21,8 @@ export type PodStatusWriterOptions = {
   readonly findPod: (ref: PodRef) => Pod | undefined;
   readonly hostIPs: readonly string[];
   /**
-   * A status that says that the pod is still starting waits this long for a better one: where pods start within milliseconds, the write of the first would hold up the one
-   * that matters. Default 0, at once.
+   * A status that says that the pod is still starting, or runs and is not ready yet, waits this long for a better one: where pods start within milliseconds, the write of the first would hold up
+   * the one that matters. Default 0, at once.
    */
   readonly settleMs?: number;
   /** Told of each status at once, before the API is. */
@@ -71,7 +71,7 @@ export class PodStatusWriter {
     entry.status = status;
     const { settleMs = 0, onStatus, clock } = this.#options;
     if (onStatus !== undefined && pod !== undefined) onStatus({ ...pod, status });
-    if (settleMs === 0 || status.phase !== "Pending") this.#kick(entry);
+    if (settleMs === 0 || !isStarting(status, pod?.status)) this.#kick(entry);
     else if (!entry.busy) entry.timer ??= clock.setTimer(settleMs, () => this.#kick(entry));
   }
 
@@ -217,6 +217,13 @@ export class PodStatusWriter {
     if (!informed || !answered) return informed ?? answered;
     return versionOf(answered) >= versionOf(informed) ? answered : informed;
   }
+}
+
+/** True while a better status is on its way. `written` is what the API has. */
+function isStarting(status: PodStatus, written: PodStatus | undefined): boolean {
+  if (status.phase === "Pending") return true;
+  const hasBegun = status.phase === "Running" && (written?.phase ?? "Pending") === "Pending";
+  return hasBegun && status.conditions?.some(({ type, status: is }) => type === "Ready" && is === "False") === true;
 }
 
 /** The provider's status with what the kubelet itself has to say. */

@@ -22,6 +22,7 @@ import {
   podInformer,
   replicaSets,
 } from "#controllers/common/resources.ts";
+import { StatusLull } from "#controllers/common/status-lull.ts";
 import { isComplete } from "./replicas.ts";
 import { Rollout } from "./rollout.ts";
 import { hasProgressDeadline, progressDeadlineMs } from "./status.ts";
@@ -39,9 +40,11 @@ class DeploymentController {
   readonly #deployments: Informer<Deployment>;
   readonly #sets: Informer<ReplicaSet>;
   readonly #pods: Informer<Pod>;
+  readonly #lull: StatusLull;
 
   constructor(context: ControllerContext) {
     this.#context = context;
+    this.#lull = new StatusLull(context.clock);
     this.#events = context.recorderFor("deployment-controller");
     this.controller = new KeyedController(context, {
       name: "deployment-controller",
@@ -95,13 +98,14 @@ class DeploymentController {
   async #reconcile(key: string, signal: AbortSignal): Promise<number | void> {
     const { namespace, name } = splitKey(key);
     const deployment = this.#deployments.lister.find(namespace, name);
-    if (deployment === undefined) return;
+    if (deployment === undefined) return this.#lull.end(key);
     if (semanticEqual(deployment.spec?.selector, {})) return this.#refuseToSelectAll(deployment);
     const sets = await this.#claimSets(deployment, signal);
     const { client, clock } = this.#context;
-    const rollout = new Rollout({ client, events: this.#events, clock, deployment, sets, signal });
+    const lull = this.#lull;
+    const rollout = new Rollout({ client, events: this.#events, clock, deployment, sets, lull, signal });
     const status = await this.#step(rollout);
-    return this.#nextLookMs(rollout.deployment, status);
+    return rollout.againAfterMs ?? this.#nextLookMs(rollout.deployment, status);
   }
 
   async #step(rollout: Rollout): Promise<DeploymentStatus> {

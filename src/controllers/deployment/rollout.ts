@@ -14,9 +14,11 @@ import { templateHash } from "#controllers/common/hash.ts";
 import { controllerReference, isControlledBy } from "#apimachinery/owner-references.ts";
 import { isNamespaceTerminating } from "#controllers/common/pods.ts";
 import { deployments, replicaSets } from "#controllers/common/resources.ts";
+import type { StatusLull } from "#controllers/common/status-lull.ts";
+import { keyOf } from "#client/object-store.ts";
 import { byAge, desiredReplicasOf, newSetReplicas, sumOf } from "./replicas.ts";
 import { annotationsOfNewSet, nextRevision, replicaAnnotations, revisionAnnotation, revisionOf } from "./revisions.ts";
-import { basicStatus, hasProgressDeadline, rolloutStatus, withDeploymentCondition } from "./status.ts";
+import { awaitedOf, basicStatus, hasProgressDeadline, rolloutStatus, withDeploymentCondition } from "./status.ts";
 import type { Conditions } from "./status.ts";
 
 const hashLabel = "pod-template-hash";
@@ -28,6 +30,8 @@ export type RolloutOptions = {
   readonly clock: Clock;
   readonly deployment: Deployment;
   readonly sets: readonly ReplicaSet[];
+  /** When the Deployment's status is written. */
+  readonly lull: StatusLull;
   readonly signal: AbortSignal;
 };
 
@@ -41,6 +45,8 @@ export class Rollout {
   #deployment: Deployment;
   #sets: readonly ReplicaSet[];
   #conditions: Conditions;
+  readonly #lull: StatusLull;
+  #againAfterMs: number | undefined;
 
   constructor(options: RolloutOptions) {
     this.#client = options.client;
@@ -51,6 +57,7 @@ export class Rollout {
     this.#deployment = options.deployment;
     this.#sets = [...options.sets].sort(byAge);
     this.#conditions = options.deployment.status?.conditions ?? [];
+    this.#lull = options.lull;
   }
 
   get deployment(): Deployment {
@@ -249,8 +256,19 @@ export class Rollout {
       nowMs: this.#clock.now(),
     };
     const status = how === "rollout" ? rolloutStatus(input) : basicStatus(input);
-    if (!semanticEqual(withoutZeros(this.#deployment.status), withoutZeros(status))) await this.#writeStatus(status);
+    const key = keyOf(this.#deployment);
+    const before = this.#deployment.status;
+    if (semanticEqual(withoutZeros(before), withoutZeros(status))) this.#lull.end(key);
+    else {
+      this.#againAfterMs = this.#lull.leftMs(key, !semanticEqual(awaitedOf(before), awaitedOf(status)));
+      if (this.#againAfterMs === undefined) await this.#writeStatus(status);
+    }
     return status;
+  }
+
+  /** When the status will be written, where it waits. */
+  get againAfterMs(): number | undefined {
+    return this.#againAfterMs;
   }
 
   async #writeStatus(status: DeploymentStatus): Promise<void> {

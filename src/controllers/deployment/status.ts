@@ -41,6 +41,12 @@ export function withDeploymentCondition(
   return [...withoutCondition(conditions, next.type), { ...next, lastUpdateTime: now, lastTransitionTime }];
 }
 
+/** What somebody may wait for in a status. That fewer pods are available than wanted is not: it comes of the change that was asked for, and the next write has it. */
+export function awaitedOf(status: DeploymentStatus | undefined): object {
+  const { readyReplicas = 0, availableReplicas = 0, collisionCount = 0, conditions = [] } = status ?? {};
+  return { readyReplicas, availableReplicas, collisionCount, conditions: withoutCondition(conditions, "Available") };
+}
+
 /** Counts and the condition Available. */
 export function basicStatus(input: StatusInput): DeploymentStatus {
   const { deployment, newSet, allSets, nowMs } = input;

@@ -3,6 +3,7 @@
  * kube-controller-manager's graph builder.
  */
 import type { KubeObject, OwnerReference } from "#apimachinery/meta.ts";
+import { semanticEqual } from "#apimachinery/semantic-equal.ts";
 import type { DiscoveredResource } from "#client/discovery.ts";
 
 export const foregroundFinalizer = "foregroundDeletion";
@@ -104,7 +105,7 @@ export class OwnerGraph {
 
   #setOwners(node: GraphNode, owners: readonly OwnerReference[]): void {
     const before = node.owners;
-    if (before === owners || (before.length === 0 && owners.length === 0)) return;
+    if (semanticEqual(before, owners)) return;
     node.owners = owners;
     const uids = new Set(owners.map((owner) => owner.uid));
     for (const old of before) if (!uids.has(old.uid)) this.#removeDependent(old, node);

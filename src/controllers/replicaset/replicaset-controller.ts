@@ -36,6 +36,7 @@ import {
   podInformer,
   replicaSets,
 } from "#controllers/common/resources.ts";
+import { StatusLull } from "#controllers/common/status-lull.ts";
 import { podsToDelete } from "./deletion-order.ts";
 
 /** Most pods created or deleted in one reconcile. As upstream. */
@@ -84,11 +85,13 @@ export class ReplicaController<T extends ReplicaOwner> {
   readonly #pods: Informer<Pod>;
   readonly #expectations: Expectations;
   readonly #podControl: PodControl;
+  readonly #lull: StatusLull;
 
   constructor(context: ControllerContext, kind: ReplicaKind<T>) {
     this.#context = context;
     this.#kind = kind;
     this.#expectations = new Expectations(context.clock);
+    this.#lull = new StatusLull(context.clock);
     this.#podControl = new PodControl(context.client, context.recorderFor(kind.component));
     this.controller = new KeyedController(context, {
       name: kind.controllerName,
@@ -117,6 +120,7 @@ export class ReplicaController<T extends ReplicaOwner> {
 
   #onSetDeleted(set: T): void {
     this.#expectations.delete(keyOf(set));
+    this.#lull.end(keyOf(set));
     this.#enqueue(set);
   }
 
@@ -175,9 +179,11 @@ export class ReplicaController<T extends ReplicaOwner> {
     let failure: unknown;
     if (needsSync && set.metadata?.deletionTimestamp === undefined)
       failure = await this.#manageReplicas(set, active, signal);
-    await this.#updateStatus(set, active, terminating.length, failure, signal);
+    const status = this.#statusOf(set, active, terminating.length, failure);
+    const lullMs = await this.#updateStatus(set, status, signal);
     if (failure !== undefined) throw failure;
-    return nextAvailabilityMs(active, set.spec?.minReadySeconds ?? 0, this.#context.clock.now());
+    const availabilityMs = nextAvailabilityMs(active, set.spec?.minReadySeconds ?? 0, this.#context.clock.now());
+    return lullMs === undefined ? availabilityMs : Math.min(lullMs, availabilityMs ?? lullMs);
   }
 
   #candidates(set: T): readonly Pod[] {
@@ -251,18 +257,16 @@ export class ReplicaController<T extends ReplicaOwner> {
     return [...all].flatMap((uid) => this.#pods.lister.byIndex(byController, uid ?? ""));
   }
 
-  async #updateStatus(
-    set: T,
-    active: readonly Pod[],
-    terminating: number,
-    failure: unknown,
-    signal: AbortSignal,
-  ): Promise<void> {
-    const status = this.#statusOf(set, active, terminating, failure);
-    if (semanticEqual(withoutZeros(set.status), withoutZeros(status))) return;
+  /** Gives when it will write, where that is not now. */
+  async #updateStatus(set: T, status: ReplicaSetStatus, signal: AbortSignal): Promise<number | undefined> {
+    const key = keyOf(set);
+    if (semanticEqual(withoutZeros(set.status), withoutZeros(status))) return void this.#lull.end(key);
+    const lullMs = this.#lull.leftMs(key, !semanticEqual(awaitedOf(set.status), awaitedOf(status)));
+    if (lullMs !== undefined) return lullMs;
     const { namespace = "", name = "" } = set.metadata ?? {};
     const ref = { resource: this.#kind.resource, namespace, name, subresource: "status" };
     await this.#context.client.update(ref, { ...set, status }, { signal });
+    return undefined;
   }
 
   #statusOf(set: T, active: readonly Pod[], terminating: number, failure: unknown): ReplicaSetStatus {
@@ -290,6 +294,12 @@ export class ReplicaController<T extends ReplicaOwner> {
     const lastTransitionTime = formatTime(this.#context.clock.now());
     return withCondition(current, { type: "ReplicaFailure", status: "True", reason, message, lastTransitionTime });
   }
+}
+
+/** What somebody may wait for. */
+function awaitedOf(status: Partial<ReplicaSetStatus> | undefined): object {
+  const { readyReplicas = 0, availableReplicas = 0, conditions = [] } = status ?? {};
+  return { readyReplicas, availableReplicas, conditions };
 }
 
 /** Counts of zero are left out on the wire by some servers and kept by others. */

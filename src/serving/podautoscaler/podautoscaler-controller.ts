@@ -28,15 +28,15 @@ import {
 import { type PodAutoscaler, podAutoscalers, type PodAutoscalerStatus } from "#serving/kinds.ts";
 import { labels } from "#serving/names.ts";
 import { dataPlaneSlice, privateServiceName, privateServiceOf, publicServiceOf } from "./revision-services.ts";
-import { activeThreshold, type ScaleStep, scaleStep, scaleUnknown } from "./scale.ts";
+import { activeThreshold, isInitialized, type ScaleStep, scaleStep, scaleUnknown } from "./scale.ts";
 
 /** The controller of PodAutoscalers of class KPA. */
 export function createPodAutoscalerController(context: ServingContext): NamedController {
   return new PodAutoscalerController(context).controller;
 }
 
-/** About as long as a pod takes to be made and bound. */
-const lullMs = 25;
+/** How long what there is to say of a revision that wakes up waits: an isolate has answered by then, and nobody reads it sooner. */
+const lullMs = 60;
 
 const noTraffic = isFalse("NoTraffic", "The target is not receiving traffic.");
 
@@ -86,7 +86,11 @@ class PodAutoscalerController {
 
   #enqueueRevision({ metadata }: Pod): void {
     const revision = metadata?.labels?.[labels.revision];
-    if (revision !== undefined) this.controller.queue.add(`${metadata?.namespace}/${revision}`);
+    if (revision === undefined) return;
+    const autoscaler = this.#autoscalers.lister.find(metadata?.namespace ?? "", revision);
+    // Whoever deploys waits for the first pods.
+    const delayMs = autoscaler !== undefined && isInitialized(autoscaler) ? lullMs : 0;
+    this.controller.queue.addAfter(`${metadata?.namespace}/${revision}`, delayMs);
   }
 
   async #reconcile(key: string, signal: AbortSignal): Promise<number | void> {
