@@ -21,6 +21,7 @@ import { CertificateReader } from "./credentials.ts";
 import type { Exchange } from "./exchange.ts";
 import { createHttp1Exchange, requestOf } from "./http1-exchange.ts";
 import { createHttp2Exchange } from "./http2-exchange.ts";
+import { ResetGuard } from "./reset-guard.ts";
 import { type WriterParts, writeAnswer, writeError } from "./write-answer.ts";
 
 /** PEM. */
@@ -65,6 +66,7 @@ export class HttpsServer {
   readonly #certificates = new CertificateReader();
   readonly #sessions = new Set<ServerHttp2Session>();
   readonly #sockets = new Set<Duplex>();
+  readonly #guard = new ResetGuard();
   readonly #servers: Http2SecureServer[] = [];
   #waiting: { readonly stream: ServerHttp2Stream; readonly headers: IncomingHttpHeaders }[] = [];
   /** When this turn's first stream came. */
@@ -156,6 +158,7 @@ export class HttpsServer {
 
   // Of a burst most wait for later turns, and those that their client has reset by then are not handled at all.
   #arrive(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
+    if (!this.#guard.arrived(stream)) return;
     if (this.#turnStartMs === undefined) {
       this.#turnStartMs = performance.now();
       setImmediate(() => this.#nextTurn());
