@@ -13,6 +13,7 @@ import type { Service } from "#component-base/life-cycle.ts";
 import type { MetricSnapshot } from "#component-base/metrics.ts";
 import type { Logger } from "#component-base/logger.ts";
 import type { KubeletEvents } from "./events.ts";
+import { variablesOnly } from "#kubelet/env/services.ts";
 import { PodEvictions } from "#kubelet/eviction/pod-evictions.ts";
 import { NodeController } from "#kubelet/node/node-controller.ts";
 import { readMachineInfo } from "#kubelet/node/node-info.ts";
@@ -117,7 +118,7 @@ class NodeAgent implements Kubelet {
       resource: core("nodes"),
       fieldSelector: `metadata.name=${nodeName}`,
     });
-    this.#services = createInformer<KubeService>({ ...common, resource: core("services") });
+    this.#services = createInformer<KubeService>({ ...common, resource: core("services"), transform: variablesOnly });
     const { settleMs = 0, onPodStatus } = options;
     this.#recorder = createEventRecorder({ ...common, component: "kubelet", host: nodeName, delayMs: settleMs });
     this.#events = eventsThrough(this.#recorder);

@@ -25,7 +25,7 @@ export type ServiceSources = {
 /** Connects a controller whose keys are Services. */
 export function watchServices(controller: KeyedController, context: ControllerContext): ServiceSources {
   const sizes = new Map<string, number>();
-  const all = controller.watch(context.informers.informer<Service>({ resource: services }), {
+  const all = controller.watch(serviceInformer(context), {
     onAdd: (service) => controller.queue.add(keyOf(service)),
     onUpdate: (_before, service) => controller.queue.add(keyOf(service)),
     onDelete: (service) => {
@@ -34,7 +34,7 @@ export function watchServices(controller: KeyedController, context: ControllerCo
     },
   });
   const enqueueFor = (pod: Pod) => {
-    for (const service of all.lister.list(pod.metadata?.namespace ?? "")) {
+    for (const service of maySelect(all, pod)) {
       if (!selects(service, pod.metadata?.labels)) continue;
       const key = keyOf(service);
       controller.queue.addAfter(key, Math.min(maxBatchMs, Math.floor((sizes.get(key) ?? 0) / podsPerMs)));
@@ -56,4 +56,29 @@ export function watchServices(controller: KeyedController, context: ControllerCo
     return selected;
   };
   return { services: all, pods, nodes: controller.watch(nodeInformer(context)), podsOf };
+}
+
+/** Index of Services by one of the labels that they select: "namespace/key=value". */
+const byOneLabel = "one-label-of-selector";
+
+function serviceInformer({ informers }: ControllerContext): Informer<Service> {
+  return informers.informer<Service>({
+    resource: services,
+    indexes: {
+      [byOneLabel]: ({ metadata, spec }) => {
+        const [first] = Object.entries(spec?.selector ?? {});
+        return first === undefined ? [] : [labelKey(metadata?.namespace, first)];
+      },
+    },
+  });
+}
+
+/** The Services of which the index does not tell already that they do not select the pod. */
+function maySelect({ lister }: Informer<Service>, { metadata }: Pod): readonly Service[] {
+  const labels = Object.entries(metadata?.labels ?? {});
+  return labels.flatMap((label) => lister.byIndex(byOneLabel, labelKey(metadata?.namespace, label)));
+}
+
+function labelKey(namespace: string | undefined, [key, value]: readonly [string, string]): string {
+  return `${namespace}/${key}=${value}`;
 }

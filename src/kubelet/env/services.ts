@@ -3,6 +3,17 @@
  */
 import type { Service } from "#api/generated/types/core-v1.ts";
 
+/** What of a Service is needed for variables: all Services of a cluster are kept so on each node. */
+export function variablesOnly({ kind, apiVersion, metadata, spec }: Service): Service {
+  const { name, namespace, uid, resourceVersion } = metadata ?? {};
+  const { clusterIP, ports = [] } = spec ?? {};
+  const named = ports.map(({ name: portName, port, protocol }) => ({ name: portName, port, protocol }));
+  const kept = { kind, apiVersion, metadata: { name, namespace, uid, resourceVersion } } as Service;
+  return clusterIP === undefined || clusterIP === "None" || clusterIP === ""
+    ? kept
+    : ({ ...kept, spec: { clusterIP, ports: named } } as Service);
+}
+
 /** Variables for a pod of `namespace`. The API server's Service is always told, others only with `enableServiceLinks`. */
 export function serviceVariables(
   services: readonly Service[],

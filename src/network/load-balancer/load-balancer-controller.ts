@@ -6,6 +6,7 @@ import type { Service as KubeService } from "#api/generated/types/core-v1.ts";
 import type { Client } from "#client/client.ts";
 import type { EventRecorder } from "#client/event-recorder.ts";
 import type { InformerFactory } from "#client/informer-factory.ts";
+import { splitKey } from "#client/object-store.ts";
 import { Reconciler } from "#client/reconciler.ts";
 import type { Clock } from "#component-base/clock.ts";
 import type { Service } from "#component-base/life-cycle.ts";
@@ -26,12 +27,15 @@ const services = { group: "", version: "v1", resource: "services" } as const;
 
 /** Makes the controller. */
 export function createLoadBalancerController(options: LoadBalancerOptions): Service {
-  const informer = options.informers.informer<KubeService>({ resource: services });
+  const informer = options.informers.informer<KubeService>({ resource: services, indexes: { [byPart]: partOf } });
   const reconciler = new Reconciler({
     name: "loadbalancer",
     // One at a time: two Services must not be given the same address.
     workers: 1,
-    reconcile: (key) => reconcile(options, informer.lister.list(), key),
+    reconcile: (key) => {
+      const { namespace, name } = splitKey(key);
+      return reconcile(options, informer.lister.find(namespace, name), informer.lister.byIndex(byPart, takesPart));
+    },
     clock: options.clock,
     logger: options.logger,
   });
@@ -43,7 +47,7 @@ export function createLoadBalancerController(options: LoadBalancerOptions): Serv
         onAdd: enqueue,
         onUpdate: (_, after) => enqueue(after),
         // A freed address may be what another Service waits for.
-        onDelete: () => informer.lister.list().filter(isWaiting).forEach(enqueue),
+        onDelete: () => informer.lister.byIndex(byPart, takesPart).filter(isWaiting).forEach(enqueue),
       });
       await reconciler.start(signal);
     },
@@ -54,8 +58,19 @@ export function createLoadBalancerController(options: LoadBalancerOptions): Serv
   };
 }
 
-async function reconcile(options: LoadBalancerOptions, all: readonly KubeService[], key: string): Promise<void> {
-  const service = all.find(({ metadata }) => `${metadata?.namespace}/${metadata?.name}` === key);
+/** Index of the Services that have, or wait for, addresses of load balancers: few of all. */
+const byPart = "load-balancer";
+const takesPart = "takes part";
+
+function partOf(service: KubeService): readonly string[] {
+  return isOurs(service) || addressesOf(service).length > 0 ? [takesPart] : [];
+}
+
+async function reconcile(
+  options: LoadBalancerOptions,
+  service: KubeService | undefined,
+  all: readonly KubeService[],
+): Promise<void> {
   if (!service || service.metadata?.deletionTimestamp !== undefined) return;
   const current = addressesOf(service);
   if (!isOurs(service)) {

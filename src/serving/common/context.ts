@@ -9,7 +9,7 @@ import type { GroupVersionResource } from "#apimachinery/meta.ts";
 import type { Autoscaler } from "#serving/autoscaler/autoscaler.ts";
 import type { ConfigStore } from "#serving/config/config-store.ts";
 import type { DataPlane } from "#serving/data-plane.ts";
-import { type Revision, revisions } from "#serving/kinds.ts";
+import { type Revision, type Route, revisions, routes } from "#serving/kinds.ts";
 import { labels } from "#serving/names.ts";
 import type { ColdStartLog } from "#serving/podautoscaler/cold-start-log.ts";
 import type { ImageResolver } from "#serving/revision/image-resolver.ts";
@@ -43,6 +43,29 @@ export function revisionInformer({ informers }: Pick<ControllerContext, "informe
       },
     },
   });
+}
+
+/** Index of Routes by what their traffic goes to, or did: "namespace/name" of Configurations and Revisions. */
+export const byTarget = "serving-target";
+
+/** All Routes, by their targets. */
+export function routeInformer({ informers }: Pick<ControllerContext, "informers">): Informer<Route> {
+  return informers.informer<Route>({
+    resource: routes,
+    indexes: {
+      [byTarget]: ({ metadata, spec, status }) => {
+        const targets = [...(spec?.traffic ?? []), ...(status?.traffic ?? [])];
+        const names = targets.flatMap(({ configurationName, revisionName }) => [configurationName, revisionName]);
+        const given = names.filter((name) => name !== undefined && name !== "");
+        return [...new Set(given)].map((name) => `${metadata?.namespace}/${name}`);
+      },
+    },
+  });
+}
+
+/** The Routes of a namespace that send traffic to one of these, or did; each once. */
+export function routesTo({ lister }: Informer<Route>, namespace: string, names: readonly string[]): ReadonlySet<Route> {
+  return new Set(names.flatMap((name) => lister.byIndex(byTarget, `${namespace}/${name}`)));
 }
 
 /** The pods of revisions, by revision: the same local copy as that of the cluster's other controllers. */

@@ -10,8 +10,8 @@ import { KeyedController, type NamedController } from "#client/controller.ts";
 import type { Informer } from "#client/informer.ts";
 import { keyOf, splitKey } from "#client/object-store.ts";
 import { isFailed, isReady, refOf } from "#knative/objects.ts";
-import { revisionInformer, type ServingContext } from "#serving/common/context.ts";
-import { type Configuration, configurations, type Revision, revisions, type Route, routes } from "#serving/kinds.ts";
+import { revisionInformer, routeInformer, routesTo, type ServingContext } from "#serving/common/context.ts";
+import { type Configuration, configurations, type Revision, revisions, type Route } from "#serving/kinds.ts";
 import { annotations as keys, labels } from "#serving/names.ts";
 import { listOf } from "#serving/service/children.ts";
 
@@ -34,7 +34,7 @@ class LabelerController {
       reconcile: (key, signal) => this.#reconcile(key, signal),
     });
     const { queue } = this.controller;
-    this.#routes = this.controller.watch(context.informers.informer<Route>({ resource: routes }), {
+    this.#routes = this.controller.watch(routeInformer(context), {
       onAdd: (route) => queue.add(keyOf(route)),
       onUpdate: (_before, route) => queue.add(keyOf(route)),
       onDelete: (route) => queue.add(keyOf(route)),
@@ -46,12 +46,13 @@ class LabelerController {
       onTarget,
     );
     this.#revisions = this.controller.watch(revisionInformer(context), onTarget);
+    for (const informer of [this.#configurations, this.#revisions]) informer.addIndex(byRoute, routesOf);
   }
 
   #enqueueUsers({ metadata }: KubeObject): void {
     const { name = "", namespace = "", labels: own } = metadata ?? {};
     const names = [name, own?.[labels.configuration] ?? name];
-    for (const route of this.#routes.lister.list(namespace)) {
+    for (const route of routesTo(this.#routes, namespace, names)) {
       const isUser = (route.spec?.traffic ?? []).some(
         ({ configurationName = "", revisionName = "" }) =>
           names.includes(configurationName) || names.includes(revisionName),
@@ -65,11 +66,11 @@ class LabelerController {
     const route = this.#routes.lister.find(namespace, name);
     const used = this.#usedBy(route);
     const isSettled = route === undefined || isReady(route) || isFailed(route);
-    for (const revision of this.#revisions.lister.list(namespace)) {
+    for (const revision of usedNowOrBefore(this.#revisions, key, used.revisions)) {
       const isUsed = used.revisions.has(revision.metadata?.name ?? "");
       if (isUsed || isSettled) await this.#write(revisions, revision, { name, isUsed, signal });
     }
-    for (const configuration of this.#configurations.lister.list(namespace)) {
+    for (const configuration of usedNowOrBefore(this.#configurations, key, used.configurations)) {
       const isUsed = used.configurations.has(configuration.metadata?.name ?? "");
       if (isUsed || isSettled) await this.#write(configurations, configuration, { name, isUsed, signal });
     }
@@ -124,4 +125,22 @@ class LabelerController {
       if (!hasReason(error, "NotFound")) throw error;
     }
   }
+}
+
+/** Index of Configurations and Revisions by the Routes that are noted on them, as "namespace/name". */
+const byRoute = "serving-route";
+
+function routesOf({ metadata }: KubeObject): readonly string[] {
+  return listOf(metadata?.annotations?.[keys.routes]).map((name) => `${metadata?.namespace}/${name}`);
+}
+
+/** What a Route uses, by name, and what has its name on it. */
+function usedNowOrBefore<T extends KubeObject>(
+  { lister }: Informer<T>,
+  route: string,
+  used: ReadonlySet<string>,
+): ReadonlySet<T> {
+  const { namespace } = splitKey(route);
+  const now = [...used].flatMap((name) => lister.find(namespace, name) ?? []);
+  return new Set([...now, ...lister.byIndex(byRoute, route)]);
 }

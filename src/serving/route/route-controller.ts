@@ -21,7 +21,7 @@ import {
 } from "#knative/kube-services.ts";
 import { findAnnotation } from "#knative/names.ts";
 import { differs, isReady, ownedMeta, overwrite, writeStatus } from "#knative/objects.ts";
-import { revisionInformer, type ServingContext } from "#serving/common/context.ts";
+import { revisionInformer, routeInformer, routesTo, type ServingContext } from "#serving/common/context.ts";
 import type { ServingConfig } from "#serving/config/config-store.ts";
 import {
   type Configuration,
@@ -49,6 +49,9 @@ export function createRouteController(context: ServingContext): NamedController 
 type Assigned = Extract<TrafficPlan, { readonly kind: "assigned" }>;
 type Look = { readonly status: RouteStatus; readonly againAfterMs?: number };
 
+/** Index of Services by the uid of their controller. */
+const byController = "controller-uid";
+
 class RouteController {
   readonly controller: KeyedController;
   readonly #context: ServingContext;
@@ -68,7 +71,7 @@ class RouteController {
     });
     const { queue } = this.controller;
     const { informers } = context;
-    this.#routes = this.controller.watch(informers.informer<Route>({ resource: routes }), {
+    this.#routes = this.controller.watch(routeInformer(context), {
       onAdd: (route) => queue.add(keyOf(route)),
       onUpdate: (_before, route) => queue.add(keyOf(route)),
     });
@@ -91,6 +94,7 @@ class RouteController {
     };
     this.#ingresses = this.controller.watch(informers.informer<Ingress>({ resource: ingresses }), onChild);
     this.#kube = { client: context.client, ...kubeServiceInformers(context) };
+    this.#kube.services.addIndex(byController, (service) => [controllerOf(service)?.uid ?? ""]);
     this.controller.watch(this.#kube.services, onChild);
     this.controller.watch(this.#kube.slices);
     const all = () => {
@@ -109,14 +113,7 @@ class RouteController {
   #enqueueUsers({ metadata }: KubeObject): void {
     const { name = "", namespace = "", labels: own } = metadata ?? {};
     const names = [name, own?.[labels.configuration] ?? name];
-    for (const route of this.#routes.lister.list(namespace)) {
-      const targets = [...(route.spec?.traffic ?? []), ...(route.status?.traffic ?? [])];
-      const isUser = targets.some(
-        ({ configurationName = "", revisionName = "" }) =>
-          names.includes(configurationName) || names.includes(revisionName),
-      );
-      if (isUser) this.controller.queue.add(keyOf(route));
-    }
+    for (const route of routesTo(this.#routes, namespace, names)) this.controller.queue.add(keyOf(route));
   }
 
   async #reconcile(key: string, signal: AbortSignal): Promise<number | void> {
@@ -200,10 +197,9 @@ class RouteController {
     }
     const names = new Set(wanted.map(({ metadata }) => metadata?.name));
     const namespace = route.metadata?.namespace ?? "";
-    for (const service of this.#kube.services.lister.list(namespace)) {
-      const { metadata } = service;
-      const isOrphan = controllerOf(service)?.uid === route.metadata?.uid && !names.has(metadata?.name ?? "");
-      if (isOrphan) await client.delete({ resource: kubeServices, namespace, name: metadata?.name ?? "" }, { signal });
+    for (const { metadata } of this.#kube.services.lister.byIndex(byController, route.metadata?.uid ?? "")) {
+      if (!names.has(metadata?.name ?? ""))
+        await client.delete({ resource: kubeServices, namespace, name: metadata?.name ?? "" }, { signal });
     }
     return true;
   }
