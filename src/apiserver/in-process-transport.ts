@@ -97,9 +97,14 @@ async function toResponse(result: ApiResult, form: MediaForm): Promise<Transport
   }
 }
 
+/** True for the version that is stored. */
+function isStored(resource: ServedResource): boolean {
+  return resource.conversion === undefined && resource.apiVersion === resource.stored.apiVersion;
+}
+
 // The version that is stored needs no promise: lists are long.
 function shaped(resource: ServedResource, stored: StoredObject, form: MediaForm): KubeObject | Promise<KubeObject> {
-  if (resource.conversion === undefined && resource.apiVersion === resource.stored.apiVersion) {
+  if (isStored(resource)) {
     return inForm(resource, stored.object, form);
   }
   return served(resource, stored).then((object) => inForm(resource, object, form));
@@ -156,13 +161,21 @@ async function* watchEvents(
   const timer = chain.clock.setTimer(stream.timeoutMs, end);
   stream.watcher.onReady(() => wake());
   try {
-    for (const stored of stream.initial) yield { type: "ADDED", object: await shaped(stream.resource, stored, form) };
+    const isStoredForm = form.as === undefined && isStored(stream.resource);
+    const withSource = (stored: StoredObject) => (isStoredForm ? { source: stored } : {});
+    for (const stored of stream.initial) {
+      yield { type: "ADDED", object: await shaped(stream.resource, stored, form), ...withSource(stored) };
+    }
     if (stream.marksInitialEventsEnd) yield await bookmark(stream, form);
     while (!isOver) {
       for (const event of stream.watcher.take()) {
         if (isOver) return;
         const object = shaped(stream.resource, event.object, form);
-        yield { type: event.type, object: object instanceof Promise ? await object : object };
+        yield {
+          type: event.type,
+          object: object instanceof Promise ? await object : object,
+          ...withSource(event.object),
+        };
       }
       if (stream.watcher.isEnded && !stream.watcher.hasEvents) return yield lost();
       if (stream.watcher.hasEvents || isOver) continue;

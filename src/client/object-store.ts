@@ -2,12 +2,15 @@
  * The local copy of an informer: objects by namespace and name, with indexes that are kept as objects come and go.
  */
 import type { KubeObject } from "#apimachinery/meta.ts";
+import { HeldObject } from "./held-object.ts";
 import type { Lister } from "./informer.ts";
+import type { ObjectSource } from "./transport.ts";
 
 /** The values under which an index has an object. */
 export type IndexFunction<T extends KubeObject> = (object: T) => readonly string[];
 
-type Index<T extends KubeObject> = { readonly keysOf: IndexFunction<T>; readonly buckets: Map<string, Map<string, T>> };
+type Bucket<T extends KubeObject> = Map<string, HeldObject<T>>;
+type Index<T extends KubeObject> = { readonly keysOf: IndexFunction<T>; readonly buckets: Map<string, Bucket<T>> };
 
 /** "namespace/name", or "name" for cluster-scoped objects. As client-go's MetaNamespaceKeyFunc. */
 export function keyOf(object: KubeObject): string {
@@ -22,54 +25,74 @@ export function splitKey(key: string): { readonly namespace: string; readonly na
 }
 
 export class ObjectStore<T extends KubeObject> implements Lister<T> {
-  readonly #objects = new Map<string, T>();
+  readonly #objects: Bucket<T> = new Map();
   readonly #indexes = new Map<string, Index<T>>();
+  #wholeLists = 0;
+  #wokenByLists = 0;
 
   /** Declares an index. One of this name that exists stays as it is. */
   addIndex(name: string, keysOf: IndexFunction<T>): void {
     if (this.#indexes.has(name)) return;
     const index: Index<T> = { keysOf, buckets: new Map() };
     this.#indexes.set(name, index);
-    for (const [key, object] of this.#objects) insert(index, key, object);
+    for (const [key, held] of this.#objects) insert(index, key, held);
   }
 
   find(namespace: string, name: string): T | undefined {
-    return this.#objects.get(namespace === "" ? name : `${namespace}/${name}`);
+    return this.#objects.get(namespace === "" ? name : `${namespace}/${name}`)?.object;
   }
 
   list(namespace?: string): readonly T[] {
-    if (namespace === undefined) return [...this.#objects.values()];
-    this.addIndex("namespace", (object) => [object.metadata?.namespace ?? ""]);
-    return this.byIndex("namespace", namespace);
+    if (namespace !== undefined) this.addIndex("namespace", (object) => [object.metadata?.namespace ?? ""]);
+    const bucket = namespace === undefined ? this.#objects : this.#indexes.get("namespace")?.buckets.get(namespace);
+    this.#wholeLists++;
+    for (const held of bucket?.values() ?? []) if (held.isResting) this.#wokenByLists++;
+    return objectsOf(bucket);
   }
 
   byIndex(index: string, key: string): readonly T[] {
     const found = this.#indexes.get(index);
     if (found === undefined) throw new Error(`the informer has no index "${index}"`);
-    return [...(found.buckets.get(key)?.values() ?? [])];
+    return objectsOf(found.buckets.get(key));
   }
 
   get size(): number {
     return this.#objects.size;
   }
 
+  /** How often all objects, or all of a namespace, were looked at. */
+  get wholeLists(): number {
+    return this.#wholeLists;
+  }
+
+  /** How many objects rested when they were looked at in that way. */
+  get wokenByLists(): number {
+    return this.#wokenByLists;
+  }
+
   keys(): Iterable<string> {
     return this.#objects.keys();
   }
 
-  get(key: string): T | undefined {
-    return this.#objects.get(key);
+  /** The objects as they are held. */
+  held(): Iterable<HeldObject<T>> {
+    return this.#objects.values();
   }
 
-  /** Puts the object under its key and gives what stood there. */
-  set(key: string, object: T): T | undefined {
+  get(key: string): T | undefined {
+    return this.#objects.get(key)?.object;
+  }
+
+  /** Puts the object under its key and gives what stood there. `source` gives it again. */
+  set(key: string, object: T, source?: ObjectSource<T>): T | undefined {
     const before = this.#objects.get(key);
-    this.#objects.set(key, object);
+    const held = new HeldObject(object, source);
+    this.#objects.set(key, held);
     for (const index of this.#indexes.values()) {
       if (before !== undefined) remove(index, key, before);
-      insert(index, key, object);
+      insert(index, key, held);
     }
-    return before;
+    return before?.object;
   }
 
   /** Removes what stands under the key and gives it. */
@@ -78,20 +101,26 @@ export class ObjectStore<T extends KubeObject> implements Lister<T> {
     if (before === undefined) return undefined;
     this.#objects.delete(key);
     for (const index of this.#indexes.values()) remove(index, key, before);
-    return before;
+    return before.object;
   }
 }
 
-function insert<T extends KubeObject>(index: Index<T>, key: string, object: T): void {
-  for (const value of index.keysOf(object)) {
+function objectsOf<T extends KubeObject>(bucket: Bucket<T> | undefined): readonly T[] {
+  const objects: T[] = [];
+  if (bucket !== undefined) for (const held of bucket.values()) objects.push(held.object);
+  return objects;
+}
+
+function insert<T extends KubeObject>(index: Index<T>, key: string, held: HeldObject<T>): void {
+  for (const value of index.keysOf(held.object)) {
     const bucket = index.buckets.get(value);
-    if (bucket === undefined) index.buckets.set(value, new Map([[key, object]]));
-    else bucket.set(key, object);
+    if (bucket === undefined) index.buckets.set(value, new Map([[key, held]]));
+    else bucket.set(key, held);
   }
 }
 
-function remove<T extends KubeObject>(index: Index<T>, key: string, object: T): void {
-  for (const value of index.keysOf(object)) {
+function remove<T extends KubeObject>(index: Index<T>, key: string, held: HeldObject<T>): void {
+  for (const value of index.keysOf(held.object)) {
     const bucket = index.buckets.get(value);
     bucket?.delete(key);
     if (bucket?.size === 0) index.buckets.delete(value);

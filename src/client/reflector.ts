@@ -12,7 +12,8 @@ import type { Client, WatchOptions } from "./client.ts";
 import type { Informer, InformerHandler, Lister } from "./informer.ts";
 import { ObjectStore, keyOf } from "./object-store.ts";
 import type { IndexFunction } from "./object-store.ts";
-import type { WatchEvent } from "./transport.ts";
+import { RestingStore } from "./resting-store.ts";
+import type { ObjectSource, WatchEvent } from "./transport.ts";
 
 /** Which objects to follow, and how. */
 export type InformerSelection<T extends KubeObject = KubeObject> = {
@@ -56,7 +57,10 @@ const minWatchSeconds = 300;
 const pageSize = 500;
 
 /** The server's state as a watch sends it first. */
-type InitialEvents<T> = { readonly objects: Map<string, T>; readonly onEnd: () => void };
+type InitialEvents<T extends KubeObject> = { readonly objects: Map<string, Kept<T>>; readonly onEnd: () => void };
+
+/** An object in the form that is kept, and where that can be had again. */
+type Kept<T extends KubeObject> = { readonly object: T; readonly source?: ObjectSource<T> | undefined };
 
 /** Makes an informer; nothing happens until it is started. */
 export function createInformer<T extends KubeObject>(options: InformerOptions<T>): OwnedInformer<T> {
@@ -67,6 +71,7 @@ class Reflector<T extends KubeObject> implements OwnedInformer<T> {
   readonly lister: Lister<T>;
   readonly #options: InformerOptions<T>;
   readonly #store = new ObjectStore<T>();
+  readonly #resting: RestingStore<T>;
   readonly #handlers = new Set<InformerHandler<T>>();
   readonly #abort = new AbortController();
   readonly #synced: PromiseWithResolvers<void> = Promise.withResolvers();
@@ -82,6 +87,7 @@ class Reflector<T extends KubeObject> implements OwnedInformer<T> {
   constructor(options: InformerOptions<T>) {
     this.#options = options;
     this.lister = this.#store;
+    this.#resting = new RestingStore(this.#store, options.clock);
     for (const [name, keysOf] of Object.entries(options.indexes ?? {})) this.#store.addIndex(name, keysOf);
   }
 
@@ -124,6 +130,7 @@ class Reflector<T extends KubeObject> implements OwnedInformer<T> {
 
   async stop(): Promise<void> {
     this.#abort.abort(new Error("the informer was stopped"));
+    this.#resting.stop();
     await this.#running;
   }
 
@@ -190,7 +197,7 @@ class Reflector<T extends KubeObject> implements OwnedInformer<T> {
   }
 
   async #listAll(): Promise<void> {
-    const objects = new Map<string, T>();
+    const objects = new Map<string, Kept<T>>();
     const { client, labelSelector, fieldSelector, metadataOnly } = this.#options;
     let continueToken = "";
     for (;;) {
@@ -200,7 +207,7 @@ class Reflector<T extends KubeObject> implements OwnedInformer<T> {
         continue: continueToken,
         signal: this.#abort.signal,
       });
-      for (const object of page.items) objects.set(keyOf(object), this.#kept(object));
+      for (const object of page.items) objects.set(keyOf(object), this.#kept({ object }));
       continueToken = page.metadata.continue ?? "";
       if (continueToken === "") return this.#replaceAll(objects, page.metadata.resourceVersion ?? "");
     }
@@ -224,7 +231,7 @@ class Reflector<T extends KubeObject> implements OwnedInformer<T> {
         this.#replaceAll(gathering.objects, event.object.metadata?.resourceVersion ?? "");
         gathering = undefined;
       } else if (event.type === "DELETED") gathering.objects.delete(keyOf(event.object));
-      else if (event.type !== "BOOKMARK") gathering.objects.set(keyOf(event.object), this.#kept(event.object));
+      else if (event.type !== "BOOKMARK") gathering.objects.set(keyOf(event.object), this.#kept(event));
     }
   }
 
@@ -245,8 +252,10 @@ class Reflector<T extends KubeObject> implements OwnedInformer<T> {
     return namespace === undefined ? { resource } : { resource, namespace };
   }
 
-  #kept(object: T): T {
-    return this.#options.transform === undefined ? object : this.#options.transform(object);
+  #kept({ object, source }: Kept<T>): Kept<T> {
+    const { transform } = this.#options;
+    if (transform === undefined) return { object, source };
+    return { object: transform(object), source: source && new TransformedSource(source, transform) };
   }
 
   #apply(event: WatchEvent<T>): void {
@@ -254,23 +263,23 @@ class Reflector<T extends KubeObject> implements OwnedInformer<T> {
     const key = keyOf(event.object);
     if (event.type === "DELETED") {
       this.#store.delete(key);
-      const last = this.#kept(event.object);
+      const last = this.#kept(event).object;
       return this.#tellAll((handler) => handler.onDelete?.(last));
     }
-    this.#put(key, this.#kept(event.object), false);
+    this.#put(key, this.#kept(event));
   }
 
-  #put(key: string, object: T, isInInitialList: boolean): void {
-    const before = this.#store.set(key, object);
-    if (before === undefined) this.#tellAll((handler) => handler.onAdd?.(object, isInInitialList));
+  #put(key: string, { object, source }: Kept<T>): void {
+    const before = this.#store.set(key, object, source);
+    if (before === undefined) this.#tellAll((handler) => handler.onAdd?.(object, false));
     else if (before.metadata?.uid !== object.metadata?.uid) {
       this.#tellAll((handler) => handler.onDelete?.(before));
-      this.#tellAll((handler) => handler.onAdd?.(object, isInInitialList));
+      this.#tellAll((handler) => handler.onAdd?.(object, false));
     } else this.#tellAll((handler) => handler.onUpdate?.(before, object));
   }
 
   /** The server's whole state: what is not in it was deleted while we did not look. */
-  #replaceAll(objects: ReadonlyMap<string, T>, resourceVersion: string): void {
+  #replaceAll(objects: ReadonlyMap<string, Kept<T>>, resourceVersion: string): void {
     const isFirst = !this.#hasSynced;
     for (const key of this.#store.keys()) {
       if (objects.has(key)) continue;
@@ -278,16 +287,25 @@ class Reflector<T extends KubeObject> implements OwnedInformer<T> {
       this.#tellAll((handler) => handler.onDelete?.(last));
     }
     // All objects stand in the store before the first handler looks around in it.
-    const changed = [...objects].map(([key, object]) => ({ key, object, before: this.#store.get(key) }));
-    if (isFirst) for (const { key, object } of changed) this.#store.set(key, object);
-    for (const { key, object, before } of changed) {
+    const changed = [...objects].map(([key, kept]) => ({ key, kept, before: this.#store.get(key) }));
+    if (isFirst) for (const { key, kept } of changed) this.#store.set(key, kept.object, kept.source);
+    for (const { key, kept, before } of changed) {
+      const { object } = kept;
       if (before === undefined && isFirst) this.#tellAll((handler) => handler.onAdd?.(object, true));
-      else if (before?.metadata?.resourceVersion !== object.metadata?.resourceVersion) this.#put(key, object, false);
+      else if (before?.metadata?.resourceVersion !== object.metadata?.resourceVersion) this.#put(key, kept);
     }
     this.#resourceVersion = resourceVersion === "" ? undefined : resourceVersion;
     this.#failures = 0;
     this.#hasSynced = true;
     this.#synced.resolve();
+    if (isFirst && this.#mayRest()) this.#resting.start();
+  }
+
+  /** Pods and nodes are looked at all together by many; of metadata little is kept as it is. */
+  #mayRest(): boolean {
+    const { metadataOnly, resource } = this.#options;
+    const isLookedAt = resource.group === "" && (resource.resource === "pods" || resource.resource === "nodes");
+    return !metadataOnly && !isLookedAt && !this.#abort.signal.aborted;
   }
 
   #tellAll(call: (handler: InformerHandler<T>) => void): void {
@@ -300,6 +318,21 @@ class Reflector<T extends KubeObject> implements OwnedInformer<T> {
     } catch (error) {
       this.#options.logger.error("Informer handler failed", { resource: this.#options.resource.resource, error });
     }
+  }
+}
+
+/** The kept form of what another source gives. */
+class TransformedSource<T extends KubeObject> implements ObjectSource<T> {
+  readonly #source: ObjectSource<T>;
+  readonly #transform: (object: T) => T;
+
+  constructor(source: ObjectSource<T>, transform: (object: T) => T) {
+    this.#source = source;
+    this.#transform = transform;
+  }
+
+  get object(): T {
+    return this.#transform(this.#source.object);
   }
 }
 

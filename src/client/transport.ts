@@ -26,7 +26,12 @@ export type TransportResponse = { readonly status: number; readonly body: Json |
 export type WatchEvent<T extends KubeObject = KubeObject> = {
   readonly type: "ADDED" | "MODIFIED" | "DELETED" | "BOOKMARK" | "ERROR";
   readonly object: T;
+  /** Where the same object can be had again later, for those who follow many and look at few: with it they need not keep them. Absent where that would mean a request. */
+  readonly source?: ObjectSource<T>;
 };
+
+/** Gives an equal object each time, deeply frozen, for as long as anybody holds the source. */
+export type ObjectSource<T extends KubeObject = KubeObject> = { readonly object: T };
 
 /** Carries requests to an API server, as one user. */
 export interface Transport {

@@ -35,8 +35,9 @@ test("what the start has used is given back once the process is idle", async () 
 
   assert.deepEqual(await pass(3, 3000), [0, 0, 0]);
   assert.deepEqual(await pass(1, 10), [1, 0, 1]);
-  assert.deepEqual(await pass(1), [1, 1, 2]);
-  assert.deepEqual(await pass(10), [2, 1, 3]);
+  assert.deepEqual(await pass(1), [2, 0, 2]);
+  assert.deepEqual(await pass(1), [2, 1, 3]);
+  assert.deepEqual(await pass(10), [3, 1, 4]);
 });
 
 test("a process that did not grow is left alone, one that did is not", async () => {
@@ -44,18 +45,18 @@ test("a process that did not grow is left alone, one that did is not", async () 
   await pass(5);
 
   state.bytes = 107 * MB;
-  assert.deepEqual(await pass(5), [2, 1, 3]);
+  assert.deepEqual(await pass(5), [3, 1, 4]);
   state.bytes = 109 * MB;
-  assert.deepEqual(await pass(5), [4, 2, 6]);
+  assert.deepEqual(await pass(5), [6, 2, 8]);
 });
 
 test("one that settled in a pause of its work does so again when the work has ended", async () => {
   const { pass } = await watched();
   await pass(5);
 
-  assert.deepEqual(await pass(5), [2, 1, 3]);
-  assert.deepEqual(await pass(18, 400), [5, 2, 7]);
-  assert.deepEqual(await pass(9), [6, 3, 9]);
+  assert.deepEqual(await pass(5), [3, 1, 4]);
+  assert.deepEqual(await pass(19, 400), [7, 2, 9]);
+  assert.deepEqual(await pass(9), [9, 3, 12]);
 });
 
 test("after work that comes in between all is begun anew", async () => {
@@ -63,7 +64,7 @@ test("after work that comes in between all is begun anew", async () => {
   await pass(1);
 
   assert.deepEqual(await pass(5, 2000), [1, 0, 1]);
-  assert.deepEqual(await pass(10), [3, 1, 4]);
+  assert.deepEqual(await pass(10), [4, 1, 5]);
 });
 
 test("nothing is done after the stop", async () => {

@@ -18,9 +18,12 @@ const IDLE_SHARE = 0.05;
 /** Since the process settled: growth that is worth the work, or work after which it is looked again, of which a quiet process does as much in five minutes. */
 const GROWTH_BYTES = 8 << 20;
 const WORK_MS = 3000;
-/** Idle periods until it counts as settled: the young generation is collected, then all, then what that freed is malloc's to give back. */
-const SETTLING_PERIODS = 3;
-const REDUCED_AT = SETTLING_PERIODS - 1;
+/**
+ * Idle periods until it counts as settled: the young generation is collected, then all, then what that freed is malloc's to give back. All is not collected before half a minute: by then caches have let go of
+ * what nobody asks for.
+ */
+const SETTLING_PERIODS = 4;
+const REDUCED_AT = SETTLING_PERIODS - 2;
 
 /** What is asked of the process. {@link processMemory} is the real one. */
 export interface ProcessMemory {

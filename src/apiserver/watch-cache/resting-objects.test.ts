@@ -125,6 +125,20 @@ test("changes of a while ago are let go of, and read from the store's log when a
   );
 });
 
+test("objects of a resource that is no longer served stay readable for who holds them", async () => {
+  const clock = new FakeClock();
+  const { create, find, cache, storage } = await setUp(clock);
+  await create("one", "red");
+  await clock.advance(longEnoughMs);
+  const held = await find("one");
+  assert.ok(held.isResting);
+
+  cache.forget(resource);
+  await storage.update(await find("one"), secret("one", "blue"));
+
+  assert.equal(held.labels["color"], "red");
+});
+
 test("whatever is written, deleted and laid to rest in between, reads give what was written last", async () => {
   const clock = new FakeClock();
   const { create, find, storage } = await setUp(clock);

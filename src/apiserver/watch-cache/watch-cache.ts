@@ -25,7 +25,7 @@ import { RestingObjects } from "./resting-objects.ts";
 const PARSED_MS = 100;
 const MAX_PARSED = 64;
 /** After one to two of these what nobody asked for rests in the store, and changes are read from its log. */
-const REST_MS = 15_000;
+const REST_MS = 12_000;
 
 type Waiter = { readonly revision: number; readonly resolve: () => void; readonly reject: (error: Error) => void };
 type Loading = { readonly events: StoreEvent[]; readonly done: Promise<ResourceCache> };
