@@ -19,6 +19,8 @@ export type UpOptions = {
   readonly expose?: boolean;
   /** Run Knative Serving. */
   readonly serving?: boolean;
+  /** With Knative Eventing. */
+  readonly eventing?: boolean;
   /** How long to wait until all is ready, in seconds. */
   readonly timeoutSeconds: number;
 };

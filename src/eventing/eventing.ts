@@ -2,6 +2,8 @@
  * Starts Eventing's objects' side. At the start there are only its kinds and a webhook server that waits: controllers, and whatever else is needed to deliver, begin with the first object of one of its kinds. Writes of these
  * kinds all pass the webhooks, so nobody has to watch for it.
  */
+import type { KubeObject } from "#apimachinery/meta.ts";
+import { hasReason } from "#apimachinery/status-error.ts";
 import type { Client } from "#client/client.ts";
 import type { ControllerContext, NamedController } from "#client/controller.ts";
 import { installDefinitions } from "#client/custom-resources.ts";
@@ -9,13 +11,14 @@ import type { Service } from "#component-base/life-cycle.ts";
 import type { Reviewers } from "#knative/admission/admission-review.ts";
 import { ensureWebhookConfigurations } from "#knative/admission/webhook-configurations.ts";
 import { startWebhookServer } from "#knative/admission/webhook-server.ts";
+import { kubeServices } from "#knative/kube-services.ts";
 import { ensureNamespace } from "#knative/namespace.ts";
 import { ensureClusterRoles } from "#knative/roles.ts";
 import { eventingRules } from "./admission/rules.ts";
 import type { EventingConfigStore } from "./config/config-store.ts";
 import { eventingDefinitions, eventingKinds } from "./crds/custom-resources.ts";
 import { eventingRoles } from "./crds/roles.ts";
-import { eventingNamespace } from "./names.ts";
+import { annotations, eventingNamespace, ingressService } from "./names.ts";
 
 /** Something that is needed once there are objects of Eventing's. */
 export type PartOfEventing = (signal: AbortSignal) => Promise<Pick<Service, "stop">>;
@@ -59,12 +62,14 @@ export async function startEventing(options: EventingOptions): Promise<Eventing>
   });
   await ensureWebhookConfigurations(client, webhooks, { part: "eventing", rules: eventingRules, signal });
   if (await hasObjects(client, signal)) lazy.begin();
+  const forget = beginForNamespaces(options, () => lazy.begin());
   return {
     get isUsed() {
       return lazy.isUsed;
     },
     settled: () => lazy.settled(),
     async stop() {
+      forget();
       await lazy.stop();
       await webhooks.stop();
     },
@@ -80,6 +85,30 @@ async function hasObjects(client: Client, signal: AbortSignal): Promise<boolean>
     }),
   );
   return found.includes(true);
+}
+
+/** A namespace may ask for a Broker by its label: that is a write of none of our kinds. */
+function beginForNamespaces({ informers }: EventingOptions, begin: () => void): () => void {
+  const look = ({ metadata }: KubeObject) => {
+    if (metadata?.labels?.[annotations.injection] === "enabled") begin();
+  };
+  const namespaces = informers.informer({ resource: { group: "", version: "v1", resource: "namespaces" } });
+  return namespaces.addHandler({ onAdd: look, onUpdate: (_before, namespace) => look(namespace) });
+}
+
+/** The Service in front of whoever takes events; who that is is for the dispatcher to say, in a slice. */
+async function ensureIngressService(client: Client, signal: AbortSignal): Promise<void> {
+  const service = {
+    apiVersion: "v1",
+    kind: "Service",
+    metadata: { name: ingressService, labels: { "app.kubernetes.io/name": eventingNamespace } },
+    spec: { ports: [{ name: "http", port: 80, protocol: "TCP" }] },
+  } as KubeObject;
+  try {
+    await client.create({ resource: kubeServices, namespace: eventingNamespace }, service, { signal });
+  } catch (error) {
+    if (!hasReason(error, "AlreadyExists")) throw error;
+  }
 }
 
 /** What is loaded and started when it is needed, once. */
@@ -145,6 +174,7 @@ class LazyEventing {
 
   async #start(signal: AbortSignal): Promise<void> {
     const [{ createEventingControllers }, config] = await Promise.all([import("./controllers.ts"), this.#config()]);
+    await ensureIngressService(this.#options.client, signal);
     const controllers: readonly NamedController[] = createEventingControllers({ ...this.#options, config });
     this.#parts.push(...controllers);
     await Promise.all(controllers.map((controller) => controller.start(signal)));

@@ -60,6 +60,10 @@ const up: Command = {
       type: "boolean",
       help: "Knative Serving and Functions: there unless --no-serving says otherwise, or root is missing",
     },
+    eventing: {
+      type: "boolean",
+      help: "Knative Eventing: there unless --no-eventing says otherwise, or root is missing",
+    },
   },
   async run(args, { terminal, machine }) {
     const startedMs = performance.now();
@@ -101,6 +105,7 @@ function upOptions(args: Arguments): UpOptions {
     boot: args.flags["boot"] === true,
     ...(typeof args.flags["expose"] === "boolean" ? { expose: args.flags["expose"] } : {}),
     ...(typeof args.flags["serving"] === "boolean" ? { serving: args.flags["serving"] } : {}),
+    ...(typeof args.flags["eventing"] === "boolean" ? { eventing: args.flags["eventing"] } : {}),
   };
 }
 

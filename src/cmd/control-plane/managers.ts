@@ -5,6 +5,7 @@ import { type ApiServer, loopbackUser } from "#apiserver/api-server.ts";
 import { createEventRecorder } from "#client/event-recorder.ts";
 import { createInformerFactory, withoutManagedFields } from "#client/informer-factory.ts";
 import { addressPlan } from "#cmd/machine/address-plan.ts";
+import { hasEventing } from "#cmd/machine/cluster-record.ts";
 import type { Cluster } from "#cmd/machine/clusters.ts";
 import type { Clock } from "#component-base/clock.ts";
 import type { Service } from "#component-base/life-cycle.ts";
@@ -13,9 +14,10 @@ import type { Logger } from "#component-base/logger.ts";
 import { createControllers } from "#controllers/controllers.ts";
 import { createLoadBalancerController } from "#network/load-balancer/load-balancer-controller.ts";
 import { startDeliveryPart } from "./delivery-part.ts";
+import { eventingPart } from "./eventing-part.ts";
 import { startFunctionsPart } from "./functions-part.ts";
 import { IngressPart } from "./ingress-part.ts";
-import { ServingPart } from "./serving-part.ts";
+import { servingPart } from "./serving-part.ts";
 import { createScheduler } from "#scheduler/scheduler.ts";
 
 /** What they work with. */
@@ -72,14 +74,16 @@ export async function startManagers(options: ManagersOptions): Promise<Pick<Serv
     startFunctionsPart({ ...context, imageStore, cluster: cluster.record.name, signal: until });
   const delivery = (until: AbortSignal) => startDeliveryPart({ ...context, server, cluster, signal: until });
   const serving = cluster.record.hasServing
-    ? new ServingPart({ ...context, parts: [functions, delivery], imagesFolder: imageStore, environment, signal })
+    ? servingPart({ ...context, parts: [functions, delivery], imagesFolder: imageStore, environment, signal })
     : undefined;
   serving?.start();
+  const eventing = hasEventing(cluster.record) ? eventingPart({ ...context, parts: [], signal }) : undefined;
+  eventing?.start();
   const ingress = new IngressPart({ ...context, signal });
   ingress.start();
   return {
     async stop() {
-      await Promise.all([serving?.stop(), ingress.stop()]);
+      await Promise.all([serving?.stop(), eventing?.stop(), ingress.stop()]);
       await Promise.all(parts.toReversed().map((part) => part.stop()));
       await informers.stop();
     },

@@ -20,10 +20,17 @@ export type ClusterRecord = {
   readonly isRootless?: boolean;
   /** Whether Knative Serving runs. Absent in records from before there was any. */
   readonly hasServing?: boolean;
+  /** Whether Knative Eventing runs. Absent in records from before there was any: it runs where Serving does. */
+  readonly hasEventing?: boolean;
   /** Version of nodeless that made it, and when (RFC 3339). */
   readonly createdBy: string;
   readonly createdAt: string;
 };
+
+/** Whether Knative Eventing runs in the cluster. */
+export function hasEventing(record: ClusterRecord): boolean {
+  return record.hasEventing ?? record.hasServing ?? false;
+}
 
 /** Format that this version writes. */
 export const currentFormat = 1;
@@ -110,6 +117,7 @@ const fieldChecks: Readonly<
   kubeconfig: isText,
   isExposed: (value) => typeof value === "boolean",
   hasServing: (value) => value === undefined || typeof value === "boolean",
+  hasEventing: (value) => value === undefined || typeof value === "boolean",
   isRootless: (value) => value === undefined || typeof value === "boolean",
 };
 

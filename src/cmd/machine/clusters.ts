@@ -160,14 +160,16 @@ async function newRecord(
     isExposed: options.expose ?? false,
     ...(isRootless ? { isRootless } : {}),
     hasServing: options.serving ?? !isRootless,
+    hasEventing: options.eventing ?? !isRootless,
     createdBy: nodelessVersion,
     createdAt: new Date().toISOString(),
   };
 }
 
-/** Its Services lead to a data plane at the node's address: a loopback address stands in no EndpointSlice. Throws UserError. */
-export function refuseServing({ serving = false }: UpOptions, isRootless: boolean): void {
+/** Their Services lead to a data plane at the node's address: a loopback address stands in no EndpointSlice. Throws UserError. */
+export function refuseServing({ serving = false, eventing = false }: UpOptions, isRootless: boolean): void {
   if (serving && isRootless) throw new UserError("--serving needs root for now: use sudo, or leave it out");
+  if (eventing && isRootless) throw new UserError("--eventing needs root for now: use sudo, or leave it out");
 }
 
 /** One whose addresses nobody listens at, whether or not he has claimed them. */
@@ -191,6 +193,7 @@ function changedRecord(old: ClusterRecord, options: UpOptions): ClusterRecord {
     ...(options.kubeconfig === undefined ? {} : { kubeconfig: options.kubeconfig }),
     ...(options.expose === undefined ? {} : { isExposed: options.expose }),
     ...(options.serving === undefined ? {} : { hasServing: options.serving }),
+    ...(options.eventing === undefined ? {} : { hasEventing: options.eventing }),
   };
 }
 

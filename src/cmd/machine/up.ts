@@ -24,6 +24,7 @@ import {
   refuseServing,
   underClusterLock,
 } from "./clusters.ts";
+import { hasEventing } from "./cluster-record.ts";
 import { leaveKubeconfig, moveContext, writeContext } from "./context.ts";
 import { missingTools } from "./doctor.ts";
 import { stopCluster } from "./down.ts";
@@ -247,6 +248,7 @@ function refuseChanges({ record, layout }: Cluster, options: UpOptions): void {
     "--api-port": options.apiPort !== undefined && options.apiPort !== record.apiPort,
     "--expose": options.expose !== undefined && options.expose !== record.isExposed,
     "--serving": options.serving !== undefined && options.serving !== (record.hasServing ?? false),
+    "--eventing": options.eventing !== undefined && options.eventing !== hasEventing(record),
   };
   const changed = Object.keys(wanted).filter((flag) => wanted[flag]);
   if (changed.length === 0) return;

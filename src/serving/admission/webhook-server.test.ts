@@ -1,69 +1,34 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import type {
-  MutatingWebhookConfiguration,
-  ValidatingWebhookConfiguration,
-} from "#api/generated/types/admissionregistration-v1.ts";
 import type { KubeObject } from "#apimachinery/meta.ts";
-import { MutatingWebhookPlugin, ValidatingWebhookPlugin } from "#apiserver/admission/webhooks.ts";
-import { allowAll, startTestApiServer, trustAll } from "#apiserver/testing/test-api-server.ts";
-import { createInformerFactory } from "#client/informer-factory.ts";
+import type { Client } from "#client/client.ts";
 import { systemClock } from "#component-base/clock.ts";
 import { silentLogger } from "#component-base/logger.ts";
 import { ensureWebhookConfigurations } from "#knative/admission/webhook-configurations.ts";
 import { startWebhookServer } from "#knative/admission/webhook-server.ts";
+import { eventually, withWebhooks } from "#knative/testing/cluster-with-webhooks.ts";
 import { installCustomResources } from "#serving/crds/install.ts";
 import { type Service, services } from "#serving/kinds.ts";
 import { servingNamespace } from "#serving/names.ts";
 import { servingReviewers } from "./reviewers.ts";
 import { servingRules } from "./rules.ts";
 
-const admission = { group: "admissionregistration.k8s.io", version: "v1" };
 const core = { group: "", version: "v1" };
 
-/** An API server that calls webhooks as every cluster's does, and Serving's webhook server. */
-async function inCluster(body: (client: Awaited<ReturnType<typeof startTestApiServer>>["client"]) => Promise<void>) {
+/** Serving's kinds and webhook server on an API server that calls webhooks. */
+async function inCluster(body: (client: Client) => Promise<void>) {
   const { signal } = new AbortController();
-  const parts: { stop(): Promise<void> }[] = [];
-  const api = await startTestApiServer({
-    access: ({ client }) => {
-      const informers = createInformerFactory({ client, clock: systemClock, logger: silentLogger });
-      parts.push(informers);
-      const namespaces = informers.informer({ resource: { ...core, resource: "namespaces" } });
-      const mutating = { ...admission, resource: "mutatingwebhookconfigurations" };
-      const validating = { ...admission, resource: "validatingwebhookconfigurations" };
-      const plugins = [
-        new MutatingWebhookPlugin({
-          client,
-          configurations: informers.informer<MutatingWebhookConfiguration>({ resource: mutating }),
-          namespaces,
-        }),
-        new ValidatingWebhookPlugin({
-          client,
-          configurations: informers.informer<ValidatingWebhookConfiguration>({ resource: validating }),
-          namespaces,
-        }),
-      ];
-      void informers.start(signal); // its loops report for themselves
-      return { authenticator: trustAll, authorizer: allowAll, admission: plugins };
-    },
+  await withWebhooks(async (client) => {
+    const reviewers = servingReviewers();
+    const server = await startWebhookServer({ part: "serving", reviewers, clock: systemClock, logger: silentLogger });
+    try {
+      await installCustomResources(client, { clock: systemClock, signal });
+      await ensureWebhookConfigurations(client, server, { part: "serving", rules: servingRules, signal });
+      await body(client);
+    } finally {
+      await server.stop();
+    }
   });
-  const { client } = api;
-  const server = await startWebhookServer({
-    part: "serving",
-    reviewers: servingReviewers(),
-    clock: systemClock,
-    logger: silentLogger,
-  });
-  try {
-    await installCustomResources(client, { clock: systemClock, signal });
-    await ensureWebhookConfigurations(client, server, { part: "serving", rules: servingRules, signal });
-    await body(client);
-  } finally {
-    await Promise.all(parts.map((part) => part.stop()));
-    await api.stop();
-    await server.stop();
-  }
 }
 
 function serviceOf(name: string, spec: object): KubeObject {
@@ -127,13 +92,4 @@ async function refusalOf(act: (attempt: number) => Promise<unknown>): Promise<st
       ),
     (text) => text !== "",
   );
-}
-
-async function eventually<T>(act: (attempt: number) => Promise<T>, isGood: (result: T) => boolean): Promise<T> {
-  for (let attempt = 0; attempt < 200; attempt++) {
-    const result = await act(attempt);
-    if (isGood(result)) return result;
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-  throw new Error("the webhooks were never asked");
 }

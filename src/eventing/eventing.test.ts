@@ -1,0 +1,87 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import type { KubeObject } from "#apimachinery/meta.ts";
+import type { Client } from "#client/client.ts";
+import { createInformerFactory } from "#client/informer-factory.ts";
+import { systemClock } from "#component-base/clock.ts";
+import { silentLogger } from "#component-base/logger.ts";
+import { eventually, withWebhooks } from "#knative/testing/cluster-with-webhooks.ts";
+import { type Eventing, startEventing } from "./eventing.ts";
+import { type Broker, brokers } from "./kinds.ts";
+
+const services = { group: "", version: "v1", resource: "services" };
+
+function broker(name: string, metadata: object = {}): Broker {
+  return { apiVersion: "eventing.knative.dev/v1", kind: "Broker", metadata: { name, ...metadata } };
+}
+
+/** Eventing on an API server that calls webhooks, beside a part that tells of itself. */
+async function inCluster(
+  client: Client,
+  body: (eventing: Eventing, started: readonly string[]) => Promise<void>,
+): Promise<void> {
+  const { signal } = new AbortController();
+  const informers = createInformerFactory({ client, clock: systemClock, logger: silentLogger });
+  await informers.start(signal);
+  const told: string[] = [];
+  const eventing = await startEventing({
+    client,
+    informers,
+    recorderFor: () => ({ record: () => {} }),
+    clock: systemClock,
+    logger: silentLogger,
+    signal,
+    parts: [
+      async () => {
+        told.push("started");
+        return { stop: async () => void told.push("stopped") };
+      },
+    ],
+  });
+  try {
+    await body(eventing, told);
+  } finally {
+    await eventing.stop();
+    await informers.stop();
+  }
+  if (told.length > 0) assert.deepEqual(told, ["started", "stopped"]);
+}
+
+describe("Eventing", () => {
+  it("begins with the first object, and is there again after a restart", async () => {
+    await withWebhooks(async (client) => {
+      const at = { resource: brokers, namespace: "default" };
+      await inCluster(client, async (eventing, told) => {
+        assert.equal(eventing.isUsed, false);
+        const made = await eventually(
+          (attempt) => client.create<Broker>(at, broker(`first-${attempt}`)).catch(() => undefined),
+          (one) => one?.spec?.delivery !== undefined,
+        );
+        assert.equal(made?.metadata?.annotations?.["eventing.knative.dev/broker.class"], "MTChannelBasedBroker");
+        assert.deepEqual(made?.spec?.delivery, { retry: 10, backoffPolicy: "exponential", backoffDelay: "PT0.2S" });
+
+        await eventing.settled();
+        assert.deepEqual(told, ["started"]);
+        const { metadata } = made ?? {};
+        const seen = await eventually(
+          () => client.get<Broker>({ ...at, name: metadata?.name ?? "" }),
+          ({ status }) => status?.address !== undefined,
+        );
+        assert.match(
+          seen.status?.address?.url ?? "",
+          /^http:\/\/broker-ingress\.knative-eventing\.svc\.cluster\.local\/default\/first-/,
+        );
+        await client.get<KubeObject>({ resource: services, namespace: "knative-eventing", name: "broker-ingress" });
+        await assert.rejects(
+          client.create(at, { ...broker("bad"), spec: { delivery: { retry: -1 } } } as Broker),
+          /admission webhook "validation\.webhook\.eventing\.knative\.dev" denied the request: validation failed: invalid value: -1: spec\.delivery\.retry/,
+        );
+      });
+      await inCluster(client, async (eventing, told) => {
+        assert.equal(eventing.isUsed, true);
+        await eventing.settled();
+        assert.deepEqual(told, ["started"]);
+      });
+    });
+  });
+});
