@@ -51,6 +51,12 @@ export async function startDeliveryPart(options: DeliveryPartOptions): Promise<P
       const { pushSource } = await import("#cmd/machine/functions/push-source.ts");
       return (await pushSource(cluster, source)).reference;
     },
+    publishTree: async (tree) => (await import("./published-tree.ts")).publishTree(cluster, tree),
+    async followLog({ namespace, pod, container }, signal) {
+      const { readStream } = await import("#cmd/machine/connect.ts");
+      const path = `/api/v1/namespaces/${namespace}/pods/${pod}/log?follow=true&container=${container}`;
+      return await readStream(cluster, path, signal);
+    },
     workRoot: tmpdir(),
   } satisfies DeliveryOptions);
 }

@@ -51,10 +51,15 @@ export function connectAsAdministrator(cluster: Cluster, onWarning?: (text: stri
 }
 
 /** GETs a path and gives its body piece by piece. Throws StatusError for an answer that is a failure. */
-export async function readStream(cluster: Cluster, path: string): Promise<AsyncIterable<Uint8Array>> {
+export async function readStream(
+  cluster: Cluster,
+  path: string,
+  signal?: AbortSignal,
+): Promise<AsyncIterable<Uint8Array>> {
   const { server, ca, certificate, key } = administratorAccess(cluster);
   const response = await new Promise<import("node:http").IncomingMessage>((resolve, reject) => {
-    const outgoing = request(new URL(path, server), { ca, cert: certificate, key, agent: false }, resolve);
+    const options = { ca, cert: certificate, key, agent: false as const, ...(signal && { signal }) };
+    const outgoing = request(new URL(path, server), options, resolve);
     outgoing.on("error", (cause) =>
       reject(new UserError(`cluster "${cluster.record.name}" does not answer: ${cause.message}; is it up?`, { cause })),
     );

@@ -143,10 +143,12 @@ export function repositoryDefinition(): KubeObject {
     rule: "self.metadata.name.size() <= 40 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
     message: "metadata.name must be a DNS-1035 label of at most 40 characters: it becomes a part of hosts",
   };
+  // What its manifests made is an apply set of which it is the parent.
+  const labels = { "app.kubernetes.io/name": "nodeless-delivery", "applyset.kubernetes.io/is-parent-type": "true" };
   const definition = {
     apiVersion: "apiextensions.k8s.io/v1",
     kind: "CustomResourceDefinition",
-    metadata: { name: `${resource}.${group}`, labels: { "app.kubernetes.io/name": "nodeless-delivery" } },
+    metadata: { name: `${resource}.${group}`, labels },
     spec: {
       group,
       names: {

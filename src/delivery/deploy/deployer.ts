@@ -6,12 +6,17 @@ import { join } from "node:path";
 import type { Client } from "#client/client.ts";
 import { GitFailed, type Git } from "#delivery/git/git.ts";
 import { checkOut, listTree, TreeRefused } from "#delivery/git/tree.ts";
+import { liveBranch } from "#delivery/kinds.ts";
+import { scopeOf } from "#delivery/manifests/apply-set.ts";
+import { type Manifest, readManifests } from "#delivery/manifests/read-manifests.ts";
 import { DeployFailed } from "./deploy-failed.ts";
 import type { Deployment } from "./deployment.ts";
+import { readSteps } from "#delivery/pipeline/pipeline-file.ts";
+import { runSteps, type StepTools } from "#delivery/pipeline/run-steps.ts";
 import { deployFunctions, functionNames, type PublishSource, pruneFunctions } from "./functions.ts";
-import { planOf } from "./plan.ts";
+import { type Plan, planOf } from "./plan.ts";
 
-export type DeployerOptions = {
+export type DeployerOptions = StepTools & {
   readonly publish: PublishSource;
   /** For what is checked out. */
   readonly workRoot: string;
@@ -30,7 +35,7 @@ export class Deployer {
   }
 
   /** Gives the URLs of what is deployed now. Throws {@link DeployFailed} with what whoever pushed has to know. */
-  async deploy(git: Git, deployment: Deployment, _mode: DeployMode): Promise<readonly string[]> {
+  async deploy(git: Git, deployment: Deployment, mode: DeployMode): Promise<readonly string[]> {
     const { repository, commit, view, say, signal, client } = deployment;
     const folder = await mkdtemp(join(this.#options.workRoot, "nodeless-push-"));
     try {
@@ -38,6 +43,8 @@ export class Deployer {
       for (const path of leftOut.slice(0, shownLeftOut)) say(`Left out ${path}: it is neither a file nor a folder`);
       const plan = planOf(files.map(({ path }) => path));
       await checkOut(git, files, { folder, view, signal });
+      if (mode === "first") await runSteps(deployment, { steps: await readSteps(folder), folder }, this.#options);
+      await this.#deployManifests(deployment, plan, folder);
       const parts = { root: folder, publish: this.#options.publish };
       const urls = await deployFunctions(deployment, plan.functions, parts);
       const names = await functionNames(deployment, plan.functions, folder);
@@ -55,5 +62,23 @@ export class Deployer {
   /** Takes away all that is deployed of a branch. Doing it again is harmless. */
   async remove(client: Client, target: Pick<Deployment, "namespace" | "repository" | "branch">): Promise<void> {
     await pruneFunctions(client, target, []);
+    if (target.branch !== liveBranch(target.repository)) return;
+    const { removeManifests } = await import("#delivery/manifests/deploy-manifests.ts");
+    await removeManifests({ ...target, ownClient: client, signal: new AbortController().signal });
   }
+
+  async #deployManifests(deployment: Deployment, { manifests }: Plan, root: string): Promise<void> {
+    const { deployManifests } = await import("#delivery/manifests/deploy-manifests.ts");
+    // None any more: those that there were go.
+    if (manifests === undefined && scopeOf(deployment.repository).kinds.size === 0) return;
+    if (manifests === undefined && deployment.isPreview) return;
+    await deployManifests(deployment, await readPlanned(root, manifests));
+  }
+}
+
+async function readPlanned(root: string, manifests: Plan["manifests"]): Promise<readonly Manifest[]> {
+  if (manifests === undefined) return [];
+  if (manifests.kind === "files") return await readManifests(root, manifests.files);
+  const { buildKustomization } = await import("#delivery/kustomize/kustomization.ts");
+  return await buildKustomization(root, manifests.folder);
 }

@@ -1,0 +1,142 @@
+/**
+ * Builds a kustomization: what its resources, generators, patches and transformers come to. The fields that people use, in kustomize's order; one that is not known here is refused
+ * by name, since what is left out in silence would be deployed wrongly. Nothing outside the tree is read: no URLs, no `../` beyond the root.
+ */
+import { existsSync } from "node:fs";
+import { readFile, stat } from "node:fs/promises";
+import { join, normalize } from "node:path";
+import { isJsonObject, type JsonObject } from "#apimachinery/json.ts";
+import { DeployFailed } from "#delivery/deploy/deploy-failed.ts";
+import { type Manifest, parseDocuments, parseManifests } from "#delivery/manifests/read-manifests.ts";
+import { generate } from "./generators.ts";
+import type { Kustomization } from "./kustomization-types.ts";
+import { applyPatches } from "./patches.ts";
+import { renameReferences, type Renaming } from "./references.ts";
+import { transform } from "./transformers.ts";
+
+const names = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
+const known: ReadonlySet<string> = new Set([
+  "apiVersion",
+  "kind",
+  "metadata",
+  "resources",
+  "bases",
+  "components",
+  "namespace",
+  "namePrefix",
+  "nameSuffix",
+  "labels",
+  "commonLabels",
+  "commonAnnotations",
+  "images",
+  "replicas",
+  "configMapGenerator",
+  "secretGenerator",
+  "generatorOptions",
+  "patches",
+  "patchesStrategicMerge",
+  "patchesJson6902",
+]);
+const mostDepth = 16;
+
+/** What the folder's kustomization comes to. Throws {@link DeployFailed}. */
+export async function buildKustomization(root: string, folder: string): Promise<readonly Manifest[]> {
+  return (await build(root, folder, [], 0)).manifests;
+}
+
+type Built = { readonly manifests: readonly Manifest[] };
+
+async function build(root: string, folder: string, given: readonly Manifest[], depth: number): Promise<Built> {
+  if (depth > mostDepth) throw new DeployFailed(`${folder}: kustomizations lead in a circle`);
+  const { file, spec } = await read(root, folder);
+  const path = (relative: string) => inside(folder, relative, file);
+  let manifests: readonly Manifest[] = given;
+  for (const entry of [...(spec.resources ?? []), ...(spec.bases ?? [])])
+    manifests = [...manifests, ...(await readResource(root, path(entry), entry, file, depth))];
+  for (const entry of spec.components ?? []) ({ manifests } = await build(root, path(entry), manifests, depth + 1));
+  const readText = async (relative: string) => await readInside(root, path(relative), relative, file);
+  const generated = await generate(spec, { file, readText });
+  manifests = await applyPatches(merge(manifests, generated.manifests, generated.behaviors), spec, { file, readText });
+  const renamings: Renaming[] = [];
+  const transformed = manifests.map((manifest) => transform(manifest, spec, generated.hashOf(manifest), renamings));
+  return { manifests: renameReferences(transformed, renamings) };
+}
+
+async function readResource(
+  root: string,
+  path: string,
+  entry: string,
+  file: string,
+  depth: number,
+): Promise<readonly Manifest[]> {
+  const found = await stat(join(root, path)).catch(() => undefined);
+  if (found?.isDirectory() === true) return (await build(root, path, [], depth + 1)).manifests;
+  return parseManifests(await readInside(root, path, entry, file), path);
+}
+
+async function read(root: string, folder: string): Promise<{ readonly file: string; readonly spec: Kustomization }> {
+  const name = names.find((candidate) => existsSync(join(root, folder, candidate)));
+  if (name === undefined) throw new DeployFailed(`${folder} has no kustomization.yaml`);
+  const file = join(folder, name);
+  const [document = {}, ...more] = parseDocuments(await readFile(join(root, file), "utf8"), file);
+  if (more.length > 0) throw new DeployFailed(`${file} holds more than one document`);
+  const strange = Object.keys(document).find((key) => !known.has(key));
+  if (strange !== undefined) throw new DeployFailed(`${file}: the field ${JSON.stringify(strange)} is not known here`);
+  refuseShapes(document, file);
+  return { file, spec: document as Kustomization };
+}
+
+function refuseShapes(document: JsonObject, file: string): void {
+  const lists = ["resources", "bases", "components", "labels", "images", "replicas", "configMapGenerator"];
+  for (const key of [...lists, "secretGenerator", "patches", "patchesStrategicMerge", "patchesJson6902"])
+    if (document[key] !== undefined && document[key] !== null && !Array.isArray(document[key]))
+      throw new DeployFailed(`${file}: ${key} must be a list`);
+  for (const key of ["commonLabels", "commonAnnotations", "generatorOptions"])
+    if (document[key] !== undefined && document[key] !== null && !isJsonObject(document[key]))
+      throw new DeployFailed(`${file}: ${key} must be a map`);
+}
+
+/** A path in the tree. Throws {@link DeployFailed} for one that leads out of it, and for URLs. */
+function inside(folder: string, relative: string, file: string): string {
+  if (typeof relative !== "string") throw new DeployFailed(`${file}: a path must be text`);
+  if (/^[a-z+]+:\/\/|^git@|[?]ref=|^github\.com\//.test(relative))
+    throw new DeployFailed(`${file}: ${relative} is not in the repository; only what is pushed is deployed`);
+  const path = normalize(join(folder, relative)).replace(/\/$/, "");
+  if (path.startsWith("/") || path === ".." || path.startsWith("../") || relative.startsWith("/"))
+    throw new DeployFailed(`${file}: ${relative} leads out of the tree`);
+  return path;
+}
+
+async function readInside(root: string, path: string, entry: string, file: string): Promise<string> {
+  try {
+    return await readFile(join(root, path), "utf8");
+  } catch (cause) {
+    throw new DeployFailed(`${file}: there is no ${entry}`, { cause });
+  }
+}
+
+/** Generated objects take the place of those before them where they say so. */
+function merge(
+  manifests: readonly Manifest[],
+  generated: readonly Manifest[],
+  behaviors: ReadonlyMap<Manifest, "create" | "replace" | "merge">,
+): readonly Manifest[] {
+  let all = manifests;
+  for (const one of generated) {
+    const behavior = behaviors.get(one) ?? "create";
+    const same = all.find(({ object }) => idOf(object) === idOf(one.object));
+    if (behavior === "create" && same !== undefined)
+      throw new DeployFailed(`${one.file}: ${idOf(one.object)} is there already`);
+    if (behavior !== "create" && same === undefined)
+      throw new DeployFailed(`${one.file}: there is no ${idOf(one.object)} to ${behavior}`);
+    const data = { ...(behavior === "merge" && (same?.object["data"] as object)), ...(one.object["data"] as object) };
+    // The same object, so that what is known of it holds.
+    if (same !== undefined) Object.assign(one, { object: { ...one.object, data } });
+    all = [...all.filter((other) => other !== same), one];
+  }
+  return all;
+}
+
+function idOf({ kind, metadata }: JsonObject): string {
+  return `${String(kind)} ${isJsonObject(metadata) ? String(metadata["name"]) : ""}`;
+}
