@@ -10,12 +10,16 @@ import { createEventTypeController } from "./eventtype/event-type-controller.ts"
 import { createInMemoryChannelController } from "./inmemorychannel/in-memory-channel-controller.ts";
 import { createParallelController } from "./parallel/parallel-controller.ts";
 import { createSequenceController } from "./sequence/sequence-controller.ts";
+import { createSourceControllers, type SourceOptions } from "./sources/source-controllers.ts";
 import { createSubscriptionController } from "./subscription/subscription-controller.ts";
 import { createSugarController } from "./sugar/sugar-controller.ts";
 import { createTriggerController } from "./trigger/trigger-controller.ts";
 
 /** One of each. */
-export function createEventingControllers(context: EventingContext): readonly NamedController[] {
+export function createEventingControllers(
+  context: EventingContext,
+  sources: SourceOptions,
+): readonly NamedController[] {
   return [
     createBrokerController(context),
     createTriggerController(context),
@@ -27,5 +31,6 @@ export function createEventingControllers(context: EventingContext): readonly Na
     createEventTypeController(context),
     createEventPolicyController(context),
     createSugarController(context),
+    ...createSourceControllers(context, sources),
   ];
 }

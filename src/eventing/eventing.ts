@@ -19,6 +19,8 @@ import type { EventingConfigStore } from "./config/config-store.ts";
 import { eventingDefinitions, eventingKinds } from "./crds/custom-resources.ts";
 import { eventingRoles } from "./crds/roles.ts";
 import { annotations, eventingNamespace, ingressService } from "./names.ts";
+import { type SinkBinding, sinkBindings } from "./sources/kinds.ts";
+import type { SourceOptions } from "./sources/source-controllers.ts";
 
 /** Something that is needed once there are objects of Eventing's. */
 export type PartOfEventing = (signal: AbortSignal) => Promise<Pick<Service, "stop">>;
@@ -27,6 +29,7 @@ export type PartOfEventing = (signal: AbortSignal) => Promise<Pick<Service, "sto
 export type EventingOptions = ControllerContext & {
   /** Started with the first object, beside the controllers. */
   readonly parts: readonly PartOfEventing[];
+  readonly sources: SourceOptions;
   readonly signal: AbortSignal;
 };
 
@@ -175,7 +178,10 @@ class LazyEventing {
   async #start(signal: AbortSignal): Promise<void> {
     const [{ createEventingControllers }, config] = await Promise.all([import("./controllers.ts"), this.#config()]);
     await ensureIngressService(this.#options.client, signal);
-    const controllers: readonly NamedController[] = createEventingControllers({ ...this.#options, config });
+    const controllers: readonly NamedController[] = createEventingControllers(
+      { ...this.#options, config },
+      this.#options.sources,
+    );
     this.#parts.push(...controllers);
     await Promise.all(controllers.map((controller) => controller.start(signal)));
     for (const start of this.#options.parts) this.#parts.push(await start(signal));
@@ -183,7 +189,13 @@ class LazyEventing {
 
   async #load(): Promise<Reviewers> {
     const [{ eventingReviewers }, config] = await Promise.all([import("./admission/reviewers.ts"), this.#config()]);
-    return eventingReviewers(() => config.current);
+    const { informers, signal } = this.#options;
+    const bindings = informers.informer<SinkBinding>({ resource: sinkBindings });
+    await bindings.waitForSync(signal);
+    return eventingReviewers(
+      () => config.current,
+      () => bindings.lister.list(),
+    );
   }
 
   #config(): Promise<EventingConfigStore> {

@@ -3,12 +3,14 @@
  */
 import type { ControllerContext } from "#client/controller.ts";
 import type { PartOfEventing } from "#eventing/eventing.ts";
+import type { SourceOptions } from "#eventing/sources/source-controllers.ts";
 import { LatePart } from "./late-part.ts";
 
 /** What it works with. */
 export type EventingPartOptions = ControllerContext & {
   /** Started with the first object of one of Eventing's kinds. */
   readonly parts: readonly PartOfEventing[];
+  readonly sources: SourceOptions;
   readonly signal: AbortSignal;
 };
 

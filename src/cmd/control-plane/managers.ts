@@ -15,6 +15,7 @@ import { createControllers } from "#controllers/controllers.ts";
 import { createLoadBalancerController } from "#network/load-balancer/load-balancer-controller.ts";
 import { startDeliveryPart } from "./delivery-part.ts";
 import { eventingPart } from "./eventing-part.ts";
+import { sourceOptions } from "#cmd/eventing/source-options.ts";
 import { startFunctionsPart } from "./functions-part.ts";
 import { IngressPart } from "./ingress-part.ts";
 import { servingPart } from "./serving-part.ts";
@@ -77,7 +78,8 @@ export async function startManagers(options: ManagersOptions): Promise<Pick<Serv
     ? servingPart({ ...context, parts: [functions, delivery], imagesFolder: imageStore, environment, signal })
     : undefined;
   serving?.start();
-  const eventing = hasEventing(cluster.record) ? eventingPart({ ...context, parts: [], signal }) : undefined;
+  const sources = sourceOptions(cluster);
+  const eventing = hasEventing(cluster.record) ? eventingPart({ ...context, parts: [], sources, signal }) : undefined;
   eventing?.start();
   const ingress = new IngressPart({ ...context, signal });
   ingress.start();

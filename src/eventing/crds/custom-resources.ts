@@ -4,6 +4,7 @@
 import type { KubeObject } from "#apimachinery/meta.ts";
 import { eventingGroup, eventingNamespace, flowsGroup, messagingGroup } from "#eventing/names.ts";
 import { ageColumn, type Column, definition, type Kind, readyColumns, textColumn } from "#knative/crds/definition.ts";
+import { sourceKinds } from "#eventing/sources/crds/source-kinds.ts";
 import {
   brokerSchema,
   channelSchema,
@@ -30,7 +31,7 @@ const eventing = { group: eventingGroup, version: "v1", categories: ["all", "kna
 const messaging = { group: messagingGroup, version: "v1", categories: ["all", "knative", "messaging"] };
 const flows = { group: flowsGroup, version: "v1", categories: ["all", "knative", "flows"] };
 
-/** Brokers, channels, flows, and what says something of events. */
+/** Brokers, channels, flows, sources, and what says something of events. */
 export const eventingKinds: readonly Kind[] = [
   {
     ...eventing,
@@ -125,4 +126,5 @@ export const eventingKinds: readonly Kind[] = [
     labels: addressable,
     schema: parallelSchema,
   },
+  ...sourceKinds,
 ];

@@ -4,7 +4,13 @@
  */
 import type { KubeObject } from "#apimachinery/meta.ts";
 import { eventingGroup, eventingNamespace, flowsGroup, messagingGroup, sourcesGroup } from "#eventing/names.ts";
-import { aggregateTo, aggregatingRole, clusterRole, readVerbs } from "#knative/roles.ts";
+import {
+  aggregateTo,
+  aggregatingRole,
+  clusterRole,
+  namespacedRoles as namespacedRoleNames,
+  readVerbs,
+} from "#knative/roles.ts";
 
 const groups = [eventingGroup, messagingGroup, sourcesGroup, flowsGroup];
 const partOf = { "app.kubernetes.io/name": eventingNamespace };
@@ -27,6 +33,7 @@ function namespacedRoles(): readonly KubeObject[] {
   const all = (verbs: readonly string[]) => [{ apiGroups: groups, resources: ["*"], verbs }];
   return [
     ...admins,
+    ...ownSourceRoles(),
     clusterRole("knative-eventing-namespaced-edit", {
       labels: { ...aggregateTo("edit"), ...partOf },
       rules: all(["create", "update", "patch", "delete"]),
@@ -36,6 +43,17 @@ function namespacedRoles(): readonly KubeObject[] {
       rules: all(readVerbs),
     }),
   ];
+}
+
+/** Our group has other kinds too, which are no affair of Eventing's. */
+function ownSourceRoles(): readonly KubeObject[] {
+  const verbs = { admin: ["*"], edit: ["create", "update", "patch", "delete"], view: readVerbs };
+  return namespacedRoleNames.map((role) =>
+    clusterRole(`nodeless-sources-namespaced-${role}`, {
+      labels: { ...aggregateTo(role), ...partOf },
+      rules: [{ apiGroups: ["nodeless.dev"], resources: ["objectsources", "gitsources"], verbs: verbs[role] }],
+    }),
+  );
 }
 
 function resolverRoles(): readonly KubeObject[] {

@@ -3,6 +3,7 @@
  */
 import type { GroupVersionResource, KubeObject } from "#apimachinery/meta.ts";
 import { allowAll, startTestApiServer, type TestApiServer, trustAll } from "#apiserver/testing/test-api-server.ts";
+import { createSubjectAccessReviewHandler } from "#apiserver/virtual-resources/access-reviews.ts";
 import type { Client } from "#client/client.ts";
 import type { NamedController } from "#client/controller.ts";
 import type { EventInput, EventRecorder } from "#client/event-recorder.ts";
@@ -28,6 +29,17 @@ import { inProcessWebhooks } from "#knative/testing/in-process-webhooks.ts";
 const namespaces: GroupVersionResource = { group: "", version: "v1", resource: "namespaces" };
 export const services: GroupVersionResource = { group: "", version: "v1", resource: "services" };
 
+/** Whoever asks who may do what hears that everybody may, but for service accounts of this name. */
+const powerless = "powerless";
+const virtualResources = new Map([
+  [
+    "authorization.k8s.io/subjectaccessreviews",
+    createSubjectAccessReviewHandler({
+      authorize: async ({ name }) => ({ allowed: !name.endsWith(`:${powerless}`), reason: "" }),
+    }),
+  ],
+]);
+
 /** A running Eventing. Stop it at the end of the test. */
 export class TestEventing {
   readonly clock: FakeClock = new FakeClock();
@@ -49,7 +61,7 @@ export class TestEventing {
     const current = () => (started.eventing === undefined ? defaultEventingConfig : started.eventing.#config.current);
     const admission = [inProcessWebhooks("eventing", eventingReviewers(current))];
     const api = await startTestApiServer({
-      access: () => ({ authenticator: trustAll, authorizer: allowAll, admission }),
+      access: () => ({ authenticator: trustAll, authorizer: allowAll, admission, virtualResources }),
     });
     const eventing = new TestEventing(api);
     started.eventing = eventing;
@@ -75,7 +87,10 @@ export class TestEventing {
     await this.listen();
     const recorder: EventRecorder = { record: (_about, event) => this.events.push(event) };
     const context = { client, informers: this.#informers, recorderFor: () => recorder, clock, logger: silentLogger };
-    this.#controllers = createEventingControllers({ ...context, config: this.#config });
+    this.#controllers = createEventingControllers(
+      { ...context, config: this.#config },
+      { apiServerUrl: "https://10.41.0.1:443", bucketFolder: (name, bucket) => `/objects/${name}/${bucket}` },
+    );
     this.#config.start();
     await this.#informers.start(signal);
     await Promise.all(this.#controllers.map((controller) => controller.start(signal)));

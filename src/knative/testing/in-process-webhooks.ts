@@ -28,7 +28,8 @@ export function inProcessWebhooks(part: string, reviewers: Reviewers): Admission
   };
   return {
     name: `${part}Webhooks`,
-    handles: ({ kind }) => kind.group.endsWith(".knative.dev") || kind.kind === "ConfigMap",
+    handles: ({ kind }) =>
+      kind.group.endsWith(".knative.dev") || kind.group === "nodeless.dev" || kind.kind === "ConfigMap",
     async mutate(attributes) {
       return (await ask("/defaulting", attributes)).object;
     },

@@ -1,0 +1,45 @@
+/**
+ * What the senders of events work with. They run where events are delivered, not where objects are looked after: the sink's address is read from the source's status.
+ */
+import type { Client } from "#client/client.ts";
+import type { InformerFactory } from "#client/informer-factory.ts";
+import type { Clock } from "#component-base/clock.ts";
+import type { Logger } from "#component-base/logger.ts";
+import type { CloudEvent } from "#eventing/cloudevents/cloud-event.ts";
+import type { Target } from "#eventing/dispatcher/topology.ts";
+
+/** What came of sending an event once. The dispatcher's own sender gives it. */
+export type SendOutcome =
+  | { readonly kind: "taken" }
+  | {
+      readonly kind: "refused";
+      readonly status: number;
+      readonly isRetryable: boolean;
+      readonly retryAfterMs: number | undefined;
+      readonly why: string;
+    };
+
+/** A value per key that survives the death of the process, as the dispatcher's places. */
+export interface SourcePlaces {
+  get(key: string): Uint8Array | undefined;
+  keys(): readonly string[];
+  /** In memory at once, elsewhere with the next {@link flush}. */
+  set(key: string, value: Uint8Array): void;
+  delete(key: string): void;
+  flush(options?: { readonly isDurable?: boolean }): Promise<void>;
+}
+
+export type SourceAdaptersContext = {
+  readonly client: Client;
+  /** Started by whoever gives it. */
+  readonly informers: InformerFactory;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly places: SourcePlaces;
+  /** Sends once. Rejects only with the signal's reason. */
+  readonly send: (event: CloudEvent, target: Target, signal: AbortSignal) => Promise<SendOutcome>;
+  /** A client that may do what this service account may, and no more. */
+  readonly clientFor: (serviceAccount: { readonly namespace: string; readonly name: string }) => Client;
+  /** The API server's address, which its events name as their source. */
+  readonly apiServerUrl: string;
+};

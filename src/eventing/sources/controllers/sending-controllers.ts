@@ -1,0 +1,226 @@
+/**
+ * Controllers of sources whose events are sent by the cluster itself (`adapters/`): what is to be done is to find the sink, and whatever else the adapter must know.
+ */
+import { compileLabelSelector, matchesSelector } from "#apimachinery/label-selector.ts";
+import { parseApiVersion, type KubeObject } from "#apimachinery/meta.ts";
+import type { Client } from "#client/client.ts";
+import type { NamedController } from "#client/controller.ts";
+import type { EventingContext } from "#eventing/common/context.ts";
+import {
+  type ApiServerSource,
+  apiServerSources,
+  type GitSource,
+  gitSources,
+  type ObjectSource,
+  objectSources,
+  type PingSource,
+  pingSources,
+} from "#eventing/sources/kinds.ts";
+import {
+  apiServerEventType,
+  gitEventSource,
+  gitPushEventType,
+  objectEventSource,
+  objectEventType,
+  pingEventSource,
+  pingEventType,
+} from "#eventing/sources/source-events.ts";
+import { isFalse, isTrue, type Mark } from "#knative/conditions.ts";
+import { KindController, type Look } from "#knative/kind-controller.ts";
+import { resourceOf, UnknownKind } from "#knative/tracker.ts";
+import { noIdentityNeeded, resolveSink } from "./resolve-sink.ts";
+
+export function createPingSourceController(context: EventingContext): NamedController {
+  return new KindController<PingSource>(context, {
+    name: "pingsource",
+    kind: "PingSource",
+    resource: pingSources,
+    dependents: ["SinkProvided", "Deployed", "OIDCIdentityCreated"],
+    async look(source, look) {
+      const { namespace = "", name = "" } = source.metadata ?? {};
+      look.conditions.mark("OIDCIdentityCreated", noIdentityNeeded);
+      const sink = await resolveSink(source, look);
+      if (sink === undefined) return {};
+      look.conditions.mark("Deployed", isTrue);
+      return { ...sink, ceAttributes: [{ type: pingEventType, source: pingEventSource(namespace, name) }] };
+    },
+  });
+}
+
+const namespaces = { group: "", version: "v1", resource: "namespaces" };
+
+/** `apiServerUrl` is what the events name as their source. */
+export function createApiServerSourceController(context: EventingContext, apiServerUrl: string): NamedController {
+  const controller: KindController<ApiServerSource> = new KindController<ApiServerSource>(context, {
+    name: "apiserversource",
+    kind: "ApiServerSource",
+    resource: apiServerSources,
+    dependents: ["SinkProvided", "Deployed", "SufficientPermissions", "OIDCIdentityCreated"],
+    async look(source, look) {
+      const { conditions, signal } = look;
+      const { mode = "Reference" } = source.spec ?? {};
+      conditions.mark("OIDCIdentityCreated", noIdentityNeeded);
+      const sink = await resolveSink(source, look);
+      if (sink === undefined) return {};
+      const watched = namespacesOf(source, all.lister.list());
+      const permission = await checkPermissions(context.client, source, watched, signal);
+      conditions.mark("SufficientPermissions", permission);
+      // Nobody tells when a role is given: it is asked again.
+      if (permission.status !== "True") look.retry(new Error(`insufficient permissions: ${permission.message}`));
+      conditions.mark("Deployed", isTrue);
+      const types = (["add", "delete", "update"] as const).map((verb) => apiServerEventType(mode, verb));
+      return { ...sink, namespaces: watched, ceAttributes: types.map((type) => ({ type, source: apiServerUrl })) };
+    },
+  });
+  const all = controller.watch<KubeObject>(namespaces, () =>
+    controller.objects.lister
+      .list()
+      .filter(({ spec }) => spec?.namespaceSelector !== undefined)
+      .map(({ metadata }) => `${metadata?.namespace}/${metadata?.name}`),
+  );
+  return controller;
+}
+
+function namespacesOf({ metadata, spec }: ApiServerSource, all: readonly KubeObject[]): readonly string[] {
+  if (spec?.namespaceSelector === undefined) return [metadata?.namespace ?? ""];
+  const selector = compileLabelSelector(spec.namespaceSelector);
+  return all
+    .filter((one) => matchesSelector(selector, one.metadata?.labels ?? {}))
+    .map((one) => one.metadata?.name ?? "")
+    .toSorted();
+}
+
+const skipPermissions = "features.knative.dev/apiserversource-skip-permissions-check";
+const accessReviews = { group: "authorization.k8s.io", version: "v1", resource: "subjectaccessreviews" };
+
+/** Whether the source's service account may see what it is to tell of. */
+async function checkPermissions(
+  client: Client,
+  source: ApiServerSource,
+  watched: readonly string[],
+  signal: AbortSignal,
+): Promise<Mark> {
+  if (source.metadata?.annotations?.[skipPermissions] === "true") return isTrue;
+  const { resources = [], serviceAccountName = "default" } = source.spec ?? {};
+  const user = `system:serviceaccount:${source.metadata?.namespace}:${serviceAccountName}`;
+  const missing = await Promise.all(
+    resources.flatMap(({ apiVersion = "", kind = "" }) => {
+      const { group } = parseApiVersion(apiVersion);
+      const { resource } = resourceOf({ apiVersion, kind });
+      return watched.map(async (namespace) => {
+        const about = { namespace, group, resource };
+        const verbs = await missingVerbs(client, user, about, signal);
+        if (verbs.length === 0) return [];
+        return [`${verbs.join(", ")} resource "${resource}" in API group "${group}" in Namespace "${namespace}"`];
+      });
+    }),
+  );
+  const all = missing.flat();
+  return all.length === 0 ? isTrue : isFalse("", `User ${user} cannot ${all.join(", ")}`);
+}
+
+async function missingVerbs(
+  client: Client,
+  user: string,
+  about: { readonly namespace: string; readonly group: string; readonly resource: string },
+  signal: AbortSignal,
+): Promise<readonly string[]> {
+  const verbs = ["get", "list", "watch"];
+  const answers = await Promise.all(
+    verbs.map(async (verb) => {
+      const spec = { user, resourceAttributes: { ...about, verb } };
+      const review = { apiVersion: "authorization.k8s.io/v1", kind: "SubjectAccessReview", spec } as KubeObject;
+      const { status } = await client.create<KubeObject & { status?: { allowed?: boolean } }>(
+        { resource: accessReviews },
+        review,
+        { signal },
+      );
+      return status?.allowed === true;
+    }),
+  );
+  return verbs.filter((_, index) => answers[index] !== true);
+}
+
+type Claim = KubeObject & { readonly spec?: { readonly volumeName?: string } };
+type Volume = KubeObject & {
+  readonly spec?: { readonly hostPath?: { readonly path?: string }; readonly local?: { readonly path?: string } };
+};
+
+/** `bucketFolder` says where on this machine a bucket of a namespace lies. */
+export function createObjectSourceController(
+  context: EventingContext,
+  bucketFolder: (namespace: string, bucket: string) => string,
+): NamedController {
+  return new KindController<ObjectSource>(context, {
+    name: "objectsource",
+    kind: "ObjectSource",
+    resource: objectSources,
+    dependents: ["SinkProvided", "FolderFound", "Deployed"],
+    async look(source, look) {
+      const { namespace = "", name = "" } = source.metadata ?? {};
+      const { bucket, persistentVolumeClaim } = source.spec ?? {};
+      const sink = await resolveSink(source, look);
+      const path =
+        bucket === undefined
+          ? await volumeFolder(namespace, persistentVolumeClaim?.claimName ?? "", look.find)
+          : bucketFolder(namespace, bucket);
+      const problem = isFalse(
+        "NotFound",
+        `no volume of this machine is bound to claim ${persistentVolumeClaim?.claimName}`,
+      );
+      look.conditions.mark("FolderFound", path === undefined ? problem : isTrue);
+      if (sink === undefined || path === undefined) return {};
+      look.conditions.mark("Deployed", isTrue);
+      const types = (["created", "updated", "deleted"] as const).map((verb) => objectEventType(verb));
+      const from = objectEventSource(namespace, name);
+      return { ...sink, path, ceAttributes: types.map((type) => ({ type, source: from })) };
+    },
+  });
+}
+
+async function volumeFolder(
+  namespace: string,
+  name: string,
+  find: <T extends KubeObject>(reference: {
+    readonly apiVersion: string;
+    readonly kind: string;
+    readonly namespace?: string;
+    readonly name: string;
+  }) => Promise<T | undefined>,
+): Promise<string | undefined> {
+  const claim = await find<Claim>({ apiVersion: "v1", kind: "PersistentVolumeClaim", namespace, name });
+  const volumeName = claim?.spec?.volumeName;
+  if (volumeName === undefined) return undefined;
+  const volume = await find<Volume>({ apiVersion: "v1", kind: "PersistentVolume", name: volumeName });
+  return volume?.spec?.hostPath?.path ?? volume?.spec?.local?.path;
+}
+
+export function createGitSourceController(context: EventingContext): NamedController {
+  return new KindController<GitSource>(context, {
+    name: "gitsource",
+    kind: "GitSource",
+    resource: gitSources,
+    dependents: ["SinkProvided", "RepositoryFound", "Deployed"],
+    async look(source, look) {
+      const { namespace = "" } = source.metadata ?? {};
+      const { repository = "" } = source.spec ?? {};
+      const sink = await resolveSink(source, look);
+      const found = await findRepository(look, namespace, repository);
+      const problem = isFalse("NotFound", `Repository ${JSON.stringify(repository)} does not exist`);
+      look.conditions.mark("RepositoryFound", found === undefined ? problem : isTrue);
+      if (sink === undefined) return {};
+      look.conditions.mark("Deployed", isTrue);
+      return { ...sink, ceAttributes: [{ type: gitPushEventType, source: gitEventSource(namespace, repository) }] };
+    },
+  });
+}
+
+/** Clusters may have no such kind. */
+async function findRepository({ find }: Look, namespace: string, name: string): Promise<KubeObject | undefined> {
+  try {
+    return await find({ apiVersion: "nodeless.dev/v1alpha1", kind: "Repository", namespace, name });
+  } catch (error) {
+    if (error instanceof UnknownKind) return undefined;
+    throw error;
+  }
+}
