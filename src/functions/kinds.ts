@@ -3,7 +3,7 @@
  */
 import type { EnvFromSource, EnvVar, ResourceRequirements } from "#api/generated/types/core-v1.ts";
 import type { GroupVersionResource, KubeObject } from "#apimachinery/meta.ts";
-import type { Condition } from "#knative/duck.ts";
+import type { Addressable, Condition } from "#knative/duck.ts";
 
 /** Our own group. */
 export const functionsGroup = "nodeless.dev";
@@ -85,6 +85,8 @@ export type FunctionStatus = {
   readonly observedGeneration?: number;
   readonly conditions?: readonly Condition[];
   readonly url?: string;
+  /** Where it answers within the cluster: by it, events find their way to a function. */
+  readonly address?: Addressable;
   /** The newest image that was built, by its digest. */
   readonly image?: string;
   readonly build?: BuildStatus;
@@ -113,6 +115,7 @@ export type KnativeService = KubeObject & {
     readonly observedGeneration?: number;
     readonly conditions?: readonly Condition[];
     readonly url?: string;
+    readonly address?: Addressable;
     readonly latestCreatedRevisionName?: string;
     readonly latestReadyRevisionName?: string;
   };

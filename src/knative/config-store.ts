@@ -45,8 +45,8 @@ export class ConfigMapStore<C extends object> {
   /** Reads all that is there and follows it; gives what ends that. */
   start(): () => void {
     return this.informer.addHandler({
-      onAdd: (map) => this.#read(map.metadata?.name ?? "", map.data),
-      onUpdate: (_before, map) => this.#read(map.metadata?.name ?? "", map.data),
+      onAdd: (map) => this.#read(map.metadata?.name ?? "", map.data ?? {}),
+      onUpdate: (_before, map) => this.#read(map.metadata?.name ?? "", map.data ?? {}),
       onDelete: (map) => this.#read(map.metadata?.name ?? "", undefined),
     });
   }

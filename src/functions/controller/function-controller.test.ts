@@ -126,6 +126,7 @@ describe("the controller of Functions", () => {
     const status = {
       observedGeneration: service.metadata?.generation,
       url: "http://hello.test",
+      address: { url: "http://hello.default.svc.cluster.local" },
       latestReadyRevisionName: "hello-00001",
       conditions: [{ type: "Ready", status: "True" }],
     };
@@ -133,6 +134,7 @@ describe("the controller of Functions", () => {
     const fn = await until("hello", (found) => condition(found, "Ready").status === "True");
 
     assert.equal(fn.status?.url, "http://hello.test");
+    assert.equal(fn.status?.address?.url, "http://hello.default.svc.cluster.local");
     assert.equal(fn.status?.image, "localhost:5000/functions/test/default/hello@sha256:1");
     assert.deepEqual(service.spec?.template?.metadata?.annotations, {
       "autoscaling.knative.dev/max-scale": "3",

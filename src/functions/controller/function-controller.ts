@@ -293,7 +293,7 @@ class FunctionController implements NamedController {
     const ServiceReady = isService
       ? serviceMark(found)
       : ((service as Mark | undefined) ?? isUnknown("NotBuilt", "There is no image yet."));
-    const { url, latestCreatedRevisionName, latestReadyRevisionName } = found?.status ?? {};
+    const { url, address, latestCreatedRevisionName, latestReadyRevisionName } = found?.status ?? {};
     const hasBuild = fn.spec?.source?.image === undefined;
     const status: FunctionStatus = {
       ...(generation === undefined ? {} : { observedGeneration: generation }),
@@ -306,6 +306,7 @@ class FunctionController implements NamedController {
         },
       ),
       ...(url === undefined ? {} : { url }),
+      ...(address === undefined ? {} : { address }),
       ...(state.image === undefined ? {} : { image: state.image }),
       ...(state.build === undefined ? {} : { build: state.build }),
       ...(hasBuild ? { buildLog: { configMapName: buildLogName(name) } } : {}),

@@ -4,7 +4,7 @@
 import type { KubeObject } from "#apimachinery/meta.ts";
 import type { JsonSchemaProps } from "#apimachinery/structural-schema/json-schema-props.ts";
 import { functions } from "#functions/kinds.ts";
-import { boolean, int64, object, string } from "#knative/crds/schema-parts.ts";
+import { address, boolean, int64, object, string } from "#knative/crds/schema-parts.ts";
 
 const quantity: JsonSchemaProps = {
   anyOf: [{ type: "integer" }, { type: "string" }],
@@ -179,6 +179,7 @@ const status = object({
   observedGeneration: int64,
   conditions: { type: "array", items: condition },
   url: string,
+  address,
   image: string,
   build: object({ inputHash: string, commit: string }),
   buildLog: object({ configMapName: string }),
@@ -203,7 +204,10 @@ export function functionDefinition(): KubeObject {
   const definition = {
     apiVersion: "apiextensions.k8s.io/v1",
     kind: "CustomResourceDefinition",
-    metadata: { name: `${resource}.${group}`, labels: { "app.kubernetes.io/name": "nodeless-functions" } },
+    metadata: {
+      name: `${resource}.${group}`,
+      labels: { "app.kubernetes.io/name": "nodeless-functions", "duck.knative.dev/addressable": "true" },
+    },
     spec: {
       group,
       names: {

@@ -130,7 +130,8 @@ function validate<C>(request: ReviewRequest, admissions: Admissions<C>): Verdict
 function validateConfigMap<C>({ object }: ReviewRequest, { configMaps }: Admissions<C>): Verdict {
   if (!object || object.metadata?.namespace !== configMaps.namespace) return {};
   try {
-    configMaps.parse(object.metadata.name ?? "", (object as { readonly data?: Record<string, string> }).data);
+    const { data = {} } = object as { readonly data?: Record<string, string> };
+    configMaps.parse(object.metadata.name ?? "", data);
     return {};
   } catch (error) {
     return { refusal: `validation failed: ${error instanceof Error ? error.message : String(error)}` };
