@@ -12,7 +12,7 @@ import { writeWords } from "./words.ts";
 const root = resolve(import.meta.dirname, "..");
 const dist = join(root, "dist");
 const entryPoints = readdirSync(join(root, "src/cmd"))
-  .filter((name) => /^(nodeless|control-plane|node|function-build)\.ts$/.test(name))
+  .filter((name) => /^(nodeless|control-plane|node|eventing|function-build)\.ts$/.test(name))
   .map((name) => ({ in: join(root, "src/cmd", name), out: name.replace(/\.ts$/, "") }));
 /** Programs that parts start by themselves. */
 const helpers = [

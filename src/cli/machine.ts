@@ -27,7 +27,7 @@ export type UpOptions = {
 
 /** One process of a cluster. */
 export type ProcessStatus = {
-  readonly role: "control-plane" | "node";
+  readonly role: "control-plane" | "node" | "eventing";
   readonly name: string;
   readonly pid: number | undefined;
   readonly isReady: boolean;

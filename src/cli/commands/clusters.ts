@@ -170,7 +170,8 @@ function describe(found: ClusterStatus): string[] {
   const processes = found.processes.map(({ role, name, pid, isReady, isSilent }) => {
     const absent = isSilent ? "does not answer; 'nodeless down' ends it" : "not running";
     const how = pid === undefined ? absent : `${isReady ? "ready" : "starting"}, pid ${pid}`;
-    return `  ${(role === "node" ? `node ${name}` : "control plane").padEnd(22)}${how}`;
+    const title = { node: `node ${name}`, "control-plane": "control plane", eventing: "eventing" }[role];
+    return `  ${title.padEnd(22)}${how}`;
   });
   return [
     `Cluster "${found.name}" is ${stateOf(found)} (nodeless ${found.version}, Kubernetes ${found.kubernetesVersion})`,

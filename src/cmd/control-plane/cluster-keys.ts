@@ -20,7 +20,7 @@ import {
 import type { Clock } from "#component-base/clock.ts";
 import type { Logger } from "#component-base/logger.ts";
 import type { KeyPair } from "#component-base/x509.ts";
-import { networkGroup } from "./cluster-objects.ts";
+import { eventingGroup, networkGroup } from "./cluster-objects.ts";
 
 /** Of whom the keys are. */
 export type ClusterKeysOptions = {
@@ -61,6 +61,11 @@ export async function ensureClusterKeys(options: ClusterKeysOptions): Promise<Cl
       clock,
     });
     await ensureNodeKeys(join(layout.pki, "nodes"), pki.ca, { nodes, clock });
+    await ensureClientCertificate(layout.pki, "eventing", pki.ca, {
+      commonName: "nodeless:eventing",
+      organizations: [eventingGroup],
+      clock,
+    });
     return { pki, admin, encryption };
   } catch (cause) {
     if (!(cause instanceof PkiUnusable || cause instanceof EncryptionKeysLost)) throw cause;

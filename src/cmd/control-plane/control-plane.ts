@@ -6,6 +6,7 @@ import type { Clock } from "#component-base/clock.ts";
 import type { Service } from "#component-base/life-cycle.ts";
 import type { Logger } from "#component-base/logger.ts";
 import { type ApiServer, loopbackUser } from "#apiserver/api-server.ts";
+import { hasEventing } from "#cmd/machine/cluster-record.ts";
 import type { Cluster, MachineContext } from "#cmd/machine/clusters.ts";
 import { missingTools } from "#cmd/machine/doctor.ts";
 import { Guardian } from "#cmd/machine/guardian.ts";
@@ -21,6 +22,7 @@ import { CertificateRenewal } from "./certificate-renewal.ts";
 import { type ClusterKeys, ensureClusterKeys } from "./cluster-keys.ts";
 import { ensureClusterObjects } from "./cluster-objects.ts";
 import { openClusterStore, startApiServer } from "./api-server.ts";
+import { DispatcherPart } from "./dispatcher-part.ts";
 import { startManagers } from "./managers.ts";
 
 /** What a control plane works with. */
@@ -39,6 +41,7 @@ export class ControlPlane {
   readonly #abort = new AbortController();
   readonly #guardians: Guardian[] = [];
   readonly #parts: Pick<Service, "stop">[] = [];
+  #dispatcher: DispatcherPart | undefined;
 
   constructor(options: ControlPlaneOptions) {
     this.#options = options;
@@ -62,9 +65,11 @@ export class ControlPlane {
     const server = await startApiServer({ cluster, keys, store, clock, logger, signal: this.#abort.signal });
     this.#parts.push(server, renewal);
     renewal.start((serving) => server.renewServing(serving));
+    const dispatcher = hasEventing(cluster.record) ? this.#makeDispatcher() : undefined;
+    void dispatcher?.resume(); // never rejects
     await ensureClusterObjects(server.client(loopbackUser), cluster);
     supervision.stage({ stage: "API server", state: "done", detail: `https://127.0.0.1:${cluster.record.apiPort}` });
-    await this.#startManagers(server, keys().pki);
+    await this.#startManagers(server, keys().pki, dispatcher);
     const title = nodes.length === 1 ? `Node ${nodes[0]?.name}` : `${nodes.length} nodes`;
     supervision.stage({ stage: title, state: "begin" });
     await Promise.all(nodesReady);
@@ -74,17 +79,24 @@ export class ControlPlane {
 
   /** Stops nodes (with "containers" what they run too), then everything else. */
   async stop(mode: StopMode): Promise<void> {
-    if (mode === "containers") await Promise.all(this.#guardians.map((guardian) => guardian.stop(mode)));
-    else for (const guardian of this.#guardians) await guardian.stop();
+    const watched = [...this.#guardians, ...(this.#dispatcher ? [this.#dispatcher] : [])];
+    await Promise.all(watched.map((one) => one.stop(mode === "containers" ? mode : undefined)));
     this.#abort.abort(new Error("the control plane stops"));
     for (const part of this.#parts.toReversed()) await part.stop();
   }
 
-  async #startManagers(server: ApiServer, pki: Pki): Promise<void> {
+  #makeDispatcher(): DispatcherPart {
+    const { cluster, context, permit, clock, logger } = this.#options;
+    this.#dispatcher = new DispatcherPart({ cluster, context, permit, clock, logger });
+    return this.#dispatcher;
+  }
+
+  async #startManagers(server: ApiServer, pki: Pki, dispatcher: DispatcherPart | undefined): Promise<void> {
     const { cluster, context, clock, logger } = this.#options;
     const { environment } = context;
     const { signal } = this.#abort;
-    const options = { server, cluster, ca: pki.ca, environment, clock, logger, signal };
+    const eventingParts = dispatcher ? [dispatcher.asPart(server.client(loopbackUser))] : [];
+    const options = { server, cluster, ca: pki.ca, environment, eventingParts, clock, logger, signal };
     this.#parts.push(await startManagers(options));
   }
 

@@ -11,6 +11,7 @@ import type { Clock } from "#component-base/clock.ts";
 import type { Service } from "#component-base/life-cycle.ts";
 import type { KeyPair } from "#component-base/x509.ts";
 import type { Logger } from "#component-base/logger.ts";
+import type { PartOfEventing } from "#eventing/eventing.ts";
 import { createControllers } from "#controllers/controllers.ts";
 import { createLoadBalancerController } from "#network/load-balancer/load-balancer-controller.ts";
 import { startDeliveryPart } from "./delivery-part.ts";
@@ -30,6 +31,8 @@ export type ManagersOptions = {
   readonly environment: NodeJS.ProcessEnv;
   readonly clock: Clock;
   readonly logger: Logger;
+  /** Started with the first object of Knative Eventing's. */
+  readonly eventingParts: readonly PartOfEventing[];
   readonly signal: AbortSignal;
 };
 
@@ -38,7 +41,7 @@ const eventDelayMs = 30;
 
 /** Starts them all; stopping gives the reverse. */
 export async function startManagers(options: ManagersOptions): Promise<Pick<Service, "stop">> {
-  const { server, cluster, ca, environment, clock, logger, signal } = options;
+  const { server, cluster, ca, environment, eventingParts, clock, logger, signal } = options;
   const client = server.client(loopbackUser);
   const informers = createInformerFactory({ client, clock, logger, transform: withoutManagedFields });
   const recorders = new Map<string, ReturnType<typeof createEventRecorder>>();
@@ -79,7 +82,9 @@ export async function startManagers(options: ManagersOptions): Promise<Pick<Serv
     : undefined;
   serving?.start();
   const sources = sourceOptions(cluster);
-  const eventing = hasEventing(cluster.record) ? eventingPart({ ...context, parts: [], sources, signal }) : undefined;
+  const eventing = hasEventing(cluster.record)
+    ? eventingPart({ ...context, parts: eventingParts, sources, signal })
+    : undefined;
   eventing?.start();
   const ingress = new IngressPart({ ...context, signal });
   ingress.start();

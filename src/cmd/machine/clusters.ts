@@ -17,7 +17,7 @@ import {
   readClusterRecord,
   writeClusterRecord,
 } from "./cluster-record.ts";
-import { type ClusterLayout, clusterLayout, controlPlaneSocket, nodeLayout } from "./layout.ts";
+import { type ClusterLayout, clusterLayout, controlPlaneSocket, eventingLayout, nodeLayout } from "./layout.ts";
 import { announcedHosts } from "#images/registry/hosts.ts";
 import { lockFile } from "#linux/file-lock.ts";
 import { findFreePort, isPortFree } from "./ports.ts";
@@ -230,7 +230,10 @@ export async function describeCluster(_context: MachineContext, { record, layout
   const nodes = await Promise.all(
     nodeNames(record).map((name) => processStatus("node", name, nodeLayout(layout, name).socket)),
   );
-  const processes = [controlPlane, ...nodes];
+  const eventing = await processStatus("eventing", record.name, eventingLayout(layout).socket);
+  // It is there once there is something to deliver.
+  const isEventing = eventing.pid !== undefined || eventing.isSilent;
+  const processes = [controlPlane, ...nodes, ...(isEventing ? [eventing] : [])];
   const plan = addressPlan(record);
   const registry = (await announcedHosts(layout.images, record.name))?.address;
   return {

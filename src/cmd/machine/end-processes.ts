@@ -3,7 +3,7 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Cluster, nodeNames } from "./clusters.ts";
-import { controlPlaneSocket, nodeLayout } from "./layout.ts";
+import { controlPlaneSocket, eventingLayout, nodeLayout } from "./layout.ts";
 import { listPermitHolders, withdrawPermit } from "./run-permit.ts";
 import { PeerSilent, type StopMode, watchPeer } from "./supervision.ts";
 
@@ -38,6 +38,7 @@ export function endProcesses({ record, layout }: Cluster, mode: StopMode): EndSt
     }
   };
   const nodes = Promise.all(nodeNames(record).map((node) => stopProcess(nodeLayout(layout, node).socket, mode)));
+  const eventing = stopProcess(eventingLayout(layout).socket, mode);
   // It waits for its nodes, which report what became of their pods.
   const controlPlane = stopProcess(controlPlaneSocket(layout), mode);
   return {
@@ -46,6 +47,7 @@ export function endProcesses({ record, layout }: Cluster, mode: StopMode): EndSt
       await endHolders((await controlPlane).pid);
     },
     async all() {
+      await (await eventing).ended;
       await (await controlPlane).ended;
       await endHolders();
       return seen.size;

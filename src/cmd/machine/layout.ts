@@ -43,6 +43,26 @@ export function nodeLayout(layout: ClusterLayout, node: string): NodeLayout {
   };
 }
 
+/** Files and folders of the process that keeps and delivers events. */
+export type EventingLayout = {
+  /** Events, places, and the last topology. There is one once there was an object of Knative Eventing's. */
+  readonly data: string;
+  readonly socket: string;
+  readonly log: string;
+  /** Names the socket that takes events while the process is away. */
+  readonly listener: string;
+};
+
+/** The layout of a cluster's eventing. */
+export function eventingLayout(layout: ClusterLayout): EventingLayout {
+  return {
+    data: join(layout.folder, "eventing"),
+    socket: join(layout.run, "eventing.sock"),
+    log: join(layout.logs, "eventing.log"),
+    listener: join(layout.run, "eventing"),
+  };
+}
+
 /** Where the control plane listens for its peers. */
 export function controlPlaneSocket(layout: ClusterLayout): string {
   return join(layout.run, "control-plane.sock");

@@ -5,12 +5,12 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, mkdirSync, openSync, readFileSync } from "node:fs";
 import { dirname, extname, join } from "node:path";
 import { permitVariable, type RunPermit } from "./run-permit.ts";
-import { progressVariable, type StageMessage } from "./supervision.ts";
+import { type ProcessRole, progressVariable, type StageMessage } from "./supervision.ts";
 
 /** A process to start. */
 export type ProcessSpec = {
   /** Which entry point: dist/NAME.js. */
-  readonly entry: "control-plane" | "node";
+  readonly entry: ProcessRole;
   readonly args: readonly string[];
   readonly logFile: string;
   /** Runs before the program: `["nsenter", "--net=…", "--"]`. */

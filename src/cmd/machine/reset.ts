@@ -7,7 +7,7 @@ import type { Terminal } from "#cli/terminal.ts";
 import { type Cluster, inStage, type MachineContext } from "./clusters.ts";
 import { writeContext } from "./context.ts";
 import { alone, stopCluster } from "./down.ts";
-import type { ClusterLayout } from "./layout.ts";
+import { type ClusterLayout, eventingLayout } from "./layout.ts";
 import { listPermitHolders } from "./run-permit.ts";
 import { startCluster } from "./up.ts";
 
@@ -28,5 +28,6 @@ function emptyCluster(layout: ClusterLayout): void {
   const remains = `${layout.store}.removed`;
   rmSync(remains, { recursive: true, force: true });
   if (existsSync(layout.store)) renameSync(layout.store, remains);
-  for (const path of [join(layout.folder, "nodes"), remains]) rmSync(path, { recursive: true, force: true });
+  for (const path of [join(layout.folder, "nodes"), eventingLayout(layout).data, remains])
+    rmSync(path, { recursive: true, force: true });
 }

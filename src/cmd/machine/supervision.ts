@@ -16,10 +16,13 @@ import { dirname } from "node:path";
 /** Names the variable with the descriptor on which the process that starts another hears of its progress. */
 export const progressVariable = "NODELESS_PROGRESS";
 
+/** What a process does. */
+export type ProcessRole = "control-plane" | "node" | "eventing";
+
 /** What a process says of itself. */
 export type PeerStatus = {
   readonly pid: number;
-  readonly role: "control-plane" | "node";
+  readonly role: ProcessRole;
   readonly name: string;
   readonly isReady: boolean;
   /** Where a node takes requests for its Ingresses and the like. */
@@ -51,7 +54,7 @@ export class SupervisionServer {
 
   constructor(
     path: string,
-    self: { readonly role: "control-plane" | "node"; readonly name: string },
+    self: { readonly role: ProcessRole; readonly name: string },
     onStop: (mode: StopMode) => void,
   ) {
     this.#path = path;

@@ -4,14 +4,14 @@
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { openCgroups } from "#linux/cgroups/open-cgroups.ts";
-import { releaseHeldSockets } from "#linux/held-sockets.ts";
+import { releaseHeldListeners, releaseHeldSockets } from "#linux/held-sockets.ts";
 import { tearDownNodeNetwork } from "#network/node-network.ts";
 import { destroyRuntime } from "#runtime/destroy.ts";
 import { destroyRootlessRuntime } from "#runtime/rootless/destroy.ts";
 import { removeNodeNamespaces } from "#runtime/node-namespaces.ts";
 import type { Cluster, MachineContext } from "./clusters.ts";
 import { clusterCgroup, formerCgroup } from "./kernel-names.ts";
-import { isolateFolders, packFolders } from "./layout.ts";
+import { eventingLayout, isolateFolders, packFolders } from "./layout.ts";
 import { tearDownMachineNetwork } from "./machine-network.ts";
 import { type NodePlan, nodePlan } from "./node-plan.ts";
 import { ownsSlot } from "./slot-claim.ts";
@@ -45,6 +45,7 @@ async function tearDownRootlessNode({ layout }: NodePlan): Promise<void> {
 /** What belongs to no single node. All nodes must have been taken down. */
 export async function tearDownCluster(context: MachineContext, cluster: Cluster): Promise<void> {
   if (!context.isRoot || cluster.record.isRootless === true) return;
+  releaseHeldListeners(eventingLayout(cluster.layout).listener);
   if (ownsSlot(cluster)) await tearDownMachineNetwork(cluster);
   for (const group of [clusterCgroup(cluster.record), formerCgroup(cluster.record)]) openCgroups().remove(group);
 }

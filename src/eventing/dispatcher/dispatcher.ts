@@ -30,6 +30,8 @@ const mebibyte = 2 ** 20;
 /** Bytes of events that are on their way to subscribers. */
 const mostBytesUnderWay = 32 * mebibyte;
 const retentionMs = 30_000;
+/** Requests that wait for a topic which may come. */
+const mostAwaiting = 100;
 
 /** A dispatcher. It does nothing before its first topology. */
 export class Dispatcher {
@@ -42,6 +44,7 @@ export class Dispatcher {
   readonly #memory = { bytes: 0, mostBytes: mostBytesUnderWay };
   #byHost: ReadonlyMap<string, TopicRunner> = new Map();
   #byPath: ReadonlyMap<string, TopicRunner> = new Map();
+  readonly #awaiting = new Set<() => void>();
   #work: Promise<void> = Promise.resolve();
   #retention: { clear(): void } | undefined;
   #isStopped = false;
@@ -61,6 +64,24 @@ export class Dispatcher {
   /** Whose requests with this host and path are. */
   findTopic(host: string, path: string): TopicRunner | undefined {
     return this.#byHost.get(host) ?? this.#byPath.get(path);
+  }
+
+  /** The same, for a topic that may come within this time. Some wait; when many do, nobody does. */
+  async awaitTopic(host: string, path: string, withinMs: number): Promise<TopicRunner | undefined> {
+    if (withinMs === 0 || this.#awaiting.size >= mostAwaiting) return undefined;
+    return await new Promise((resolve) => {
+      const end = (topic: TopicRunner | undefined) => {
+        timer.clear();
+        this.#awaiting.delete(look);
+        resolve(topic);
+      };
+      const look = () => {
+        const topic = this.findTopic(host, path);
+        if (topic) end(topic);
+      };
+      const timer = this.#options.clock.setTimer(withinMs, () => end(undefined));
+      this.#awaiting.add(look);
+    });
   }
 
   topics(): readonly TopicRunner[] {
@@ -157,6 +178,7 @@ export class Dispatcher {
     }
     this.#byHost = byHost;
     this.#byPath = byPath;
+    for (const look of this.#awaiting) look();
   }
 
   #subscriptionParts(): SubscriptionParts {

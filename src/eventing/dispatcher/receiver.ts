@@ -33,6 +33,8 @@ export type ReceiverOptions = {
   readonly maxMessageBytes?: number;
   /** Default: everybody may. */
   readonly check?: PolicyCheck;
+  /** How long a topic that is not known is waited for: it may have been made a moment ago. Default 0. */
+  readonly newTopicMs?: number;
 };
 
 const mebibyte = 2 ** 20;
@@ -60,12 +62,12 @@ export class Receiver {
     this.#server.maxConnections = mostConnections;
   }
 
-  /** Takes requests there. Gives the port. */
-  async listen(port: number, host: string): Promise<number> {
-    this.#server.listen({ port, host, exclusive: true, backlog: 1024 });
+  /** Takes requests there, or on a socket that listens already. Gives the port. */
+  async listen(place: { readonly port: number; readonly host: string } | { readonly fd: number }): Promise<number> {
+    this.#server.listen({ ...place, exclusive: true, backlog: 1024 });
     await once(this.#server, "listening");
     const address = this.#server.address();
-    return typeof address === "object" && address !== null ? address.port : port;
+    return typeof address === "object" && address !== null ? address.port : 0;
   }
 
   /** Answers what is under way, then closes. */
@@ -86,7 +88,8 @@ export class Receiver {
       return this.#tellOfItself(path, response);
     if (request.method === "OPTIONS") return shakeHands(response);
     const host = (request.headers.host ?? "").split(":")[0]?.toLowerCase() ?? "";
-    const topic = this.#options.dispatcher.findTopic(host, path);
+    const { dispatcher, newTopicMs = 0 } = this.#options;
+    const topic = dispatcher.findTopic(host, path) ?? (await dispatcher.awaitTopic(host, path, newTopicMs));
     const answer = await this.#answer(request, topic, path);
     if (response.destroyed) return;
     if (answer.retryAfterSeconds !== undefined) response.setHeader("retry-after", String(answer.retryAfterSeconds));

@@ -175,6 +175,7 @@ export class SubscriptionRunner {
 
   #mayTake(): boolean {
     const { bytes, busy, of: all } = this.#memory;
+    if (this.#subscription.isHeld) return false;
     if (this.#open.size >= mostOpen || busy >= mostSending || this.#abort.signal.aborted) return false;
     if (bytes > 0 && (bytes >= mostBytes || all.bytes >= all.mostBytes)) return false;
     // Nobody is there: what is under way will tell when that changes. New events stay where they are safe.

@@ -34,6 +34,8 @@ export type Subscription = {
   readonly name: string;
   /** In ms since 1970: where it begins when it is seen for the first time. What the topic had before is not for it. Absent: it begins when it is seen. */
   readonly since?: number;
+  /** Nobody is known to deliver to for now: it keeps its place, and its events wait. Default false. */
+  readonly isHeld?: boolean;
   /** Which events; all of them when absent. Must not throw. */
   readonly filter?: (event: CloudEvent) => boolean;
   readonly subscriber?: Target;

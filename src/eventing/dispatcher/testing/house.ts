@@ -48,7 +48,7 @@ export async function openHouse(t: TestContext, options: HouseOptions = {}): Pro
     logger: silentLogger,
     ...(options.check && { check: options.check }),
   });
-  const url = `http://127.0.0.1:${await receiver.listen(0, "127.0.0.1")}`;
+  const url = `http://127.0.0.1:${await receiver.listen({ port: 0, host: "127.0.0.1" })}`;
   const stop = async () => {
     await receiver.close();
     await dispatcher.stop();

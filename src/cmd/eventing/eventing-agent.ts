@@ -1,0 +1,107 @@
+/**
+ * The parts of the eventing process, in the order in which they start. Events are taken and delivered as it was known last, before anything is asked of the control plane.
+ */
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { createHttpTransport, type HttpTransport } from "#client/http-transport.ts";
+import { createInformerFactory, type InformerFactory, withoutManagedFields } from "#client/informer-factory.ts";
+import { createClient } from "#client/rest-client.ts";
+import { addressPlan, nodeAddresses } from "#cmd/machine/address-plan.ts";
+import type { Cluster } from "#cmd/machine/clusters.ts";
+import { eventingLayout } from "#cmd/machine/layout.ts";
+import type { Clock } from "#component-base/clock.ts";
+import type { Logger } from "#component-base/logger.ts";
+import { openDiskFolder } from "#disk/disk-files.ts";
+import { Dispatcher } from "#eventing/dispatcher/dispatcher.ts";
+import { openEmbeddedLogs } from "#eventing/dispatcher/embedded-logs.ts";
+import { Receiver } from "#eventing/dispatcher/receiver.ts";
+import { keepIngressEndpoints } from "#eventing/topology-source/ingress-endpoints.ts";
+import { TopologySource } from "#eventing/topology-source/topology-source.ts";
+import { openHeldListener } from "#linux/held-sockets.ts";
+import { loadLibc } from "#linux/libc.ts";
+import { clusterLookup } from "./cluster-lookup.ts";
+
+/** What it works with. */
+export type EventingAgentOptions = { readonly cluster: Cluster; readonly clock: Clock; readonly logger: Logger };
+
+/** The first that can be had. */
+const ports = [8880, 8881, 8882, 8883, 8884, 8885, 8886, 8887];
+/** How long a sender waits for a Broker that was made a moment ago. */
+const newTopicMs = 500;
+
+/** A running dispatcher with its receiver. */
+export class EventingAgent {
+  readonly #options: EventingAgentOptions;
+  readonly #abort = new AbortController();
+  #transport: HttpTransport | undefined;
+  #informers: InformerFactory | undefined;
+  #source: TopologySource | undefined;
+  #dispatcher: Dispatcher | undefined;
+  #receiver: Receiver | undefined;
+
+  constructor(options: EventingAgentOptions) {
+    this.#options = options;
+  }
+
+  /** Resolves when events are taken. */
+  async start(): Promise<void> {
+    const { cluster, clock, logger } = this.#options;
+    const { data } = eventingLayout(cluster.layout);
+    const folder = await openDiskFolder(data);
+    const logs = await openEmbeddedLogs({ folder: data, clock, logger });
+    const lookup = clusterLookup(addressPlan(cluster.record).dnsService);
+    const dispatcher = new Dispatcher({ logs, clock, logger, lookup });
+    this.#dispatcher = dispatcher;
+    this.#transport = await this.#connect();
+    const client = createClient(this.#transport);
+    const informers = createInformerFactory({ client, clock, logger, transform: withoutManagedFields });
+    this.#informers = informers;
+    const apply = async (topology: Parameters<Dispatcher["apply"]>[0]) => await dispatcher.apply(topology);
+    const source = new TopologySource({ informers, folder, apply, clock, logger });
+    this.#source = source;
+    const isRestored = await source.restore();
+    const receiver = new Receiver({ dispatcher, clock, logger, newTopicMs });
+    this.#receiver = receiver;
+    const place = await this.#openListener();
+    source.follow();
+    keepIngressEndpoints({ ...place, client, informers, clock, logger, signal: this.#abort.signal });
+    await informers.start(this.#abort.signal);
+    // Nothing is refused by one who knows nothing: who comes until then waits.
+    if (!isRestored) await source.seen();
+    await receiver.listen({ fd: place.fileDescriptor });
+    logger.info("Took events", { address: place.address, port: place.port });
+  }
+
+  /** What is under way is delivered again by the next one. */
+  async stop(): Promise<void> {
+    this.#abort.abort(new Error("eventing stops"));
+    await this.#receiver?.close();
+    await this.#source?.stop();
+    await this.#informers?.stop();
+    await this.#dispatcher?.stop();
+    await this.#transport?.close();
+  }
+
+  async #connect(): Promise<HttpTransport> {
+    const { layout, record } = this.#options.cluster;
+    return createHttpTransport({
+      server: `https://${addressPlan(record).controlPlane}:${record.apiPort}`,
+      ca: await readFile(join(layout.pki, "ca.crt"), "utf8"),
+      // Read again for each connection: certificates are renewed on disk.
+      clientCertificate: async () => ({
+        certificate: await readFile(join(layout.pki, "eventing.crt"), "utf8"),
+        key: await readFile(join(layout.pki, "eventing.key"), "utf8"),
+      }),
+      userAgent: "nodeless-eventing",
+    });
+  }
+
+  /** Held by a process beside this one: senders that come while this one is away wait for the next. */
+  async #openListener(): Promise<{ readonly address: string; readonly port: number; readonly fileDescriptor: number }> {
+    const { layout, record } = this.#options.cluster;
+    const { address } = nodeAddresses(record, 0);
+    const held = openHeldListener(await loadLibc(), { name: eventingLayout(layout).listener, address, ports });
+    if (!held) throw new Error(`no free port from ${ports[0]} to ${ports.at(-1)} at ${address}`);
+    return { ...held, address };
+  }
+}
