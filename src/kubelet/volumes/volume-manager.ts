@@ -2,6 +2,7 @@
  * Volumes of the pods on this node: made, kept up to date, taken away. Folders as upstream's: pods/UID/volumes/kubernetes.io~configmap/NAME. Contents of configMap,
  * secret, downwardAPI and projected volumes follow their sources; tokens are renewed before they end.
  */
+import { chmodSync, mkdirSync } from "node:fs";
 import { chmod, mkdir, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Container, ImageVolumeSource, Pod, Volume, VolumeMount } from "#api/generated/types/core-v1.ts";
@@ -134,11 +135,11 @@ export class VolumeManager implements PodVolumes {
     if (volume.image) return this.#makeImage(pod, volume, folder, signal);
     const payload = await this.#payloadOf(pod, volume);
     if (!payload) throw unsupported(volume);
-    await mkdir(folder, { recursive: true, mode: 0o750 });
+    mkdirSync(folder, { recursive: true, mode: 0o750 });
     // Secrets and tokens stay off the disk.
     if (!volume.configMap) this.#ensureTmpfs(folder, undefined);
     const gid = pod.spec?.securityContext?.fsGroup;
-    await chmod(folder, gid === undefined ? 0o777 : 0o2777);
+    chmodSync(folder, gid === undefined ? 0o777 : 0o2777);
     await writeAtomically(folder, payload, gid);
   }
 
