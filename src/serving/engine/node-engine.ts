@@ -80,6 +80,8 @@ export type NodeEngineOptions = {
 /** Index of Ingresses by "namespace/revision". */
 const byRevision = "serving-ingress-revision";
 const askAgainMs = 500;
+/** RuntimeClasses of pods that take connections from the moment in which they run: their socket listens before they get their code. */
+const isolateClasses: readonly string[] = ["isolate", "isolate-packed"];
 /** In the node's object. */
 const rememberedColdStarts = 20;
 
@@ -312,12 +314,15 @@ export class NodeEngine implements Pick<Service, "stop"> {
     endpoints.update(this.#podsOf(key).flatMap((pod) => endpointOf(pod) ?? []));
     const known = new Set(endpoints.unproved.map((pod) => probeName(key, pod)));
     this.#probes.keep((probe) => !probe.startsWith(`${key} `) || known.has(probe));
-    if (!endpoints.isServed) for (const pod of endpoints.starting) this.#probeStarting(key, pod);
+    if (!endpoints.isServed) for (const pod of endpoints.starting) this.#proveStarting(key, pod);
   }
 
   /** Somebody waits for this pod: the kubelet's next look is too far away. Only a port can be proved, no other kind of probe. */
-  #probeStarting(key: string, pod: PodEndpoint): void {
-    if (this.hold.heldFor(clusterOfKey(key)) > 0 && this.#isPortProbed(key)) this.#probe(key, pod);
+  #proveStarting(key: string, pod: PodEndpoint): void {
+    if (this.hold.heldFor(clusterOfKey(key)) === 0 || !this.#isPortProbed(key)) return;
+    // An isolate that runs listens. Were it not so, the request would find out, and wait again.
+    if (isIsolate(this.#revisionOf(key))) this.#endpoints.get(key)?.clear(pod);
+    else this.#probe(key, pod);
   }
 
   #probe(key: string, pod: PodEndpoint): void {
@@ -465,6 +470,10 @@ export class NodeEngine implements Pick<Service, "stop"> {
     this.#lastColdStarts.push(start);
     if (this.#lastColdStarts.length > rememberedColdStarts) this.#lastColdStarts.shift();
   }
+}
+
+function isIsolate(revision: Revision | undefined): boolean {
+  return isolateClasses.includes(revision?.spec?.runtimeClassName ?? "");
 }
 
 function probeName(key: string, pod: PodEndpoint): string {
