@@ -75,6 +75,10 @@ spec:
     withFolder({}, (folder) => {
       assert.throws(() => of({ source: join(folder, "absent") }, "x"), /is no folder/);
       assert.throws(() => of({ source: folder, env: ["A"] }, "x"), /--env wants NAME=VALUE, not "A"/);
+      assert.throws(
+        () => of({ source: folder, memory: "1GB" }, "x"),
+        /--memory wants an amount such as 128Mi, not "1GB"/,
+      );
       assert.throws(() => of({ source: folder, concurrency: "many" }, "x"), /--concurrency must be a whole number/);
     });
     assert.throws(() => of({ git: "https://x", image: "y" }, "x"), /not both/);

@@ -4,6 +4,7 @@
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
 import { parse } from "yaml";
+import { isQuantity } from "#apimachinery/quantity.ts";
 import { type Arguments, type Flag, numberFlag, textFlag, UserError } from "#cli/command.ts";
 import type { FunctionObject } from "./function-object.ts";
 
@@ -132,7 +133,7 @@ function remoteSource(args: Arguments): Pick<Spec, "runtime" | "source"> {
 }
 
 function flagSpec(args: Arguments, file: Spec): Spec {
-  const [cpu, memory] = [textFlag(args, "cpu"), textFlag(args, "memory")];
+  const [cpu, memory] = [amountFlag(args, "cpu", "500m"), amountFlag(args, "memory", "128Mi")];
   const limits = { ...(cpu === undefined ? {} : { cpu }), ...(memory === undefined ? {} : { memory }) };
   const resources = file["resources"] as { readonly limits?: object } | undefined;
   const allow = listFlag(args, "allow");
@@ -150,6 +151,13 @@ function flagSpec(args: Arguments, file: Spec): Spec {
     scale: scaleOf(args, file),
     network: allow === undefined ? undefined : { outbound: { allow: allow.filter((one) => one !== "none") } },
   });
+}
+
+function amountFlag(args: Arguments, name: string, example: string): string | undefined {
+  const text = textFlag(args, name);
+  if (text !== undefined && !isQuantity(text))
+    throw new UserError(`--${name} wants an amount such as ${example}, not "${text}"`, { exitCode: 2 });
+  return text;
 }
 
 function scaleOf(args: Arguments, file: Spec): object | undefined {

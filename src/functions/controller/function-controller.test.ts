@@ -269,6 +269,9 @@ describe("the controller of Functions", () => {
     await refused({ source: { inline: { files: { "../x": "" } } } }, /relative and lead nowhere else/);
     await refused({ source: { git: { url: "file:///etc" } } }, /spec\.source\.git\.url/);
     await refused({ source: { git: { url: "https://x", revision: "--upload-pack=x" } } }, /revision/);
+    const limits = (memory: string) => ({ source: { image: "a" }, resources: { limits: { memory } } });
+    await refused(limits("1GB"), /spec\.resources\.limits\.memory/);
+    await refused(limits("lots"), /spec\.resources\.limits\.memory/);
     await refused({ source: { image: "a" }, runtime: "java" }, /Unsupported value: "java"/);
     await refused({ source: { image: "a" }, entrypoint: "/etc/passwd" }, /relative and lead nowhere else/);
     await refused({ source: { image: "a" }, scale: { min: 3, max: 1 } }, /scale\.min is larger/);

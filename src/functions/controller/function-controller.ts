@@ -4,7 +4,7 @@
 import { createHash } from "node:crypto";
 import { isControlledBy } from "#apimachinery/owner-references.ts";
 import { semanticEqual } from "#apimachinery/semantic-equal.ts";
-import { hasReason, StatusError } from "#apimachinery/status-error.ts";
+import { hasReason } from "#apimachinery/status-error.ts";
 import { type ControllerContext, KeyedController, type NamedController } from "#client/controller.ts";
 import type { EventRecorder } from "#client/event-recorder.ts";
 import type { Informer } from "#client/informer.ts";
@@ -22,6 +22,7 @@ import {
 } from "#functions/kinds.ts";
 import { conditionsOf, isFalse, isTrue, isUnknown, type Mark } from "#knative/conditions.ts";
 import type { Condition } from "#knative/duck.ts";
+import { RefusedWrites, WriteRefused } from "#knative/refused-writes.ts";
 import { inputHashOf, jobOf } from "./build-inputs.ts";
 import { BuildLog, buildLogName } from "./build-log.ts";
 import { Builds } from "./builds.ts";
@@ -78,12 +79,14 @@ class FunctionController implements NamedController {
     string,
     { readonly inputHash: string; readonly failure: BuildFailure; readonly count: number }
   >();
+  readonly #refused: RefusedWrites;
   /** Of builds under way. */
   readonly #fetched = new Set<string>();
 
   constructor(context: FunctionControllerContext) {
     this.#context = context;
     this.#events = context.recorderFor("function-controller");
+    this.#refused = new RefusedWrites(context.clock);
     this.#frame = new KeyedController(context, {
       name: "functions",
       reconcile: (key, signal) => this.#reconcile(key, signal),
@@ -133,6 +136,7 @@ class FunctionController implements NamedController {
     if (fn === undefined || fn.metadata?.deletionTimestamp !== undefined) {
       this.#builds.forget(key);
       this.#attempts.delete(key);
+      this.#refused.forget(key);
       if (fn === undefined) this.#forgetLater({ namespace, name });
       return;
     }
@@ -269,14 +273,15 @@ class FunctionController implements NamedController {
     const body: KnativeService = { ...plain, metadata: { ...plain.metadata, annotations } };
     const ref = { resource: knativeServices, namespace, name };
     try {
-      return await this.#context.client.patch<KnativeService>(
-        ref,
-        { type: "apply", body },
-        { fieldManager, force: true, signal },
+      return await this.#refused.attempt(keyOf(fn), { wanted: body, what: "write the Service" }, () =>
+        this.#context.client.patch<KnativeService>(ref, { type: "apply", body }, { fieldManager, force: true, signal }),
       );
     } catch (error) {
-      if (!isRefusal(error)) throw error;
-      return isFalse("ServiceRefused", error.message);
+      if (!(error instanceof WriteRefused)) throw error;
+      const { cause, isNews, retryAfterMs } = error;
+      if (isNews) this.#events.record(fn, { type: "Warning", reason: "ServiceRefused", message: cause.message });
+      this.#frame.queue.addAfter(keyOf(fn), retryAfterMs);
+      return error.mark("ServiceRefused", cause.message);
     }
   }
 
@@ -359,9 +364,4 @@ function notesOf({ spec = {} }: FunctionObject): Readonly<Record<string, Mark>> 
   return {
     OutboundRulesEnforced: isFalse("NotPossible", `network.outbound is enforced for isolates only, not for ${what}.`),
   };
-}
-
-// The object is wrong, or something in it: trying again without a change would not help.
-function isRefusal(error: unknown): error is StatusError {
-  return error instanceof StatusError && [400, 403, 422].includes(error.code);
 }

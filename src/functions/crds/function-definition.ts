@@ -4,12 +4,7 @@
 import type { KubeObject } from "#apimachinery/meta.ts";
 import type { JsonSchemaProps } from "#apimachinery/structural-schema/json-schema-props.ts";
 import { functions } from "#functions/kinds.ts";
-import { address, boolean, int64, object, string } from "#knative/crds/schema-parts.ts";
-
-const quantity: JsonSchemaProps = {
-  anyOf: [{ type: "integer" }, { type: "string" }],
-  "x-kubernetes-int-or-string": true,
-};
+import { address, boolean, int64, object, quantity, string } from "#knative/crds/schema-parts.ts";
 
 /** Files of a function that is written into its object, all together; etcd's and our own bound on objects is above. */
 const mostInlineFiles = 64;

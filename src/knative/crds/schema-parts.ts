@@ -7,6 +7,13 @@ export const string: JsonSchemaProps = { type: "string" };
 export const int64: JsonSchemaProps = { type: "integer", format: "int64" };
 export const int32: JsonSchemaProps = { type: "integer", format: "int32" };
 export const boolean: JsonSchemaProps = { type: "boolean" };
+/** As the definitions of upstream's kinds have it. */
+export const quantity: JsonSchemaProps = {
+  anyOf: [{ type: "integer" }, { type: "string" }],
+  pattern:
+    "^(\\+|-)?(([0-9]+(\\.[0-9]*)?)|(\\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\\+|-)?(([0-9]+(\\.[0-9]*)?)|(\\.[0-9]+))))?$",
+  "x-kubernetes-int-or-string": true,
+};
 export const stringMap: JsonSchemaProps = { type: "object", additionalProperties: string };
 
 /** An object with these fields, some of them required. */

@@ -2,13 +2,13 @@
  * Makes a Revision of each generation of a Configuration, and says which was made last and which is the newest that is ready. As upstream's `pkg/reconciler/configuration` (v1.23).
  */
 import type { KubeObject } from "#apimachinery/meta.ts";
-import { StatusError } from "#apimachinery/status-error.ts";
 import { KeyedController, type NamedController } from "#client/controller.ts";
 import type { EventRecorder } from "#client/event-recorder.ts";
 import type { Informer } from "#client/informer.ts";
 import { keyOf, splitKey } from "#client/object-store.ts";
 import { Conditions, findCondition, isFalse, isTrue, isUnknown } from "#knative/conditions.ts";
 import { isReady, writeStatus } from "#knative/objects.ts";
+import { RefusedWrites, WriteRefused } from "#knative/refused-writes.ts";
 import { byConfiguration, revisionInformer, type ServingContext } from "#serving/common/context.ts";
 import { type Configuration, configurations, type Revision, revisions } from "#serving/kinds.ts";
 import { findNamed, generationOf, revisionOf } from "./revision-of.ts";
@@ -24,12 +24,14 @@ class ConfigurationController {
   readonly controller: KeyedController;
   readonly #context: ServingContext;
   readonly #events: EventRecorder;
+  readonly #refused: RefusedWrites;
   readonly #configurations: Informer<Configuration>;
   readonly #revisions: Informer<Revision>;
 
   constructor(context: ServingContext) {
     this.#context = context;
     this.#events = context.recorderFor("configuration-controller");
+    this.#refused = new RefusedWrites(context.clock);
     this.controller = new KeyedController(context, {
       name: "serving-configuration",
       reconcile: (key, signal) => this.#reconcile(key, signal),
@@ -39,6 +41,7 @@ class ConfigurationController {
     this.#configurations = this.controller.watch(context.informers.informer<Configuration>({ resource }), {
       onAdd: (configuration) => queue.add(keyOf(configuration)),
       onUpdate: (_before, configuration) => queue.add(keyOf(configuration)),
+      onDelete: (configuration) => this.#refused.forget(keyOf(configuration)),
     });
     const enqueue = (revision: Revision) => this.#enqueueOwner(revision);
     this.#revisions = this.controller.watch(revisionInformer(context), {
@@ -123,17 +126,22 @@ class ConfigurationController {
     const { client, clock } = this.#context;
     const wanted = revisionOf(configuration, clock.now());
     const namespace = configuration.metadata?.namespace ?? "";
+    const what = "create Revision";
     try {
-      const revision = await client.create<Revision>({ resource: revisions, namespace }, wanted, { signal });
+      const revision = await this.#refused.attempt(
+        keyOf(configuration),
+        { wanted: configuration.spec ?? {}, what },
+        () => client.create<Revision>({ resource: revisions, namespace }, wanted, { signal }),
+      );
       const message = `Created Revision ${JSON.stringify(revision.metadata?.name)}`;
       this.#events.record(configuration, { type: "Normal", reason: "Created", message });
       return { revision, isByName: false };
     } catch (error) {
-      // The local copy lags behind our own write; the next look sees it.
-      if (!(error instanceof StatusError) || error.reason === "AlreadyExists") throw error;
-      const message = `Failed to create Revision: ${error.message}`;
-      this.#events.record(configuration, { type: "Warning", reason: "CreationFailed", message });
-      const why = `Revision creation failed with message: ${error.message}.`;
+      if (!(error instanceof WriteRefused)) throw error;
+      const { message, isNews, retryAfterMs, cause } = error;
+      if (isNews) this.#events.record(configuration, { type: "Warning", reason: "CreationFailed", message });
+      this.controller.queue.addAfter(keyOf(configuration), retryAfterMs);
+      const why = `Revision creation failed with message: ${cause.message}.`;
       conditions.mark("Ready", isFalse("RevisionFailed", why));
       return undefined;
     }

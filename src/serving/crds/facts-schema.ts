@@ -4,6 +4,7 @@
  */
 import type { JsonSchemaProps } from "#apimachinery/structural-schema/json-schema-props.ts";
 import type { FieldSchema, ScalarType, Schema, StructSchema } from "#apimachinery/schema.ts";
+import { quantity } from "#knative/crds/schema-parts.ts";
 import { fieldMasks, type FieldMask } from "#serving/admission/field-masks.ts";
 
 const scalars: Readonly<Record<ScalarType, JsonSchemaProps>> = {
@@ -16,7 +17,7 @@ const scalars: Readonly<Record<ScalarType, JsonSchemaProps>> = {
   time: { type: "string", format: "date-time" },
   microTime: { type: "string", format: "date-time" },
   duration: { type: "string" },
-  quantity: { anyOf: [{ type: "integer" }, { type: "string" }], "x-kubernetes-int-or-string": true },
+  quantity,
   intOrString: { anyOf: [{ type: "integer" }, { type: "string" }], "x-kubernetes-int-or-string": true },
   any: { "x-kubernetes-preserve-unknown-fields": true },
 };

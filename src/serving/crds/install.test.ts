@@ -78,6 +78,11 @@ describe("Serving's CustomResourceDefinitions", () => {
         client.create(at, make("bad", { containers: [{ image: 7 }] })),
         /image.*must be of type string/,
       );
+      const limits = { memory: "1GB", cpu: "500m" };
+      await assert.rejects(
+        client.create(at, make("typo", { containers: [{ ...container, resources: { limits } }] })),
+        /resources\.limits\.memory: Invalid value: "1GB"/,
+      );
     } finally {
       await stop();
     }

@@ -16,6 +16,7 @@ import {
   ServiceNotOwned,
 } from "#knative/kube-services.ts";
 import { writeStatus } from "#knative/objects.ts";
+import { RefusedWrites, WriteRefused } from "#knative/refused-writes.ts";
 import { type AutoscalerView } from "#serving/autoscaler/autoscaler.ts";
 import { deciderSpecOf, isKpa } from "#serving/autoscaler/decider-spec.ts";
 import {
@@ -47,9 +48,11 @@ class PodAutoscalerController {
   readonly #deployments: Informer<Deployment>;
   readonly #pods: Informer<Pod>;
   readonly #kube: KubeServices;
+  readonly #refused: RefusedWrites;
 
   constructor(context: ServingContext) {
     this.#context = context;
+    this.#refused = new RefusedWrites(context.clock);
     this.controller = new KeyedController(context, {
       name: "serving-podautoscaler",
       reconcile: (key, signal) => this.#reconcile(key, signal),
@@ -59,6 +62,7 @@ class PodAutoscalerController {
       onAdd: (autoscaler) => queue.add(keyOf(autoscaler)),
       onUpdate: (_before, autoscaler) => queue.add(keyOf(autoscaler)),
       onDelete: (autoscaler) => {
+        this.#refused.forget(keyOf(autoscaler));
         context.autoscaler.forget(keyOf(autoscaler));
         context.coldStarts.forget(keyOf(autoscaler));
       },
@@ -133,13 +137,22 @@ class PodAutoscalerController {
   ): Promise<Pick<PodAutoscalerStatus, "serviceName" | "metricsServiceName">> {
     const { dataPlane } = this.#context;
     const { name = "" } = autoscaler.metadata ?? {};
+    const wanted = [publicServiceOf(autoscaler, dataPlane), privateServiceOf(autoscaler)] as const;
     try {
-      const [open] = await Promise.all([
-        ensureService(this.#kube, { owner: autoscaler, wanted: publicServiceOf(autoscaler, dataPlane), signal }),
-        ensureService(this.#kube, { owner: autoscaler, wanted: privateServiceOf(autoscaler), signal }),
-      ]);
+      const what = `write the Services of revision ${JSON.stringify(name)}`;
+      const [open] = await this.#refused.attempt(keyOf(autoscaler), { wanted, what }, () =>
+        Promise.all([
+          ensureService(this.#kube, { owner: autoscaler, wanted: wanted[0], signal }),
+          ensureService(this.#kube, { owner: autoscaler, wanted: wanted[1], signal }),
+        ]),
+      );
       await ensureSlice(this.#kube, dataPlaneSlice(open, dataPlane), signal);
     } catch (error) {
+      if (error instanceof WriteRefused) {
+        conditions.mark("SKSReady", error.mark("FailedCreate"));
+        this.controller.queue.addAfter(keyOf(autoscaler), error.retryAfterMs);
+        return {};
+      }
       if (!(error instanceof ServiceNotOwned)) throw error;
       conditions.mark("SKSReady", isUnknown("NotReady", error.message));
       return {};

@@ -12,6 +12,7 @@ import type { Informer } from "#client/informer.ts";
 import { keyOf, splitKey } from "#client/object-store.ts";
 import { Conditions, isFalse, isUnknown } from "#knative/conditions.ts";
 import { overwrite, writeStatus } from "#knative/objects.ts";
+import { RefusedWrites, WriteRefused } from "#knative/refused-writes.ts";
 import {
   byRevision,
   deploymentInformer,
@@ -40,6 +41,7 @@ class RevisionController {
   readonly #context: ServingContext;
   readonly #events: EventRecorder;
   readonly #digests: Digests;
+  readonly #refused: RefusedWrites;
   readonly #revisions: Informer<Revision>;
   readonly #deployments: Informer<Deployment>;
   readonly #autoscalers: Informer<PodAutoscaler>;
@@ -48,6 +50,7 @@ class RevisionController {
   constructor(context: ServingContext) {
     this.#context = context;
     this.#events = context.recorderFor("revision-controller");
+    this.#refused = new RefusedWrites(context.clock);
     const keyed = new KeyedController(context, {
       name: "serving-revision",
       reconcile: (key, signal) => this.#reconcile(key, signal),
@@ -58,7 +61,10 @@ class RevisionController {
     this.#revisions = keyed.watch(revisionInformer(context), {
       onAdd: (revision) => keyed.queue.add(keyOf(revision)),
       onUpdate: (_before, revision) => keyed.queue.add(keyOf(revision)),
-      onDelete: (revision) => this.#digests.forget(keyOf(revision)),
+      onDelete: (revision) => {
+        this.#digests.forget(keyOf(revision));
+        this.#refused.forget(keyOf(revision));
+      },
     });
     const enqueue = (child: KubeObject) => this.#enqueueOwner(child);
     const onChild = {
@@ -124,6 +130,8 @@ class RevisionController {
         message: "Revision becomes ready upon all resources being ready",
       });
     await writeStatus(this.#context.client, revisions, { object: revision, status, signal });
+    // Not before it is written down: whoever asks a registry again at each look never gets tired of failing.
+    if (status.containerStatuses !== undefined) this.#digests.forget(key);
     return found.againAfterMs;
   }
 
@@ -142,17 +150,30 @@ class RevisionController {
       conditions.mark("ContainerHealthy", isFalse("ContainerMissing", digests.message));
       return { status: {}, againAfterMs: this.#digests.retryAfterMs(key) };
     }
-    this.#digests.forget(key);
     const { containerStatuses, initContainerStatuses } = digests;
     const images = {
       ...(containerStatuses.length === 0 ? {} : { containerStatuses }),
       ...(initContainerStatuses.length === 0 ? {} : { initContainerStatuses }),
     };
     const resolved = { ...revision, status: { ...revision.status, ...images } };
-    const deployment = await this.#ensureDeployment(resolved, conditions, signal);
-    const scale =
-      deployment === undefined ? {} : await this.#ensureAutoscaler(resolved, deployment, { conditions, signal });
-    return { status: { ...images, ...scale } };
+    try {
+      const deployment = await this.#ensureDeployment(resolved, conditions, signal);
+      const scale =
+        deployment === undefined ? {} : await this.#ensureAutoscaler(resolved, deployment, { conditions, signal });
+      return { status: { ...images, ...scale } };
+    } catch (error) {
+      if (!(error instanceof WriteRefused)) throw error;
+      conditions.mark("ResourcesAvailable", error.mark("FailedCreate"));
+      return { status: images, againAfterMs: this.#tellRefusal(revision, error) };
+    }
+  }
+
+  #tellRefusal(revision: Revision, { message, isNews, retryAfterMs }: WriteRefused): number {
+    if (isNews) {
+      this.#events.record(revision, { type: "Warning", reason: "FailedCreate", message });
+      this.#context.logger.warn("Part of a revision was refused", { revision: keyOf(revision), error: message });
+    }
+    return retryAfterMs;
   }
 
   #findDigests(
@@ -189,26 +210,45 @@ class RevisionController {
     const wanted = deploymentOf(revision, config.current);
     if (found === undefined) {
       for (const type of revisionDependents) conditions.mark(type, isUnknown("Deploying"));
-      return await client.create<Deployment>({ resource: deployments, namespace }, wanted, { signal });
+      const what = `create Deployment ${JSON.stringify(name)}`;
+      return await this.#refused.attempt(keyOf(revision), { wanted, what }, () =>
+        client.create<Deployment>({ resource: deployments, namespace }, wanted, { signal }),
+      );
     }
     if (!isControlledBy(found, revision)) {
       const why = `There is an existing Deployment ${JSON.stringify(name)} that we do not own.`;
       conditions.mark("ResourcesAvailable", isFalse("NotOwned", why));
       return undefined;
     }
-    const current = isOutdated(found, wanted) ? await this.#update(found, wanted, signal) : found;
+    const current = isOutdated(found, wanted) ? await this.#update(revision, { found, wanted, signal }) : found;
     markDeployment(conditions, current);
     const pods = this.#pods.lister.byIndex(byRevision, `${namespace}/${revision.metadata?.name}`);
     markPods(conditions, current, pods);
     return current;
   }
 
-  /** How many pods there are is the autoscaler's affair. */
-  async #update(found: Deployment, wanted: Deployment, signal: AbortSignal): Promise<Deployment> {
+  /** How many pods there are is the autoscaler's affair. What runs goes on running when the API server refuses what is newer. */
+  async #update(
+    revision: Revision,
+    {
+      found,
+      wanted,
+      signal,
+    }: { readonly found: Deployment; readonly wanted: Deployment; readonly signal: AbortSignal },
+  ): Promise<Deployment> {
     const { replicas } = found.spec ?? {};
     const spec = { ...wanted.spec!, ...(replicas === undefined ? {} : { replicas }) };
     const changed = { ...wanted, spec };
-    return await overwrite(this.#context.client, deployments, { found, wanted: changed, signal });
+    const what = `update Deployment ${JSON.stringify(found.metadata?.name)}`;
+    try {
+      return await this.#refused.attempt(keyOf(revision), { wanted, what }, () =>
+        overwrite(this.#context.client, deployments, { found, wanted: changed, signal }),
+      );
+    } catch (error) {
+      if (!(error instanceof WriteRefused)) throw error;
+      this.#keyed.queue.addAfter(keyOf(revision), this.#tellRefusal(revision, error));
+      return found;
+    }
   }
 
   async #ensureAutoscaler(
@@ -221,7 +261,10 @@ class RevisionController {
     const wanted = podAutoscalerOf(revision, deployment);
     const found = this.#autoscalers.lister.find(namespace, name);
     if (found === undefined) {
-      const made = await client.create<PodAutoscaler>({ resource: podAutoscalers, namespace }, wanted, { signal });
+      const what = `create PodAutoscaler ${JSON.stringify(name)}`;
+      const made = await this.#refused.attempt(keyOf(revision), { wanted, what }, () =>
+        client.create<PodAutoscaler>({ resource: podAutoscalers, namespace }, wanted, { signal }),
+      );
       return markAutoscaler(conditions, made);
     }
     if (!isControlledBy(found, revision)) {

@@ -88,6 +88,9 @@ export function markAutoscaler(
   if (isInitialized && !isBroken) for (const type of revisionDependents) conditions.mark(type, isTrue);
   if (conditions.is("ResourcesAvailable", "True") && !(hasService && isInitialized))
     conditions.mark("ResourcesAvailable", isUnknown(deploying));
+  const services = findCondition(status?.conditions, "SKSReady");
+  if (!isInitialized && services?.status === "False")
+    conditions.mark("ResourcesAvailable", isFalse(services.reason ?? "", services.message ?? ""));
   const { reason = "", message = "" } = ready;
   if (ready.status === "True") conditions.mark("Active", isTrue);
   else if (ready.status === "Unknown") conditions.mark("Active", isUnknown(reason, message));

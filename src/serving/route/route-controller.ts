@@ -21,6 +21,7 @@ import {
 } from "#knative/kube-services.ts";
 import { findAnnotation } from "#knative/names.ts";
 import { differs, isReady, ownedMeta, overwrite, writeStatus } from "#knative/objects.ts";
+import { RefusedWrites, WriteRefused } from "#knative/refused-writes.ts";
 import { revisionInformer, routeInformer, routesTo, type ServingContext } from "#serving/common/context.ts";
 import type { ServingConfig } from "#serving/config/config-store.ts";
 import {
@@ -61,10 +62,12 @@ class RouteController {
   readonly #revisions: Informer<Revision>;
   readonly #ingresses: Informer<Ingress>;
   readonly #kube: KubeServices;
+  readonly #refused: RefusedWrites;
 
   constructor(context: ServingContext) {
     this.#context = context;
     this.#events = context.recorderFor("route-controller");
+    this.#refused = new RefusedWrites(context.clock);
     this.controller = new KeyedController(context, {
       name: "serving-route",
       reconcile: (key, signal) => this.#reconcile(key, signal),
@@ -74,6 +77,7 @@ class RouteController {
     this.#routes = this.controller.watch(routeInformer(context), {
       onAdd: (route) => queue.add(keyOf(route)),
       onUpdate: (_before, route) => queue.add(keyOf(route)),
+      onDelete: (route) => this.#refused.forget(keyOf(route)),
     });
     const users = (target: KubeObject) => this.#enqueueUsers(target);
     const onTarget = {
@@ -182,11 +186,20 @@ class RouteController {
       placeholder(route, hostName(route, tag, config.current), dataPlane.httpPort),
     );
     try {
-      for (const service of wanted) {
-        const made = await ensureService(this.#kube, { owner: route, wanted: service, signal });
-        await ensureSlice(this.#kube, dataPlaneSlice(made, dataPlane), signal);
-      }
+      await this.#refused.attempt(keyOf(route), { wanted, what: "write placeholder Services" }, async () => {
+        for (const service of wanted) {
+          const made = await ensureService(this.#kube, { owner: route, wanted: service, signal });
+          await ensureSlice(this.#kube, dataPlaneSlice(made, dataPlane), signal);
+        }
+      });
     } catch (error) {
+      if (error instanceof WriteRefused) {
+        const { message, isNews, retryAfterMs } = error;
+        conditions.mark("IngressReady", error.mark("FailedCreate"));
+        if (isNews) this.#events.record(route, { type: "Warning", reason: "CreationFailed", message });
+        this.controller.queue.addAfter(keyOf(route), retryAfterMs);
+        return false;
+      }
       if (!(error instanceof ServiceNotOwned)) throw error;
       const quoted = JSON.stringify(error.service);
       conditions.mark(

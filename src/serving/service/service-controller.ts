@@ -11,6 +11,7 @@ import { keyOf, splitKey } from "#client/object-store.ts";
 import { Conditions, findCondition, isFalse, isTrue, isUnknown, type Mark } from "#knative/conditions.ts";
 import type { Conditioned } from "#knative/duck.ts";
 import { differs, overwrite, writeStatus } from "#knative/objects.ts";
+import { RefusedWrites, WriteRefused } from "#knative/refused-writes.ts";
 import { revisionInformer, type ServingContext } from "#serving/common/context.ts";
 import { isRevisionNameTaken } from "#serving/configuration/revision-of.ts";
 import {
@@ -34,6 +35,7 @@ class ServiceController {
   readonly controller: KeyedController;
   readonly #context: ServingContext;
   readonly #events: EventRecorder;
+  readonly #refused: RefusedWrites;
   readonly #services: Informer<Service>;
   readonly #configurations: Informer<Configuration>;
   readonly #routes: Informer<Route>;
@@ -42,6 +44,7 @@ class ServiceController {
   constructor(context: ServingContext) {
     this.#context = context;
     this.#events = context.recorderFor("service-controller");
+    this.#refused = new RefusedWrites(context.clock);
     this.controller = new KeyedController(context, {
       name: "serving-service",
       reconcile: (key, signal) => this.#reconcile(key, signal),
@@ -51,6 +54,7 @@ class ServiceController {
     this.#services = this.controller.watch(informers.informer<Service>({ resource: services }), {
       onAdd: (service) => queue.add(keyOf(service)),
       onUpdate: (_before, service) => queue.add(keyOf(service)),
+      onDelete: (service) => this.#refused.forget(keyOf(service)),
     });
     const enqueue = (child: KubeObject) => this.#enqueueOwner(child);
     const onChild = {
@@ -87,7 +91,9 @@ class ServiceController {
 
   async #look(service: Service, conditions: Conditions, signal: AbortSignal): Promise<NonNullable<Service["status"]>> {
     const before = fieldsOf(service.status);
-    const configuration = await this.#ensureConfiguration(service, conditions, signal);
+    const configuration = await this.#unlessRefused(service, conditions, "ConfigurationsReady", () =>
+      this.#ensureConfiguration(service, conditions, signal),
+    );
     if (configuration === undefined) return before;
     const isObserved = configuration.metadata?.generation === configuration.status?.observedGeneration;
     const outOfDate = (kind: string) =>
@@ -102,7 +108,9 @@ class ServiceController {
       conditions.mark("RoutesReady", isFalse("RevisionNameTaken", why));
       return { ...before, ...latest };
     }
-    const route = await this.#ensureRoute(service, conditions, signal);
+    const route = await this.#unlessRefused(service, conditions, "RoutesReady", () =>
+      this.#ensureRoute(service, conditions, signal),
+    );
     if (route === undefined) return { ...before, ...latest };
     const isRouteObserved = route.metadata?.generation === route.status?.observedGeneration;
     conditions.mark("RoutesReady", isRouteObserved ? propagated(route) : outOfDate("Route"));
@@ -111,6 +119,25 @@ class ServiceController {
       conditions.mark("RoutesReady", isUnknown("TrafficNotMigrated", why));
     }
     return { ...latest, ...(isRouteObserved ? routeFieldsOf(route.status) : routeFieldsOf(service.status)) };
+  }
+
+  /** What is refused is said in a condition, and tried again later. */
+  async #unlessRefused<T>(
+    service: Service,
+    conditions: Conditions,
+    type: string,
+    ensure: () => Promise<T>,
+  ): Promise<T | undefined> {
+    try {
+      return await ensure();
+    } catch (error) {
+      if (!(error instanceof WriteRefused)) throw error;
+      const { message, isNews, retryAfterMs } = error;
+      conditions.mark(type, error.mark("FailedCreate"));
+      if (isNews) this.#events.record(service, { type: "Warning", reason: "CreationFailed", message });
+      this.controller.queue.addAfter(keyOf(service), retryAfterMs);
+      return undefined;
+    }
   }
 
   async #ensureConfiguration(
@@ -152,16 +179,11 @@ class ServiceController {
   ): Promise<T> {
     const { namespace = "", name = "" } = wanted.metadata ?? {};
     const quoted = JSON.stringify(name);
-    try {
-      const made = await this.#context.client.create<T>({ resource, namespace }, wanted, { signal });
-      this.#events.record(service, { type: "Normal", reason: "Created", message: `Created ${kind} ${quoted}` });
-      return made;
-    } catch (error) {
-      const why = error instanceof Error ? error.message : String(error);
-      const message = `Failed to create ${kind} ${quoted}: ${why}`;
-      this.#events.record(service, { type: "Warning", reason: "CreationFailed", message });
-      throw error;
-    }
+    const made = await this.#refused.attempt(keyOf(service), { wanted, what: `create ${kind} ${quoted}` }, () =>
+      this.#context.client.create<T>({ resource, namespace }, wanted, { signal }),
+    );
+    this.#events.record(service, { type: "Normal", reason: "Created", message: `Created ${kind} ${quoted}` });
+    return made;
   }
 }
 
