@@ -127,6 +127,23 @@ CMD ["cat", "/app/hello"]
     assert.equal(read(second, "other"), "other\n");
   });
 
+  test("what was loaded on this machine is a base under its name, with no registry to ask; what was pulled for somebody is not", async () => {
+    const name = "registry.invalid/base/busybox";
+    const base = await buildImage({ store }, { base: "busybox", layers: [], name: `${name}:1` });
+    await buildImage({ store }, { base: "busybox", layers: [{ files: [{ path: "mine", content: "" }] }] }).then(
+      ({ digest }) => store.add(digest, { tag: "registry.invalid/private/app:1" }),
+    );
+    const context = project("loaded", {
+      Dockerfile: `FROM ${name}:1 AS first\nRUN echo one > /one\nFROM ${name}@${base.digest}\nCOPY --from=first /one /two\n`,
+    });
+
+    const image = await build({ context });
+
+    assert.equal(read(image, "two"), "one\n");
+    const denied = project("pulled", { Dockerfile: "FROM registry.invalid/private/app:1\n" });
+    await assert.rejects(build({ context: denied }), { kind: "BuildFailed", message: /registry\.invalid/ });
+  });
+
   test("a base that says nothing of how it was made can be built upon too", async () => {
     const built = await buildImage({ store }, { base: "busybox", layers: [] });
     const { history: _, ...config } = JSON.parse((await store.blobs.read(built.id)).toString()) as { history: unknown };

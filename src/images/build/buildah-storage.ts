@@ -9,6 +9,7 @@ import { promisify } from "node:util";
 import type { Credential } from "#images/credentials.ts";
 import type { RegistrySettings } from "#images/registry-client.ts";
 import { lockFile } from "#linux/file-lock.ts";
+import type { LoadedBases } from "./loaded-bases.ts";
 import { runSealed, sealedUser } from "./sealed-program.ts";
 
 /** Where a build works. */
@@ -77,11 +78,17 @@ export async function copyContext(from: string, to: string, signal: AbortSignal)
   await giveAway([to], signal);
 }
 
+type ReachSettings = RegistrySettings & {
+  readonly credentials: readonly Credential[];
+  /** Asked before anybody else. */
+  readonly loaded: LoadedBases;
+};
+
 /** How buildah reaches registries, and whom it trusts. `plainHttp` speak in the clear. */
 export async function writeSettings(
   folder: string,
   { driver }: BuildStorage,
-  settings: RegistrySettings & { readonly credentials: readonly Credential[] },
+  settings: ReachSettings,
   signal: AbortSignal,
 ): Promise<void> {
   const auths = settings.credentials.map(({ registry, username = "", password = "" }) => [
@@ -134,17 +141,25 @@ export async function exists(path: string): Promise<boolean> {
   );
 }
 
-function registriesConf({ mirrors = {}, plainHttp = [] }: RegistrySettings): string {
+function registriesConf({ mirrors = {}, plainHttp = [], loaded }: ReachSettings): string {
   const table = (head: string, location: string, isPlain: boolean) =>
     `[[${head}]]\nlocation = ${JSON.stringify(location)}\ninsecure = ${isPlain}\n`;
-  const hosts = new Set([...plainHttp, ...Object.keys(mirrors).filter((name) => name !== "*")]);
-  const parts = [...hosts].map((host) => {
+  // The rest of the name comes after the mirror's own address, as it comes after the registry's.
+  const registry = (host: string, path: string, first: readonly string[]) => {
     const ends = (mirrors[host] ?? []).map((end) => new URL(end));
     const mirrored = ends.map(({ host: location, protocol }) =>
-      table("registry.mirror", location, protocol === "http:"),
+      table("registry.mirror", `${location}${path}`, protocol === "http:"),
     );
-    return table("registry", host, plainHttp.includes(host)) + mirrored.join("");
+    return [table("registry", `${host}${path}`, plainHttp.includes(host)), ...first, ...mirrored].join("");
+  };
+  const hosts = new Set([...plainHttp, ...Object.keys(mirrors).filter((name) => name !== "*")]);
+  const here = loaded.repositories.map((name) => {
+    const slash = name.indexOf("/");
+    return registry(name.slice(0, slash), name.slice(slash), [
+      table("registry.mirror", `${loaded.mirror}/${name}`, true),
+    ]);
   });
+  const parts = [...[...hosts].map((host) => registry(host, "", [])), ...here];
   return ['unqualified-search-registries = ["docker.io"]\n', ...parts].join("\n");
 }
 

@@ -18,6 +18,7 @@ import {
   underBuildLock,
   writeSettings,
 } from "./buildah-storage.ts";
+import { withLoadedBases } from "./loaded-bases.ts";
 import { runSealed } from "./sealed-program.ts";
 
 /** What is to be built. */
@@ -122,8 +123,10 @@ async function buildWith(parts: Parts, build: Attempt, signal: AbortSignal): Pro
     const plainHttp = [...(settings.plainHttp ?? []), ...(await ownHosts(store.folder))];
     const allCredentials = [...(settings.credentials ?? []), ...credentials];
     const reach = { ...settings, plainHttp, credentials: allCredentials };
-    await writeSettings(folder, storage, reach, signal);
-    await runBuildah(parts, { ...build, dockerfile, storage }, signal);
+    await withLoadedBases(store, async (loaded) => {
+      await writeSettings(folder, storage, { ...reach, loaded }, signal);
+      await runBuildah(parts, { ...build, dockerfile, storage }, signal);
+    });
     const digest = await storeLayout(store, join(storage.work, "layout"));
     const manifest = parseDocument(await store.blobs.read(digest), digest);
     if (isIndex(manifest)) throw new InvalidImage(`${digest} is an index, not a manifest`);
