@@ -83,6 +83,19 @@ export type Finding = {
 /** An image in the machine's store. */
 export type ImageSummary = { readonly names: readonly string[]; readonly id: string; readonly sizeBytes: number };
 
+/** What became of a machine's images: names, or ids of images that have none. */
+export type ImageRemoval = {
+  readonly removed: readonly string[];
+  /** A container holds them. */
+  readonly kept: readonly string[];
+  /** Repositories of the machine's registry that went. */
+  readonly repositories: readonly string[];
+  /** Repositories that stay: clusters that there are may need them. */
+  readonly keptRepositories: readonly string[];
+  /** A build is under way, and what builds keep stays. */
+  readonly isBuilding: boolean;
+};
+
 /** A folder that is to become an image. */
 export type ImageBuildRequest = {
   readonly folder: string;
@@ -139,10 +152,12 @@ export interface Machine {
   listImages(): Promise<readonly ImageSummary[]>;
   /** Gives an image another name beside those that it has; the image that had the name loses it. Gives the name in full. */
   tagImage(reference: string, name: string): Promise<string>;
+  /** Puts an image into a registry under the name `target`: the machine's own, or any other. Gives the name in full, and the digest. */
+  pushImage(reference: string, target: string): Promise<{ readonly name: string; readonly digest: string }>;
   /** Removes an image. */
   removeImage(reference: string): Promise<void>;
-  /** Removes all images but those that containers hold. Gives both kinds' names, or ids. */
-  removeAllImages(): Promise<{ readonly removed: readonly string[]; readonly kept: readonly string[] }>;
+  /** Removes all images but those that containers hold, what the registry has that no cluster needs, and what builds keep. */
+  removeAllImages(): Promise<ImageRemoval>;
   /** What this machine can do, what is missing, and how to get it. */
   doctor(): Promise<readonly Finding[]>;
   /** The way to a cluster's API server, as its administrator. `onWarning` hears what the server wants people to know. */

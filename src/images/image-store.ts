@@ -206,6 +206,14 @@ export class ImageStore {
     });
   }
 
+  /** Removes blobs that no image is made of and that have no name but ours, however young they are. */
+  async discardBlobs(digests: readonly string[]): Promise<void> {
+    await this.#exclusively(async () => {
+      const needed = new Set((await this.list()).flatMap((image) => image.blobs));
+      for (const digest of digests) if (!needed.has(digest)) await this.#discardBlob(digest);
+    });
+  }
+
   // A layer's own mtime comes from its archive; when it was put here is its ctime.
   async #isOld(path: string, field: "mtimeMs" | "ctimeMs" = "mtimeMs"): Promise<boolean> {
     const stats = await stat(path).catch(() => undefined);

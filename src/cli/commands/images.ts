@@ -1,5 +1,5 @@
 /**
- * `nodeless image load|build|ls|tag|rm`, `nodeless doctor` and `nodeless version`: the machine's images and abilities.
+ * `nodeless image load|build|ls|tag|push|rm`, `nodeless doctor` and `nodeless version`: the machine's images and abilities.
  */
 import { type Command, textFlag, UserError } from "#cli/command.ts";
 import { columns } from "./clusters.ts";
@@ -87,7 +87,7 @@ const tag: Command = {
   name: "image tag",
   usage: "IMAGE NAME",
   summary: "Give an image one more name",
-  details: ["On this machine only: what is in a registry keeps its names."],
+  details: ["On this machine only: what is in a registry keeps its names; 'image push' puts it there."],
   examples: ["image tag nginx:1.27 shop/web:v2"],
   minPositionals: 2,
   maxPositionals: 2,
@@ -98,24 +98,45 @@ const tag: Command = {
   },
 };
 
+const push: Command = {
+  name: "image push",
+  usage: "IMAGE [TARGET]",
+  summary: "Put an image of this machine into a registry: the cluster's, or any other",
+  details: [
+    "TARGET is the name that it gets there; without one it is IMAGE itself. Credentials: registries.yaml, and what docker login left.",
+  ],
+  examples: ["image push busybox localhost:5000/shop/busybox:v1", "image push registry.example.com/shop/api:v1"],
+  minPositionals: 1,
+  maxPositionals: 2,
+  flags: {},
+  async run({ positionals: [image = "", target = image] }, { terminal, machine }) {
+    const { name, digest } = await machine.pushImage(image, target);
+    terminal.print(`Pushed ${name} (${digest})`);
+    return 0;
+  },
+};
+
 const rm: Command = {
   name: "image rm",
   aliases: ["image remove"],
   usage: "IMAGE…",
   summary: "Remove images",
   details: [
-    "What containers of this machine need stays. The registry of clusters is another place: see docs/guides/registries.md.",
+    "What containers of this machine need stays. What was pushed into the clusters' registry stays there, but --all takes what belonged to clusters that are gone, with the last cluster everything, and what builds keep.",
   ],
-  flags: { all: { type: "boolean", help: "All images" } },
+  flags: { all: { type: "boolean", help: "All images, and what no cluster needs any more" } },
   async run(args, { terminal, machine }) {
     const isAll = args.flags["all"] === true;
     if (isAll === args.positionals.length > 0)
       throw new UserError("wants the names of images, or --all", { exitCode: 2 });
     if (isAll) {
-      const { removed, kept } = await machine.removeAllImages();
+      const { removed, kept, repositories, keptRepositories, isBuilding } = await machine.removeAllImages();
       for (const name of removed) terminal.print(`Removed ${name}`);
+      for (const name of repositories) terminal.print(`Removed ${name} from the registry`);
       for (const name of kept) terminal.warn(`${name} stays: a container of this machine needs it`);
-      if (removed.length + kept.length === 0) terminal.print("There are no images.");
+      for (const name of keptRepositories) terminal.warn(`${name} stays in the registry: there are clusters`);
+      if (isBuilding) terminal.warn("What builds keep stays: one is under way");
+      if (removed.length + kept.length + repositories.length === 0) terminal.print("There are no images.");
       return 0;
     }
     for (const name of args.positionals) {
@@ -161,4 +182,4 @@ function size(bytes: number): string {
 }
 
 /** All commands of this file. */
-export const machineCommands: readonly Command[] = [load, build, ls, tag, rm, doctor, version];
+export const machineCommands: readonly Command[] = [load, build, ls, tag, push, rm, doctor, version];

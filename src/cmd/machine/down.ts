@@ -72,6 +72,13 @@ export async function removeCluster(context: MachineContext, cluster: Cluster, t
     removeFromKubeconfig(record.kubeconfig, contextName(record.name));
     removeBootUnit(context, record.name);
     releaseSlot(cluster);
+    const { removeClusterImages } = await import("./image-cleanup.ts");
+    // A registry that is damaged keeps nobody from deleting a cluster.
+    await removeClusterImages(cluster).catch((error: Error) =>
+      terminal.warn(
+        `Images of its functions stay in the registry, and 'nodeless image rm --all' removes them: ${error.message}`,
+      ),
+    );
     rmSync(layout.folder, { recursive: true, force: true });
     rmSync(join(context.dataRoot, "clusters", record.name), { recursive: true, force: true });
   });

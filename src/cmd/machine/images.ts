@@ -5,7 +5,7 @@ import { existsSync } from "node:fs";
 import { UserError } from "#cli/command.ts";
 import type { ImageSummary } from "#cli/machine.ts";
 import { systemClock } from "#component-base/clock.ts";
-import { ImageStore } from "#images/image-store.ts";
+import { ImageStore, type StoredImage } from "#images/image-store.ts";
 import { loadImages } from "#images/load.ts";
 import { formatReference, parseReference } from "#images/reference.ts";
 import { loadLibc } from "#linux/libc.ts";
@@ -38,8 +38,7 @@ export async function listImages(context: MachineContext): Promise<readonly Imag
 /** Removes an image. Throws UserError for one that is not there or in use. */
 export async function removeImage(context: MachineContext, reference: string): Promise<void> {
   const store = await openStore(context);
-  const image = await store.find(reference);
-  if (!image) throw new UserError(`no image "${reference}"; 'nodeless image ls' lists what there is`);
+  await getImage(store, reference);
   let isRemoved: boolean;
   try {
     isRemoved = await store.remove(reference);
@@ -49,27 +48,20 @@ export async function removeImage(context: MachineContext, reference: string): P
   if (!isRemoved) throw new UserError(`${reference} was not removed: a container of this machine needs it`);
 }
 
-/** Removes all images that nothing needs, whatever their names. */
-export async function removeAllImages(
-  context: MachineContext,
-): Promise<{ readonly removed: readonly string[]; readonly kept: readonly string[] }> {
-  const store = await openStore(context);
-  const [removed, kept]: [string[], string[]] = [[], []];
-  for (const { id, tags } of await store.list()) {
-    const names = tags.length > 0 ? tags : [id];
-    ((await store.remove(id)) ? removed : kept).push(...names);
-  }
-  return { removed, kept };
-}
-
 /** Gives an image one more name. Throws UserError for one that is not there, and for what is no name. */
 export async function tagImage(context: MachineContext, reference: string, name: string): Promise<string> {
   const store = await openStore(context);
+  const { manifestDigest } = await getImage(store, reference);
+  const tag = fullTag(name);
+  await store.add(manifestDigest, { tag, isLoaded: true });
+  return tag;
+}
+
+/** An image by name, digest or id. Throws UserError for one that is not there. */
+export async function getImage(store: ImageStore, reference: string): Promise<StoredImage> {
   const image = await store.find(reference);
   if (!image) throw new UserError(`no image "${reference}"; 'nodeless image ls' lists what there is`);
-  const tag = fullTag(name);
-  await store.add(image.manifestDigest, { tag, isLoaded: true });
-  return tag;
+  return image;
 }
 
 function fullTag(name: string): string {

@@ -42,7 +42,9 @@ export function localMachine(context: MachineContext): Machine {
       await (await import("./image-build.ts")).buildImageFromFolder(context, request, onLine),
     listImages: async (): Promise<readonly ImageSummary[]> => await (await import("./images.ts")).listImages(context),
     tagImage: async (reference, name) => await (await import("./images.ts")).tagImage(context, reference, name),
-    removeAllImages: async () => await (await import("./images.ts")).removeAllImages(context),
+    pushImage: async (reference, target) =>
+      await (await import("./image-push.ts")).pushStoredImage(context, reference, target),
+    removeAllImages: async () => await (await import("./image-cleanup.ts")).removeAllImages(context),
     removeImage: async (reference) => await (await import("./images.ts")).removeImage(context, reference),
     async doctor(): Promise<readonly Finding[]> {
       if (context.isRoot) return await (await import("./doctor.ts")).examineMachine();

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -31,13 +31,26 @@ test("what was built for functions is found by cluster, and goes with them", asy
       await registry.publish({ repository, tag: "latest" }, digest);
     }
     const kept = new KeptImages({ cluster: "one", imageStore: folder, clock: systemClock });
+    const one = { namespace: "default", name: "a" };
+    const { id = "", blobs = [] } = (await store.find("127.0.0.1:5000/functions/one/default/a:latest")) ?? {};
+    const now = Date.now() + 1000;
 
-    assert.deepEqual(await kept.list(), [{ namespace: "default", name: "a" }]);
-    await kept.remove({ namespace: "default", name: "a" });
-    await kept.remove({ namespace: "default", name: "absent" });
+    assert.deepEqual(await kept.list(), [one]);
+    assert.equal(await kept.remove(one, Date.now() - 60_000), "published");
+    await store.hold(id, "pod", folder);
+    assert.equal(await kept.remove(one, now), "inUse");
+    assert.deepEqual(await kept.list(), [one]);
+    await store.release(id, "pod");
+    assert.equal(await kept.remove(one, now), "removed");
+    assert.equal(await kept.remove({ namespace: "default", name: "absent" }, now), "removed");
 
     assert.deepEqual(await kept.list(), []);
     assert.equal(await store.find("127.0.0.1:5000/functions/one/default/a:latest"), undefined);
+    assert.deepEqual(
+      await Promise.all(blobs.map((digest) => store.blobs.find(digest))),
+      blobs.map(() => undefined),
+    );
+    assert.ok(!existsSync(join(folder, "registry/repositories/functions/one")));
     assert.ok(await store.find("127.0.0.1:5000/functions/other/default/b:latest"));
   } finally {
     rmSync(folder, { recursive: true });

@@ -6,6 +6,7 @@ import { installDefinitions } from "#client/custom-resources.ts";
 import { createInformerFactory, type InformerFactory } from "#client/informer-factory.ts";
 import { type Clock, systemClock } from "#component-base/clock.ts";
 import { silentLogger } from "#component-base/logger.ts";
+import type { Removal } from "#functions/build/kept-images.ts";
 import type { BuildJob, BuildOutcome } from "#functions/build/job.ts";
 import { functionDefinition } from "#functions/crds/function-definition.ts";
 import { configMaps, type FunctionObject, functions, type KnativeService, knativeServices } from "#functions/kinds.ts";
@@ -41,6 +42,8 @@ describe("the controller of Functions", () => {
       return { clear() {} };
     },
   };
+  const removals: string[] = [];
+  let keptIs: Removal = "removed";
   const makeController = () =>
     createFunctionController({
       client: api.client,
@@ -49,7 +52,7 @@ describe("the controller of Functions", () => {
       clock,
       logger: silentLogger,
       settings: () => settings,
-      kept: { list: async () => [], remove: async () => {} },
+      kept: { list: async () => [], remove: async ({ name }) => (removals.push(name), keptIs) },
       async build(job, { listener }) {
         jobs.push(job);
         listener.onFetched?.();
@@ -258,6 +261,34 @@ describe("the controller of Functions", () => {
       false,
     );
     assert.equal(condition(fn, "OutboundRulesEnforced").status, "False");
+  });
+
+  it("takes what was built along when it is deleted, once no container runs on it; not when it is made again at once", async () => {
+    await create("gone", inline("1"));
+    await until("gone", built);
+    const remove = () => api.client.delete({ resource: functions, namespace: "default", name: "gone" });
+    const untilLate = async () => {
+      for (let round = 0; round < 400 && late.length === 0; round++) await systemClock.sleep(5);
+      for (const happen of late.splice(0)) happen();
+      await systemClock.sleep(20);
+    };
+    late.length = 0;
+    keptIs = "inUse";
+
+    await remove();
+    await untilLate();
+    keptIs = "removed";
+    await untilLate();
+    assert.deepEqual(removals, ["gone", "gone"]);
+    await create("gone", inline("1"));
+    await until("gone", built);
+    await remove();
+    await create("gone", inline("1"));
+    await until("gone", built);
+    await untilLate();
+
+    assert.deepEqual(removals, ["gone", "gone"]);
+    await remove();
   });
 
   it("is refused when it is wrong", async () => {

@@ -44,8 +44,11 @@ export type FunctionControllerContext = ControllerContext & {
 const fieldManager = "nodeless-functions";
 /** Says of which wanted form a Service is: what others change in it is theirs until the function changes. */
 const formAnnotation = "nodeless.dev/function-form";
-/** How long what was built for a function outlives it: who deleted it may make it again. */
-const keptMs = 300_000;
+/** How long what was built for a function outlives it: its pods are ending. */
+const keptMs = 5000;
+/** How long when nobody saw it go: a source may have been pushed for one that is about to be made. */
+const foundMs = 60_000;
+const lookAgainMs = 15_000;
 /** What may pass by itself is tried again, sooner at first. */
 const retryMs = [2000, 10_000, 30_000, 120_000];
 
@@ -120,7 +123,7 @@ class FunctionController implements NamedController {
     await this.#frame.start(signal);
     // Functions that went while nobody was here.
     void this.#context.kept.list().then(
-      (names) => names.forEach((one) => this.#forgetLater(one)),
+      (names) => names.forEach((one) => this.#forgetLater(one, foundMs)),
       (error: unknown) => this.#context.logger.warn("Could not list what is kept of functions", { error }),
     );
   }
@@ -148,15 +151,20 @@ class FunctionController implements NamedController {
     return state.againAfterMs;
   }
 
-  #forgetLater({ namespace, name }: FunctionName): void {
+  #forgetLater(one: FunctionName, delayMs = keptMs): void {
     const { clock, kept, logger } = this.#context;
-    if (this.#functions.lister.find(namespace, name) !== undefined) return;
-    clock.setTimer(keptMs, () => {
-      if (this.#functions.lister.find(namespace, name) !== undefined) return;
-      kept.remove({ namespace, name }).then(
-        () => logger.info("Removed images of a function", { function: `${namespace}/${name}` }),
-        (error: unknown) =>
-          logger.warn("Could not remove images of a function", { function: `${namespace}/${name}`, error }),
+    const isThere = () => this.#functions.lister.find(one.namespace, one.name) !== undefined;
+    if (isThere()) return;
+    const sinceMs = clock.now();
+    const fields = { function: `${one.namespace}/${one.name}` };
+    clock.setTimer(delayMs, () => {
+      if (isThere()) return;
+      kept.remove(one, sinceMs).then(
+        (removal) => {
+          if (removal === "removed") logger.info("Removed images of a function", fields);
+          else this.#forgetLater(one, removal === "inUse" ? lookAgainMs : foundMs);
+        },
+        (error: unknown) => logger.warn("Could not remove images of a function", { ...fields, error }),
       );
     });
   }

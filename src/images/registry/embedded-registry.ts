@@ -122,6 +122,16 @@ export class EmbeddedRegistry {
     });
   }
 
+  /** Removes a repository with all that is in it, also what is younger than garbage. Gives the digests of what it had; unknown is success. */
+  async removeRepository(name: string): Promise<readonly string[]> {
+    const repository = this.repository(name);
+    return this.#exclusively(async () => {
+      const had = [...(await repository.manifests()), ...(await repository.blobs())];
+      await repository.removeAll(this.#repositories);
+      return had;
+    });
+  }
+
   /** What is about the manifest with this digest, which need not be here. */
   async referrers(repository: Repository, digest: string): Promise<readonly Descriptor[]> {
     return repository.referrers(digest);

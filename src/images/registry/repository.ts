@@ -131,6 +131,21 @@ export class Repository {
     return (await this.manifests()).length > 0;
   }
 
+  /** When its newest tag was set, ms since 1970. */
+  async taggedMs(): Promise<number | undefined> {
+    const times = (await this.tags()).map((tag) => stat(this.#tagPath(tag)).catch(undefinedIfAbsent));
+    const known = (await Promise.all(times)).flatMap((found) => (found ? [found.mtimeMs] : []));
+    return known.length === 0 ? undefined : Math.max(...known);
+  }
+
+  /** Removes all of it, but no repository whose name begins with its own. */
+  async removeAll(root: string): Promise<void> {
+    // Names first: nobody finds a manifest whose blobs are going.
+    for (const section of ["_tags", "_manifests", "_referrers", "_blobs", "_uploads"])
+      await rm(join(this.folder, section), { recursive: true, force: true });
+    await this.removeIfEmpty(root);
+  }
+
   /** Folders that hold nothing go, up to `root`. Never removes what somebody puts there meanwhile: the kernel refuses. */
   async removeIfEmpty(root: string): Promise<void> {
     for (const section of ["_blobs", "_manifests", "_referrers"]) {
