@@ -7,8 +7,9 @@ import { systemClock } from "#component-base/clock.ts";
 import { silentLogger } from "#component-base/logger.ts";
 import { eventually, withWebhooks } from "#knative/testing/cluster-with-webhooks.ts";
 import { type Eventing, startEventing } from "./eventing.ts";
-import { type Broker, brokers } from "./kinds.ts";
+import { type Broker, brokers, type EventType, eventTypes } from "./kinds.ts";
 
+const oldEventTypes = { ...eventTypes, version: "v1beta2" };
 const services = { group: "", version: "v1", resource: "services" };
 
 function broker(name: string, metadata: object = {}): Broker {
@@ -73,6 +74,32 @@ describe("Eventing", () => {
           /^http:\/\/broker-ingress\.knative-eventing\.svc\.cluster\.local\/default\/first-/,
         );
         await client.get<KubeObject>({ resource: services, namespace: "knative-eventing", name: "broker-ingress" });
+        const reference = { apiVersion: "eventing.knative.dev/v1", kind: "Broker", name: "b", namespace: "default" };
+        await client.create<KubeObject>({ resource: oldEventTypes, namespace: "default" }, {
+          apiVersion: "eventing.knative.dev/v1beta2",
+          kind: "EventType",
+          metadata: { name: "paid" },
+          spec: { type: "order.paid", source: "/payment", schema: "http://schema.example", broker: "b" },
+        } as KubeObject);
+        const ref = { namespace: "default", name: "paid" };
+        const kept = await client.get<EventType>({ ...ref, resource: eventTypes });
+        assert.deepEqual(kept.spec, {
+          reference,
+          attributes: [
+            { name: "specversion", required: true },
+            { name: "id", required: true },
+            { name: "type", required: true, value: "order.paid" },
+            { name: "source", required: true, value: "/payment" },
+            { name: "schemadata", required: false, value: "http://schema.example" },
+          ],
+        });
+        const old = await client.get<KubeObject & { readonly spec?: object }>({ ...ref, resource: oldEventTypes });
+        assert.deepEqual(old.spec, {
+          reference,
+          type: "order.paid",
+          source: "/payment",
+          schema: "http://schema.example",
+        });
         await assert.rejects(
           client.create(at, { ...broker("bad"), spec: { delivery: { retry: -1 } } } as Broker),
           /admission webhook "validation\.webhook\.eventing\.knative\.dev" denied the request: validation failed: invalid value: -1: spec\.delivery\.retry/,

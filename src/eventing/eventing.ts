@@ -10,7 +10,7 @@ import { installDefinitions } from "#client/custom-resources.ts";
 import type { Service } from "#component-base/life-cycle.ts";
 import type { Reviewers } from "#knative/admission/admission-review.ts";
 import { ensureWebhookConfigurations } from "#knative/admission/webhook-configurations.ts";
-import { startWebhookServer } from "#knative/admission/webhook-server.ts";
+import { conversionPath, startWebhookServer, type WebhookServer } from "#knative/admission/webhook-server.ts";
 import { kubeServices } from "#knative/kube-services.ts";
 import { ensureNamespace } from "#knative/namespace.ts";
 import { ensureClusterRoles } from "#knative/roles.ts";
@@ -47,24 +47,21 @@ const retryMs = 5000;
 /** Resolves when its kinds can be used. Starting it again, after a crash too, finds things as they are. */
 export async function startEventing(options: EventingOptions): Promise<Eventing> {
   const { client, clock, logger, signal } = options;
-  await Promise.all([
-    installDefinitions(client, eventingDefinitions(eventingKinds), { clock, signal }),
-    ensureNamespace(
-      client,
-      { name: eventingNamespace, labels: { "app.kubernetes.io/name": eventingNamespace } },
-      signal,
-    ),
-    ensureClusterRoles(client, eventingRoles(), signal),
-  ]);
   const lazy = new LazyEventing(options);
   const webhooks = await startWebhookServer({
     part: "eventing",
     reviewers: () => lazy.reviewers(),
+    converter: async () => (await import("./eventtype/convert-event-type.ts")).convertEventType,
     clock,
     logger,
   });
-  await ensureWebhookConfigurations(client, webhooks, { part: "eventing", rules: eventingRules, signal });
-  if (await hasObjects(client, signal)) lazy.begin();
+  try {
+    await install(options, webhooks);
+    if (await hasObjects(client, signal)) lazy.begin();
+  } catch (error) {
+    await webhooks.stop();
+    throw error;
+  }
   const forget = beginForNamespaces(options, () => lazy.begin());
   return {
     get isUsed() {
@@ -77,6 +74,20 @@ export async function startEventing(options: EventingOptions): Promise<Eventing>
       await webhooks.stop();
     },
   };
+}
+
+async function install({ client, clock, signal }: EventingOptions, webhooks: WebhookServer): Promise<void> {
+  const converter = { url: `${webhooks.url}${conversionPath}`, ca: webhooks.ca };
+  await Promise.all([
+    installDefinitions(client, eventingDefinitions(eventingKinds, converter), { clock, signal }),
+    ensureNamespace(
+      client,
+      { name: eventingNamespace, labels: { "app.kubernetes.io/name": eventingNamespace } },
+      signal,
+    ),
+    ensureClusterRoles(client, eventingRoles(), signal),
+  ]);
+  await ensureWebhookConfigurations(client, webhooks, { part: "eventing", rules: eventingRules, signal });
 }
 
 /** After a restart: objects that were there before are nobody's write. */

@@ -3,7 +3,15 @@
  */
 import type { KubeObject } from "#apimachinery/meta.ts";
 import { eventingGroup, eventingNamespace, flowsGroup, messagingGroup } from "#eventing/names.ts";
-import { ageColumn, type Column, definition, type Kind, readyColumns, textColumn } from "#knative/crds/definition.ts";
+import {
+  ageColumn,
+  type Column,
+  type Converter,
+  definition,
+  type Kind,
+  readyColumns,
+  textColumn,
+} from "#knative/crds/definition.ts";
 import { sourceKinds } from "#eventing/sources/crds/source-kinds.ts";
 import {
   brokerSchema,
@@ -11,6 +19,7 @@ import {
   eventPolicySchema,
   eventTypeSchema,
   inMemoryChannelSchema,
+  oldEventTypeSchema,
   parallelSchema,
   sequenceSchema,
   subscriptionSchema,
@@ -23,9 +32,19 @@ const addressable = { "duck.knative.dev/addressable": "true" };
 const subscribable = { "messaging.knative.dev/subscribable": "true" };
 
 /** Definitions of some kinds of Eventing's. */
-export function eventingDefinitions(kinds: readonly Kind[]): readonly KubeObject[] {
-  return kinds.map((kind) => definition(kind, eventingNamespace));
+export function eventingDefinitions(kinds: readonly Kind[], converter: Converter): readonly KubeObject[] {
+  return kinds.map((kind) => definition(kind, eventingNamespace, converter));
 }
+
+const oldEventTypeColumns: readonly Column[] = [
+  textColumn("Type", ".spec.type"),
+  textColumn("Source", ".spec.source"),
+  textColumn("Schema", ".spec.schema"),
+  textColumn("Reference Name", ".spec.reference.name"),
+  textColumn("Reference Kind", ".spec.reference.kind"),
+  textColumn("Description", ".spec.description"),
+  ...readyColumns,
+];
 
 const eventing = { group: eventingGroup, version: "v1", categories: ["all", "knative", "eventing"] };
 const messaging = { group: messagingGroup, version: "v1", categories: ["all", "knative", "messaging"] };
@@ -73,6 +92,10 @@ export const eventingKinds: readonly Kind[] = [
       ...readyColumns,
     ],
     schema: eventTypeSchema,
+    otherVersions: [
+      { name: "v1beta2", columns: oldEventTypeColumns, schema: oldEventTypeSchema },
+      { name: "v1beta1", columns: oldEventTypeColumns, schema: oldEventTypeSchema, isDeprecated: true },
+    ],
   },
   {
     ...eventing,

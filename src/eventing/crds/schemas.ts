@@ -51,6 +51,20 @@ export const eventTypeSchema: KindSchema = {
   status: status({}),
 };
 
+/** Of v1beta1 and v1beta2. */
+export const oldEventTypeSchema: KindSchema = {
+  spec: object({
+    broker: string,
+    reference: addressableReference,
+    description: string,
+    type: string,
+    source: string,
+    schema: string,
+    schemaData: string,
+  }),
+  status: status({}),
+};
+
 const selector = object({
   apiVersion: string,
   kind: string,

@@ -22,6 +22,7 @@ import { createEventingControllers } from "#eventing/controllers.ts";
 import { eventingDefinitions, eventingKinds } from "#eventing/crds/custom-resources.ts";
 import { eventingRoles } from "#eventing/crds/roles.ts";
 import { eventingNamespace, ingressService } from "#eventing/names.ts";
+import { noConverter } from "#eventing/testing/no-converter.ts";
 import { endpointSlices } from "#knative/kube-services.ts";
 import { ensureClusterRoles } from "#knative/roles.ts";
 import { inProcessWebhooks } from "#knative/testing/in-process-webhooks.ts";
@@ -81,7 +82,7 @@ export class TestEventing {
   async #start(): Promise<void> {
     const { client, clock } = this;
     const { signal } = new AbortController();
-    await installDefinitions(client, eventingDefinitions(eventingKinds), { clock: systemClock, signal });
+    await installDefinitions(client, eventingDefinitions(eventingKinds, noConverter), { clock: systemClock, signal });
     await ensureClusterRoles(client, eventingRoles(), signal);
     await client.create({ resource: namespaces }, namespace(eventingNamespace));
     await this.listen();

@@ -8,6 +8,7 @@ import { systemClock } from "#component-base/clock.ts";
 import { silentLogger } from "#component-base/logger.ts";
 import { MemoryDisk } from "#disk/testing/memory-disk.ts";
 import { eventingDefinitions, eventingKinds } from "#eventing/crds/custom-resources.ts";
+import { noConverter } from "#eventing/testing/no-converter.ts";
 import type { Topology } from "#eventing/dispatcher/topology.ts";
 import { brokers } from "#eventing/kinds.ts";
 import { TopologySource } from "./topology-source.ts";
@@ -18,7 +19,7 @@ test("objects become a topology, which the next process knows before it has seen
   const api = await startTestApiServer();
   t.after(() => api.stop());
   const { signal } = new AbortController();
-  await installDefinitions(api.client, eventingDefinitions(eventingKinds), { clock: systemClock, signal });
+  await installDefinitions(api.client, eventingDefinitions(eventingKinds, noConverter), { clock: systemClock, signal });
   const informers = createInformerFactory({ client: api.client, clock: systemClock, logger: silentLogger });
   t.after(() => informers.stop());
   const folder = new MemoryDisk();

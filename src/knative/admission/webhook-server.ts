@@ -9,9 +9,12 @@ import type { Clock } from "#component-base/clock.ts";
 import type { Logger } from "#component-base/logger.ts";
 import { createCa, issueCertificate, type KeyPair } from "#component-base/x509.ts";
 import { type AdmissionReview, answerReview, type Reviewers } from "./admission-review.ts";
+import { answerConversion, type ConversionReview, type ConvertObject } from "./conversion-review.ts";
 
 /** Bodies beyond this are refused: the API server takes none that large. */
 const maxBodyBytes = 8 << 20;
+/** Where conversions between versions are asked for. */
+export const conversionPath = "/resource-conversion";
 const certificateDays = 3650;
 const dayMs = 86_400_000;
 
@@ -30,14 +33,16 @@ export async function startWebhookServer(options: {
   readonly part: string;
   /** Or what gives them when there is something to review: a part that nobody uses is not loaded. */
   readonly reviewers: Reviewers | (() => Promise<Reviewers>);
+  /** Gives what converts objects between versions, at /resource-conversion. Absent: nothing does. */
+  readonly converter?: () => Promise<ConvertObject>;
   readonly clock: Clock;
   readonly logger: Logger;
 }): Promise<WebhookServer> {
-  const { part, reviewers, clock, logger } = options;
+  const { part, clock, logger } = options;
   const { ca, pair } = makeCertificates(part, clock);
   const server = createServer({ cert: pair.certificate, key: pair.privateKey }, (request, response) => {
-    handle(request, response, reviewers).catch((error: unknown) => {
-      logger.warn("Admission review failed", { error });
+    handle(request, response, options).catch((error: unknown) => {
+      logger.warn("Review failed", { error });
       if (!response.headersSent) response.writeHead(500);
       response.end();
     });
@@ -59,15 +64,15 @@ function makeCertificates(part: string, clock: Clock): { readonly ca: string; re
   return { ca: ca.certificate, pair };
 }
 
-async function handle(
-  request: IncomingMessage,
-  response: ServerResponse,
-  given: Reviewers | (() => Promise<Reviewers>),
-): Promise<void> {
-  const reviewers = typeof given === "function" ? await given() : given;
+type Answers = {
+  readonly reviewers: Reviewers | (() => Promise<Reviewers>);
+  readonly converter?: () => Promise<ConvertObject>;
+};
+
+async function handle(request: IncomingMessage, response: ServerResponse, answers: Answers): Promise<void> {
   const path = (request.url ?? "").split("?")[0] ?? "";
-  const review = reviewers[path];
-  if (review === undefined || request.method !== "POST") {
+  const answer = request.method === "POST" ? await findAnswer(path, answers) : undefined;
+  if (answer === undefined) {
     response.writeHead(404).end();
     return;
   }
@@ -76,9 +81,23 @@ async function handle(
     response.writeHead(413).end();
     return;
   }
-  const answer = JSON.stringify(answerReview(JSON.parse(body) as AdmissionReview, review));
-  response.writeHead(200, { "content-type": "application/json", "content-length": Buffer.byteLength(answer) });
-  response.end(answer);
+  const text = JSON.stringify(answer(JSON.parse(body)));
+  response.writeHead(200, { "content-type": "application/json", "content-length": Buffer.byteLength(text) });
+  response.end(text);
+}
+
+/** What answers reviews at the path. */
+async function findAnswer(
+  path: string,
+  { reviewers: given, converter }: Answers,
+): Promise<((review: unknown) => object) | undefined> {
+  if (path === conversionPath) {
+    const convert = await converter?.();
+    return convert && ((review) => answerConversion(review as ConversionReview, convert));
+  }
+  const reviewers = typeof given === "function" ? await given() : given;
+  const reviewer = Object.hasOwn(reviewers, path) ? reviewers[path] : undefined;
+  return reviewer && ((review) => answerReview(review as AdmissionReview, reviewer));
 }
 
 async function readBody(request: IncomingMessage): Promise<string | undefined> {

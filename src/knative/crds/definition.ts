@@ -15,13 +15,24 @@ export type Column = {
 /** What spec and status may hold. */
 export type KindSchema = { readonly spec: JsonSchemaProps; readonly status: JsonSchemaProps };
 
+/** A version whose form is another one: a webhook converts. */
+export type OtherVersion = {
+  readonly name: string;
+  readonly columns: readonly Column[];
+  readonly schema: KindSchema;
+  readonly isDeprecated?: boolean;
+};
+
+/** The webhook that converts between the versions of a part's kinds. */
+export type Converter = { readonly url: string; readonly ca: string };
+
 /** What is particular to one kind. */
 export type Kind = {
   readonly group: string;
   /** The one that is stored. */
   readonly version: string;
-  /** Others that are served; the objects look the same in them. */
-  readonly otherVersions?: readonly string[];
+  /** Others that are served. Without a form of their own the objects look the same in them. */
+  readonly otherVersions?: readonly (string | OtherVersion)[];
   readonly kind: string;
   readonly plural: string;
   readonly shortNames?: readonly string[];
@@ -48,8 +59,8 @@ export const readyColumns: readonly Column[] = [
   textColumn("Reason", ".status.conditions[?(@.type=='Ready')].reason"),
 ];
 
-/** The kind's definition; `part` ("knative-serving") tells whose it is. */
-export function definition(kind: Kind, part: string): KubeObject {
+/** The kind's definition; `part` ("knative-serving") tells whose it is. `converter` is needed for kinds of which a version has a form of its own. */
+export function definition(kind: Kind, part: string, converter?: Converter): KubeObject {
   const { group, plural, labels, annotations } = kind;
   const object = {
     apiVersion: "apiextensions.k8s.io/v1",
@@ -64,6 +75,7 @@ export function definition(kind: Kind, part: string): KubeObject {
       names: namesOf(kind),
       scope: kind.isClusterScoped ? "Cluster" : "Namespaced",
       versions: versionsOf(kind),
+      ...conversionOf(kind, converter),
     },
   };
   return object as KubeObject;
@@ -75,13 +87,25 @@ function namesOf({ kind, plural, categories, shortNames = [] }: Kind): object {
 }
 
 function versionsOf({ version, otherVersions = [], columns, schema }: Kind): readonly object[] {
-  const { spec, status } = schema;
-  return [version, ...otherVersions].map((name) => ({
-    name,
+  const own: OtherVersion = { name: version, columns, schema };
+  const others = otherVersions.map((other) => (typeof other === "string" ? { ...own, name: other } : other));
+  return [own, ...others].map((one) => ({
+    name: one.name,
     served: true,
-    storage: name === version,
+    storage: one.name === version,
+    ...(one.isDeprecated ? { deprecated: true } : {}),
     subresources: { status: {} },
-    ...(columns.length === 0 ? {} : { additionalPrinterColumns: columns }),
-    schema: { openAPIV3Schema: { type: "object", properties: { spec, status } } },
+    ...(one.columns.length === 0 ? {} : { additionalPrinterColumns: one.columns }),
+    schema: {
+      openAPIV3Schema: { type: "object", properties: { spec: one.schema.spec, status: one.schema.status } },
+    },
   }));
+}
+
+function conversionOf({ otherVersions = [], kind }: Kind, converter: Converter | undefined): object {
+  if (otherVersions.every((other) => typeof other === "string")) return {};
+  if (converter === undefined) throw new Error(`versions of ${kind} differ in form: somebody has to convert`);
+  const { url, ca } = converter;
+  const clientConfig = { url, caBundle: Buffer.from(ca).toString("base64") };
+  return { conversion: { strategy: "Webhook", webhook: { conversionReviewVersions: ["v1"], clientConfig } } };
 }
