@@ -17,6 +17,9 @@ export const eventingNamespace = "knative-eventing";
 /** The Service in front of the dispatcher: Brokers are paths of it, Channels names for it. */
 export const ingressService = "broker-ingress";
 
+/** The Service at which the API server asks the dispatcher, for group events.nodeless.dev. */
+export const eventApiService = "event-dispatcher";
+
 export const clusterDomain = "cluster.local";
 
 /** The name under which a Service is known in the cluster. */

@@ -20,6 +20,7 @@ import {
 import type { Clock } from "#component-base/clock.ts";
 import type { Logger } from "#component-base/logger.ts";
 import type { KeyPair } from "#component-base/x509.ts";
+import { eventApiService, eventingNamespace } from "#eventing/names.ts";
 import { eventingGroup, networkGroup } from "./cluster-objects.ts";
 
 /** Of whom the keys are. */
@@ -64,6 +65,12 @@ export async function ensureClusterKeys(options: ClusterKeysOptions): Promise<Cl
     await ensureClientCertificate(layout.pki, "eventing", pki.ca, {
       commonName: "nodeless:eventing",
       organizations: [eventingGroup],
+      clock,
+    });
+    const addresses = [`${eventApiService}.${eventingNamespace}.svc`];
+    await ensureServerCertificate(layout.pki, "eventing-server", pki.ca, {
+      commonName: "nodeless:eventing",
+      addresses,
       clock,
     });
     return { pki, admin, encryption };

@@ -13,7 +13,7 @@ import { isolatesOnlyToleration } from "#cmd/node/isolates-only.ts";
 
 /** Group of the certificates with which service proxies and DNS read. */
 export const networkGroup = "nodeless:node-network";
-/** Group of the certificate with which the process that delivers events reads and writes. Its rights are made with the first of them: `dispatcher-rights.ts`. */
+/** Group of the certificate with which the process that delivers events reads and writes. Its rights are made with the first of them: `dispatcher-objects.ts`. */
 export const eventingGroup = "nodeless:eventing";
 const ingressRoleName = "nodeless:node-ingress";
 

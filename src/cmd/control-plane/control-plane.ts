@@ -95,7 +95,7 @@ export class ControlPlane {
     const { cluster, context, clock, logger } = this.#options;
     const { environment } = context;
     const { signal } = this.#abort;
-    const eventingParts = dispatcher ? [dispatcher.asPart(server.client(loopbackUser))] : [];
+    const eventingParts = dispatcher ? [dispatcher.asPart(server.client(loopbackUser), pki.ca.certificate)] : [];
     const options = { server, cluster, ca: pki.ca, environment, eventingParts, clock, logger, signal };
     this.#parts.push(await startManagers(options));
   }

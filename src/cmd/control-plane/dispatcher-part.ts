@@ -13,7 +13,6 @@ import type { StopMode } from "#cmd/machine/supervision.ts";
 import type { Clock } from "#component-base/clock.ts";
 import type { Logger } from "#component-base/logger.ts";
 import type { PartOfEventing } from "#eventing/eventing.ts";
-import { ensureDispatcherRights } from "./dispatcher-rights.ts";
 
 /** Of which cluster, and under which permit. */
 export type DispatcherPartOptions = {
@@ -51,10 +50,10 @@ export class DispatcherPart {
     await this.#guardian.watch();
   }
 
-  /** What Eventing starts with its first object. */
-  asPart(client: Client): PartOfEventing {
+  /** What Eventing starts with its first object. `ca` signs the process's certificate, PEM. */
+  asPart(client: Client, ca: string): PartOfEventing {
     return async (signal) => {
-      await this.#ensure(client, signal);
+      await this.#ensure(client, ca, signal);
       return { stop: async () => {} }; // it outlives this process
     };
   }
@@ -65,8 +64,9 @@ export class DispatcherPart {
   }
 
   /** Resolves when events are taken, or are about to be again. Rejects with the signal's reason. */
-  async #ensure(client: Client, signal: AbortSignal): Promise<void> {
-    await ensureDispatcherRights(client, signal);
+  async #ensure(client: Client, ca: string, signal: AbortSignal): Promise<void> {
+    const { ensureDispatcherObjects } = await import("./dispatcher-objects.ts");
+    await ensureDispatcherObjects(client, ca, signal);
     if (this.#isWatched) return;
     const aborted = Promise.withResolvers<never>();
     const onAbort = () => aborted.reject(signal.reason);

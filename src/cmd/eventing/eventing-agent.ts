@@ -15,11 +15,13 @@ import { openDiskFolder } from "#disk/disk-files.ts";
 import { Dispatcher } from "#eventing/dispatcher/dispatcher.ts";
 import { openEmbeddedLogs } from "#eventing/dispatcher/embedded-logs.ts";
 import { Receiver } from "#eventing/dispatcher/receiver.ts";
-import { keepIngressEndpoints } from "#eventing/topology-source/ingress-endpoints.ts";
+import { eventApiService, ingressService } from "#eventing/names.ts";
+import { keepEndpoints } from "#eventing/topology-source/endpoints.ts";
 import { TopologySource } from "#eventing/topology-source/topology-source.ts";
 import { openHeldListener } from "#linux/held-sockets.ts";
 import { loadLibc } from "#linux/libc.ts";
 import { clusterLookup } from "./cluster-lookup.ts";
+import { EventApiServer } from "./event-api-server.ts";
 
 /** What it works with. */
 export type EventingAgentOptions = { readonly cluster: Cluster; readonly clock: Clock; readonly logger: Logger };
@@ -38,6 +40,7 @@ export class EventingAgent {
   #source: TopologySource | undefined;
   #dispatcher: Dispatcher | undefined;
   #receiver: Receiver | undefined;
+  #api: EventApiServer | undefined;
 
   constructor(options: EventingAgentOptions) {
     this.#options = options;
@@ -64,7 +67,10 @@ export class EventingAgent {
     this.#receiver = receiver;
     const place = await this.#openListener();
     source.follow();
-    keepIngressEndpoints({ ...place, client, informers, clock, logger, signal: this.#abort.signal });
+    this.#api = await this.#openApi(dispatcher, place.address);
+    const keeping = { address: place.address, client, informers, clock, logger, signal: this.#abort.signal };
+    keepEndpoints({ ...keeping, service: ingressService, portName: "http", port: place.port });
+    keepEndpoints({ ...keeping, service: eventApiService, portName: "https", port: this.#api.port });
     await informers.start(this.#abort.signal);
     // Nothing is refused by one who knows nothing: who comes until then waits.
     if (!isRestored) await source.seen();
@@ -75,11 +81,20 @@ export class EventingAgent {
   /** What is under way is delivered again by the next one. */
   async stop(): Promise<void> {
     this.#abort.abort(new Error("eventing stops"));
-    await this.#receiver?.close();
+    await Promise.all([this.#receiver?.close(), this.#api?.close()]);
     await this.#source?.stop();
     await this.#informers?.stop();
     await this.#dispatcher?.stop();
     await this.#transport?.close();
+  }
+
+  async #openApi(dispatcher: Dispatcher, host: string): Promise<EventApiServer> {
+    const { cluster, clock, logger } = this.#options;
+    const load = async () => {
+      const { EventApi } = await import("#eventing/dispatcher/api/event-api.ts");
+      return new EventApi({ dispatcher, clock, logger });
+    };
+    return await EventApiServer.open({ folder: cluster.layout.pki, host, load, logger });
   }
 
   async #connect(): Promise<HttpTransport> {
