@@ -160,10 +160,16 @@ class ConfigurationController {
     if (ready?.status !== "False") {
       // A latest revision that has failed may come back.
       if (latestReadyRevisionName === name && conditions.is("Ready", "False")) conditions.mark("Ready", isUnknown());
+      // What it waits for, when there is something to say.
+      if (latestReadyRevisionName !== name && ready?.message)
+        conditions.mark("Ready", isUnknown(ready.reason, ready.message));
       return;
     }
     const quoted = JSON.stringify(name);
-    const failed = isFalse("RevisionFailed", `Revision ${quoted} failed with message: ${ready.message ?? ""}.`);
+    const failed = isFalse(
+      "RevisionFailed",
+      `Revision ${quoted} failed with message: ${ready.message || (ready.reason ?? "")}.`,
+    );
     if (conditions.find("Ready")?.message !== failed.message) {
       const which = name === latestReadyRevisionName ? "ready" : "created";
       this.#events.record(configuration, {

@@ -16,6 +16,10 @@ export const scaleUnknown = -1;
 /** Time beyond the progress deadline until an activation has failed. */
 const activationBufferMs = 30_000;
 
+/** Time after which a revision that could not be started is tried again; a quarter of its age, when that is longer. */
+const firstRetryMs = 60_000;
+const longestRetryMs = 1_800_000;
+
 /** What is to be done. */
 export type ScaleStep = {
   /** What the status tells; -1 is unknown. */
@@ -38,6 +42,8 @@ export function scaleStep(
 ): ScaleStep {
   const { config } = options;
   const desired = options.desired ?? scaleUnknown;
+  const again = firstScaleAgain(autoscaler, options);
+  if (again !== undefined) return again;
   if (desired < 0 && activeOf(autoscaler)?.status !== "Unknown") return { want: desired };
   const bounded = withinBounds(autoscaler, desired, config);
   if (bounded !== 0) return { want: bounded, apply: bounded };
@@ -83,6 +89,25 @@ function stepToZero(
   const retentionMs =
     autoscaler.spec?.reachability === "Unreachable" ? 0 : podRetentionMsOf(autoscaler, config.autoscaler);
   return forMs < retentionMs ? { want: 0, againAfterMs: retentionMs - forMs } : { want: 0, apply: 0 };
+}
+
+/**
+ * A revision that never had its first scale is tried again, less and less often: what stood in the way may be gone (a Secret that came late, a registry that is back). Upstream
+ * leaves it for good. One that something newer has replaced is left too.
+ */
+function firstScaleAgain(
+  autoscaler: PodAutoscaler,
+  { nowMs, config }: { readonly nowMs: number; readonly config: ServingConfig },
+): ScaleStep | undefined {
+  const active = activeOf(autoscaler);
+  if (active?.status !== "False" || isInitialized(autoscaler) || autoscaler.spec?.reachability === "Unreachable")
+    return undefined;
+  const ageMs = nowMs - Date.parse(autoscaler.metadata?.creationTimestamp ?? "");
+  const waitMs = Math.min(Math.max(firstRetryMs, ageMs / 4 || 0), longestRetryMs);
+  const forMs = nowMs - Date.parse(active.lastTransitionTime ?? "");
+  if (forMs < waitMs) return { want: 0, apply: 0, againAfterMs: waitMs - forMs };
+  const pods = withinBounds(autoscaler, Math.max(1, initialScaleOf(autoscaler, config.autoscaler)), config);
+  return { want: pods, apply: pods };
 }
 
 function activationTimeoutMs({ metadata }: PodAutoscaler, { deployment }: ServingConfig): number {

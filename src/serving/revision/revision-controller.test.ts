@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { findCondition } from "#knative/conditions.ts";
-import { deployments } from "#serving/common/context.ts";
+import type { KubeObject } from "#apimachinery/meta.ts";
+import { deployments, pods } from "#serving/common/context.ts";
 import { type Revision, revisions, type Service, services } from "#serving/kinds.ts";
 import { TestServing } from "#serving/testing/test-serving.ts";
 
@@ -46,6 +47,92 @@ describe("a Revision whose Deployment the API server refuses", () => {
       // After 0, 1, 3, 7 and 15 seconds.
       assert.ok(told.length >= 3 && told.length <= 6, `told ${told.length} times`);
       assert.deepEqual(await namespace.list(deployments), []);
+    } finally {
+      await serving.stop();
+    }
+  });
+});
+
+describe("a Revision that waits", () => {
+  const serviceOf = (name: string, annotations: object = {}) => ({
+    apiVersion: "serving.knative.dev/v1",
+    kind: "Service",
+    metadata: { name },
+    spec: { template: { metadata: { annotations }, spec: { containers: [{ image }] } } },
+  });
+  const conditionOf = (object: Revision | Service, type: string) => {
+    const { status, reason, message } = findCondition(object.status?.conditions, type) ?? {};
+    return { status, reason, message };
+  };
+
+  it("says up to its Service what its container waits for, and at its end what it waited for", async () => {
+    const missing = { waiting: "CreateContainerConfigError", message: 'secret "nosuch" not found' };
+    const serving = await TestServing.start({ behaviourOf: () => missing });
+    try {
+      const namespace = await serving.namespace("waiting");
+      await namespace.create(services, serviceOf("keyless", { "serving.knative.dev/progress-deadline": "5s" }));
+
+      const said = { status: "Unknown", reason: "CreateContainerConfigError", message: 'secret "nosuch" not found' };
+      assert.deepEqual(conditionOf(await namespace.get(revisions, "keyless-00001"), "ContainerHealthy"), said);
+      assert.deepEqual(conditionOf(await namespace.get(services, "keyless"), "Ready"), said);
+
+      await serving.pass(45);
+      const { status, message } = conditionOf(await namespace.get(revisions, "keyless-00001"), "Ready");
+      assert.deepEqual(
+        [status, message],
+        ["False", 'Initial scale was never achieved: CreateContainerConfigError: secret "nosuch" not found'],
+      );
+      assert.deepEqual(await namespace.list(pods), []);
+    } finally {
+      await serving.stop();
+    }
+  });
+
+  it("says what events tell of its pod where its status is silent", async () => {
+    const serving = await TestServing.start({ behaviourOf: () => "starting" });
+    try {
+      const namespace = await serving.namespace("silent");
+      await namespace.create(services, serviceOf("quiet"));
+      assert.equal(conditionOf(await namespace.get(revisions, "quiet-00001"), "Ready").message, undefined);
+
+      const [pod] = await namespace.list<KubeObject>(pods);
+      const { name = "", uid = "" } = pod?.metadata ?? {};
+      const message = "Failed to create pod sandbox: no room";
+      await namespace.create(
+        { group: "", version: "v1", resource: "events" },
+        {
+          apiVersion: "v1",
+          kind: "Event",
+          metadata: { name: `${name}.1`, namespace: "silent" },
+          involvedObject: { kind: "Pod", name, namespace: "silent", uid },
+          type: "Warning",
+          reason: "FailedCreatePodSandBox",
+          message,
+        },
+      );
+      await serving.pass(3);
+
+      const said = { status: "Unknown", reason: "FailedCreatePodSandBox", message };
+      assert.deepEqual(conditionOf(await namespace.get(services, "quiet"), "Ready"), said);
+    } finally {
+      await serving.stop();
+    }
+  });
+
+  it("is tried again when it was given up, and comes back when what was missing is there", async () => {
+    const state = { isMissing: true };
+    const missing = { waiting: "CreateContainerConfigError", message: 'secret "late" not found' };
+    const serving = await TestServing.start({ behaviourOf: () => (state.isMissing ? missing : "ready") });
+    try {
+      const namespace = await serving.namespace("late");
+      await namespace.create(services, serviceOf("late", { "serving.knative.dev/progress-deadline": "5s" }));
+      await serving.pass(45);
+      assert.equal(conditionOf(await namespace.get(services, "late"), "Ready").status, "False");
+
+      state.isMissing = false;
+      await serving.pass(70);
+
+      assert.equal(conditionOf(await namespace.get(services, "late"), "Ready").status, "True");
     } finally {
       await serving.stop();
     }

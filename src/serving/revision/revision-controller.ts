@@ -11,7 +11,7 @@ import type { EventRecorder } from "#client/event-recorder.ts";
 import type { Informer } from "#client/informer.ts";
 import { keyOf, splitKey } from "#client/object-store.ts";
 import { Conditions, isFalse, isUnknown } from "#knative/conditions.ts";
-import { overwrite, writeStatus } from "#knative/objects.ts";
+import { isReady, overwrite, writeStatus } from "#knative/objects.ts";
 import { RefusedWrites, WriteRefused } from "#knative/refused-writes.ts";
 import {
   byRevision,
@@ -25,7 +25,15 @@ import { type PodAutoscaler, podAutoscalers, type Revision, revisions, type Revi
 import { labels } from "#serving/names.ts";
 import { deploymentName, deploymentOf, isOutdated, podAutoscalerOf } from "./deployment-of.ts";
 import { Digests } from "./digests.ts";
-import { markAutoscaler, markDeployment, markPods, revisionDependents } from "./revision-status.ts";
+import { PodTroubles, type Trouble } from "./pod-troubles.ts";
+import {
+  awaitedPod,
+  markAutoscaler,
+  markDeployment,
+  markPods,
+  revisionDependents,
+  tellsWhy,
+} from "./revision-status.ts";
 
 /** How long news of a revision's parts are gathered. */
 const burstMs = 30;
@@ -42,6 +50,7 @@ class RevisionController {
   readonly #events: EventRecorder;
   readonly #digests: Digests;
   readonly #refused: RefusedWrites;
+  readonly #troubles: PodTroubles;
   readonly #revisions: Informer<Revision>;
   readonly #deployments: Informer<Deployment>;
   readonly #autoscalers: Informer<PodAutoscaler>;
@@ -51,6 +60,7 @@ class RevisionController {
     this.#context = context;
     this.#events = context.recorderFor("revision-controller");
     this.#refused = new RefusedWrites(context.clock);
+    this.#troubles = new PodTroubles(context);
     const keyed = new KeyedController(context, {
       name: "serving-revision",
       reconcile: (key, signal) => this.#reconcile(key, signal),
@@ -64,6 +74,7 @@ class RevisionController {
       onDelete: (revision) => {
         this.#digests.forget(keyOf(revision));
         this.#refused.forget(keyOf(revision));
+        this.#troubles.forget(keyOf(revision));
       },
     });
     const enqueue = (child: KubeObject) => this.#enqueueOwner(child);
@@ -94,9 +105,9 @@ class RevisionController {
     if (owner?.kind !== "Revision") return;
     const { namespace = "" } = metadata ?? {};
     const { status } = this.#revisions.lister.find(namespace, owner.name) ?? {};
-    const isReady = status?.conditions?.some((condition) => condition.type === "Ready" && condition.status === "True");
+    const wasReady = status?.conditions?.some((condition) => condition.type === "Ready" && condition.status === "True");
     // Of one that is ready nobody waits for news, and they come in bursts.
-    if (isReady) this.#keyed.queue.addAfter(`${namespace}/${owner.name}`, burstMs);
+    if (wasReady) this.#keyed.queue.addAfter(`${namespace}/${owner.name}`, burstMs);
     else this.#keyed.queue.add(`${namespace}/${owner.name}`);
   }
 
@@ -122,8 +133,8 @@ class RevisionController {
       ...found.status,
       conditions: conditions.result(now),
     };
-    const isReady = status.conditions?.some((condition) => condition.type === "Ready" && condition.status === "True");
-    if (isReady && !wasReady)
+    const isNowReady = status.conditions?.some(({ type, status: is }) => type === "Ready" && is === "True");
+    if (isNowReady && !wasReady)
       this.#events.record(revision, {
         type: "Normal",
         reason: "RevisionReady",
@@ -222,9 +233,21 @@ class RevisionController {
     }
     const current = isOutdated(found, wanted) ? await this.#update(revision, { found, wanted, signal }) : found;
     markDeployment(conditions, current);
-    const pods = this.#pods.lister.byIndex(byRevision, `${namespace}/${revision.metadata?.name}`);
-    markPods(conditions, current, pods);
+    const pod = awaitedPod(current, this.#pods.lister.byIndex(byRevision, keyOf(revision)));
+    markPods(conditions, current, { pod, warning: await this.#warningOf(revision, pod, signal) });
     return current;
+  }
+
+  /** What stands in the way of a pod that a revision waits for to become ready. One that was ready is the autoscaler's affair. */
+  async #warningOf(revision: Revision, pod: Pod | undefined, signal: AbortSignal): Promise<Trouble | undefined> {
+    const key = keyOf(revision);
+    if (pod === undefined || tellsWhy(pod) || isReady(revision)) {
+      this.#troubles.forget(key);
+      return undefined;
+    }
+    const { trouble, againAfterMs } = await this.#troubles.look(key, pod, signal);
+    this.#keyed.queue.addAfter(key, againAfterMs);
+    return trouble;
   }
 
   /** How many pods there are is the autoscaler's affair. What runs goes on running when the API server refuses what is newer. */

@@ -5,6 +5,7 @@ import type { Deployment } from "#api/generated/types/apps-v1.ts";
 import type { Pod } from "#api/generated/types/core-v1.ts";
 import { type Conditions, findCondition, isFalse, isTrue, isUnknown } from "#knative/conditions.ts";
 import type { PodAutoscaler, RevisionStatus } from "#serving/kinds.ts";
+import type { Trouble } from "./pod-troubles.ts";
 
 /** Conditions that decide whether a revision is ready. Active only informs: a revision at zero is ready. */
 export const revisionDependents: readonly string[] = ["ContainerHealthy", "ResourcesAvailable"];
@@ -28,15 +29,48 @@ export function markDeployment(conditions: Conditions, { status }: Deployment): 
   else conditions.mark("ResourcesAvailable", isUnknown(reason, message));
 }
 
-/** Marks why none of the pods is available, as far as one of them tells. */
-export function markPods(conditions: Conditions, deployment: Deployment, pods: readonly Pod[]): void {
-  const [pod] = pods;
-  if ((deployment.spec?.replicas ?? 0) > 0 && !deployment.status?.availableReplicas && pod !== undefined)
-    markPod(conditions, deployment, pod);
+/** Waiting for nothing in particular. */
+const plainWaits: readonly string[] = ["ContainerCreating", "PodInitializing"];
+
+/** One of the pods where none is available, though some are wanted. */
+export function awaitedPod({ spec, status }: Deployment, pods: readonly Pod[]): Pod | undefined {
+  if (!spec?.replicas || status?.availableReplicas) return undefined;
+  return pods.find(({ metadata }) => metadata?.deletionTimestamp === undefined) ?? pods[0];
+}
+
+/** True when the pod's status says itself why it is not ready. */
+export function tellsWhy({ status }: Pod): boolean {
+  const isUnschedulable = status?.conditions?.some(
+    (condition) => condition.type === "PodScheduled" && condition.status === "False",
+  );
+  const hasEnded = status?.containerStatuses?.some(({ lastState }) => lastState?.terminated !== undefined);
+  return isUnschedulable || hasEnded || troubleOf(status) !== undefined;
+}
+
+/** Marks why none of the pods is available, as far as the awaited one, or a `warning` about it, tells. */
+export function markPods(
+  conditions: Conditions,
+  deployment: Deployment,
+  { pod, warning }: { readonly pod: Pod | undefined; readonly warning: Trouble | undefined },
+): void {
+  if (pod !== undefined) markPod(conditions, deployment, { pod, warning });
   if ((deployment.status?.readyReplicas ?? 0) > 0) conditions.mark("ContainerHealthy", isTrue);
 }
 
-function markPod(conditions: Conditions, deployment: Deployment, { status }: Pod): void {
+function troubleOf(status: Pod["status"]): Trouble | undefined {
+  const all = [...(status?.initContainerStatuses ?? []), ...(status?.containerStatuses ?? [])];
+  for (const { state } of all) {
+    const { reason = "", message = "" } = state?.waiting ?? {};
+    if (reason !== "" && !plainWaits.includes(reason)) return { reason, message };
+  }
+  return undefined;
+}
+
+function markPod(
+  conditions: Conditions,
+  deployment: Deployment,
+  { pod: { status }, warning }: { readonly pod: Pod; readonly warning: Trouble | undefined },
+): void {
   const scheduled = status?.conditions?.find(({ type }) => type === "PodScheduled");
   if (scheduled?.status === "False")
     conditions.mark("ResourcesAvailable", isFalse(scheduled.reason ?? "", scheduled.message ?? ""));
@@ -54,11 +88,13 @@ function markPod(conditions: Conditions, deployment: Deployment, { status }: Pod
       conditions.mark("ContainerHealthy", isFalse("ContainerMissing", why));
       return;
     }
-    if (waiting !== undefined && hasTimedOut(deployment)) {
-      conditions.mark("ResourcesAvailable", isFalse(waiting.reason ?? "", waiting.message ?? ""));
-      return;
-    }
   }
+  const trouble = troubleOf(status) ?? warning;
+  // Upstream is silent until the deadline; whoever waits wants to know what for.
+  if (trouble !== undefined) conditions.mark("ContainerHealthy", isUnknown(trouble.reason, trouble.message));
+  else if (conditions.is("ContainerHealthy", "Unknown")) conditions.mark("ContainerHealthy", isUnknown(deploying));
+  if (trouble !== undefined && hasTimedOut(deployment))
+    conditions.mark("ResourcesAvailable", isFalse(trouble.reason, trouble.message));
 }
 
 function hasTimedOut({ status }: Deployment): boolean {
@@ -96,10 +132,17 @@ export function markAutoscaler(
   else if (ready.status === "Unknown") conditions.mark("Active", isUnknown(reason, message));
   else {
     if (!isInitialized && !isBroken && hasService)
-      conditions.mark("ResourcesAvailable", isFalse("ProgressDeadlineExceeded", "Initial scale was never achieved"));
+      conditions.mark("ResourcesAvailable", isFalse("ProgressDeadlineExceeded", neverAchieved(conditions)));
     conditions.mark("Active", isFalse(reason, message));
   }
   return scaleOf(status);
+}
+
+/** With what was in the way at last. */
+function neverAchieved(conditions: Conditions): string {
+  const { reason = "", message = "" } = conditions.find("ContainerHealthy") ?? {};
+  const why = message === "" ? "" : `: ${reason}: ${message}`;
+  return `Initial scale was never achieved${why}`;
 }
 
 function scaleOf(status: PodAutoscaler["status"]): Pick<RevisionStatus, "actualReplicas" | "desiredReplicas"> {
