@@ -67,6 +67,20 @@ test("a request carries method, path, query, media types, token and body, and gi
   assert.ok(Object.isFrozen(answer.metadata));
 });
 
+test("a client that acts as somebody else says so in every request", async (context) => {
+  const seen: unknown[] = [];
+  const handler: Handler = (stream, headers) => {
+    seen.push(headers["impersonate-user"]);
+    stream.respond(json);
+    stream.end("{}");
+  };
+  const { client } = await setUp(context, handler, { impersonate: "system:serviceaccount:default:auditor" });
+
+  await client.get({ ...pods, name: "web" });
+
+  assert.deepEqual(seen, ["system:serviceaccount:default:auditor"]);
+});
+
 test("warnings of the server are heard, each one, whatever is in it", async (context) => {
   const heard: string[] = [];
   const handler: Handler = (stream) => {

@@ -31,6 +31,8 @@ export type HttpTransportOptions = {
   readonly bearerToken?: string;
   /** Path of a file with the token; read again when it changes. */
   readonly tokenFile?: string;
+  /** Acts as this user, with his rights only. Needs the right to impersonate him. */
+  readonly impersonate?: string;
   /** Name to expect in the server's certificate, where it differs from the address. */
   readonly serverName?: string;
   /** Default false. */
@@ -68,12 +70,9 @@ export function createHttpTransport(options: HttpTransportOptions): HttpTranspor
     serverName: options.serverName,
     clock,
   });
-  const exchange = new Exchange(
-    pool,
-    createTokenSource(options, clock),
-    options.userAgent ?? "nodeless",
-    options.server,
-  );
+  const { userAgent = "nodeless", impersonate } = options;
+  const fixed = { "user-agent": userAgent, ...(impersonate === undefined ? {} : { "impersonate-user": impersonate }) };
+  const exchange = new Exchange(pool, createTokenSource(options, clock), fixed, options.server);
   return {
     request: (request) => requestWithRetry(exchange, request, clock, options.onWarning),
     watch: (request) => startWatch(exchange, request),
@@ -187,13 +186,14 @@ type OpenedStream = {
 class Exchange {
   readonly #pool: SessionPool;
   readonly #token: () => Promise<string | undefined>;
-  readonly #userAgent: string;
+  /** Of every request. */
+  readonly #fixed: OutgoingHttpHeaders;
   readonly #server: string;
 
-  constructor(pool: SessionPool, token: () => Promise<string | undefined>, userAgent: string, server: string) {
+  constructor(pool: SessionPool, token: () => Promise<string | undefined>, fixed: OutgoingHttpHeaders, server: string) {
     this.#pool = pool;
     this.#token = token;
-    this.#userAgent = userAgent;
+    this.#fixed = fixed;
     this.#server = server;
   }
 
@@ -231,7 +231,7 @@ class Exchange {
       ":method": request.method,
       ":path": request.path + queryString(request.query),
       accept: request.accept ?? "application/json",
-      "user-agent": this.#userAgent,
+      ...this.#fixed,
       ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
       ...(request.body === undefined ? {} : { "content-type": request.contentType ?? "application/json" }),
     };

@@ -57,6 +57,10 @@ function ownRole(): KubeObject {
   const rules = [
     { apiGroups: ["eventing.knative.dev"], resources: ["brokers", "triggers", "eventpolicies"], verbs: read },
     { apiGroups: ["messaging.knative.dev"], resources: ["inmemorychannels", "subscriptions"], verbs: read },
+    { apiGroups: ["sources.knative.dev"], resources: ["pingsources", "apiserversources"], verbs: read },
+    { apiGroups: ["nodeless.dev"], resources: ["objectsources", "gitsources", "repositories"], verbs: read },
+    // A source sees what its service account sees, and no more.
+    { apiGroups: [""], resources: ["serviceaccounts"], verbs: ["impersonate"] },
   ];
   return clusterRole(eventingGroup, { labels: {}, rules });
 }

@@ -3,13 +3,14 @@
  */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { createHttpTransport, type HttpTransport } from "#client/http-transport.ts";
+import { createHttpTransport, type HttpTransport, type HttpTransportOptions } from "#client/http-transport.ts";
 import { createInformerFactory, type InformerFactory, withoutManagedFields } from "#client/informer-factory.ts";
 import { createClient } from "#client/rest-client.ts";
 import { addressPlan, nodeAddresses } from "#cmd/machine/address-plan.ts";
 import type { Cluster } from "#cmd/machine/clusters.ts";
 import { eventingLayout } from "#cmd/machine/layout.ts";
 import type { Clock } from "#component-base/clock.ts";
+import type { Service } from "#component-base/life-cycle.ts";
 import type { Logger } from "#component-base/logger.ts";
 import { openDiskFolder } from "#disk/disk-files.ts";
 import { Dispatcher } from "#eventing/dispatcher/dispatcher.ts";
@@ -22,6 +23,8 @@ import { openHeldListener } from "#linux/held-sockets.ts";
 import { loadLibc } from "#linux/libc.ts";
 import { clusterLookup } from "./cluster-lookup.ts";
 import { EventApiServer } from "./event-api-server.ts";
+import { sourceOptions } from "./source-options.ts";
+import { startSourceSenders } from "./source-senders.ts";
 
 /** What it works with. */
 export type EventingAgentOptions = { readonly cluster: Cluster; readonly clock: Clock; readonly logger: Logger };
@@ -41,6 +44,7 @@ export class EventingAgent {
   #dispatcher: Dispatcher | undefined;
   #receiver: Receiver | undefined;
   #api: EventApiServer | undefined;
+  #senders: Pick<Service, "stop"> | undefined;
 
   constructor(options: EventingAgentOptions) {
     this.#options = options;
@@ -55,7 +59,8 @@ export class EventingAgent {
     const lookup = clusterLookup(addressPlan(cluster.record).dnsService);
     const dispatcher = new Dispatcher({ logs, clock, logger, lookup });
     this.#dispatcher = dispatcher;
-    this.#transport = await this.#connect();
+    const transport = await this.#transportOptions();
+    this.#transport = createHttpTransport(transport);
     const client = createClient(this.#transport);
     const informers = createInformerFactory({ client, clock, logger, transform: withoutManagedFields });
     this.#informers = informers;
@@ -76,11 +81,16 @@ export class EventingAgent {
     if (!isRestored) await source.seen();
     await receiver.listen({ fd: place.fileDescriptor });
     logger.info("Took events", { address: place.address, port: place.port });
+    const { apiServerUrl } = sourceOptions(cluster);
+    // Some send to the receiver, which is there by now.
+    const sending = { folder: join(data, "sources"), transport, client, informers, lookup, apiServerUrl };
+    this.#senders = await startSourceSenders({ ...sending, clock, logger });
   }
 
   /** What is under way is delivered again by the next one. */
   async stop(): Promise<void> {
     this.#abort.abort(new Error("eventing stops"));
+    await this.#senders?.stop();
     await Promise.all([this.#receiver?.close(), this.#api?.close()]);
     await this.#source?.stop();
     await this.#informers?.stop();
@@ -97,9 +107,9 @@ export class EventingAgent {
     return await EventApiServer.open({ folder: cluster.layout.pki, host, load, logger });
   }
 
-  async #connect(): Promise<HttpTransport> {
+  async #transportOptions(): Promise<HttpTransportOptions> {
     const { layout, record } = this.#options.cluster;
-    return createHttpTransport({
+    return {
       server: `https://${addressPlan(record).controlPlane}:${record.apiPort}`,
       ca: await readFile(join(layout.pki, "ca.crt"), "utf8"),
       // Read again for each connection: certificates are renewed on disk.
@@ -108,7 +118,7 @@ export class EventingAgent {
         key: await readFile(join(layout.pki, "eventing.key"), "utf8"),
       }),
       userAgent: "nodeless-eventing",
-    });
+    };
   }
 
   /** Held by a process beside this one: senders that come while this one is away wait for the next. */
