@@ -32,7 +32,7 @@ export type Webhook = {
   readonly provider?: "github" | "gitlab" | "gitea";
   /** What is fetched when it tells. */
   readonly url?: string;
-  /** What it signs with. */
+  /** What it signs with. The Secret's `username` and `password`, where it has them, are for fetching. */
   readonly secretRef?: SecretKey;
   /** Whose rights such a deployment has. Default: "default". */
   readonly serviceAccountName?: string;
@@ -49,8 +49,6 @@ export type RepositorySpec = {
   /** Largest push, as a quantity. */
   readonly maxPushSize?: string | number;
   readonly webhook?: Webhook;
-  /** Where events of pushes go. */
-  readonly sink?: { readonly uri?: string };
 };
 
 export type RepositoryCondition = {
@@ -83,6 +81,16 @@ export type LastPush = {
   readonly message?: string;
 };
 
+/** What came from an outside host. */
+export type WebhookCounts = {
+  readonly accepted: number;
+  /** Not signed as they should be, or wrong otherwise. */
+  readonly refused: number;
+  /** Signed well, but taken before. */
+  readonly repeated: number;
+  readonly lastRefusal?: string;
+};
+
 export type RepositoryStatus = {
   readonly observedGeneration?: number;
   readonly conditions?: readonly RepositoryCondition[];
@@ -94,6 +102,7 @@ export type RepositoryStatus = {
   readonly webhookUrl?: string;
   readonly branches?: readonly BranchStatus[];
   readonly lastPush?: LastPush;
+  readonly webhook?: WebhookCounts;
 };
 
 /** A Git repository whose pushes are deployments. */

@@ -10,11 +10,12 @@ import { repositories, type RepositoryObject } from "./kinds.ts";
 import { Pushes } from "./push/pushes.ts";
 import { Access } from "./server/access.ts";
 import { GitServer } from "./server/git-server.ts";
-import { HttpFault } from "./server/http-fault.ts";
+import { WebhookCounter } from "./webhooks/webhook-counter.ts";
+import { WebhookReceiver } from "./webhooks/webhook-receiver.ts";
 
 /** Resolves when Git can be asked. */
 export async function serveRepositories(options: DeliveryOptions): Promise<Pick<Service, "stop">> {
-  const { client, informers, signal } = options;
+  const { client, clock, informers, signal } = options;
   const informer = informers.informer<RepositoryObject>({ resource: repositories });
   await informer.waitForSync(signal);
   const folders = new RepositoryFolders(options.folder, options.cage);
@@ -25,14 +26,16 @@ export async function serveRepositories(options: DeliveryOptions): Promise<Pick<
     deployer: new Deployer(options),
     onChange: (repository) => look.at(repository),
   });
+  const counter = new WebhookCounter(clock, (repository) => look.at(repository));
+  const ended = new AbortController();
+  const until = AbortSignal.any([signal, ended.signal]);
+  const webhooks = new WebhookReceiver({ ...options, folders, receiver: pushes, counter, signal: until });
   const server = new GitServer({
     access: new Access(options),
     folders,
     find: (namespace, name) => informer.lister.find(namespace, name),
     receiver: pushes,
-    onWebhook: async () => {
-      throw new HttpFault(404, "no webhook is expected here");
-    },
+    onWebhook: (request, response, repository) => webhooks.handle(request, response, repository),
     logger: options.logger,
   });
   const listening = await options.listen((request, response) => server.handle(request, response));
@@ -42,6 +45,7 @@ export async function serveRepositories(options: DeliveryOptions): Promise<Pick<
     folders,
     pushes,
     addresses: listening.addresses,
+    webhooks: counter,
   });
   look.at = (repository) => controller.lookAt(repository);
   await controller.start(signal);
@@ -49,6 +53,8 @@ export async function serveRepositories(options: DeliveryOptions): Promise<Pick<
   return {
     async stop() {
       pushes.stop();
+      ended.abort(new Error("the Git server stops"));
+      await webhooks.stop();
       await server.stop();
       await listening.stop();
       await controller.stop();

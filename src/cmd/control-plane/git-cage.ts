@@ -4,19 +4,20 @@
  */
 import { chown, lstat, readdir } from "node:fs/promises";
 import { join } from "node:path";
-import type { EnclosedCommand, GitCage } from "#delivery/git/git-cage.ts";
+import type { CageOptions, EnclosedCommand, GitCage } from "#delivery/git/git-cage.ts";
 
 /** Nobody else on the machine is this one; builds of functions begin above. */
 const gitUser = 0x2f_0000;
 const inside = "/mnt";
-/** Kilobytes of addresses: packs are mapped. Seconds of CPU. Blocks of 512 bytes of one file. */
-const bounds = "ulimit -c 0; ulimit -v 2097152; ulimit -t 600; ulimit -f 4194304";
+/** Of addresses: packs are mapped. */
+const memoryKilobytes = 2 << 20;
+const cpuSeconds = 600;
+const largestFileBytes = 2 ** 31;
 
 export function gitCage(): GitCage {
   const isRoot = process.geteuid?.() === 0;
   return {
-    enclose: (command, { folder, hasNetwork }) =>
-      isRoot ? asNobody(command, folder, hasNetwork) : asOurselves(command, folder),
+    enclose: (command, options) => (isRoot ? asNobody(command, options) : asOurselves(command, options)),
     adopt: async (folder) => {
       if (isRoot) await giveAway(folder);
     },
@@ -24,21 +25,28 @@ export function gitCage(): GitCage {
 }
 
 // The folder is bound while we are root: nobody could not reach it by its path.
-function asNobody(command: readonly string[], folder: string, hasNetwork: boolean): EnclosedCommand {
+function asNobody(command: readonly string[], options: CageOptions): EnclosedCommand {
+  const { folder, hasNetwork } = options;
   const apart = ["--mount", "--ipc", "--uts", "--pid", "--fork", "--kill-child=KILL", ...(hasNetwork ? [] : ["--net"])];
   const nobody = `setpriv --reuid ${gitUser} --regid ${gitUser} --clear-groups --no-new-privs --bounding-set=-all --inh-caps=-all`;
-  const script = `mount --bind "$1" ${inside}; shift; cd ${inside}; ${bounds}; exec ${nobody} "$@"`;
+  const script = `mount --bind "$1" ${inside}; shift; cd ${inside}; ${bounds(options)}; exec ${nobody} "$@"`;
   return {
     command: ["setpriv", "--pdeathsig", "KILL", "unshare", ...apart, "sh", "-ec", script, "sh", folder, ...command],
     inside,
   };
 }
 
-function asOurselves(command: readonly string[], folder: string): EnclosedCommand {
+function asOurselves(command: readonly string[], options: CageOptions): EnclosedCommand {
   return {
-    command: ["setpriv", "--pdeathsig", "KILL", "sh", "-ec", `${bounds}; exec "$@"`, "sh", ...command],
-    inside: folder,
+    command: ["setpriv", "--pdeathsig", "KILL", "sh", "-ec", `${bounds(options)}; exec "$@"`, "sh", ...command],
+    inside: options.folder,
   };
+}
+
+// Files in blocks of 512 bytes, as `sh` counts them.
+function bounds({ mostFileBytes = largestFileBytes }: CageOptions): string {
+  const blocks = Math.ceil(mostFileBytes / 512);
+  return `ulimit -c 0; ulimit -v ${memoryKilobytes}; ulimit -t ${cpuSeconds}; ulimit -f ${blocks}`;
 }
 
 async function giveAway(folder: string): Promise<void> {

@@ -19,6 +19,7 @@ import {
 } from "#delivery/kinds.ts";
 import { expiresAtMs, type Pushes } from "#delivery/push/pushes.ts";
 import type { RepositoryRecord } from "#delivery/push/records.ts";
+import type { WebhookCounter } from "#delivery/webhooks/webhook-counter.ts";
 
 /** Where the Git server listens: "http://127.0.0.1:5080". */
 export type GitAddresses = { readonly machine: string; readonly pods?: string };
@@ -27,6 +28,7 @@ export type RepositoryControllerContext = ControllerContext & {
   readonly folders: RepositoryFolders;
   readonly pushes: Pushes;
   readonly addresses: GitAddresses;
+  readonly webhooks: WebhookCounter;
 };
 
 /** Somebody installs Git meanwhile, or makes room. */
@@ -112,7 +114,8 @@ class RepositoryController implements NamedController {
     ready: Pick<RepositoryCondition, "status" | "reason" | "message">,
     signal: AbortSignal,
   ): Promise<void> {
-    const { client, addresses, clock } = this.#context;
+    const { client, addresses, clock, webhooks } = this.#context;
+    const webhook = webhooks.of(repository);
     const { namespace = "", name = "", generation } = repository.metadata ?? {};
     const path = `/${namespace}/${name}.git`;
     const status: RepositoryStatus = {
@@ -125,6 +128,7 @@ class RepositoryController implements NamedController {
         ? {}
         : { webhookUrl: `${addresses.machine}/hooks/${namespace}/${name}` }),
       ...(record === undefined ? {} : { branches: branchesOf(repository, record) }),
+      ...(webhook === undefined ? {} : { webhook }),
       ...(record?.lastPush === undefined ? {} : { lastPush: record.lastPush }),
     };
     if (semanticEqual(repository.status, status)) return;

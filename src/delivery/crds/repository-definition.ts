@@ -7,6 +7,7 @@ import { defaultBranch, repositories } from "#delivery/kinds.ts";
 
 const string: JsonSchemaProps = { type: "string" };
 const time: JsonSchemaProps = { type: "string", format: "date-time" };
+const count: JsonSchemaProps = { type: "integer", format: "int64" };
 const duration: JsonSchemaProps = { type: "string", pattern: "^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$", maxLength: 32 };
 /** A branch as Git allows it, so far as it matters here. */
 const branch: JsonSchemaProps = {
@@ -38,7 +39,7 @@ const webhook = described(
         maxLength: 2048,
       }),
       secretRef: described(
-        "What it signs with: a key of a Secret in the same namespace.",
+        "What it signs with: a key of a Secret in the same namespace, whose username and password are for fetching.",
         object({ name: { type: "string", minLength: 1 }, key: { type: "string", default: "token" } }, "name"),
       ),
       serviceAccountName: described("Whose rights its deployments have.", { type: "string", default: "default" }),
@@ -84,10 +85,6 @@ const spec = object({
     default: "256Mi",
   }),
   webhook,
-  sink: described(
-    "Where CloudEvents of pushes go.",
-    object({ uri: { type: "string", pattern: "^https?://.+$", maxLength: 2048 } }, "uri"),
-  ),
 });
 
 const condition = object(
@@ -123,6 +120,7 @@ const status = object({
     "commit",
     "outcome",
   ),
+  webhook: object({ accepted: count, refused: count, repeated: count, lastRefusal: string }),
 });
 
 const ready = ".status.conditions[?(@.type=='Ready')]";

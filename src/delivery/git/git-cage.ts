@@ -15,6 +15,8 @@ export type CageOptions = {
   readonly folder: string;
   /** Fetching from outside needs one. */
   readonly hasNetwork: boolean;
+  /** Of one file that it writes. */
+  readonly mostFileBytes?: number;
 };
 
 export type EnclosedCommand = { readonly command: readonly [string, ...string[]]; readonly inside: string };

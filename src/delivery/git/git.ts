@@ -28,6 +28,8 @@ export type GitOptions = {
   readonly input?: string;
   readonly environment?: GitView;
   readonly hasNetwork?: boolean;
+  readonly mostFileBytes?: number;
+  readonly settings?: Readonly<Record<string, string>>;
   readonly timeoutMs?: number;
   readonly mostBytes?: number;
   /** Takes what it prints as it comes, instead of its being given at the end. */
@@ -51,9 +53,16 @@ export class Git {
 
   /** What it printed. Throws {@link GitFailed}, {@link GitMissing}, or the signal's reason. */
   async run(args: readonly string[], options: GitOptions = {}): Promise<string> {
-    const { input, environment, hasNetwork = false, timeoutMs = defaultTimeoutMs, signal } = options;
+    const { input, environment, settings = {}, hasNetwork = false, mostFileBytes } = options;
+    const { timeoutMs = defaultTimeoutMs, signal } = options;
     signal?.throwIfAborted();
-    const child = this.spawn(["git", ...args], { environment, hasNetwork, stdio: ["pipe", "pipe", "pipe"] });
+    const child = this.spawn(["git", ...args], {
+      environment,
+      settings,
+      hasNetwork,
+      mostFileBytes,
+      stdio: ["pipe", "pipe", "pipe"],
+    });
     const late = AbortSignal.timeout(timeoutMs);
     const stop = AbortSignal.any([late, ...(signal === undefined ? [] : [signal])]);
     const kill = () => void child.kill("SIGKILL");
@@ -81,6 +90,7 @@ export class Git {
       readonly environment?: GitView | undefined;
       readonly settings?: Readonly<Record<string, string>>;
       readonly hasNetwork?: boolean;
+      readonly mostFileBytes?: number | undefined;
       readonly stdio: readonly ("pipe" | "ignore")[];
     },
   ): ChildProcess {
@@ -88,6 +98,7 @@ export class Git {
     const { command: enclosed, inside } = this.#cage.enclose(command, {
       folder,
       hasNetwork: options.hasNetwork ?? false,
+      ...(options.mostFileBytes === undefined ? {} : { mostFileBytes: options.mostFileBytes }),
     });
     const [program, ...rest] = enclosed;
     const env = { ...gitEnvironment(inside, options.settings), ...options.environment };

@@ -21,7 +21,6 @@ describe("a push", { skip }, () => {
   beforeEach(() => {
     house.onDeploy = async () => {};
     house.deployed.length = 0;
-    house.ended.length = 0;
   });
 
   it("is deployed before it counts, and says so", async () => {
@@ -90,7 +89,12 @@ describe("a push", { skip }, () => {
     assert.ok(isDone);
     assert.match(text, /notes is kept, not deployed/);
     assert.deepEqual(house.deployed, []);
+    assert.deepEqual((await record()).branches.find(({ branch }) => branch === "notes")?.urls, []);
     await house.push(":notes");
+    assert.equal(
+      (await record()).branches.find(({ branch }) => branch === "notes"),
+      undefined,
+    );
     house.repository = { ...house.repository, spec: {} };
   });
 
@@ -184,15 +188,14 @@ describe("a push", { skip }, () => {
     assert.match(text, /hasDotdot/);
   });
 
-  it("is told of when it is over", async () => {
+  it("is written down with who pushed it and where it is", async () => {
     await house.git("checkout", "--quiet", "main");
-    const before = (await refs())["main"];
     const commit = await house.commit({ "index.ts": "4" });
 
     await house.push("main");
 
-    const { user, urls, ...change } = house.ended.at(-1) ?? { user: somebody, urls: [] };
-    assert.deepEqual(change, { branch: "main", before, after: commit });
-    assert.deepEqual([user.name, urls], ["somebody", ["http://main.test"]]);
+    const { user, ...branch } = (await record()).branches.find(({ branch: name }) => name === "main") ?? {};
+    assert.deepEqual(branch, { branch: "main", commit, deployedAtMs: clock.now(), urls: ["http://main.test"] });
+    assert.equal(user?.name, "somebody");
   });
 });

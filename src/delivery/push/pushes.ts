@@ -24,19 +24,10 @@ export type PushesOptions = {
   readonly client: Client;
   /** A client with somebody's rights. */
   readonly clientAs: (user: DeliveryUser) => Client;
-  /** Called when a record has changed; `push` is told of once all of it is over. */
-  readonly onChange: (repository: RepositoryObject, push?: EndedPush) => void;
+  /** Called when a record has changed. */
+  readonly onChange: (repository: RepositoryObject) => void;
   readonly clock: Clock;
   readonly logger: Logger;
-};
-
-/** A branch that a push has changed, for events. */
-export type EndedPush = {
-  readonly branch: string;
-  readonly before: string;
-  readonly after: string;
-  readonly user: DeliveryUser;
-  readonly urls: readonly string[];
 };
 
 /** A branch with what is to be deployed of it. */
@@ -287,7 +278,7 @@ export class Pushes implements PushReceiver {
 
   async #settle(push: Push, urls: ReadonlyMap<string, readonly string[]>): Promise<void> {
     const { repository, user, changes } = push;
-    const { clock, client, deployer, folders, onChange } = this.#options;
+    const { clock, client, deployer, folders } = this.#options;
     const git = folders.git(uidOf(repository));
     for (const { branch } of (await readRecord(git.folder)).pending) {
       const change = changes.find(({ ref }) => branchOf(ref) === branch);
@@ -297,26 +288,27 @@ export class Pushes implements PushReceiver {
         const deployed = { branch, commit, user, urls: found, deployedAtMs: clock.now() };
         await writeRecord(git.folder, withBranch(await readRecord(git.folder), branch, deployed));
         await this.#note(push, "Deployed", found.join(" "), branch);
-        onChange(repository, { branch, before: change.before, after: commit, user, urls: found });
       } else if (commit === undefined && change !== undefined && isZero(change.after)) {
         await deployer.remove(client, { namespace: repository.metadata?.namespace ?? "", repository, branch });
         await writeRecord(git.folder, withBranch(await readRecord(git.folder), branch, undefined));
         await this.#note(push, "Removed", "", branch);
-        onChange(repository, { branch, before: change.before, after: change.after, user, urls: [] });
       } else await this.#bringTo(repository, git, branch, commit);
     }
-    await this.#tellStored(push, git);
+    await this.#noteStored(push, git);
   }
 
-  /** Branches that were only kept. */
-  async #tellStored(push: Push, git: Git): Promise<void> {
+  /** Branches that are only kept are written down too: who wants to know of pushes finds them in the status. */
+  async #noteStored(push: Push, git: Git): Promise<void> {
     const { repository, user, changes } = push;
-    for (const { ref, before, after } of changes) {
+    for (const { ref, after } of changes) {
       const branch = branchOf(ref);
       if (branch === undefined || roleOf(repository, branch) !== "stored") continue;
-      if ((await findCommit(git, branch)) !== after) continue;
-      await this.#note(push, "Stored", "", branch);
-      this.#options.onChange(repository, { branch, before, after, user, urls: [] });
+      const commit = await findCommit(git, branch);
+      if (commit !== (isZero(after) ? undefined : after)) continue;
+      const kept = { branch, user, deployedAtMs: this.#options.clock.now(), urls: [] };
+      const record = await readRecord(git.folder);
+      await writeRecord(git.folder, withBranch(record, branch, commit === undefined ? undefined : { ...kept, commit }));
+      await this.#note(push, commit === undefined ? "Removed" : "Stored", "", branch);
     }
   }
 
@@ -364,7 +356,7 @@ export function expiresAtMs(
   repository: RepositoryObject,
   { branch, deployedAtMs, isOver }: RepositoryRecord["branches"][number],
 ): number | undefined {
-  if (isOver === true || roleOf(repository, branch) === "live") return undefined;
+  if (isOver === true || roleOf(repository, branch) !== "preview") return undefined;
   return deployedAtMs + timeToLiveMs(repository);
 }
 

@@ -18,7 +18,7 @@ import { HttpFault } from "./http-fault.ts";
 export type Push = PushRequest & {
   readonly repository: RepositoryObject;
   readonly user: DeliveryUser;
-  readonly voice: PushVoice;
+  readonly voice: Pick<PushVoice, "say">;
   /** Aborts when nobody listens any more. */
   readonly signal: AbortSignal;
 };

@@ -15,9 +15,11 @@ import type { Deployment } from "#delivery/deploy/deployment.ts";
 import { RepositoryFolders } from "#delivery/git/bare-repository.ts";
 import { openCage } from "#delivery/git/git-cage.ts";
 import type { RepositoryObject } from "#delivery/kinds.ts";
-import { type EndedPush, Pushes } from "#delivery/push/pushes.ts";
+import { Pushes } from "#delivery/push/pushes.ts";
 import { GitServer } from "#delivery/server/git-server.ts";
 import { HttpFault } from "#delivery/server/http-fault.ts";
+import { WebhookCounter } from "#delivery/webhooks/webhook-counter.ts";
+import { WebhookReceiver } from "#delivery/webhooks/webhook-receiver.ts";
 
 /** What Git said, and whether it was content. */
 export type GitAnswer = { readonly text: string; readonly isDone: boolean };
@@ -38,7 +40,6 @@ export class GitHouse {
   readonly folders: RepositoryFolders = new RepositoryFolders(join(this.work, "repositories"), openCage);
   /** "main@COMMIT", and "-main" for what was taken away. */
   readonly deployed: string[] = [];
-  readonly ended: EndedPush[] = [];
   receivedCount = 0;
   /** What a deployment does; may throw. */
   onDeploy: (deployment: Deployment) => Promise<void> = async () => {};
@@ -48,6 +49,17 @@ export class GitHouse {
     metadata: { name: "site", namespace: "default", uid: "u1" },
     spec: {},
   };
+  /** Somebody else's, at /default/outside.git: nothing of it is deployed. */
+  readonly outside: RepositoryObject = {
+    apiVersion: "nodeless.dev/v1alpha1",
+    kind: "Repository",
+    metadata: { name: "outside", namespace: "default", uid: "u2" },
+    spec: { branch: "none", previews: { branches: [] } },
+  };
+  /** Keys of the Secret that a webhook names. */
+  secret: Readonly<Record<string, string>> = {};
+  readonly counter: WebhookCounter;
+  readonly webhooks: WebhookReceiver;
   readonly pushes: Pushes;
   readonly #server: GitServer;
   readonly #http;
@@ -67,12 +79,21 @@ export class GitHouse {
       folders: this.folders,
       deployer,
       client: {} as never,
-      clientAs: () => ({}) as never,
-      onChange: (_repository, push) => {
-        if (push !== undefined) this.ended.push(push);
-      },
+      clientAs: ({ name }) => ({ of: name }) as never,
+      onChange: () => {},
       clock,
       logger: silentLogger,
+    });
+    this.counter = new WebhookCounter(clock, () => {});
+    const encoded = () =>
+      Object.fromEntries(Object.entries(this.secret).map(([key, text]) => [key, Buffer.from(text).toString("base64")]));
+    this.webhooks = new WebhookReceiver({
+      client: { get: async () => ({ data: encoded() }) } as never,
+      folders: this.folders,
+      receiver: this.pushes,
+      counter: this.counter,
+      logger: silentLogger,
+      signal: new AbortController().signal,
     });
     this.#server = new GitServer({
       access: {
@@ -84,7 +105,7 @@ export class GitHouse {
         check: async () => {},
       },
       folders: this.folders,
-      find: (_namespace, name) => (name === "site" ? this.repository : undefined),
+      find: (_namespace, name) => ({ site: this.repository, outside: this.outside })[name],
       receiver: {
         receive: (push) => {
           this.receivedCount++;
@@ -92,7 +113,7 @@ export class GitHouse {
         },
         settle: (push) => this.pushes.settle(push),
       },
-      onWebhook: async () => {},
+      onWebhook: (request, response, repository) => this.webhooks.handle(request, response, repository),
       logger: silentLogger,
     });
     this.#http = createServer((request, response) => void this.#server.handle(request, response));
@@ -107,6 +128,7 @@ export class GitHouse {
     this.#http.listen(0, "127.0.0.1");
     await once(this.#http, "listening");
     await this.folders.ensure("u1", "main");
+    await this.folders.ensure("u2", "none");
     await this.git("init", "--quiet", this.clone);
   }
 
@@ -134,7 +156,11 @@ export class GitHouse {
   }
 
   push(...refs: readonly string[]): Promise<GitAnswer> {
-    return this.git("push", `${this.url.replace("//", "//x:token@")}/default/site.git`, ...refs);
+    return this.pushTo("site", ...refs);
+  }
+
+  pushTo(repository: "site" | "outside", ...refs: readonly string[]): Promise<GitAnswer> {
+    return this.git("push", `${this.url.replace("//", "//x:token@")}/default/${repository}.git`, ...refs);
   }
 
   /** Writes an object as it is, wrong or not; gives its name. */
