@@ -4,6 +4,7 @@
 import { runCommandLine } from "#cli/command-line.ts";
 import { clusterCommands } from "#cli/commands/clusters.ts";
 import { functionCommands } from "#cli/commands/functions.ts";
+import { repositoryCommands } from "#cli/commands/repositories.ts";
 import { machineCommands } from "#cli/commands/images.ts";
 import { objectCommands } from "#cli/commands/objects.ts";
 import { podCommands } from "#cli/commands/pods.ts";
@@ -40,7 +41,14 @@ process.on("uncaughtException", (error: unknown) => {
 const machine = localMachine({ dataRoot, runRoot, isRoot, environment });
 const context = { terminal: processTerminal(process), machine, isDebugging };
 process.exitCode = await runCommandLine(
-  [...clusterCommands, ...objectCommands, ...podCommands, ...functionCommands, ...machineCommands],
+  [
+    ...clusterCommands,
+    ...objectCommands,
+    ...podCommands,
+    ...functionCommands,
+    ...repositoryCommands,
+    ...machineCommands,
+  ],
   process.argv.slice(2),
   context,
 );

@@ -1,0 +1,109 @@
+/**
+ * `nodeless repo`: repositories to push to. What a push deploys is said in the push itself; all else is `nodeless get repo`.
+ */
+import type { KubeObject } from "#apimachinery/meta.ts";
+import { followObject } from "#client/follow-object.ts";
+import { createClient } from "#client/rest-client.ts";
+import { type Command, numberFlag, textFlag, UserError } from "#cli/command.ts";
+import { nameFlag } from "./clusters.ts";
+import { namespaceFlag, showObjects, withTransport } from "./objects.ts";
+
+const repositories = { group: "nodeless.dev", version: "v1alpha1", resource: "repositories" };
+const fieldManager = "nodeless-repo";
+const common = {
+  name: { ...nameFlag, help: "Name of the cluster" },
+  namespace: { ...namespaceFlag, help: "Namespace of the repository" },
+};
+
+type Repository = KubeObject & {
+  readonly spec?: object;
+  readonly status?: {
+    readonly url?: string;
+    readonly conditions?: readonly { readonly type: string; readonly status: string; readonly message?: string }[];
+  };
+};
+
+const create: Command = {
+  name: "repo create",
+  usage: "NAME",
+  summary: "Make a repository whose pushes are deployments; ends with its address",
+  details: [
+    "A push deploys what the branch holds: functions, a Dockerfile, manifests or a kustomization. Other branches become",
+    "previews. Without a cluster that is up, one is started.",
+  ],
+  examples: ["repo create site", "repo create shop --branch trunk --path deploy"],
+  minPositionals: 1,
+  maxPositionals: 1,
+  flags: {
+    ...common,
+    branch: { type: "string", value: "BRANCH", help: "The branch that is live; main unless said otherwise" },
+    path: { type: "string", value: "FOLDER", help: "The folder of the tree that is deployed" },
+    timeout: { type: "string", value: "SECONDS", default: "60", help: "How long to wait for its address" },
+  },
+  async run(args, context) {
+    const [name = ""] = args.positionals;
+    const { terminal, machine } = context;
+    const namespace = textFlag(args, "namespace") ?? "default";
+    await machine.functions.ensureFunctions(textFlag(args, "name") ?? "default", terminal);
+    const [branch, path] = [textFlag(args, "branch"), textFlag(args, "path")];
+    const spec = { ...(branch === undefined ? {} : { branch }), ...(path === undefined ? {} : { path }) };
+    const timeoutMs = (numberFlag(args, "timeout", { min: 1, max: 3600 }) ?? 60) * 1000;
+    return await withTransport(args, context, async (transport) => {
+      const client = createClient(transport);
+      const ref = { resource: repositories, namespace, name };
+      const body = { apiVersion: "nodeless.dev/v1alpha1", kind: "Repository", metadata: { name, namespace }, spec };
+      await client.patch(ref, { type: "apply", body }, { fieldManager, force: true });
+      const options = { decide: addressOf, signal: AbortSignal.timeout(timeoutMs) };
+      const url = await followObject<Repository, string>(client, ref, options);
+      terminal.print(url);
+      terminal.print(`Next: git remote add nodeless ${url} && git push nodeless ${branch ?? "main"}`);
+      return 0;
+    });
+  },
+};
+
+/** Throws UserError for one that cannot be served. */
+function addressOf({ status }: Repository): string | undefined {
+  const ready = status?.conditions?.find(({ type }) => type === "Ready");
+  if (ready?.status === "False") throw new UserError(ready.message ?? "the repository is not served");
+  return ready?.status === "True" ? status?.url : undefined;
+}
+
+const list: Command = {
+  name: "repo list",
+  aliases: ["repo ls"],
+  usage: "",
+  summary: "List repositories and what came of their last pushes",
+  maxPositionals: 0,
+  flags: {
+    ...common,
+    "all-namespaces": { type: "boolean", short: "A", help: "In all namespaces" },
+    output: { type: "string", short: "o", value: "FORMAT", help: "wide, json or yaml" },
+  },
+  run: (args, context) =>
+    withTransport(args, context, (transport) =>
+      showObjects(transport, { ...args, positionals: ["repositories.nodeless.dev"] }, context),
+    ),
+};
+
+const remove: Command = {
+  name: "repo delete",
+  aliases: ["repo rm"],
+  usage: "NAME…",
+  summary: "Delete repositories with all that they deployed into their namespace",
+  minPositionals: 1,
+  flags: common,
+  run: (args, context) =>
+    withTransport(args, context, async (transport) => {
+      const client = createClient(transport);
+      for (const name of args.positionals) {
+        const ref = { resource: repositories, namespace: textFlag(args, "namespace") ?? "default", name };
+        await client.delete(ref, { propagationPolicy: "Background" });
+        context.terminal.print(`Repository ${name} is deleted.`);
+      }
+      return 0;
+    }),
+};
+
+/** All commands of this file. */
+export const repositoryCommands: readonly Command[] = [create, list, remove];
