@@ -57,7 +57,7 @@ describe("push to deploy", { skip }, () => {
     cluster = await startCluster(name);
     status = JSON.parse((await cluster.nodeless(["status", "--name", name, "-o", "json"])).stdout) as ClusterStatus;
     const { stdout } = await cluster.nodeless(["repo", "create", "site", "--name", name]);
-    [url = ""] = stdout.split("\n");
+    [url = ""] = /^http\S+$/m.exec(stdout) ?? [];
     cpSync(join(repository, "examples/push/site"), site, { recursive: true });
     await git(site, "init", "--quiet");
     await git(site, "remote", "add", "nodeless", url);
@@ -91,7 +91,7 @@ describe("push to deploy", { skip }, () => {
 
   test("what does not compile, or ends at its start, is refused, and what ran before runs on", async () => {
     for (const [code, why] of [
-      ['import "./nothing.ts";', /✗ DoesNotCompile: index\.ts:1:7: Could not resolve/],
+      ['import "./nothing.ts";', /✗ DoesNotCompile: index\.ts:1:8: Could not resolve/],
       ['throw new Error("at start"); export default () => new Response();', /✗ RevisionFailed[^]*at start/],
     ] as const) {
       await commit(site, { "index.ts": code });

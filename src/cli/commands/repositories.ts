@@ -2,6 +2,7 @@
  * `nodeless repo`: repositories to push to. What a push deploys is said in the push itself; all else is `nodeless get repo`.
  */
 import type { KubeObject } from "#apimachinery/meta.ts";
+import { hasReason } from "#apimachinery/status-error.ts";
 import { followObject } from "#client/follow-object.ts";
 import { createClient } from "#client/rest-client.ts";
 import { type Command, numberFlag, textFlag, UserError } from "#cli/command.ts";
@@ -10,6 +11,7 @@ import { namespaceFlag, showObjects, withTransport } from "./objects.ts";
 
 const repositories = { group: "nodeless.dev", version: "v1alpha1", resource: "repositories" };
 const fieldManager = "nodeless-repo";
+const lookAgainMs = 100;
 const common = {
   name: { ...nameFlag, help: "Name of the cluster" },
   namespace: { ...namespaceFlag, help: "Namespace of the repository" },
@@ -52,8 +54,9 @@ const create: Command = {
       const client = createClient(transport);
       const ref = { resource: repositories, namespace, name };
       const body = { apiVersion: "nodeless.dev/v1alpha1", kind: "Repository", metadata: { name, namespace }, spec };
-      await client.patch(ref, { type: "apply", body }, { fieldManager, force: true });
-      const options = { decide: addressOf, signal: AbortSignal.timeout(timeoutMs) };
+      const signal = AbortSignal.timeout(timeoutMs);
+      await whenServed(signal, () => client.patch(ref, { type: "apply", body }, { fieldManager, force: true, signal }));
+      const options = { decide: addressOf, signal };
       const url = await followObject<Repository, string>(client, ref, options);
       terminal.print(url);
       terminal.print(`Next: git remote add nodeless ${url} && git push nodeless ${branch ?? "main"}`);
@@ -61,6 +64,20 @@ const create: Command = {
     });
   },
 };
+
+/** The kind comes a moment after Functions. */
+async function whenServed(signal: AbortSignal, work: () => Promise<unknown>): Promise<void> {
+  for (;;) {
+    try {
+      await work();
+      return;
+    } catch (error) {
+      if (!hasReason(error, "NotFound") || !error.message.includes("the requested resource")) throw error;
+      await new Promise((resolve) => setTimeout(resolve, lookAgainMs));
+      signal.throwIfAborted();
+    }
+  }
+}
 
 /** Throws UserError for one that cannot be served. */
 function addressOf({ status }: Repository): string | undefined {
