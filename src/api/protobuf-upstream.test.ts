@@ -19,6 +19,7 @@ test("upstream's objects of all kinds are encoded to the same bytes and decoded 
   const facts = loadKindFacts();
   const codec = new ProtobufCodec();
   let kinds = 0;
+  let ofTexts = 0;
 
   for (const file of readdirSync(folder).filter((name) => name.endsWith(".pb"))) {
     const expected = readFileSync(join(folder, file));
@@ -32,7 +33,12 @@ test("upstream's objects of all kinds are encoded to the same bytes and decoded 
     const bytes = writeEnvelope({ apiVersion, kind, raw: codec.encode(schema, json) });
     assert.equal(JSON.stringify(decoded), JSON.stringify(json), file);
     assert(bytes.equals(expected), `${file}: encoded bytes differ`);
+    const ofText = codec.encodeText(schema, Buffer.from(JSON.stringify(json)), "");
+    if (ofText === undefined) continue;
+    ofTexts++;
+    assert.equal(JSON.stringify(codec.decode(schema, ofText, { apiVersion, kind })), JSON.stringify(json), file);
   }
 
   assert(kinds > 120, `only ${kinds} kinds compared`);
+  assert(ofTexts > 110, `only ${ofTexts} kinds were made of their text`);
 });

@@ -10,6 +10,7 @@ import {
   writeListItem,
   writeWatchFrame,
 } from "#apimachinery/codecs/protobuf-envelope.ts";
+import type { KubeObject } from "#apimachinery/meta.ts";
 import type { ScalarSchema, Schema, StructSchema } from "#apimachinery/schema.ts";
 import { loadKindFacts } from "./kind-facts-table.ts";
 
@@ -25,6 +26,42 @@ test("whatever is encoded is decoded to an object that encodes to the same bytes
     });
     fc.assert(check, { numRuns: 3, seed: 36 });
   }
+});
+
+test("what is made of an object's text is read as what is made of the object", () => {
+  let made = 0;
+  for (const resource of facts.resources) {
+    const schema = schemaOf(resource.group, resource.version, resource.kind);
+    const check = fc.property(objectOf(schema, 5), fc.constantFrom("", "7"), (given, resourceVersion) => {
+      const { kind, apiVersion, metadata = {}, ...rest } = given as KubeObject;
+      const object = { kind, apiVersion, metadata, ...rest };
+      const whole = { ...object, metadata: { ...metadata, ...(resourceVersion === "" ? {} : { resourceVersion }) } };
+      const { resourceVersion: _, ...stored } = whole.metadata;
+      const text = JSON.stringify({ ...object, metadata: resourceVersion === "" ? metadata : stored });
+
+      const bytes = codec.encodeText(schema, Buffer.from(text), resourceVersion);
+
+      if (bytes === undefined) return;
+      made++;
+      assert.deepEqual(codec.decode(schema, bytes), codec.decode(schema, codec.encode(schema, whole)));
+    });
+    fc.assert(check, { numRuns: 6, seed: 37 });
+  }
+  assert.ok(made > facts.resources.length * 5, `only ${made} were made of their text`);
+});
+
+test("text that is cut off, or no object of this kind, is left to the encoder", () => {
+  const schema = schemaOf("", "v1", "Pod");
+  const text = JSON.stringify({
+    metadata: { name: "web", labels: { a: "b" } },
+    spec: { containers: [{ name: "c", ports: [{ containerPort: 80 }] }] },
+  });
+  assert.ok(codec.encodeText(schema, Buffer.from(text), "7"));
+
+  for (let length = 0; length < text.length; length++)
+    assert.equal(codec.encodeText(schema, Buffer.from(text.slice(0, length)), "7"), undefined, text.slice(0, length));
+  for (const wrong of ["[]", '{"metadata":7}', '{"spec":{"containers":{}}}', '{"spec":{"hostNetwork":1}}', `${text}x`])
+    assert.equal(codec.encodeText(schema, Buffer.from(wrong), ""), undefined, wrong);
 });
 
 test("an object keeps its values, and empty structs and required lists appear as Go shows them", () => {

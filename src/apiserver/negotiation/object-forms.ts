@@ -101,7 +101,11 @@ export function encodePlain(parts: EncoderParts, object: KubeObject, form: Media
 export function protobufOf(parts: EncoderParts, resource: ServedResource, object: StoredObject): Buffer {
   if (resource.schema === undefined) throw notAcceptable({ hasProtobuf: false, hasTransforms: true });
   const { schema } = resource;
-  return object.cached("protobuf", () => parts.protobuf.encode(schema, object.lean));
+  const { protobuf } = parts;
+  return object.cached("protobuf", () => {
+    const resourceVersion = object.revision === 0 ? "" : String(object.revision);
+    return protobuf.encodeText(schema, object.bytes, resourceVersion) ?? protobuf.encode(schema, object.lean);
+  });
 }
 
 /** The schema of a kind. Throws NotAcceptable for kinds without. */
