@@ -4,6 +4,7 @@
  */
 import {
   everything,
+  needsLabel,
   newRequirement,
   type Requirement,
   type Selector,
@@ -39,7 +40,9 @@ export function* parseLabelSelectorSteps(text: string): Generator<void, Selector
   if (requirements.length === 0) return everything;
   if (requirements.length <= STEP) return { requirements: sortByKey(requirements), matchesNothing: false };
   yield* sortSteps(requirements, ({ key }) => key);
-  return { requirements, matchesNothing: false };
+  let needing = 0;
+  for (const requirement of requirements) if (needsLabel(requirement)) needing++;
+  return { requirements, matchesNothing: false, needing };
 }
 
 /** Requirements and values of a step. */

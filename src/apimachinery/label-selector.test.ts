@@ -97,6 +97,27 @@ test("labels named like object internals are ordinary labels", () => {
   assert.equal(matchesSelector(parseLabelSelector("!toString"), {}), true);
 });
 
+test("many requirements mean what each of them means", () => {
+  const operators = ["=a", "!=a", " in (a,b)", " notin (a)", "", ">1"];
+  const labels = [{}, { k0: "a" }, { k0: "b", k7: "a" }, { k0: "2", k3: "a", k4: "" }, undefined];
+  // Requirements that hold for every object, so that it is the last of them that decides.
+  const many = Array.from({ length: 300 }, (_, index) => `k${index}!=never`);
+  let met = 0;
+  for (const key of ["k0", "k3", "k299", "z"]) {
+    for (const operator of [...operators, "not"]) {
+      const one = operator === "not" ? `!${key}` : `${key}${operator}`;
+      const selector = parseLabelSelector([...many, one].join(","));
+      assert.ok(selector.needing !== undefined);
+      for (const given of labels) {
+        const expected = matchesSelector({ requirements: selector.requirements, matchesNothing: false }, given);
+        assert.equal(matchesSelector(selector, given), expected, `${one} on ${JSON.stringify(given)}`);
+        if (expected) met++;
+      }
+    }
+  }
+  assert.ok(met > 40 && met < 110, String(met));
+});
+
 test("a selector of thousands of requirements and values, parsed in steps, is in order and refused for the same reasons", () => {
   const names = Array.from({ length: 3000 }, (_, index) => `k${(index * 7919) % 3000}`);
 

@@ -29,7 +29,12 @@ export type Requirement = {
 };
 
 /** A compiled selector: all requirements must hold, none at all match everything, unless `matchesNothing`. */
-export type Selector = { readonly requirements: readonly Requirement[]; readonly matchesNothing: boolean };
+export type Selector = {
+  readonly requirements: readonly Requirement[];
+  readonly matchesNothing: boolean;
+  /** Given where there are many requirements, which then stand in the order of their keys: how many of them no absent label meets. */
+  readonly needing?: number;
+};
 
 /** Labels of an object; absent labels are none. */
 export type Labels = Readonly<Record<string, string>> | undefined;
@@ -61,8 +66,39 @@ export function selectorFromLabels(labels: Labels): Selector {
 /** True when `labels` meet the selector. */
 export function matchesSelector(selector: Selector, labels: Labels): boolean {
   if (selector.matchesNothing) return false;
+  if (selector.needing !== undefined) return meetsMany(selector.requirements, selector.needing, labels ?? {});
   for (const requirement of selector.requirements) if (!matchesRequirement(requirement, labels)) return false;
   return true;
+}
+
+/** Looks at the few labels of the object and not at each of the many requirements. */
+function meetsMany(requirements: readonly Requirement[], needing: number, labels: NonNullable<Labels>): boolean {
+  let met = 0;
+  for (const key of Object.keys(labels)) {
+    for (let index = firstOf(requirements, key); requirements[index]?.key === key; index++) {
+      const requirement = requirements[index] as Requirement;
+      if (!matchesRequirement(requirement, labels)) return false;
+      if (needsLabel(requirement)) met++;
+    }
+  }
+  return met === needing;
+}
+
+/** True when an object without the label does not meet the requirement. */
+export function needsLabel({ operator }: Requirement): boolean {
+  return operator !== "!=" && operator !== "notin" && operator !== "!";
+}
+
+/** Where the requirements of a key begin, or would. */
+function firstOf(requirements: readonly Requirement[], key: string): number {
+  let low = 0;
+  let high = requirements.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((requirements[middle] as Requirement).key < key) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }
 
 /** True when `labels` meet the LabelSelector object; absent matches nothing. */

@@ -3,13 +3,22 @@
  */
 import { isJsonArray, isJsonObject, type JsonDraft, type JsonObject, ownValue, setOwn } from "#apimachinery/json.ts";
 import type { Json } from "#apimachinery/meta.ts";
+import { takeAtOnce } from "#apimachinery/steps.ts";
 import { badRequest } from "#apimachinery/status-error.ts";
 
 /** The document with the patch applied. Throws StatusError 400 when the patch is no object. */
 export function applyMergePatch(document: JsonObject, patch: unknown): JsonObject {
-  if (!isJsonObject(patch)) throw badRequest("Invalid JSON Patch");
-  return mergeObjects(document, patch);
+  return takeAtOnce(applyMergePatchSteps(document, patch));
 }
+
+/** {@link applyMergePatch} in steps, for large patches. */
+export function* applyMergePatchSteps(document: JsonObject, patch: unknown): Generator<void, JsonObject> {
+  if (!isJsonObject(patch)) throw badRequest("Invalid JSON Patch");
+  return yield* mergeObjects(document, patch);
+}
+
+/** Keys that are merged in one step. */
+const STEP = 500;
 
 /** The merge patch that leads from one document to the other. */
 export function createMergePatch(from: JsonObject, to: JsonObject): JsonObject {
@@ -27,14 +36,16 @@ export function createMergePatch(from: JsonObject, to: JsonObject): JsonObject {
   return patch;
 }
 
-function mergeObjects(document: JsonObject, patch: JsonObject): JsonObject {
+function* mergeObjects(document: JsonObject, patch: JsonObject): Generator<void, JsonObject> {
   const merged: JsonDraft = { ...document };
+  let count = 0;
   for (const key of Object.keys(patch)) {
+    if (++count % STEP === 0) yield;
     const value = patch[key] as Json;
     // Not in what is being made: that grows, and each look at an object of 100,000 keys is dear.
     const old = ownValue(document, key);
     if (value === null) delete merged[key];
-    else if (isJsonObject(old) && isJsonObject(value)) setOwn(merged, key, mergeObjects(old, value));
+    else if (isJsonObject(old) && isJsonObject(value)) setOwn(merged, key, yield* mergeObjects(old, value));
     else setOwn(merged, key, withoutNulls(value));
   }
   return merged;

@@ -5,7 +5,7 @@
 import type { JsonObject } from "#apimachinery/json.ts";
 import type { KubeObject } from "#apimachinery/meta.ts";
 import { applyJsonPatch } from "#apimachinery/patch/json-patch.ts";
-import { applyMergePatch } from "#apimachinery/patch/merge-patch.ts";
+import { applyMergePatch, applyMergePatchSteps } from "#apimachinery/patch/merge-patch.ts";
 import { applyStrategicMergePatch } from "#apimachinery/patch/strategic-merge-patch.ts";
 import { badRequest, notFound } from "#apimachinery/status-error.ts";
 import type { Draft } from "#api/strategy.ts";
@@ -48,7 +48,7 @@ export async function handlePatch(
     subresource,
     change: async (old) => {
       if (old === undefined) throw notFound(subjectOf(resource, name));
-      const value = patched(mediaType, resource, { old, patch }) as Draft;
+      const value = (await patched(mediaType, resource, { old, patch, context })) as Draft;
       if (isLarge(context)) await betweenStages(context);
       return await conform(value, resource, check);
     },
@@ -63,14 +63,15 @@ export async function handlePatch(
 function patched(
   mediaType: string,
   resource: ServedResource,
-  input: { readonly old: KubeObject; readonly patch: unknown },
-): JsonObject {
+  input: { readonly old: KubeObject; readonly patch: unknown; readonly context: RequestContext },
+): JsonObject | Promise<JsonObject> {
   const old = input.old as JsonObject;
   switch (mediaType) {
     case JSON_PATCH:
       return applyJsonPatch(old, input.patch);
     case MERGE_PATCH:
-      return applyMergePatch(old, input.patch);
+      if (!isLarge(input.context)) return applyMergePatch(old, input.patch);
+      return input.context.takeSteps(applyMergePatchSteps(old, input.patch));
     default:
       if (resource.schema === undefined) throw badRequest("strategic merge patch is not supported for this kind");
       return applyStrategicMergePatch(old, input.patch, resource.schema);
