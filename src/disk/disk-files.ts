@@ -14,7 +14,9 @@ export interface DiskFile {
   write(bytes: Uint8Array, offset: number): Promise<void>;
   /** Resolves when all that was written is on the disk (fdatasync). */
   sync(): Promise<void>;
+  /** Cuts off what is behind `size` bytes. */
   truncate(size: number): Promise<void>;
+  /** In bytes. */
   size(): Promise<number>;
   /** May be called twice. */
   close(): Promise<void>;
@@ -26,6 +28,7 @@ export interface DiskFolder {
   list(): Promise<readonly string[]>;
   /** Opens a file to read and write; with `isNew` one that is not there yet. */
   open(name: string, options?: { readonly isNew?: boolean }): Promise<DiskFile>;
+  /** Takes the place of what has that name already. */
   rename(from: string, to: string): Promise<void>;
   /** What is not there is success. */
   remove(name: string): Promise<void>;

@@ -260,7 +260,10 @@ export class ReplicaController<T extends ReplicaOwner> {
   /** Gives when it will write, where that is not now. */
   async #updateStatus(set: T, status: ReplicaSetStatus, signal: AbortSignal): Promise<number | undefined> {
     const key = keyOf(set);
-    if (semanticEqual(withoutZeros(set.status), withoutZeros(status))) return void this.#lull.end(key);
+    if (semanticEqual(withoutZeros(set.status), withoutZeros(status))) {
+      this.#lull.end(key);
+      return undefined;
+    }
     const lullMs = this.#lull.leftMs(key, !semanticEqual(awaitedOf(set.status), awaitedOf(status)));
     if (lullMs !== undefined) return lullMs;
     const { namespace = "", name = "" } = set.metadata ?? {};

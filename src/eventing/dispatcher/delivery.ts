@@ -36,6 +36,7 @@ export interface Delivered {
   hold(event: CloudEvent): void;
   /** It waits for another try, until {@link wake}. */
   rest(): void;
+  /** Its next try begins. */
   wake(): void;
 }
 

@@ -49,10 +49,13 @@ export type LogRecord = { readonly position: number; readonly timeMs: number; re
 
 /** A value per subscription. After a crash it may be one that was there before. */
 export interface Places {
+  /** What was set last; undefined when there is nothing. */
   get(key: string): Uint8Array | undefined;
+  /** Those that have a value, in no order. */
   keys(): string[];
   /** In memory at once, elsewhere with the next {@link flush}. */
   set(key: string, value: Uint8Array): void;
+  /** As {@link set}; what is not there is success. */
   delete(key: string): void;
   /** What was set survives the death of this process, with `isDurable` that of the machine too. */
   flush(options?: { readonly isDurable?: boolean }): Promise<void>;

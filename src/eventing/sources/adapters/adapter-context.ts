@@ -21,11 +21,15 @@ export type SendOutcome =
 
 /** A value per key that survives the death of the process, as the dispatcher's places. */
 export interface SourcePlaces {
+  /** What was set last; undefined when there is nothing. */
   get(key: string): Uint8Array | undefined;
+  /** Those that have a value, in no order. */
   keys(): readonly string[];
   /** In memory at once, elsewhere with the next {@link flush}. */
   set(key: string, value: Uint8Array): void;
+  /** As {@link set}; what is not there is success. */
   delete(key: string): void;
+  /** What was set survives the death of this process, with `isDurable` that of the machine too. */
   flush(options?: { readonly isDurable?: boolean }): Promise<void>;
 }
 
