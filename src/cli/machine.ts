@@ -45,6 +45,8 @@ export type ClusterStatus = {
   readonly name: string;
   readonly isRunning: boolean;
   readonly isReady: boolean;
+  /** Whether it has Knative Serving and Functions. */
+  readonly hasServing: boolean;
   readonly version: string;
   readonly kubernetesVersion: string;
   readonly context: string;

@@ -58,11 +58,11 @@ const up: Command = {
     expose: { type: "boolean", help: "Listen on all addresses of this machine; --no-expose takes it back" },
     serving: {
       type: "boolean",
-      help: "Knative Serving and Functions: there unless --no-serving says otherwise, or root is missing",
+      help: "Knative Serving and Functions; --no-serving leaves them out. There by default where there is root",
     },
     eventing: {
       type: "boolean",
-      help: "Knative Eventing: there unless --no-eventing says otherwise, or root is missing",
+      help: "Knative Eventing; --no-eventing leaves it out. There by default where there is root",
     },
   },
   async run(args, { terminal, machine }) {
@@ -179,6 +179,7 @@ function describe(found: ClusterStatus): string[] {
     `  ${"API server".padEnd(22)}${found.apiServer}`,
     ...(found.registry === undefined ? [] : [`  ${"image registry".padEnd(22)}http://${found.registry}`]),
     ...requestPlaces(found),
+    ...(found.hasServing ? [] : [`  ${"functions".padEnd(22)}off: 'nodeless up --serving' adds them`]),
     `  ${"context".padEnd(22)}${found.context} in ${found.kubeconfig}`,
     `  ${"data".padEnd(22)}${found.dataFolder}`,
   ];

@@ -6,12 +6,15 @@ import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { createClient } from "#client/rest-client.ts";
 import type { KubeObject } from "#apimachinery/meta.ts";
+import { hasReason } from "#apimachinery/status-error.ts";
 import type { Client } from "#client/client.ts";
 import { type Arguments, type Command, type CommandContext, numberFlag, textFlag, UserError } from "#cli/command.ts";
 import { describeFunction } from "#cli/functions/describe-function.ts";
 import { buildLogVersion, followDeploy } from "#cli/functions/follow-deploy.ts";
 import { printFunctionLogs } from "#cli/functions/function-logs.ts";
 import { type FunctionObject, functions } from "#cli/functions/function-object.ts";
+import { addressOf, shareLine, trafficOf } from "#cli/functions/function-traffic.ts";
+import { tryAgain } from "#cli/functions/try-again.ts";
 import {
   environmentFlag,
   readFunctionFile,
@@ -98,7 +101,11 @@ const deploy: Command = {
       };
       const logVersion = await buildLogVersion(client, namespace, wanted.name);
       const ref = { resource: functions, namespace, name: wanted.name };
+      const before = await client
+        .get<FunctionObject>(ref)
+        .catch((error: unknown) => (hasReason(error, "NotFound") ? undefined : Promise.reject(error)));
       const written = await client.patch<FunctionObject>(ref, { type: "apply", body }, { fieldManager, force: true });
+      const isAgain = before !== undefined && (await tryAgain(client, before, written));
       const timeoutSeconds = numberFlag(args, "timeout", { min: 1, max: 86_400 }) ?? 360;
       const generation = written.metadata?.generation ?? 0;
       const fn = await followDeploy({
@@ -109,8 +116,11 @@ const deploy: Command = {
         generation,
         logVersion,
         timeoutSeconds,
+        ...(isAgain ? { before } : {}),
       });
       terminal.print(` ✓ ${fn.status?.latestReadyRevisionName ?? "ready"}`);
+      const share = shareLine(fn, await trafficOf(client, fn));
+      if (share !== undefined) terminal.print(share);
       for (const line of await addressLines(context, cluster, fn)) terminal.print(line);
       return 0;
     });
@@ -183,8 +193,10 @@ const list: Command = {
     output: { type: "string", short: "o", value: "FORMAT", help: "wide, json or yaml" },
   },
   run: (args, context) =>
-    withTransport(args, context, (transport) =>
-      showObjects(transport, { ...args, positionals: ["functions.nodeless.dev"] }, context),
+    whereFunctionsAre(args, context, () =>
+      withTransport(args, context, (transport) =>
+        showObjects(transport, { ...args, positionals: ["functions.nodeless.dev"] }, context),
+      ),
     ),
 };
 
@@ -239,13 +251,10 @@ const invoke: Command = {
 async function urlOf(client: Client, args: Arguments): Promise<string> {
   const [name = ""] = args.positionals;
   const namespace = textFlag(args, "namespace") ?? "default";
-  const { status } = await client.get<FunctionObject>({ resource: functions, namespace, name });
-  if (status?.url === undefined)
-    throw new UserError(`function ${name} has no address yet: 'nodeless fn describe ${name}' says why`);
-  const url = new URL(textFlag(args, "path") ?? "/", status.url);
+  const fn = await client.get<FunctionObject>({ resource: functions, namespace, name });
   const tag = textFlag(args, "tag");
-  if (tag !== undefined) url.hostname = `${tag}-${url.hostname}`;
-  return url.href;
+  const traffic = tag === undefined ? [] : await trafficOf(client, fn);
+  return new URL(textFlag(args, "path") ?? "/", addressOf(fn, { traffic, tag })).href;
 }
 
 function headersOf(args: Arguments): Readonly<Record<string, string>> {
@@ -361,7 +370,24 @@ async function withClient<T>(
   context: CommandContext,
   use: (client: Client) => Promise<T>,
 ): Promise<T> {
-  return await withTransport(args, context, (transport) => use(createClient(transport)));
+  return await whereFunctionsAre(args, context, () =>
+    withTransport(args, context, (transport) => use(createClient(transport))),
+  );
+}
+
+/** A cluster without Serving does not know what a function is: that is said instead of what the API server says. */
+async function whereFunctionsAre<T>(args: Arguments, { machine }: CommandContext, use: () => Promise<T>): Promise<T> {
+  try {
+    return await use();
+  } catch (cause) {
+    const cluster = textFlag(args, "name") ?? "default";
+    const status = await machine.status(cluster).catch(() => undefined);
+    if (status === undefined || !status.isRunning || status.hasServing) throw cause;
+    throw new UserError(
+      `cluster "${cluster}" runs no functions: 'nodeless fn deploy' adds them, or 'nodeless up --serving'`,
+      { cause },
+    );
+  }
 }
 
 /** All commands of this file. */

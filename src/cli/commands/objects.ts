@@ -2,6 +2,7 @@
  * The few commands on objects for people without kubectl: get, apply, delete; logs and exec are in pods.ts. Everything else is kubectl's.
  */
 import type { KubeObject } from "#apimachinery/meta.ts";
+import { hasReason } from "#apimachinery/status-error.ts";
 import type { ResourceRef } from "#client/client.ts";
 import { pathOf } from "#client/resource-path.ts";
 import { createClient } from "#client/rest-client.ts";
@@ -9,6 +10,7 @@ import type { Transport, TransportRequest } from "#client/transport.ts";
 import { stringify } from "yaml";
 import { type Arguments, type Command, type CommandContext, textFlag, UserError } from "#cli/command.ts";
 import { readObjects } from "#cli/object-files.ts";
+import type { Machine } from "#cli/machine.ts";
 import { findObjects, type ObjectChoice } from "#cli/object-words.ts";
 import { type FoundResource, findResourceOfKind } from "#cli/resource-finder.ts";
 import { columns, deleteCluster, nameFlag } from "./clusters.ts";
@@ -297,12 +299,27 @@ export async function withTransport<T>(
     if (!said.has(text)) terminal.warn(`Warning: ${text}`);
     said.add(text);
   };
-  const transport = await machine.connect(textFlag(args, "name") ?? "default", onWarning);
+  const cluster = textFlag(args, "name") ?? "default";
+  const transport = await machine.connect(cluster, onWarning);
   try {
     return await use(transport);
+  } catch (error) {
+    throw (await explained(error, { machine, cluster })) ?? error;
   } finally {
     await transport.close();
   }
+}
+
+/** What a stopped cluster's silence means, in words. */
+async function explained(
+  error: unknown,
+  { machine, cluster }: { readonly machine: Machine; readonly cluster: string },
+): Promise<UserError | undefined> {
+  if (!hasReason(error, "ServiceUnavailable")) return undefined;
+  const { isRunning } = await machine.status(cluster);
+  if (isRunning) return undefined;
+  const name = cluster === "default" ? "" : ` --name ${cluster}`;
+  return new UserError(`cluster "${cluster}" is stopped: 'nodeless up${name}' starts it`, { cause: error });
 }
 
 function refOf(resource: FoundResource, args: Arguments, name: string | undefined): ResourceRef {

@@ -6,15 +6,7 @@ import type { Client } from "#client/client.ts";
 import { columns } from "#cli/commands/clusters.ts";
 import { loadLines } from "./function-load.ts";
 import { type FunctionObject, functions } from "./function-object.ts";
-
-type Traffic = {
-  readonly revisionName?: string;
-  readonly percent?: number;
-  readonly tag?: string;
-  readonly url?: string;
-};
-
-type KnativeService = KubeObject & { readonly status?: { readonly traffic?: readonly Traffic[] } };
+import { type Traffic, trafficOf } from "./function-traffic.ts";
 
 type Revision = KubeObject & {
   readonly status?: {
@@ -28,9 +20,7 @@ const serving = { group: "serving.knative.dev", version: "v1" };
 /** The lines of `nodeless fn describe`. Throws StatusError for one that is not there. */
 export async function describeFunction(client: Client, namespace: string, name: string): Promise<readonly string[]> {
   const fn = await client.get<FunctionObject>({ resource: functions, namespace, name });
-  const service = await client
-    .get<KnativeService>({ resource: { ...serving, resource: "services" }, namespace, name })
-    .catch(() => undefined);
+  const traffic = await trafficOf(client, fn);
   const revisions = await client.list<Revision>(
     { resource: { ...serving, resource: "revisions" }, namespace },
     { labelSelector: `serving.knative.dev/service=${name}` },
@@ -38,7 +28,7 @@ export async function describeFunction(client: Client, namespace: string, name: 
   return [
     ...headLines(fn),
     ...conditionLines(fn),
-    ...revisionLines(revisions.items, service?.status?.traffic ?? []),
+    ...revisionLines(revisions.items, traffic),
     ...(await loadLines(client, namespace, name)),
   ];
 }
@@ -68,13 +58,20 @@ function sourceOf({ spec, status }: FunctionObject): string {
 }
 
 function conditionLines({ status }: FunctionObject): string[] {
-  const rows = (status?.conditions ?? []).map(({ type, status: is, reason = "", message = "" }) => [
-    type,
-    is,
-    reason,
-    message.split("\n")[0] ?? "",
+  const conditions = status?.conditions ?? [];
+  const rows = conditions.map(({ type, status: is, reason = "", message = "" }) => {
+    const [first = "", ...rest] = message.split("\n").filter((line) => line.trim() !== "");
+    // Ready says what another condition says too: in full once is enough.
+    const isSaidElsewhere = type === "Ready" && conditions.some((one) => one.type !== type && one.message === message);
+    return { first: [type, is, reason, first], rest: isSaidElsewhere ? [] : rest };
+  });
+  if (rows.length === 0) return [];
+  const [head = "", ...lines] = columns([
+    ["CONDITION", "STATUS", "REASON", "MESSAGE"],
+    ...rows.map(({ first }) => first),
   ]);
-  return rows.length === 0 ? [] : ["", ...columns([["CONDITION", "STATUS", "REASON", "MESSAGE"], ...rows])];
+  // The cause is often in a later line.
+  return ["", head, ...lines.flatMap((line, index) => [line, ...(rows[index]?.rest ?? []).map((one) => `   ${one}`)])];
 }
 
 function revisionLines(revisions: readonly Revision[], traffic: readonly Traffic[]): string[] {

@@ -5,7 +5,7 @@ import { installDefinitions } from "#client/custom-resources.ts";
 import { systemClock } from "#component-base/clock.ts";
 import { functionDefinition } from "#functions/crds/function-definition.ts";
 import type { Terminal } from "#cli/terminal.ts";
-import { buildLogVersion, followDeploy } from "./follow-deploy.ts";
+import { buildLogVersion, followDeploy, type FollowOptions } from "./follow-deploy.ts";
 import { type FunctionCondition, type FunctionObject, functions } from "./function-object.ts";
 
 const configMaps = { group: "", version: "v1", resource: "configmaps" };
@@ -21,7 +21,7 @@ describe("following a deployment", () => {
 
   async function begin(
     name: string,
-    timeoutSeconds = 20,
+    { timeoutSeconds = 20, ...options }: Partial<Pick<FollowOptions, "timeoutSeconds" | "patience" | "before">> = {},
   ): Promise<{
     readonly printed: string[];
     readonly end: Promise<FunctionObject>;
@@ -41,7 +41,8 @@ describe("following a deployment", () => {
     const made = await client.create<FunctionObject>({ resource: functions, namespace: "default" }, manifest);
     const logVersion = await buildLogVersion(client, "default", name);
     const generation = made.metadata?.generation ?? 0;
-    const end = followDeploy({ client, terminal, namespace: "default", name, generation, logVersion, timeoutSeconds });
+    const deployed = { client, terminal, namespace: "default", name, generation, logVersion, timeoutSeconds };
+    const end = followDeploy({ ...deployed, ...options });
     end.catch(() => {}); // looked at by the test
     return {
       printed,
@@ -105,8 +106,54 @@ describe("following a deployment", () => {
     await assert.rejects(code.end, { kind: "UserError", message: "DoesNotCompile: index.ts:1:1" });
   });
 
+  const waiting = (reason: string, message: string): readonly FunctionCondition[] => [
+    { type: "Built", status: "True" },
+    { type: "SourceReady", status: "True" },
+    { type: "ServiceReady", status: "Unknown", reason, message },
+    { type: "Ready", status: "Unknown", reason, message },
+  ];
+  const done = ["Built", "SourceReady", "ServiceReady", "Ready"].map((type) => ({ type, status: "True" }));
+
+  it("says what it waits for, each once, and goes on where that may pass", async () => {
+    const { printed, end, say } = await begin("slow");
+    await say(...waiting("Deploying", "The Service is being brought up to date."));
+    await say(...waiting("Unhealthy", "Readiness probe failed: connection refused"));
+    await say({ type: "Other", status: "True" }, ...waiting("Unhealthy", "Readiness probe failed: connection refused"));
+    await say(...done);
+
+    await end;
+    assert.deepEqual(printed, ["   waits: Unhealthy: Readiness probe failed: connection refused"]);
+  });
+
+  it("does not wait long for what does not get better by itself", async () => {
+    const { end, say } = await begin("keyless", { patience: 0.01 });
+    await say(...waiting("CreateContainerConfigError", 'secret "nosuch" not found'));
+
+    await assert.rejects(end, {
+      kind: "UserError",
+      message:
+        "CreateContainerConfigError: secret \"nosuch\" not found\nIt is tried again by itself: 'nodeless fn describe keyless' shows how far it is",
+    });
+  });
+
+  it("tells at the end of its time what it waited for", async () => {
+    const { end, say } = await begin("probed", { timeoutSeconds: 0.5 });
+    await say(...waiting("Unhealthy", "connection refused"));
+
+    await assert.rejects(end, { message: /^it is not ready after 0\.5 s \(Unhealthy: connection refused\): / });
+  });
+
+  it("does not take a verdict of before for one on what is tried again", async () => {
+    const failed = { type: "Ready", status: "False", reason: "RevisionFailed", message: "no secret" };
+    const { end, say } = await begin("retried", { before: { status: { conditions: [failed] } } });
+    await say(failed);
+    await say(...done);
+
+    assert.equal((await end).metadata?.name, "retried");
+  });
+
   it("does not wait for ever", async () => {
-    const { end } = await begin("late", 0.05);
+    const { end } = await begin("late", { timeoutSeconds: 0.05 });
 
     await assert.rejects(end, { kind: "UserError", message: /not ready after 0\.05 s: 'nodeless fn describe late'/ });
   });

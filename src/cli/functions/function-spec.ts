@@ -55,7 +55,11 @@ export const sourceFlags: Readonly<Record<string, Flag>> = {
   git: { type: "string", value: "URL", help: "A Git repository instead of a folder" },
   revision: { type: "string", value: "REVISION", help: "With --git: branch, tag or commit" },
   path: { type: "string", value: "PATH", help: "With --git: a folder in the repository" },
-  image: { type: "string", value: "IMAGE", help: "An image that is built already, instead of a folder" },
+  image: {
+    type: "string",
+    value: "IMAGE",
+    help: "An image that is built already, instead of a folder; a container's, unless --runtime isolate says otherwise",
+  },
 };
 
 type Spec = NonNullable<FunctionObject["spec"]>;

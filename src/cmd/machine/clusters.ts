@@ -240,6 +240,7 @@ export async function describeCluster(_context: MachineContext, { record, layout
     name: record.name,
     isRunning: controlPlane.pid !== undefined || controlPlane.isSilent,
     isReady: processes.every(({ isReady }) => isReady),
+    hasServing: record.hasServing === true,
     version: nodelessVersion,
     kubernetesVersion,
     context: contextName(record.name),
