@@ -48,6 +48,8 @@ export type RepositorySpec = {
   readonly timeoutSeconds?: number;
   /** Largest push, as a quantity. */
   readonly maxPushSize?: string | number;
+  /** Largest sum of all pushes. */
+  readonly maxSize?: string | number;
   readonly webhook?: Webhook;
 };
 

@@ -8,6 +8,11 @@ import { defaultBranch, repositories } from "#delivery/kinds.ts";
 const string: JsonSchemaProps = { type: "string" };
 const time: JsonSchemaProps = { type: "string", format: "date-time" };
 const count: JsonSchemaProps = { type: "integer", format: "int64" };
+const size: JsonSchemaProps = {
+  anyOf: [{ type: "integer" }, { type: "string" }],
+  "x-kubernetes-int-or-string": true,
+  pattern: "^[0-9]+(\\.[0-9]+)?(k|M|G|Ki|Mi|Gi)?$",
+};
 const duration: JsonSchemaProps = { type: "string", pattern: "^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$", maxLength: 32 };
 /** A branch as Git allows it, so far as it matters here. */
 const branch: JsonSchemaProps = {
@@ -78,12 +83,8 @@ const spec = object({
     maximum: 3600,
     default: 300,
   }),
-  maxPushSize: described("Largest push.", {
-    anyOf: [{ type: "integer" }, { type: "string" }],
-    "x-kubernetes-int-or-string": true,
-    pattern: "^[0-9]+(\\.[0-9]+)?(k|M|G|Ki|Mi|Gi)?$",
-    default: "256Mi",
-  }),
+  maxPushSize: described("Largest push.", { ...size, default: "256Mi" }),
+  maxSize: described("Largest sum of all pushes.", { ...size, default: "2Gi" }),
   webhook,
 });
 

@@ -1,7 +1,7 @@
 /**
  * A repository on disk: `repo.git`, which belongs to whom Git runs as, and `hooks` beside it, which belongs to us.
  */
-import { chmod, mkdir, readdir, rename, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdir, readdir, rename, rm, stat, statfs, writeFile } from "node:fs/promises";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { hookScript } from "#delivery/push/hook-script.ts";
@@ -55,6 +55,12 @@ export class RepositoryFolders {
     return names.filter((name) => !name.includes("."));
   }
 
+  /** Of the disk that they are on. */
+  async freeBytes(): Promise<number> {
+    const { bavail, bsize } = await statfs(this.#root);
+    return bavail * bsize;
+  }
+
   async remove(uid: string): Promise<void> {
     await rm(this.git(uid).folder, { recursive: true, force: true });
   }
@@ -94,4 +100,23 @@ export async function findCommit(git: Git, branch: string): Promise<string | und
   const text = await git.run(["for-each-ref", "--format=%(objectname)", `${heads}${branch}`]);
   const [commit = ""] = text.split("\n");
   return commitPattern.test(commit) ? commit : undefined;
+}
+
+/** Packs are many when pushes are: this many are made one. */
+const mostPacks = 30;
+const tidyTimeoutMs = 300_000;
+
+/** Bytes of all that is pushed so far, with what is in quarantine. */
+export async function sizeOf(git: Git): Promise<number> {
+  const objects = join(git.folder, repositoryFolder, "objects");
+  const names = await readdir(objects, { recursive: true });
+  const sizes = names.map(async (name) => (await stat(join(objects, name)).catch(() => undefined))?.size ?? 0);
+  return (await Promise.all(sizes)).reduce((sum, size) => sum + size, 0);
+}
+
+/** Makes one pack of many; what nothing leads to any more goes after two weeks. Somebody else's turn must not be under way. */
+export async function tidy(git: Git): Promise<void> {
+  const packs = await readdir(join(git.folder, repositoryFolder, "objects/pack")).catch(() => []);
+  if (packs.filter((name) => name.endsWith(".pack")).length <= mostPacks) return;
+  await git.run(["gc", "--quiet", "--prune=2.weeks.ago"], { timeoutMs: tidyTimeoutMs });
 }

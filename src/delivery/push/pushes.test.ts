@@ -176,6 +176,45 @@ describe("a push", { skip }, () => {
     house.repository = { ...house.repository, spec: {} };
   });
 
+  it("that makes the repository larger than it may be is refused", async () => {
+    house.repository = { ...house.repository, spec: { maxSize: "10" } };
+
+    const { text, isDone } = await house.push("main:more");
+
+    assert.ok(!isDone);
+    assert.match(text, /larger than it may be \(spec\.maxSize: 10\)/);
+    house.repository = { ...house.repository, spec: {} };
+  });
+
+  it("whose pack is broken, or is none, is refused", async () => {
+    const before = await refs();
+    const main = before["main"] ?? "";
+    const line = `${"0".repeat(40)} ${main.replace(/^./, "0")} refs/heads/broken\0 report-status\n`;
+    const command = `${(line.length + 4).toString(16).padStart(4, "0")}${line}0000`;
+    const packs = ["", "PACK", "PACK\0\0\0\x02\0\0\0\x01garbage", "x".repeat(10_000)];
+    for (const pack of packs) {
+      const answer = await fetch(`${house.url}/default/site.git/git-receive-pack`, {
+        method: "POST",
+        headers: { authorization: "Bearer x", "content-type": "application/x-git-receive-pack-request" },
+        body: command + pack,
+      });
+      const text = await answer.text();
+      assert.match(text, /unpack (?!ok)|ng refs\/heads\/broken/, JSON.stringify(text));
+    }
+    // No commands at all, and lines that are none.
+    for (const body of ["", "0000", "zzzz", "ffff"])
+      await (
+        await fetch(`${house.url}/default/site.git/git-receive-pack`, {
+          method: "POST",
+          headers: { authorization: "Bearer x", "content-type": "application/x-git-receive-pack-request" },
+          body,
+        })
+      ).text();
+
+    assert.deepEqual(await refs(), before);
+    assert.ok((await house.push("main")).isDone);
+  });
+
   it("with a tree that leads elsewhere is refused by Git", async () => {
     const blob = (await house.git("rev-parse", "main:index.ts")).text.trim();
     const entry = Buffer.concat([Buffer.from("100644 ..\0"), Buffer.from(blob, "hex")]);

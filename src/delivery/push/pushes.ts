@@ -3,6 +3,7 @@
  * deployment agree afterwards, whatever dies in between: what is under way is written down first, and what Git says of the ref is where a start goes on from.
  */
 import { findDurationMs } from "#apimachinery/duration.ts";
+import { quantityValue } from "#apimachinery/quantity.ts";
 import { formatTime } from "#apimachinery/time.ts";
 import type { Client } from "#client/client.ts";
 import type { Clock } from "#component-base/clock.ts";
@@ -11,7 +12,7 @@ import { roleOf } from "#delivery/deploy/branch-names.ts";
 import { DeployFailed } from "#delivery/deploy/deploy-failed.ts";
 import type { Deployer, DeployMode } from "#delivery/deploy/deployer.ts";
 import type { Git, GitView } from "#delivery/git/git.ts";
-import { branchOf, findCommit, isZero, type RepositoryFolders } from "#delivery/git/bare-repository.ts";
+import { branchOf, findCommit, isZero, type RepositoryFolders, sizeOf, tidy } from "#delivery/git/bare-repository.ts";
 import { type DeliveryUser, type LastPush, liveBranch, type RepositoryObject } from "#delivery/kinds.ts";
 import type { Push, PushReceiver } from "#delivery/server/git-server.ts";
 import type { RefChange } from "./push-conversation.ts";
@@ -34,6 +35,7 @@ export type PushesOptions = {
 type Change = RefChange & { readonly branch: string };
 
 const mostBranches = 10;
+const defaultMostBytes = 2 * 2 ** 30;
 const defaultTimeoutSeconds = 300;
 const defaultTimeToLiveMs = 72 * 3_600_000;
 const branchPattern = /^[A-Za-z0-9_][A-Za-z0-9._/-]{0,199}$/;
@@ -88,6 +90,7 @@ export class Pushes implements PushReceiver {
     try {
       if (this.#abort.signal.aborted) return;
       await this.#settle(push, open.urls);
+      await tidy(this.#options.folders.git(uidOf(push.repository)));
     } finally {
       open.end();
       // What could not be settled is looked at again.
@@ -120,6 +123,11 @@ export class Pushes implements PushReceiver {
 
   async #changesOf({ repository, changes, voice }: Push): Promise<readonly Change[]> {
     const git = this.#options.folders.git(uidOf(repository));
+    const most = quantityValue(repository.spec?.maxSize ?? defaultMostBytes);
+    if (changes.some(({ after }) => !isZero(after)) && (await sizeOf(git)) > most)
+      throw new PushRefused(
+        `the repository would be larger than it may be (spec.maxSize: ${repository.spec?.maxSize ?? "2Gi"})`,
+      );
     const found: Change[] = [];
     for (const change of changes) {
       const branch = branchOf(change.ref);

@@ -13,6 +13,7 @@ import type { Access } from "./access.ts";
 import { type GitTarget, parseTarget, refuseStrangers } from "./git-request.ts";
 import { drain, serveGit } from "./http-backend.ts";
 import { HttpFault } from "./http-fault.ts";
+import { Slots } from "./slots.ts";
 
 /** A push that waits for its verdict. */
 export type Push = PushRequest & {
@@ -44,16 +45,15 @@ export type GitServerOptions = {
   readonly logger: Logger;
 };
 
-const mostAtOnce = 8;
-const mostWaiting = 64;
+const reserveBytes = 512 << 20;
 const defaultMostBytes = 256 << 20;
 
 export class GitServer {
   readonly #options: GitServerOptions;
   readonly #abort = new AbortController();
-  readonly #waiting: (() => void)[] = [];
+  /** Whoever pushes waits for his deployment; nobody who fetches is to wait for that. */
+  readonly #slots = { "git-upload-pack": new Slots(8, 64), "git-receive-pack": new Slots(16, 64) };
   readonly #running = new Set<Promise<void>>();
-  #active = 0;
 
   constructor(options: GitServerOptions) {
     this.#options = options;
@@ -69,7 +69,6 @@ export class GitServer {
   /** Ends all that is under way, and waits for its end. */
   async stop(): Promise<void> {
     this.#abort.abort(new Error("the Git server stops"));
-    for (const wake of this.#waiting.splice(0)) wake();
     await Promise.all(this.#running);
   }
 
@@ -105,12 +104,13 @@ export class GitServer {
     if (repository === undefined || repository.metadata?.deletionTimestamp !== undefined)
       throw new HttpFault(404, `namespace ${namespace} has no Repository ${name}`);
     const git = await folders.ensure(repository.metadata?.uid ?? "", repository.spec?.branch ?? "main");
-    await this.#oneOfFew(async () => {
+    const mostBytes = quantityValue(repository.spec?.maxPushSize ?? defaultMostBytes);
+    if (target.path === "git-receive-pack") await refuseWithoutRoom(folders, mostBytes);
+    const serve = async () => {
       const pushing = new AbortController();
       let push: Promise<void> | undefined;
       const signal = AbortSignal.any([this.#abort.signal, pushing.signal]);
       const onChannel = (channel: Duplex) => (push = this.#push(channel, repository, user, signal));
-      const mostBytes = quantityValue(repository.spec?.maxPushSize ?? defaultMostBytes);
       response.once("close", () => pushing.abort(new Error("whoever pushed is gone")));
       try {
         await serveGit(request, response, {
@@ -127,7 +127,9 @@ export class GitServer {
         await push;
       }
       response.end();
-    });
+    };
+    // What is refused in the end waits for no one.
+    await this.#slots[service].run(serve, this.#abort.signal);
   }
 
   async #push(channel: Duplex, repository: RepositoryObject, user: DeliveryUser, signal: AbortSignal): Promise<void> {
@@ -143,22 +145,6 @@ export class GitServer {
     await receiver.settle(push).catch((error: unknown) => {
       logger.error("A push could not be settled", { error });
     });
-  }
-
-  async #oneOfFew(work: () => Promise<void>): Promise<void> {
-    const { signal } = this.#abort;
-    if (this.#active >= mostAtOnce) {
-      if (this.#waiting.length >= mostWaiting) throw new HttpFault(503, "too many are at it: try again later");
-      await new Promise<void>((wake) => this.#waiting.push(wake));
-    }
-    if (signal.aborted) throw new HttpFault(503, "the server stops");
-    this.#active++;
-    try {
-      await work();
-    } finally {
-      this.#active--;
-      this.#waiting.shift()?.();
-    }
   }
 
   async #refuse(request: IncomingMessage, response: ServerResponse, error: unknown): Promise<void> {
@@ -179,4 +165,11 @@ export class GitServer {
     response.writeHead(fault.status, { ...fault.headers, "content-type": "text/plain; charset=utf-8" });
     response.end(`${fault.message}\n`);
   }
+}
+
+/** Before a byte of it is taken: a disk that is full harms everybody. */
+async function refuseWithoutRoom(folders: RepositoryFolders, mostBytes: number): Promise<void> {
+  const free = await folders.freeBytes();
+  if (free < mostBytes + reserveBytes)
+    throw new HttpFault(507, `there is too little room on the disk: ${Math.floor(free / 2 ** 20)} MiB are free`);
 }
