@@ -1,6 +1,7 @@
 /**
  * Joins what serves Repositories: the Git server, what becomes of pushes, and the controller. Loaded when there is one.
  */
+import { YamlThread } from "#apimachinery/codecs/yaml-thread.ts";
 import type { Service } from "#component-base/life-cycle.ts";
 import { createRepositoryController } from "./controller/repository-controller.ts";
 import type { DeliveryOptions } from "./delivery-options.ts";
@@ -19,11 +20,12 @@ export async function serveRepositories(options: DeliveryOptions): Promise<Pick<
   const informer = informers.informer<RepositoryObject>({ resource: repositories });
   await informer.waitForSync(signal);
   const folders = new RepositoryFolders(options.folder, options.cage);
+  const yaml = new YamlThread(clock);
   const look: { at: (repository: RepositoryObject) => void } = { at: () => {} };
   const pushes = new Pushes({
     ...options,
     folders,
-    deployer: new Deployer(options),
+    deployer: new Deployer({ ...options, yaml }),
     onChange: (repository) => look.at(repository),
   });
   const counter = new WebhookCounter(clock, (repository) => look.at(repository));
@@ -58,6 +60,7 @@ export async function serveRepositories(options: DeliveryOptions): Promise<Pick<
       await server.stop();
       await listening.stop();
       await controller.stop();
+      yaml.stop();
     },
   };
 }

@@ -8,7 +8,7 @@ import { GitFailed, type Git } from "#delivery/git/git.ts";
 import { checkOut, listTree, TreeRefused } from "#delivery/git/tree.ts";
 import { liveBranch } from "#delivery/kinds.ts";
 import { scopeOf } from "#delivery/manifests/apply-set.ts";
-import { type Manifest, readManifests } from "#delivery/manifests/read-manifests.ts";
+import { type Manifest, YamlFiles, type YamlReader } from "#delivery/manifests/read-manifests.ts";
 import { DeployFailed } from "./deploy-failed.ts";
 import type { Deployment } from "./deployment.ts";
 import { readSteps } from "#delivery/pipeline/pipeline-file.ts";
@@ -18,6 +18,7 @@ import { type Plan, planOf } from "./plan.ts";
 
 export type DeployerOptions = StepTools & {
   readonly publish: PublishSource;
+  readonly yaml: YamlReader;
   /** For what is checked out. */
   readonly workRoot: string;
 };
@@ -43,11 +44,12 @@ export class Deployer {
       for (const path of leftOut.slice(0, shownLeftOut)) say(`Left out ${path}: it is neither a file nor a folder`);
       const plan = planOf(files.map(({ path }) => path));
       await checkOut(git, files, { folder, view, signal });
-      if (mode === "first") await runSteps(deployment, { steps: await readSteps(folder), folder }, this.#options);
-      await this.#deployManifests(deployment, plan, folder);
-      const parts = { root: folder, publish: this.#options.publish };
+      const yaml = new YamlFiles(folder, this.#options.yaml);
+      if (mode === "first") await runSteps(deployment, { steps: await readSteps(yaml), folder }, this.#options);
+      await this.#deployManifests(deployment, plan, yaml);
+      const parts = { files: yaml, publish: this.#options.publish };
       const urls = await deployFunctions(deployment, plan.functions, parts);
-      const names = await functionNames(deployment, plan.functions, folder);
+      const names = await functionNames(deployment, plan.functions, yaml);
       for (const name of await pruneFunctions(client, deployment, names)) say(`Function ${name}: deleted`);
       return urls.filter((url) => url !== "");
     } catch (error) {
@@ -67,18 +69,18 @@ export class Deployer {
     await removeManifests({ ...target, ownClient: client, signal: new AbortController().signal });
   }
 
-  async #deployManifests(deployment: Deployment, { manifests }: Plan, root: string): Promise<void> {
+  async #deployManifests(deployment: Deployment, { manifests }: Plan, files: YamlFiles): Promise<void> {
     const { deployManifests } = await import("#delivery/manifests/deploy-manifests.ts");
     // None any more: those that there were go.
     if (manifests === undefined && scopeOf(deployment.repository).kinds.size === 0) return;
     if (manifests === undefined && deployment.isPreview) return;
-    await deployManifests(deployment, await readPlanned(root, manifests));
+    await deployManifests(deployment, await readPlanned(files, manifests));
   }
 }
 
-async function readPlanned(root: string, manifests: Plan["manifests"]): Promise<readonly Manifest[]> {
+async function readPlanned(files: YamlFiles, manifests: Plan["manifests"]): Promise<readonly Manifest[]> {
   if (manifests === undefined) return [];
-  if (manifests.kind === "files") return await readManifests(root, manifests.files);
+  if (manifests.kind === "files") return await files.readManifests(manifests.files);
   const { buildKustomization } = await import("#delivery/kustomize/kustomization.ts");
-  return await buildKustomization(root, manifests.folder);
+  return await buildKustomization(files, manifests.folder);
 }

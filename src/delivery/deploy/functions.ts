@@ -2,15 +2,14 @@
  * Deploys functions of a tree: each folder becomes the source of a Function, which is written with the rights of whoever pushed; its build's lines are said as they come, and it is
  * followed until it is ready or will not be.
  */
-import { readFile } from "node:fs/promises";
 import { existsSync } from "node:fs";
 import { basename, join } from "node:path";
-import { parse } from "yaml";
 import type { GroupVersionResource, KubeObject } from "#apimachinery/meta.ts";
 import { hasReason, StatusError } from "#apimachinery/status-error.ts";
 import type { Client } from "#client/client.ts";
 import { followObject } from "#client/follow-object.ts";
 import { deliveryGroup } from "#delivery/kinds.ts";
+import type { YamlFiles } from "#delivery/manifests/read-manifests.ts";
 import { branchLabel, commitAnnotation, previewName, repositoryLabel, slugOf } from "./branch-names.ts";
 import { DeployFailed } from "./deploy-failed.ts";
 import type { Deployment } from "./deployment.ts";
@@ -52,7 +51,7 @@ export type PublishSource = (source: {
 export async function deployFunctions(
   deployment: Deployment,
   folders: readonly FunctionFolder[],
-  parts: { readonly root: string; readonly publish: PublishSource },
+  parts: { readonly files: YamlFiles; readonly publish: PublishSource },
 ): Promise<readonly string[]> {
   const { namespace, say } = deployment;
   const wanted: FunctionObject[] = [];
@@ -100,21 +99,21 @@ async function deleteQuietly(client: Client, namespace: string, name: string): P
 export async function functionNames(
   deployment: Deployment,
   folders: readonly FunctionFolder[],
-  root: string,
+  files: YamlFiles,
 ): Promise<readonly string[]> {
   return await Promise.all(
-    folders.map(async (folder) => nameFor(deployment, folder, await readFunctionFile(join(root, folder.folder)))),
+    folders.map(async (folder) => nameFor(deployment, folder, await readFunctionFile(files, folder.folder))),
   );
 }
 
 async function wantedFunction(
   deployment: Deployment,
   folder: FunctionFolder,
-  { root, publish }: { readonly root: string; readonly publish: PublishSource },
+  { files, publish }: { readonly files: YamlFiles; readonly publish: PublishSource },
 ): Promise<FunctionObject> {
   const { repository, namespace, branch, commit, isPreview } = deployment;
-  const path = join(root, folder.folder);
-  const file = await readFunctionFile(path);
+  const path = join(files.root, folder.folder);
+  const file = await readFunctionFile(files, folder.folder);
   const name = nameFor(deployment, folder, file);
   const { labels, annotations } = file.metadata ?? {};
   const reference = await publish({ folder: path, namespace, name });
@@ -158,21 +157,12 @@ function nameFor(
   return isPreview ? previewName(given, branch) : given;
 }
 
-async function readFunctionFile(folder: string): Promise<FunctionObject> {
-  const path = join(folder, functionFile);
-  if (!existsSync(path)) return {};
-  const read = async (): Promise<unknown> => {
-    try {
-      return parse(await readFile(path, "utf8"), { maxAliasCount: 100 });
-    } catch (cause) {
-      throw new DeployFailed(`${functionFile} is no YAML: ${(cause as Error).message}`, { cause });
-    }
-  };
-  const found = (await read()) as FunctionObject | null;
-  if (typeof found !== "object" || found?.kind !== "Function")
-    throw new DeployFailed(
-      `${functionFile} is no Function: it wants apiVersion nodeless.dev/v1alpha1 and kind Function`,
-    );
+async function readFunctionFile(files: YamlFiles, folder: string): Promise<FunctionObject> {
+  const file = join(folder, functionFile);
+  if (!existsSync(join(files.root, file))) return {};
+  const [found, ...more] = (await files.mapsOf(await files.text(file), file)) as readonly FunctionObject[];
+  if (found?.kind !== "Function" || more.length > 0)
+    throw new DeployFailed(`${file} is no Function: it wants apiVersion nodeless.dev/v1alpha1 and kind Function`);
   return found;
 }
 

@@ -3,6 +3,8 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { after, describe, it } from "node:test";
+import { parseYaml } from "#apimachinery/codecs/yaml-text.ts";
+import { YamlFiles } from "#delivery/manifests/read-manifests.ts";
 import { buildKustomization } from "./kustomization.ts";
 
 describe("a kustomization", () => {
@@ -15,7 +17,7 @@ describe("a kustomization", () => {
       mkdirSync(dirname(join(root, path)), { recursive: true });
       writeFileSync(join(root, path), text);
     }
-    return (await buildKustomization(root, folder)).map(({ object }) => object);
+    return (await buildKustomization(new YamlFiles(root, { parse: parseYaml }), folder)).map(({ object }) => object);
   };
   const deployment = `apiVersion: apps/v1
 kind: Deployment
@@ -128,7 +130,7 @@ spec: {template: {spec: {containers: [{name: side, $patch: delete}, {name: web, 
     await refused("resources: [missing.yaml]", /there is no missing\.yaml/);
     await refused("helmCharts: [{name: x}]", /"helmCharts" is not known/);
     await refused("resources: x", /resources must be a list/);
-    await refused("resources: [.]", /in a circle/);
+    await refused("resources: [./]", /in a circle/);
     await refused("patches: [{patch: '{kind: A, metadata: {name: b}}'}]", /for nothing that is there/);
   });
 });

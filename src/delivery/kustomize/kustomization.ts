@@ -3,11 +3,11 @@
  * by name, since what is left out in silence would be deployed wrongly. Nothing outside the tree is read: no URLs, no `../` beyond the root.
  */
 import { existsSync } from "node:fs";
-import { readFile, stat } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import { join, normalize } from "node:path";
 import { isJsonObject, type JsonObject } from "#apimachinery/json.ts";
 import { DeployFailed } from "#delivery/deploy/deploy-failed.ts";
-import { type Manifest, parseDocuments, parseManifests } from "#delivery/manifests/read-manifests.ts";
+import type { Manifest, YamlFiles } from "#delivery/manifests/read-manifests.ts";
 import { generate } from "./generators.ts";
 import type { Kustomization } from "./kustomization-types.ts";
 import { applyPatches } from "./patches.ts";
@@ -40,45 +40,52 @@ const known: ReadonlySet<string> = new Set([
 const mostDepth = 16;
 
 /** What the folder's kustomization comes to. Throws {@link DeployFailed}. */
-export async function buildKustomization(root: string, folder: string): Promise<readonly Manifest[]> {
-  return (await build(root, folder, [], 0)).manifests;
+export async function buildKustomization(files: YamlFiles, folder: string): Promise<readonly Manifest[]> {
+  return (await build(files, folder, [], 0)).manifests;
 }
 
 type Built = { readonly manifests: readonly Manifest[] };
 
-async function build(root: string, folder: string, given: readonly Manifest[], depth: number): Promise<Built> {
+async function build(files: YamlFiles, folder: string, given: readonly Manifest[], depth: number): Promise<Built> {
   if (depth > mostDepth) throw new DeployFailed(`${folder}: kustomizations lead in a circle`);
-  const { file, spec } = await read(root, folder);
+  const { file, spec } = await read(files, folder);
   const path = (relative: string) => inside(folder, relative, file);
   let manifests: readonly Manifest[] = given;
   for (const entry of [...(spec.resources ?? []), ...(spec.bases ?? [])])
-    manifests = [...manifests, ...(await readResource(root, path(entry), entry, file, depth))];
-  for (const entry of spec.components ?? []) ({ manifests } = await build(root, path(entry), manifests, depth + 1));
-  const readText = async (relative: string) => await readInside(root, path(relative), relative, file);
+    manifests = [...manifests, ...(await readResource(files, path(entry), entry, file, depth))];
+  for (const entry of spec.components ?? []) ({ manifests } = await build(files, path(entry), manifests, depth + 1));
+  const readText = async (relative: string) => await readInside(files, path(relative), relative, file);
   const generated = await generate(spec, { file, readText });
-  manifests = await applyPatches(merge(manifests, generated.manifests, generated.behaviors), spec, { file, readText });
+  manifests = await applyPatches(merge(manifests, generated.manifests, generated.behaviors), spec, {
+    file,
+    readText,
+    files,
+  });
   const renamings: Renaming[] = [];
   const transformed = manifests.map((manifest) => transform(manifest, spec, generated.hashOf(manifest), renamings));
   return { manifests: renameReferences(transformed, renamings) };
 }
 
 async function readResource(
-  root: string,
+  files: YamlFiles,
   path: string,
   entry: string,
   file: string,
   depth: number,
 ): Promise<readonly Manifest[]> {
-  const found = await stat(join(root, path)).catch(() => undefined);
-  if (found?.isDirectory() === true) return (await build(root, path, [], depth + 1)).manifests;
-  return parseManifests(await readInside(root, path, entry, file), path);
+  const found = await stat(join(files.root, path)).catch(() => undefined);
+  if (found?.isDirectory() === true) return (await build(files, path, [], depth + 1)).manifests;
+  return await files.manifestsOf(await readInside(files, path, entry, file), path);
 }
 
-async function read(root: string, folder: string): Promise<{ readonly file: string; readonly spec: Kustomization }> {
-  const name = names.find((candidate) => existsSync(join(root, folder, candidate)));
+async function read(
+  files: YamlFiles,
+  folder: string,
+): Promise<{ readonly file: string; readonly spec: Kustomization }> {
+  const name = names.find((candidate) => existsSync(join(files.root, folder, candidate)));
   if (name === undefined) throw new DeployFailed(`${folder} has no kustomization.yaml`);
   const file = join(folder, name);
-  const [document = {}, ...more] = parseDocuments(await readFile(join(root, file), "utf8"), file);
+  const [document = {}, ...more] = await files.mapsOf(await files.text(file), file);
   if (more.length > 0) throw new DeployFailed(`${file} holds more than one document`);
   const strange = Object.keys(document).find((key) => !known.has(key));
   if (strange !== undefined) throw new DeployFailed(`${file}: the field ${JSON.stringify(strange)} is not known here`);
@@ -107,9 +114,9 @@ function inside(folder: string, relative: string, file: string): string {
   return path;
 }
 
-async function readInside(root: string, path: string, entry: string, file: string): Promise<string> {
+async function readInside(files: YamlFiles, path: string, entry: string, file: string): Promise<string> {
   try {
-    return await readFile(join(root, path), "utf8");
+    return await files.text(path);
   } catch (cause) {
     throw new DeployFailed(`${file}: there is no ${entry}`, { cause });
   }

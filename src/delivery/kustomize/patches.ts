@@ -2,17 +2,20 @@
  * Patches of a kustomization: strategic merges (by the kinds' own rules; custom resources by plain merge) and lists of JSON patch operations, for the objects that a target names.
  */
 import { loadKindFacts } from "#api/kind-facts-table.ts";
-import { isJsonObject, type JsonObject } from "#apimachinery/json.ts";
+import { isJsonArray, isJsonObject, type JsonObject } from "#apimachinery/json.ts";
 import { parseApiVersion } from "#apimachinery/meta.ts";
 import { applyJsonPatch } from "#apimachinery/patch/json-patch.ts";
 import { applyMergePatch } from "#apimachinery/patch/merge-patch.ts";
 import { applyStrategicMergePatch } from "#apimachinery/patch/strategic-merge-patch.ts";
-import { parse } from "yaml";
 import { DeployFailed } from "#delivery/deploy/deploy-failed.ts";
-import { type Manifest, parseDocuments } from "#delivery/manifests/read-manifests.ts";
+import type { Manifest, YamlFiles } from "#delivery/manifests/read-manifests.ts";
 import type { Kustomization, PatchEntry, PatchTarget } from "./kustomization-types.ts";
 
-type Reader = { readonly file: string; readonly readText: (path: string) => Promise<string> };
+type Reader = {
+  readonly file: string;
+  readonly files: YamlFiles;
+  readonly readText: (path: string) => Promise<string>;
+};
 
 /** Throws {@link DeployFailed}. */
 export async function applyPatches(
@@ -29,41 +32,31 @@ export async function applyPatches(
   let all = manifests;
   for (const entry of entries) {
     const text = entry.path === undefined ? (entry.patch ?? "") : await reader.readText(entry.path);
-    all = applyOne(all, text, entry, reader.file);
+    all = await applyOne(all, text, entry, reader);
   }
   return all;
 }
 
-function applyOne(
+async function applyOne(
   manifests: readonly Manifest[],
   text: string,
   { target, path, options }: PatchEntry,
-  file: string,
-): readonly Manifest[] {
+  { file, files }: Reader,
+): Promise<readonly Manifest[]> {
   const where = path ?? file;
-  const operations = operationsOf(text, where);
-  if (operations !== undefined) {
-    if (target === undefined) throw new DeployFailed(`${where}: a list of operations wants a target`);
-    return change(manifests, target, where, (object) => applyJsonPatch(object, operations));
-  }
+  const patches = await files.valuesOf(text, where);
   let all = manifests;
-  for (const patch of parseDocuments(text, where)) {
-    const of = target ?? ownTarget(patch);
-    all = change(all, of, where, (object) =>
-      keepName(object, merged(object, patch), options?.allowNameChange === true),
-    );
+  for (const patch of patches) {
+    if (isJsonArray(patch)) {
+      if (target === undefined) throw new DeployFailed(`${where}: a list of operations wants a target`);
+      all = change(all, target, where, (object) => applyJsonPatch(object, patch));
+    } else if (isJsonObject(patch)) {
+      const of = target ?? ownTarget(patch);
+      const mayRename = options?.allowNameChange === true;
+      all = change(all, of, where, (object) => keepName(object, merged(object, patch), mayRename));
+    } else throw new DeployFailed(`${where} holds something that is no patch`);
   }
   return all;
-}
-
-function operationsOf(text: string, where: string): readonly unknown[] | undefined {
-  if (!/^\s*(?:#.*\n\s*)*[-[]/.test(text) || /^\s*---/.test(text)) return undefined;
-  try {
-    const found = parse(text, { maxAliasCount: 100 }) as unknown;
-    return Array.isArray(found) ? found : undefined;
-  } catch (cause) {
-    throw new DeployFailed(`${where} is no YAML: ${(cause as Error).message}`, { cause });
-  }
 }
 
 /** What the patch is called is what it is for. */

@@ -7,13 +7,12 @@
  *       commands: [npm ci, npm test]
  */
 import { existsSync } from "node:fs";
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { EnvVar, ResourceRequirements } from "#api/generated/types/core-v1.ts";
 import { isJsonObject, type JsonObject } from "#apimachinery/json.ts";
 import { DeployFailed } from "#delivery/deploy/deploy-failed.ts";
 import { pipelineFiles } from "#delivery/deploy/plan.ts";
-import { parseDocuments } from "#delivery/manifests/read-manifests.ts";
+import type { YamlFiles } from "#delivery/manifests/read-manifests.ts";
 
 /** One step: commands of a shell in an image, one after another, until one fails. */
 export type Step = {
@@ -30,11 +29,11 @@ export type Step = {
 const mostSteps = 20;
 const stepFields = ["name", "image", "commands", "env", "resources", "serviceAccountName", "timeoutSeconds"];
 
-/** The steps of the tree in this folder; none, where it says nothing. Throws {@link DeployFailed}. */
-export async function readSteps(folder: string): Promise<readonly Step[]> {
-  const file = pipelineFiles.find((name) => existsSync(join(folder, name)));
+/** The steps of a tree; none, where it says nothing. Throws {@link DeployFailed}. */
+export async function readSteps(files: YamlFiles): Promise<readonly Step[]> {
+  const file = pipelineFiles.find((name) => existsSync(join(files.root, name)));
   if (file === undefined) return [];
-  const [document, ...more] = parseDocuments(await readFile(join(folder, file), "utf8"), file);
+  const [document, ...more] = await files.mapsOf(await files.text(file), file);
   if (more.length > 0) throw new DeployFailed(`${file} holds more than one document`);
   if (document === undefined) return [];
   refuseUnknown(document, ["steps"], file);
