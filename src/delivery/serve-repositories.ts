@@ -26,6 +26,7 @@ export async function serveRepositories(options: DeliveryOptions): Promise<Pick<
     ...options,
     folders,
     deployer: new Deployer({ ...options, yaml }),
+    events: options.recorderFor("repository-controller"),
     onChange: (repository) => look.at(repository),
   });
   const counter = new WebhookCounter(clock, (repository) => look.at(repository));

@@ -31,6 +31,8 @@ export type RepositoryControllerContext = ControllerContext & {
   readonly webhooks: WebhookCounter;
 };
 
+/** Timers do not go far beyond three weeks. */
+const longestWaitMs = 86_400_000;
 /** Somebody installs Git meanwhile, or makes room. */
 const lookAgainMs = 30_000;
 
@@ -94,7 +96,7 @@ class RepositoryController implements NamedController {
     const record = await pushes.reconcile(repository);
     await this.#writeStatus(repository, record, { status: "True" }, signal);
     const nextMs = pushes.nextEndMs(repository, record);
-    if (nextMs !== undefined) return Math.max(nextMs - clock.now(), 1000);
+    if (nextMs !== undefined) return Math.min(Math.max(nextMs - clock.now(), 1000), longestWaitMs);
   }
 
   /** Removes from the disk what has no object any more. */

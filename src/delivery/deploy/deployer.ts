@@ -38,6 +38,7 @@ export class Deployer {
   /** Gives the URLs of what is deployed now. Throws {@link DeployFailed} with what whoever pushed has to know. */
   async deploy(git: Git, deployment: Deployment, mode: DeployMode): Promise<readonly string[]> {
     const { repository, commit, view, say, signal, client } = deployment;
+    let isEarly = true;
     const folder = await mkdtemp(join(this.#options.workRoot, "nodeless-push-"));
     try {
       const { files, leftOut } = await listTree(git, commit, repository.spec?.path ?? "", view);
@@ -46,6 +47,7 @@ export class Deployer {
       await checkOut(git, files, { folder, view, signal });
       const yaml = new YamlFiles(folder, this.#options.yaml);
       if (mode === "first") await runSteps(deployment, { steps: await readSteps(yaml), folder }, this.#options);
+      isEarly = false;
       await this.#deployManifests(deployment, plan, yaml);
       const parts = { files: yaml, publish: this.#options.publish };
       const urls = await deployFunctions(deployment, plan.functions, parts);
@@ -53,8 +55,8 @@ export class Deployer {
       for (const name of await pruneFunctions(client, deployment, names)) say(`Function ${name}: deleted`);
       return urls.filter((url) => url !== "");
     } catch (error) {
-      if (error instanceof TreeRefused || error instanceof GitFailed)
-        throw new DeployFailed(error.message, { cause: error });
+      const isKnown = error instanceof TreeRefused || error instanceof GitFailed || error instanceof DeployFailed;
+      if (isKnown) throw new DeployFailed(error.message, { cause: error, isEarly });
       throw error;
     } finally {
       await rm(folder, { recursive: true, force: true });

@@ -1,7 +1,7 @@
 /**
  * A repository on disk: `repo.git`, which belongs to whom Git runs as, and `hooks` beside it, which belongs to us.
  */
-import { chmod, mkdir, readdir, rename, rm, stat, statfs, writeFile } from "node:fs/promises";
+import { chmod, mkdir, readdir, readFile, rename, rm, stat, statfs, writeFile } from "node:fs/promises";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { hookScript } from "#delivery/push/hook-script.ts";
@@ -45,7 +45,8 @@ export class RepositoryFolders {
   async ensure(uid: string, branch: string): Promise<Git> {
     const git = this.git(uid);
     if (!existsSync(git.folder)) await this.#create(git);
-    await git.run(["symbolic-ref", "HEAD", `${heads}${branch}`]);
+    const head = await readFile(join(git.folder, repositoryFolder, "HEAD"), "utf8").catch(() => "");
+    if (head !== `ref: ${heads}${branch}\n`) await git.run(["symbolic-ref", "HEAD", `${heads}${branch}`]);
     return git;
   }
 

@@ -33,7 +33,10 @@ describe("a tree's nodeless.yaml", () => {
       ["steps: [{name: a, commands: [x]}]", /image is required/],
       ["steps: [{name: a, image: node, commands: x}]", /commands must be a list/],
       ["steps: [{name: a, image: node, commands: [x], privileged: true}]", /"privileged" is not known/],
-      ["steps: [{name: a, image: node, commands: [x]}, {name: a, image: node, commands: [x]}]", /two steps are called a/],
+      [
+        "steps: [{name: a, image: node, commands: [x]}, {name: a, image: node, commands: [x]}]",
+        /two steps are called a/,
+      ],
       ["a: [", /is no YAML/],
     ];
     for (const [text, message] of cases) await assert.rejects(read(text), message);

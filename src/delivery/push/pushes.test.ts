@@ -3,6 +3,7 @@ import { after, before, beforeEach, describe, it } from "node:test";
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { FakeClock } from "#component-base/clock.ts";
+import { DeployFailed } from "#delivery/deploy/deploy-failed.ts";
 import { branchesOf } from "#delivery/git/bare-repository.ts";
 import { failToDeploy, GitHouse, hasGit } from "#delivery/testing/git-house.ts";
 import { readRecord, writeRecord } from "./records.ts";
@@ -53,6 +54,26 @@ describe("a push", { skip }, () => {
     assert.deepEqual(house.deployed, [`main@${before.slice(0, 7)}`]);
     const { pending, lastPush, branches } = await record();
     assert.deepEqual([pending.length, lastPush?.outcome, branches[0]?.commit], [0, "Rejected", before]);
+    await house.git("reset", "--hard", "HEAD^");
+  });
+
+  it("that fails before anything of it was written has nothing to go back from", async () => {
+    const before = (await refs())["main"] ?? "";
+    await house.commit({ "index.ts": "early" });
+    house.onDeploy = async () => {
+      throw new DeployFailed("there is nothing to deploy", { isEarly: true });
+    };
+
+    const { text } = await house.push("main");
+
+    assert.doesNotMatch(text, /Going back/);
+    assert.deepEqual(house.deployed, []);
+    const { pending, lastPush, branches } = await record();
+    assert.deepEqual(
+      [pending.length, lastPush?.message, branches.find(({ branch }) => branch === "main")?.commit],
+      [0, "there is nothing to deploy", before],
+    );
+    assert.equal(house.events.at(-1), "Rejected");
     await house.git("reset", "--hard", "HEAD^");
   });
 

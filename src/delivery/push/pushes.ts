@@ -6,6 +6,7 @@ import { findDurationMs } from "#apimachinery/duration.ts";
 import { quantityValue } from "#apimachinery/quantity.ts";
 import { formatTime } from "#apimachinery/time.ts";
 import type { Client } from "#client/client.ts";
+import type { EventRecorder } from "#client/event-recorder.ts";
 import type { Clock } from "#component-base/clock.ts";
 import type { Logger } from "#component-base/logger.ts";
 import { roleOf } from "#delivery/deploy/branch-names.ts";
@@ -27,6 +28,7 @@ export type PushesOptions = {
   readonly clientAs: (user: DeliveryUser) => Client;
   /** Called when a record has changed. */
   readonly onChange: (repository: RepositoryObject) => void;
+  readonly events: Pick<EventRecorder, "record">;
   readonly clock: Clock;
   readonly logger: Logger;
 };
@@ -70,17 +72,19 @@ export class Pushes implements PushReceiver {
       return true;
     } catch (error) {
       if (this.#abort.signal.aborted) return false;
-      const isKnown = error instanceof DeployFailed || error instanceof PushRefused;
-      if (!isKnown && !signal.aborted) this.#options.logger.error("A push could not be deployed", { error });
-      const message = isKnown
-        ? (error as Error).message
-        : signal.aborted
-          ? "whoever pushed is gone"
-          : "nodeless failed; its log says more";
+      const message = this.#explain(error, signal);
       voice.say(`✗ ${message}`);
-      await this.#note(push, "Rejected", message);
+      const cause = (error as Error).cause;
+      await this.#note(push, "Rejected", isKnownFailure(cause) ? cause.message : message);
       return false;
     }
+  }
+
+  #explain(error: unknown, signal: AbortSignal): string {
+    if (isKnownFailure(error) || error instanceof PushRefused) return error.message;
+    if (signal.aborted) return "whoever pushed is gone";
+    this.#options.logger.error("A push could not be deployed", { error });
+    return "nodeless failed; its log says more";
   }
 
   async settle(push: Push): Promise<void> {
@@ -182,9 +186,17 @@ export class Pushes implements PushReceiver {
       if (this.#abort.signal.aborted) throw error;
       if (isKnownFailure(error)) voice.say(`✗ ${error.message}`);
       else if (!push.signal.aborted) this.#options.logger.error("A push could not be deployed", { error });
+      // What failed before anything of it was written leaves nothing behind.
+      const early = isKnownFailure(error) && error.isEarly ? begun.pop() : undefined;
+      if (early !== undefined) await this.#forgetPending(git, early.branch);
       for (const change of begun.toReversed()) await this.#goBack(push, git, change);
       throw new PushRefused("not deployed: nothing has changed", { cause: error });
     }
+  }
+
+  async #forgetPending(git: Git, branch: string): Promise<void> {
+    const record = await readRecord(git.folder);
+    await writeRecord(git.folder, { ...record, pending: record.pending.filter((one) => one.branch !== branch) });
   }
 
   async #goBack({ repository, voice }: Push, git: Git, { branch, before }: Change): Promise<void> {
@@ -351,6 +363,12 @@ export class Pushes implements PushReceiver {
       ...(message === "" ? {} : { message: message.slice(0, 1000) }),
     };
     await writeRecord(git.folder, { ...(await readRecord(git.folder)), lastPush });
+    const what = `${lastPush.commit.slice(0, 7)} of ${lastPush.branch}${message === "" ? "" : `: ${message}`}`;
+    this.#options.events.record(repository, {
+      type: outcome === "Rejected" ? "Warning" : "Normal",
+      reason: outcome,
+      message: what.slice(0, 1000),
+    });
   }
 }
 

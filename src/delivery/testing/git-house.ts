@@ -41,6 +41,8 @@ export class GitHouse {
   /** "main@COMMIT", and "-main" for what was taken away. */
   readonly deployed: string[] = [];
   receivedCount = 0;
+  /** Reasons of those that were recorded. */
+  readonly events: string[] = [];
   /** What a deployment does; may throw. */
   onDeploy: (deployment: Deployment) => Promise<void> = async () => {};
   repository: RepositoryObject = {
@@ -81,6 +83,7 @@ export class GitHouse {
       client: {} as never,
       clientAs: ({ name }) => ({ of: name }) as never,
       onChange: () => {},
+      events: { record: (_about, { reason }) => this.events.push(reason) },
       clock,
       logger: silentLogger,
     });

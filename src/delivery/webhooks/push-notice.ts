@@ -33,7 +33,7 @@ export function noticeOf(
 /** GitHub may send forms with the document in a field. */
 function parse(headers: IncomingHttpHeaders, body: Buffer): { readonly ref?: unknown; readonly after?: unknown } {
   const isForm = (headers["content-type"] ?? "").startsWith("application/x-www-form-urlencoded");
-  const text = isForm ? (new URLSearchParams(body.toString()).get("payload") ?? "") : body.toString();
+  const text = isForm ? (new URLSearchParams(body.toString()).get("payload") ?? body.toString()) : body.toString();
   try {
     const found = JSON.parse(text) as unknown;
     if (isJsonObject(found)) return found;
