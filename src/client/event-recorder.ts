@@ -2,6 +2,7 @@
  * Says what happened to an object, for people: Event objects, written in the background. Repeats count up one Event, floods of similar ones are combined and the rest
  * dropped, as client-go's event correlator does; the figures are its.
  */
+import { hash } from "node:crypto";
 import type { Event, ObjectReference } from "#api/generated/types/core-v1.ts";
 import type { Clock } from "#component-base/clock.ts";
 import type { Service } from "#component-base/life-cycle.ts";
@@ -56,7 +57,8 @@ const maxMessageLength = 1024;
 const eventsResource = { group: "", version: "v1", resource: "events" };
 
 type Written = { readonly name: string; readonly namespace: string; count: number };
-type Similar = { startedMs: number; readonly messages: Set<string> };
+/** Most groups never have a second message. */
+type Similar = { startedMs: number; readonly first: string; others?: Set<string> };
 type Bucket = { tokens: number; atMs: number };
 type Lane = { readonly queue: Pending[]; writing: Promise<void> | undefined };
 type Pending = { readonly about: ObjectReference; readonly event: EventInput; readonly atMs: number };
@@ -130,18 +132,10 @@ class Recorder implements EventRecorder, Service {
 
   async #write(pending: Pending): Promise<void> {
     const { about, event } = pending;
-    const groupKey = JSON.stringify([
-      about.uid,
-      about.kind,
-      about.namespace,
-      about.name,
-      about.fieldPath,
-      event.type,
-      event.reason,
-      event.action,
-    ]);
+    const { uid, kind, namespace, name, fieldPath } = about;
+    const groupKey = digest([uid, kind, namespace, name, fieldPath, event.type, event.reason, event.action]);
     const combined = this.#combine(groupKey, event.message, pending.atMs);
-    const eventKey = combined.isCombined ? groupKey : `${groupKey}${event.message}`;
+    const eventKey = combined.isCombined ? groupKey : digest([groupKey, event.message]);
     if (!this.#allow(about, pending.atMs)) return;
     const earlier = this.#written.get(eventKey);
     if (earlier !== undefined && (await this.#countUp(earlier, combined.message, pending.atMs))) return;
@@ -153,18 +147,22 @@ class Recorder implements EventRecorder, Service {
     message: string,
     nowMs: number,
   ): { readonly isCombined: boolean; readonly message: string } {
+    const key = digest([message]);
     let similar = this.#similar.get(groupKey);
     if (similar === undefined || nowMs - similar.startedMs > similarIntervalMs)
-      similar = { startedMs: nowMs, messages: new Set() };
+      similar = { startedMs: nowMs, first: key };
     similar.startedMs = nowMs;
-    if (similar.messages.size < maxSimilarEvents) similar.messages.add(message);
+    if (key !== similar.first && (similar.others?.size ?? 0) < maxSimilarEvents - 1) {
+      similar.others ??= new Set();
+      similar.others.add(key);
+    }
     remember(this.#similar, groupKey, similar);
-    const isCombined = similar.messages.size >= maxSimilarEvents;
+    const isCombined = 1 + (similar.others?.size ?? 0) >= maxSimilarEvents;
     return { isCombined, message: isCombined ? `(combined from similar events): ${message}` : message };
   }
 
   #allow(about: ObjectReference, nowMs: number): boolean {
-    const key = JSON.stringify([about.uid, about.kind, about.namespace, about.name]);
+    const key = digest([about.uid, about.kind, about.namespace, about.name]);
     const bucket = this.#buckets.get(key) ?? { tokens: spamBurst, atMs: nowMs };
     bucket.tokens = Math.min(spamBurst, bucket.tokens + (nowMs - bucket.atMs) * spamRefillPerMs);
     bucket.atMs = nowMs;
@@ -237,6 +235,11 @@ export function referenceTo(about: KubeObject | ObjectReference): ObjectReferenc
     ...(metadata?.uid === undefined ? {} : { uid: metadata.uid }),
     ...(metadata?.resourceVersion === undefined ? {} : { resourceVersion: metadata.resourceVersion }),
   };
+}
+
+/** What is remembered of an event's words: thousands of them would be megabytes. */
+function digest(parts: readonly (string | undefined)[]): string {
+  return hash("sha1", JSON.stringify(parts), "base64");
 }
 
 function remember<V>(map: Map<string, V>, key: string, value: V): void {

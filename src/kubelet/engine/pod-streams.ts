@@ -2,9 +2,9 @@
  * Logs and processes of the engine's pods: finds the container, then hands over to the log reader or the runtime. As {@link PodStreams} promises.
  */
 import type { Duplex } from "node:stream";
-import { badRequest, internalError, notFound } from "#apimachinery/status-error.ts";
+import { badRequest, notFound } from "#apimachinery/status-error.ts";
 import type { ContainerRuntime, ContainerState } from "#kubelet/container-runtime.ts";
-import { readLog } from "#kubelet/logs/log-reader.ts";
+import { openLog } from "#kubelet/logs/open-log.ts";
 import type { LogOptions, PodRef, PodStreams, ProcessStreams } from "#kubelet/provider.ts";
 import type { KubeletFolders } from "./pod-folders.ts";
 import { containerLogPath } from "./pod-folders.ts";
@@ -38,8 +38,7 @@ export class EngineStreams implements PodStreams {
     const path = containerLogPath(this.#options.folders, ref, container, attempt);
     const isRunning = () => state !== undefined && worker.findById(state.id)?.phase === "running";
     const ended = state === undefined ? Promise.resolve() : worker.whenEnded(state.id);
-    const log = readLog({ path, isRunning, ended }, options, signal);
-    return withFirst(log, path);
+    return openLog({ path, isRunning, ended }, options, signal);
   }
 
   async exec(
@@ -72,22 +71,4 @@ export class EngineStreams implements PodStreams {
     if (state?.phase === "running") return state;
     throw badRequest(`container not found (${JSON.stringify(container)})`);
   }
-}
-
-/** Opens the log now, so that a missing file is an answer and not a broken stream. */
-async function withFirst(log: AsyncGenerator<Uint8Array>, path: string): Promise<AsyncIterable<Uint8Array>> {
-  const first = log.next().catch((error: unknown) => {
-    const isMissing = (error as NodeJS.ErrnoException).code === "ENOENT";
-    throw isMissing
-      ? badRequest(`failed to try resolving symlinks in path ${JSON.stringify(path)}: no such file or directory`)
-      : internalError(error);
-  });
-  // A log that is followed may be silent for long: only what fails at once is waited for.
-  await Promise.race([first, new Promise((resolve) => setTimeout(resolve, 50))]);
-  return (async function* () {
-    const result = await first;
-    if (result.done) return;
-    yield result.value;
-    yield* log;
-  })();
 }
