@@ -27,6 +27,12 @@ export function serviceHost(name: string, namespace: string): string {
   return `${name}.${namespace}.svc.${clusterDomain}`;
 }
 
+/** Whom tokens for an address of ours are for. As upstream's `auth.GetAudience`. */
+export function audienceOf(kind: "Broker" | "InMemoryChannel", namespace: string, name: string): string {
+  const group = kind === "Broker" ? eventingGroup : messagingGroup;
+  return `${group}/${kind}/${namespace}/${name}`.toLowerCase();
+}
+
 /** The one class of Brokers that there is. Upstream's default has this name; ours needs no channel behind it. */
 export const brokerClass = "MTChannelBasedBroker";
 

@@ -21,6 +21,7 @@ export async function ensureDispatcherObjects(client: Client, ca: string, signal
   const roleRef = (kind: string) => ({ apiGroup: rbac, kind, name: eventingGroup });
   const rules = [
     { apiGroups: ["discovery.k8s.io"], resources: ["endpointslices"], verbs: [...read, "create", "patch"] },
+    { apiGroups: [""], resources: ["configmaps"], verbs: read },
   ];
   const service = { resource: kubeServices, namespace };
   const ports = [{ name: "https", port: 443, protocol: "TCP" }];
@@ -56,6 +57,8 @@ export async function ensureDispatcherObjects(client: Client, ca: string, signal
 function ownRole(): KubeObject {
   const rules = [
     { apiGroups: ["eventing.knative.dev"], resources: ["brokers", "triggers", "eventpolicies"], verbs: read },
+    { apiGroups: ["eventing.knative.dev"], resources: ["eventtypes"], verbs: ["create"] },
+    { apiGroups: ["authentication.k8s.io"], resources: ["tokenreviews"], verbs: ["create"] },
     { apiGroups: ["messaging.knative.dev"], resources: ["inmemorychannels", "subscriptions"], verbs: read },
     { apiGroups: ["sources.knative.dev"], resources: ["pingsources", "apiserversources"], verbs: read },
     { apiGroups: ["nodeless.dev"], resources: ["objectsources", "gitsources", "repositories"], verbs: read },

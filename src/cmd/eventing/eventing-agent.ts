@@ -23,6 +23,7 @@ import { openHeldListener } from "#linux/held-sockets.ts";
 import { loadLibc } from "#linux/libc.ts";
 import { clusterLookup } from "./cluster-lookup.ts";
 import { EventApiServer } from "./event-api-server.ts";
+import { startIngressRules } from "./ingress-rules.ts";
 import { sourceOptions } from "./source-options.ts";
 import { startSourceSenders } from "./source-senders.ts";
 
@@ -45,6 +46,7 @@ export class EventingAgent {
   #receiver: Receiver | undefined;
   #api: EventApiServer | undefined;
   #senders: Pick<Service, "stop"> | undefined;
+  #rules: Pick<Service, "stop"> | undefined;
 
   constructor(options: EventingAgentOptions) {
     this.#options = options;
@@ -68,7 +70,9 @@ export class EventingAgent {
     const source = new TopologySource({ informers, folder, apply, clock, logger });
     this.#source = source;
     const isRestored = await source.restore();
-    const receiver = new Receiver({ dispatcher, clock, logger, newTopicMs });
+    const rules = await startIngressRules({ client, informers, folder, clock, logger, signal: this.#abort.signal });
+    this.#rules = rules;
+    const receiver = new Receiver({ dispatcher, clock, logger, newTopicMs, ...rules });
     this.#receiver = receiver;
     const place = await this.#openListener();
     source.follow();
@@ -92,7 +96,7 @@ export class EventingAgent {
     this.#abort.abort(new Error("eventing stops"));
     await this.#senders?.stop();
     await Promise.all([this.#receiver?.close(), this.#api?.close()]);
-    await this.#source?.stop();
+    await Promise.all([this.#source?.stop(), this.#rules?.stop()]);
     await this.#informers?.stop();
     await this.#dispatcher?.stop();
     await this.#transport?.close();

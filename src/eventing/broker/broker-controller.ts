@@ -14,6 +14,7 @@ import { markPolicies, policiesOf, watchPolicies } from "#eventing/eventpolicy/a
 import { type Broker, brokers } from "#eventing/kinds.ts";
 import {
   annotations,
+  audienceOf,
   brokerClass,
   eventingGroup,
   eventingNamespace,
@@ -68,7 +69,11 @@ export function createBrokerController(context: EventingContext): NamedControlle
     const { features } = context.config.current;
     const applied = policiesOf(policies.lister.list(namespace), { group: eventingGroup, kind: "Broker" }, broker);
     return {
-      address: { name: "http", url: `http://${serviceHost(ingressService, eventingNamespace)}/${namespace}/${name}` },
+      address: {
+        name: "http",
+        url: `http://${serviceHost(ingressService, eventingNamespace)}/${namespace}/${name}`,
+        ...(features.authenticationOidc ? { audience: audienceOf("Broker", namespace, name) } : {}),
+      },
       ...deadLetter,
       ...markPolicies(applied, features, conditions),
     };

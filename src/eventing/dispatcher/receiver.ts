@@ -33,6 +33,8 @@ export type ReceiverOptions = {
   readonly maxMessageBytes?: number;
   /** Default: everybody may. */
   readonly check?: PolicyCheck;
+  /** Told of each event that was answered 202. Must not throw. */
+  readonly onAccepted?: (topic: Topic, event: CloudEvent) => void;
   /** How long a topic that is not known is waited for: it may have been made a moment ago. Default 0. */
   readonly newTopicMs?: number;
 };
@@ -134,6 +136,7 @@ export class Receiver {
       const state = Array.isArray(tracestate) ? tracestate.join(",") : tracestate;
       const parent = typeof traceparent === "string" ? traceparent : undefined;
       await Promise.all(events.map((event) => topic.accept(withTrace(event, parent, state))));
+      for (const event of events) this.#options.onAccepted?.(topic.topic, event);
       return { status: 202 };
     } catch (error) {
       return this.#refusal(error, topic.topic);

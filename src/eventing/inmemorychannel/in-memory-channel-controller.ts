@@ -11,7 +11,7 @@ import { resolveDeadLetter } from "#eventing/common/dead-letter.ts";
 import { watchIngress } from "#eventing/common/ingress.ts";
 import { markPolicies, policiesOf, watchPolicies } from "#eventing/eventpolicy/applied-policies.ts";
 import { type InMemoryChannel, inMemoryChannels, type Subscription, subscriptions } from "#eventing/kinds.ts";
-import { eventingNamespace, ingressService, labels, messagingGroup, serviceHost } from "#eventing/names.ts";
+import { audienceOf, eventingNamespace, ingressService, labels, messagingGroup, serviceHost } from "#eventing/names.ts";
 import { isFalse, isTrue, type Mark } from "#knative/conditions.ts";
 import { KindController, type Look } from "#knative/kind-controller.ts";
 import { kubeServices } from "#knative/kube-services.ts";
@@ -57,7 +57,8 @@ export function createInMemoryChannelController(context: EventingContext): Named
 
   async function lookAt(channel: InMemoryChannel, look: Look): Promise<NonNullable<InMemoryChannel["status"]>> {
     const { conditions, signal } = look;
-    const { namespace = "" } = channel.metadata ?? {};
+    const { namespace = "", name = "" } = channel.metadata ?? {};
+    const { features } = context.config.current;
     await writeSubscribers(channel, signal);
     conditions.mark("DispatcherReady", isTrue);
     conditions.mark("ServiceReady", isTrue);
@@ -73,9 +74,13 @@ export function createInMemoryChannelController(context: EventingContext): Named
     const target = { group: messagingGroup, kind: "InMemoryChannel" };
     const applied = policiesOf(policies.lister.list(namespace), target, channel);
     return {
-      address: { name: "http", url: `http://${serviceHost(service.metadata?.name ?? "", namespace)}` },
+      address: {
+        name: "http",
+        url: `http://${serviceHost(service.metadata?.name ?? "", namespace)}`,
+        ...(features.authenticationOidc ? { audience: audienceOf("InMemoryChannel", namespace, name) } : {}),
+      },
       ...deadLetter,
-      ...markPolicies(applied, context.config.current.features, conditions),
+      ...markPolicies(applied, features, conditions),
       ...statusOfSubscribers(channel, isReady),
     };
   }
