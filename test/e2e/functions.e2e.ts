@@ -191,11 +191,29 @@ describe("functions", { skip }, () => {
     assert.deepEqual([neighbour.status, neighbour.text], [200, "fine\n"]);
     assert.match((await fn(["logs", "throw"])).stdout, /^\[\S+\] Uncaught Error: as asked\n\[\S+\] +at /m);
     await eventually("the memory eater answers again", async () => (await ask("eat")).status === 200);
-    const reason = "jsonpath={.items[*].status.containerStatuses[0].lastState.terminated.reason}";
     assert.match(
-      (await cluster.kubectl(["get", "pods", "-l", "nodeless.dev/function=eat", "-o", reason])).stdout,
-      /OOMKilled/,
+      (await fn(["describe", "eat"])).stdout,
+      /eat-00001 +OOMKilled +Container "user-container" [^\n]* it took more than its 64Mi of memory/,
     );
+  });
+
+  test("whoever asks after one that ate all memory again and again is not kept waiting for a back-off", async () => {
+    for (let round = 0; round < 3; round++) {
+      await ask("eat", "/eat");
+      await eventually("it answers again", async () => (await ask("eat")).status === 200, 20_000);
+    }
+  });
+
+  test("a missing Secret ends a deployment early, with its name; with the Secret there the same goes well", async () => {
+    const source = { "index.js": "export default () => new Response(process.env.WORD);" };
+    const { code, stderr, stdout } = await deploy("keyed", source, "--secret", "nosuch");
+    await cluster.kubectl(["create", "secret", "generic", "nosuch", "--from-literal=WORD=open"]);
+    const again = await deploy("keyed", source, "--secret", "nosuch");
+
+    assert.equal(code, 1);
+    assert.match(stdout, /waits: CreateContainerConfigError: secret "nosuch" not found/);
+    assert.match(stderr, /CreateContainerConfigError: secret "nosuch" not found\nIt is tried again by itself/);
+    assert.deepEqual([again.code, (await ask("keyed")).text], [0, "open"]);
   });
 
   test("connections that were not allowed do not come about", async () => {

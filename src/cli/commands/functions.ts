@@ -14,6 +14,7 @@ import { buildLogVersion, followDeploy } from "#cli/functions/follow-deploy.ts";
 import { printFunctionLogs } from "#cli/functions/function-logs.ts";
 import { type FunctionObject, functions } from "#cli/functions/function-object.ts";
 import { addressOf, shareLine, trafficOf } from "#cli/functions/function-traffic.ts";
+import { troubleLines, troublesOf } from "#cli/functions/function-troubles.ts";
 import { tryAgain } from "#cli/functions/try-again.ts";
 import {
   environmentFlag,
@@ -28,6 +29,7 @@ import { namespaceFlag, showObjects, withTransport } from "./objects.ts";
 
 /** The cluster: "name" is the function's. */
 const clusterFlag = { ...nameFlag, help: "Name of the cluster" };
+const revisionResource = { group: "serving.knative.dev", version: "v1", resource: "revisions" };
 const common = { name: clusterFlag, namespace: { ...namespaceFlag, help: "Namespace of the function" } };
 const runtimes: readonly string[] = ["isolate", "node", "python", "container"];
 const fieldManager = "nodeless-fn";
@@ -309,6 +311,13 @@ const logs: Command = {
         revision: textFlag(args, "revision"),
       });
       if (count === 0) terminal.warn(`Function ${name} has no instance now.`);
+      const revisions = await client.list<KubeObject>(
+        { resource: revisionResource, namespace },
+        { labelSelector: `serving.knative.dev/service=${name}` },
+      );
+      // An instance that was killed has taken its log with it.
+      for (const line of troubleLines(await troublesOf(client, namespace, revisions.items), Date.now()))
+        terminal.warn(line);
       return 0;
     });
   },

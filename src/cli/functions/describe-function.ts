@@ -7,6 +7,7 @@ import { columns } from "#cli/commands/clusters.ts";
 import { loadLines } from "./function-load.ts";
 import { type FunctionObject, functions } from "./function-object.ts";
 import { type Traffic, trafficOf } from "./function-traffic.ts";
+import { troubleLines, troublesOf } from "./function-troubles.ts";
 
 type Revision = KubeObject & {
   readonly status?: {
@@ -29,6 +30,7 @@ export async function describeFunction(client: Client, namespace: string, name: 
     ...headLines(fn),
     ...conditionLines(fn),
     ...revisionLines(revisions.items, traffic),
+    ...troubleLines(await troublesOf(client, namespace, revisions.items), Date.now()),
     ...(await loadLines(client, namespace, name)),
   ];
 }

@@ -21,7 +21,19 @@ export type LogOptions = {
   readonly revision: string | undefined;
 };
 
-type Pod = KubeObject & { readonly status?: { readonly phase?: string } };
+type Pod = KubeObject & {
+  readonly status?: { readonly phase?: string; readonly containerStatuses?: readonly ContainerStatus[] };
+};
+
+type ContainerStatus = {
+  readonly name: string;
+  readonly restartCount?: number;
+  readonly lastState?: {
+    readonly terminated?: { readonly exitCode?: number; readonly reason?: string; readonly finishedAt?: string };
+  };
+};
+
+const container = "user-container";
 
 const pods = { group: "", version: "v1", resource: "pods" };
 
@@ -38,7 +50,7 @@ export async function printFunctionLogs(options: LogOptions): Promise<number> {
     const key = pod.metadata?.uid ?? "";
     // Before it runs there is nothing to read.
     if (begun.has(key) || !["Running", "Succeeded", "Failed"].includes(pod.status?.phase ?? "")) return;
-    begun.set(key, printPod(options, pod.metadata?.name ?? "", tail));
+    begun.set(key, printPod(options, pod, tail));
   };
   const { items, metadata } = await client.list<Pod>({ resource: pods, namespace }, { labelSelector });
   for (const pod of items) begin(pod, options.tail);
@@ -53,13 +65,28 @@ export async function printFunctionLogs(options: LogOptions): Promise<number> {
   return begun.size;
 }
 
-async function printPod(
+/** What its program said, before it was last started anew too. */
+async function printPod(options: LogOptions, { metadata, status }: Pod, tail: string | undefined): Promise<void> {
+  const name = metadata?.name ?? "";
+  const own = status?.containerStatuses?.find((one) => one.name === container);
+  const end = own?.lastState?.terminated;
+  if (end !== undefined) {
+    await printLog(options, name, { tail, isPrevious: true });
+    const why = `${end.reason ?? "Error"}, exit code ${end.exitCode}`;
+    const how = `was started anew ${own?.restartCount ?? 1} times, last after ${end.finishedAt}`;
+    options.terminal.warn(`-- ${name} ${how}: ${why} --`);
+  }
+  await printLog(options, name, { tail, isPrevious: false });
+}
+
+async function printLog(
   { machine, terminal, cluster, namespace, follow, request }: LogOptions,
   pod: string,
-  tail: string | undefined,
+  { tail, isPrevious }: { readonly tail: string | undefined; readonly isPrevious: boolean },
 ): Promise<void> {
-  const query = new URLSearchParams({ container: "user-container" });
-  if (follow) query.set("follow", "true");
+  const query = new URLSearchParams({ container });
+  if (isPrevious) query.set("previous", "true");
+  else if (follow) query.set("follow", "true");
   if (tail !== undefined) query.set("tailLines", tail);
   const path = pathOf({ resource: pods, namespace, name: pod, subresource: "log" });
   let rest = "";
@@ -75,7 +102,9 @@ async function printPod(
     }
     if (rest !== "") take(rest);
   } catch (error) {
-    // It went to sleep while we looked.
-    if (!(error instanceof Error && "code" in error && error.code === 404)) throw error;
+    // It went to sleep while we looked; of a previous one nothing may be left, and one that waits has said nothing yet.
+    const mayBe = isPrevious ? [400, 404] : [404];
+    const isWaiting = error instanceof Error && / is waiting to start/.test(error.message);
+    if (!isWaiting && !(error instanceof Error && "code" in error && mayBe.includes(error.code as number))) throw error;
   }
 }

@@ -5,6 +5,7 @@
 import type { Deployment } from "#api/generated/types/apps-v1.ts";
 import type { Pod } from "#api/generated/types/core-v1.ts";
 import { KeyedController, type NamedController } from "#client/controller.ts";
+import type { EventRecorder } from "#client/event-recorder.ts";
 import type { Informer } from "#client/informer.ts";
 import { keyOf, splitKey } from "#client/object-store.ts";
 import { Conditions, isFalse, isTrue, isUnknown } from "#knative/conditions.ts";
@@ -28,6 +29,7 @@ import {
 } from "#serving/common/context.ts";
 import { type PodAutoscaler, podAutoscalers, type PodAutoscalerStatus } from "#serving/kinds.ts";
 import { labels } from "#serving/names.ts";
+import { endsOf, FreshPods, isBackingOff } from "./fresh-pods.ts";
 import { dataPlaneSlice, privateServiceName, privateServiceOf, publicServiceOf } from "./revision-services.ts";
 import { activeThreshold, isInitialized, type ScaleStep, scaleStep, scaleUnknown } from "./scale.ts";
 
@@ -39,6 +41,8 @@ export function createPodAutoscalerController(context: ServingContext): NamedCon
 /** How long what there is to say of a revision that wakes up waits: an isolate has answered by then, and nobody reads it sooner. */
 const lullMs = 60;
 
+const revisionKind = { apiVersion: "serving.knative.dev/v1", kind: "Revision" };
+
 const noTraffic = isFalse("NoTraffic", "The target is not receiving traffic.");
 
 class PodAutoscalerController {
@@ -49,10 +53,14 @@ class PodAutoscalerController {
   readonly #pods: Informer<Pod>;
   readonly #kube: KubeServices;
   readonly #refused: RefusedWrites;
+  readonly #fresh: FreshPods;
+  readonly #events: EventRecorder;
 
   constructor(context: ServingContext) {
     this.#context = context;
     this.#refused = new RefusedWrites(context.clock);
+    this.#fresh = new FreshPods(context);
+    this.#events = context.recorderFor("revision-controller");
     this.controller = new KeyedController(context, {
       name: "serving-podautoscaler",
       reconcile: (key, signal) => this.#reconcile(key, signal),
@@ -63,6 +71,7 @@ class PodAutoscalerController {
       onUpdate: (_before, autoscaler) => queue.add(keyOf(autoscaler)),
       onDelete: (autoscaler) => {
         this.#refused.forget(keyOf(autoscaler));
+        this.#fresh.forget(keyOf(autoscaler));
         context.autoscaler.forget(keyOf(autoscaler));
         context.coldStarts.forget(keyOf(autoscaler));
       },
@@ -72,7 +81,8 @@ class PodAutoscalerController {
     this.#pods = this.controller.watch(podInformer(context), {
       onAdd: onPod,
       onUpdate: (before, pod) => {
-        if (isReadyPod(before) !== isReadyPod(pod)) onPod(pod);
+        if (isReadyPod(before) !== isReadyPod(pod) || isBackingOff(before) !== isBackingOff(pod)) onPod(pod);
+        this.#tellEnds(before, pod);
       },
       onDelete: onPod,
     });
@@ -86,6 +96,15 @@ class PodAutoscalerController {
     };
     context.config.onChange(all);
     context.dataPlane.onChange(all);
+  }
+
+  /** In the revision's events, since a pod's own go with it. */
+  #tellEnds(before: Pod, pod: Pod): void {
+    const { namespace = "", labels: own } = pod.metadata ?? {};
+    const name = own?.[labels.revision];
+    if (name === undefined || before.status?.containerStatuses === pod.status?.containerStatuses) return;
+    const about = { ...revisionKind, namespace, name, uid: own?.[labels.revisionUid] ?? "" };
+    for (const end of endsOf(before, pod)) this.#events.record(about, end);
   }
 
   #enqueueRevision({ metadata }: Pod): void {
@@ -116,7 +135,12 @@ class PodAutoscalerController {
     const isWoken = step.apply !== undefined && (await this.#apply(autoscaler, step.apply, signal));
     // Somebody waits for its first pod: what there is to say about that is said when the pod is on its way.
     if (isWoken) return lullMs;
-    const ready = this.#pods.lister.byIndex(byRevision, key).filter(isReadyPod).length;
+    const pods = this.#pods.lister.byIndex(byRevision, key);
+    const ready = pods.filter(isReadyPod).length;
+    if (step.want !== 0 && isInitialized(autoscaler)) {
+      const againAfterMs = await this.#fresh.replace(key, pods, signal);
+      if (againAfterMs !== undefined) this.controller.queue.addAfter(key, againAfterMs);
+    }
     this.#markActive(autoscaler, conditions, { step, ready });
     const coldStarts = this.#context.coldStarts.summaryOf(key, autoscaler.status?.coldStarts);
     const status: PodAutoscalerStatus = {

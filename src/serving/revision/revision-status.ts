@@ -78,7 +78,9 @@ function markPod(
     const ended = container.lastState?.terminated;
     const waiting = container.state?.waiting;
     if (ended !== undefined) {
-      const message = ended.message ?? "";
+      // Upstream leaves out that it was the memory.
+      const parts = [ended.reason === "OOMKilled" ? "OOMKilled" : "", ended.message ?? ""];
+      const message = parts.filter((part) => part !== "").join(": ");
       const why = ended.exitCode === 0 && message === "" ? "container exited with no error" : message;
       conditions.mark("ContainerHealthy", isFalse(`ExitCode${ended.exitCode}`, `Container failed with: ${why}`));
       return;
