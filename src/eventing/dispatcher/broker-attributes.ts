@@ -2,7 +2,7 @@
  * Extension attributes with which Knative's brokers keep events from going round for ever (`knativebrokerttl`), tell when they came (`knativearrivaltime`), and say what went wrong with those that
  * nobody took (`knativeerror…`); and W3C trace context as the distributed tracing extension of CloudEvents.
  */
-import { randomBytes } from "node:crypto";
+import { randomUUID } from "node:crypto";
 import type { AttributeValue, CloudEvent } from "#eventing/cloudevents/cloud-event.ts";
 
 const ttlName = "knativebrokerttl";
@@ -65,7 +65,7 @@ export function withTrace(event: CloudEvent, parent: string | undefined, state: 
   if (event.attributes.has("traceparent")) return event;
   const attributes = new Map(event.attributes);
   const isGiven = parent !== undefined && tracePattern.test(parent);
-  attributes.set("traceparent", isGiven ? parent : `00-${hex(16)}-${hex(8)}-01`);
+  attributes.set("traceparent", isGiven ? parent : `00-${hex(30)}${hex(2)}-${hex(16)}-01`);
   if (isGiven && state !== undefined && state !== "" && state.length <= 512) attributes.set("tracestate", state);
   return { ...event, attributes };
 }
@@ -77,7 +77,7 @@ export function traceHeaders({ attributes }: CloudEvent): string[] {
   const state = attributes.get("tracestate");
   return [
     "traceparent",
-    `00-${trace}-${hex(8)}-${flags}`,
+    `00-${trace}-${hex(16)}-${flags}`,
     ...(state === undefined ? [] : ["tracestate", String(state)]),
   ];
 }
@@ -87,6 +87,12 @@ function copyIfMissing(attributes: Map<string, AttributeValue>, from: CloudEvent
   if (value !== undefined && !attributes.has(name)) attributes.set(name, value);
 }
 
-function hex(bytes: number): string {
-  return randomBytes(bytes).toString("hex");
+/** Up to 30 digits. Node keeps random bytes for UUIDs in stock; asking the kernel for each id costs ten times as much. */
+function hex(digits: number): string {
+  const uuid = randomUUID();
+  // Without the dashes, and the two digits that are the same in all.
+  return (uuid.slice(0, 8) + uuid.slice(9, 13) + uuid.slice(15, 18) + uuid.slice(20, 23) + uuid.slice(24)).slice(
+    0,
+    digits,
+  );
 }
