@@ -3,6 +3,7 @@
  */
 import type { Fault } from "./fault.ts";
 import { durability } from "./durability.ts";
+import { eventDeaths } from "./events.ts";
 import { fullDisk } from "./full-disk.ts";
 import { hangs } from "./hangs.ts";
 import { lastKnownNames } from "./last-known-names.ts";
@@ -26,6 +27,7 @@ export const allFaults: readonly Fault[] = [
   runtimeDeaths,
   rollingKills,
   durability,
+  eventDeaths,
   fullDisk,
   storeDamage,
   powerCuts,

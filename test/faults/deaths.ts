@@ -2,12 +2,16 @@
  * Ways to kill the cluster's processes, and to see what came after.
  */
 import assert from "node:assert/strict";
+import type { ClusterStatus } from "#cli/machine.ts";
 import { isRunning, type ProcessIdentity } from "#linux/processes.ts";
 import { eventually } from "../support/cluster.ts";
 import type { FaultContext } from "./fault.ts";
 
+/** Whose process. */
+export type Role = ClusterStatus["processes"][number]["role"];
+
 /** Kills the process of a role, which must live. */
-export function killProcess({ machine }: FaultContext, role: "control-plane" | "node"): ProcessIdentity {
+export function killProcess({ machine }: FaultContext, role: Role): ProcessIdentity {
   const found = machine.findProcess(role);
   assert.ok(found, `the ${role} lives`);
   process.kill(found.pid, "SIGKILL");
@@ -25,11 +29,7 @@ export function killBoth({ machine }: FaultContext): readonly ProcessIdentity[] 
 }
 
 /** Waits until another process has taken the dead one's place and all is ready; gives the milliseconds that this took. */
-export async function revived(
-  context: FaultContext,
-  role: "control-plane" | "node",
-  dead: ProcessIdentity,
-): Promise<number> {
+export async function revived(context: FaultContext, role: Role, dead: ProcessIdentity): Promise<number> {
   const startMs = performance.now();
   await eventually(`a new ${role}`, async () => {
     const found = context.machine.findProcess(role);

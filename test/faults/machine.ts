@@ -56,6 +56,11 @@ export class ClusterMachine {
     return `nodeless_${this.#slot}/${this.node}`;
   }
 
+  /** "10.42.255.1" of the first cluster: pods and processes of the cluster reach this machine there. */
+  get machineAddress(): string {
+    return `10.${40 + 2 * this.#slot}.255.1`;
+  }
+
   /** "10.43.0.10" of the first cluster. */
   get dnsAddress(): string {
     return `10.${41 + 2 * this.#slot}.0.10`;
@@ -66,7 +71,7 @@ export class ClusterMachine {
   }
 
   /** The process of a role, or undefined while it is dead. Found in /proc: asking would take longer than a revival. */
-  findProcess(role: "control-plane" | "node"): ProcessIdentity | undefined {
+  findProcess(role: ClusterStatus["processes"][number]["role"]): ProcessIdentity | undefined {
     const title = `nodeless ${role} ${role === "node" ? this.node : this.#cluster.name}`;
     // A process that one of ours is about to become has its title for a moment.
     const [oldest] = listProcesses()
