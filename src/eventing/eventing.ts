@@ -77,6 +77,8 @@ export async function startEventing(options: EventingOptions): Promise<Eventing>
 }
 
 async function install({ client, clock, signal }: EventingOptions, webhooks: WebhookServer): Promise<void> {
+  // Before the kinds: an object that is written before anybody looks at it would stay without its defaults, its Broker's class among them.
+  await ensureWebhookConfigurations(client, webhooks, { part: "eventing", rules: eventingRules, signal });
   const converter = { url: `${webhooks.url}${conversionPath}`, ca: webhooks.ca };
   await Promise.all([
     installDefinitions(client, eventingDefinitions(eventingKinds, converter), { clock, signal }),
@@ -87,7 +89,6 @@ async function install({ client, clock, signal }: EventingOptions, webhooks: Web
     ),
     ensureClusterRoles(client, eventingRoles(), signal),
   ]);
-  await ensureWebhookConfigurations(client, webhooks, { part: "eventing", rules: eventingRules, signal });
 }
 
 /** After a restart: objects that were there before are nobody's write. */
