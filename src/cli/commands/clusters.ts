@@ -219,7 +219,13 @@ const list: Command = {
     const rows = clusters.map((found) =>
       "trouble" in found
         ? [found.name, "broken", "", "", ""]
-        : [found.name, stateOf(found), String(found.processes.length - 1), found.apiServer, found.context],
+        : [
+            found.name,
+            stateOf(found),
+            String(found.processes.filter(({ role }) => role === "node").length),
+            found.apiServer,
+            found.context,
+          ],
     );
     for (const line of columns([["NAME", "STATUS", "NODES", "API SERVER", "CONTEXT"], ...rows])) terminal.print(line);
     const broken = clusters.filter((found) => "trouble" in found);

@@ -340,7 +340,8 @@ class NotReadyInTime extends UserError {}
 async function tooLate(context: MachineContext, cluster: Cluster, timeoutSeconds: number): Promise<NotReadyInTime> {
   const { record, layout } = cluster;
   const { processes } = await describeCluster(context, cluster);
-  const late = processes.filter(({ isReady }) => !isReady);
+  // Nobody waits for eventing.
+  const late = processes.filter(({ role, isReady }) => role !== "eventing" && !isReady);
   // The control plane is ready when its nodes are.
   const awaited = late.some(({ role }) => role === "node") ? late.filter(isItself) : late;
   const lines = awaited.map((process) => {
