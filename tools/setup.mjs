@@ -27,6 +27,7 @@ export const systemTools = JSON.parse(readFileSync(join(root, "src/cmd/machine/s
 /** Programs that only tests need, by their paths in Debian packages. They are unpacked into .cache: nothing is installed, no service of theirs is started. */
 export const testPrograms = [
   { path: "usr/bin/docker-registry", debian: "docker-registry", why: "is a registry to pull from" },
+  { path: "usr/sbin/nats-server", debian: "nats-server", why: "keeps events in the place of our journal" },
 ];
 
 /** @param {string} command */

@@ -28,5 +28,5 @@ const { socket } = eventingLayout(cluster.layout);
 
 await runClusterProcess({ role: "eventing", name: values.name, socket, title: "Eventing" }, (parts) => {
   void enterClusterCgroup(context, cluster, parts.logger); // never rejects
-  return new EventingAgent({ cluster, clock: systemClock, logger: parts.logger });
+  return new EventingAgent({ cluster, environment: process.env, clock: systemClock, logger: parts.logger });
 });

@@ -14,7 +14,7 @@ import type { Service } from "#component-base/life-cycle.ts";
 import type { Logger } from "#component-base/logger.ts";
 import { openDiskFolder } from "#disk/disk-files.ts";
 import { Dispatcher } from "#eventing/dispatcher/dispatcher.ts";
-import { openEmbeddedLogs } from "#eventing/dispatcher/embedded-logs.ts";
+import type { EventLogs } from "#eventing/dispatcher/event-log.ts";
 import { Receiver } from "#eventing/dispatcher/receiver.ts";
 import { eventApiService, ingressService } from "#eventing/names.ts";
 import { keepEndpoints } from "#eventing/topology-source/endpoints.ts";
@@ -28,7 +28,15 @@ import { sourceOptions } from "./source-options.ts";
 import { startSourceSenders } from "./source-senders.ts";
 
 /** What it works with. */
-export type EventingAgentOptions = { readonly cluster: Cluster; readonly clock: Clock; readonly logger: Logger };
+export type EventingAgentOptions = {
+  readonly cluster: Cluster;
+  readonly environment: NodeJS.ProcessEnv;
+  readonly clock: Clock;
+  readonly logger: Logger;
+};
+
+/** Names the variable with the servers of NATS JetStream ("nats://10.0.0.5:4222", several with commas) that keep events instead of this machine's disk. Given to `up`, it goes from process to process. */
+const natsVariable = "NODELESS_NATS_SERVERS";
 
 /** The first that can be had. */
 const ports = [8880, 8881, 8882, 8883, 8884, 8885, 8886, 8887];
@@ -57,7 +65,7 @@ export class EventingAgent {
     const { cluster, clock, logger } = this.#options;
     const { data } = eventingLayout(cluster.layout);
     const folder = await openDiskFolder(data);
-    const logs = await openEmbeddedLogs({ folder: data, clock, logger });
+    const logs = await this.#openLogs(data);
     const lookup = clusterLookup(addressPlan(cluster.record).dnsService);
     const dispatcher = new Dispatcher({ logs, clock, logger, lookup });
     this.#dispatcher = dispatcher;
@@ -100,6 +108,18 @@ export class EventingAgent {
     await this.#informers?.stop();
     await this.#dispatcher?.stop();
     await this.#transport?.close();
+  }
+
+  /** Files of this machine, or NATS where a server is given. */
+  async #openLogs(folder: string): Promise<EventLogs> {
+    const { cluster, environment, clock, logger } = this.#options;
+    const servers = environment[natsVariable] ?? "";
+    if (servers === "") {
+      const { openEmbeddedLogs } = await import("#eventing/dispatcher/embedded-logs.ts");
+      return await openEmbeddedLogs({ folder, clock, logger });
+    }
+    const { openNatsLogs } = await import("#eventing/dispatcher/nats-logs.ts");
+    return await openNatsLogs({ servers, prefix: `nodeless-${cluster.record.name}`, logger });
   }
 
   async #openApi(dispatcher: Dispatcher, host: string): Promise<EventApiServer> {
