@@ -5,22 +5,16 @@ import { createHash } from "node:crypto";
 import { basename } from "node:path";
 import type { JsonObject } from "#apimachinery/json.ts";
 import { DeployFailed } from "#delivery/deploy/deploy-failed.ts";
-import type { Manifest } from "#delivery/manifests/read-manifests.ts";
-import type { Kustomization } from "./kustomization-types.ts";
+import type { Draft, Kustomization } from "./kustomization-types.ts";
 
-export type Generated = {
-  readonly manifests: readonly Manifest[];
-  readonly behaviors: ReadonlyMap<Manifest, "create" | "replace" | "merge">;
-  /** What its name ends in; undefined for what was not generated. */
-  readonly hashOf: (manifest: Manifest) => string | undefined;
-};
+/** An object that is new, or changes one that is there. */
+export type Generated = { readonly draft: Draft; readonly behavior: "create" | "replace" | "merge" };
 
 type Reader = { readonly file: string; readonly readText: (path: string) => Promise<string> };
 
 /** Throws {@link DeployFailed}. */
-export async function generate(spec: Kustomization, reader: Reader): Promise<Generated> {
-  const behaviors = new Map<Manifest, "create" | "replace" | "merge">();
-  const hashed = new Set<string>();
+export async function generate(spec: Kustomization, reader: Reader): Promise<readonly Generated[]> {
+  const found: Generated[] = [];
   for (const [kind, list] of [
     ["ConfigMap", spec.configMapGenerator],
     ["Secret", spec.secretGenerator],
@@ -45,21 +39,14 @@ export async function generate(spec: Kustomization, reader: Reader): Promise<Gen
         ...(immutable === undefined ? {} : { immutable }),
         data: encoded,
       };
-      behaviors.set({ object, file: reader.file }, behavior);
-      if (!disableNameSuffixHash) hashed.add(`${kind} ${name}`);
+      const draft = { object, file: reader.file, names: [name], isHashed: !disableNameSuffixHash };
+      found.push({ draft, behavior });
     }
-  return {
-    manifests: [...behaviors.keys()],
-    behaviors,
-    hashOf: ({ object, file }) => {
-      const name = (object["metadata"] as { readonly name?: string } | undefined)?.name ?? "";
-      return file === reader.file && hashed.has(`${String(object["kind"])} ${name}`) ? hashOf(object) : undefined;
-    },
-  };
+  return found;
 }
 
 /** Ours, not kustomize's: names differ from those that it gives, and change when it would change them. */
-function hashOf({ kind, data, type }: JsonObject): string {
+export function hashOf({ kind, data, type }: JsonObject): string {
   const sorted = Object.entries((data ?? {}) as Readonly<Record<string, string>>).toSorted(([one], [other]) =>
     one < other ? -1 : 1,
   );

@@ -1,6 +1,14 @@
 /**
- * A kustomization.yaml, as far as it is understood here.
+ * A kustomization.yaml, as far as it is understood here; and an object on its way through several of them.
  */
+import type { Manifest } from "#delivery/manifests/read-manifests.ts";
+
+/** An object that may still change. Others may mean it by any name that it had. */
+export type Draft = Manifest & {
+  readonly names: readonly string[];
+  /** Its name is to end in a hash of what it holds, when all is done. */
+  readonly isHashed: boolean;
+};
 
 export type LabelEntry = {
   readonly pairs?: Readonly<Record<string, string>>;

@@ -23,6 +23,7 @@ describe("a kustomization", () => {
 kind: Deployment
 metadata: {name: web}
 spec:
+  replicas: 1
   selector: {matchLabels: {app: web}}
   template:
     metadata: {labels: {app: web}}
@@ -91,6 +92,29 @@ secretGenerator: [{name: keys, envs: [.env], options: {disableNameSuffixHash: tr
     assert.deepEqual(settings?.data, { "x.txt": "hello", color: "blue" });
     assert.deepEqual([keys?.metadata.name, keys?.data], ["keys", { A: Buffer.from("b=c").toString("base64") }]);
     assert.ok(JSON.stringify(web).includes(`"configMapRef":{"name":"${settings?.metadata.name}"}`));
+  });
+
+  it("adds to what its base generates, and patches what its base calls otherwise", async () => {
+    const found = await build(
+      {
+        "base/kustomization.yaml":
+          "resources: [web.yaml]\nnamePrefix: a-\nconfigMapGenerator: [{name: settings, literals: [x=1]}]\n",
+        "base/web.yaml": deployment,
+        "over/kustomization.yaml": `resources: [../base]
+nameSuffix: -z
+namespace: prod
+configMapGenerator: [{name: settings, behavior: merge, literals: [y=2]}]
+patches: [{target: {name: web}, patch: "[{op: replace, path: /spec/replicas, value: 7}]"}]
+`,
+      },
+      "over",
+    );
+
+    const [web, settings] = JSON.parse(JSON.stringify(found));
+    assert.match(settings.metadata.name, /^a-settings-z-[0-9a-f]{10}$/);
+    assert.deepEqual(settings.data, { x: "1", y: "2" });
+    assert.equal(web.spec.template.spec.containers[0].envFrom[0].configMapRef.name, settings.metadata.name);
+    assert.equal(web.spec.replicas, 7);
   });
 
   it("patches by the rules of the kind, and by operations for what a target names", async () => {

@@ -8,8 +8,8 @@ import { join, normalize } from "node:path";
 import { isJsonObject, type JsonObject } from "#apimachinery/json.ts";
 import { DeployFailed } from "#delivery/deploy/deploy-failed.ts";
 import type { Manifest, YamlFiles } from "#delivery/manifests/read-manifests.ts";
-import { generate } from "./generators.ts";
-import type { Kustomization } from "./kustomization-types.ts";
+import { generate, type Generated, hashOf } from "./generators.ts";
+import type { Draft, Kustomization } from "./kustomization-types.ts";
 import { applyPatches } from "./patches.ts";
 import { renameReferences, type Renaming } from "./references.ts";
 import { transform } from "./transformers.ts";
@@ -41,29 +41,43 @@ const mostDepth = 16;
 
 /** What the folder's kustomization comes to. Throws {@link DeployFailed}. */
 export async function buildKustomization(files: YamlFiles, folder: string): Promise<readonly Manifest[]> {
-  return (await build(files, folder, [], 0)).manifests;
+  const drafts = await build(files, folder, [], 0);
+  const renamings: Renaming[] = [];
+  const named = drafts.map((draft) => (draft.isHashed ? withHash(draft, renamings) : draft));
+  return renameReferences(named, renamings).map(({ object, file }) => ({ object, file }));
 }
 
-type Built = { readonly manifests: readonly Manifest[] };
+/** Last of all: an overlay may have added to what its base generates. */
+function withHash(draft: Draft, renamings: Renaming[]): Draft {
+  const metadata = isJsonObject(draft.object["metadata"]) ? draft.object["metadata"] : {};
+  const from = String(metadata["name"]);
+  const name = `${from}-${hashOf(draft.object)}`;
+  renamings.push({ kind: String(draft.object["kind"]), from, to: name });
+  return { ...draft, object: { ...draft.object, metadata: { ...metadata, name } } };
+}
 
-async function build(files: YamlFiles, folder: string, given: readonly Manifest[], depth: number): Promise<Built> {
+async function build(
+  files: YamlFiles,
+  folder: string,
+  given: readonly Draft[],
+  depth: number,
+): Promise<readonly Draft[]> {
   if (depth > mostDepth) throw new DeployFailed(`${folder}: kustomizations lead in a circle`);
   const { file, spec } = await read(files, folder);
   const path = (relative: string) => inside(folder, relative, file);
-  let manifests: readonly Manifest[] = given;
+  let drafts = given;
   for (const entry of [...(spec.resources ?? []), ...(spec.bases ?? [])])
-    manifests = [...manifests, ...(await readResource(files, path(entry), entry, file, depth))];
-  for (const entry of spec.components ?? []) ({ manifests } = await build(files, path(entry), manifests, depth + 1));
+    drafts = [...drafts, ...(await readResource(files, path(entry), entry, file, depth))];
+  for (const entry of spec.components ?? []) drafts = await build(files, path(entry), drafts, depth + 1);
   const readText = async (relative: string) => await readInside(files, path(relative), relative, file);
-  const generated = await generate(spec, { file, readText });
-  manifests = await applyPatches(merge(manifests, generated.manifests, generated.behaviors), spec, {
-    file,
-    readText,
-    files,
-  });
+  drafts = merge(drafts, await generate(spec, { file, readText }));
+  drafts = await applyPatches(drafts, spec, { file, readText, files });
+  const accounts = new Set(
+    drafts.flatMap(({ object, names: all }) => (object["kind"] === "ServiceAccount" ? all : [])),
+  );
   const renamings: Renaming[] = [];
-  const transformed = manifests.map((manifest) => transform(manifest, spec, generated.hashOf(manifest), renamings));
-  return { manifests: renameReferences(transformed, renamings) };
+  const transformed = drafts.map((draft) => transform(draft, spec, { renamings, accounts }));
+  return renameReferences(transformed, renamings);
 }
 
 async function readResource(
@@ -72,10 +86,11 @@ async function readResource(
   entry: string,
   file: string,
   depth: number,
-): Promise<readonly Manifest[]> {
+): Promise<readonly Draft[]> {
   const found = await stat(join(files.root, path)).catch(() => undefined);
-  if (found?.isDirectory() === true) return (await build(files, path, [], depth + 1)).manifests;
-  return await files.manifestsOf(await readInside(files, path, entry, file), path);
+  if (found?.isDirectory() === true) return await build(files, path, [], depth + 1);
+  const manifests = await files.manifestsOf(await readInside(files, path, entry, file), path);
+  return manifests.map((manifest) => ({ ...manifest, names: [nameOf(manifest.object)], isHashed: false }));
 }
 
 async function read(
@@ -123,27 +138,25 @@ async function readInside(files: YamlFiles, path: string, entry: string, file: s
 }
 
 /** Generated objects take the place of those before them where they say so. */
-function merge(
-  manifests: readonly Manifest[],
-  generated: readonly Manifest[],
-  behaviors: ReadonlyMap<Manifest, "create" | "replace" | "merge">,
-): readonly Manifest[] {
-  let all = manifests;
-  for (const one of generated) {
-    const behavior = behaviors.get(one) ?? "create";
-    const same = all.find(({ object }) => idOf(object) === idOf(one.object));
-    if (behavior === "create" && same !== undefined)
-      throw new DeployFailed(`${one.file}: ${idOf(one.object)} is there already`);
-    if (behavior !== "create" && same === undefined)
-      throw new DeployFailed(`${one.file}: there is no ${idOf(one.object)} to ${behavior}`);
-    const data = { ...(behavior === "merge" && (same?.object["data"] as object)), ...(one.object["data"] as object) };
-    // The same object, so that what is known of it holds.
-    if (same !== undefined) Object.assign(one, { object: { ...one.object, data } });
-    all = [...all.filter((other) => other !== same), one];
+function merge(drafts: readonly Draft[], generated: readonly Generated[]): readonly Draft[] {
+  let all = drafts;
+  for (const { draft, behavior } of generated) {
+    const { object, file } = draft;
+    const [kind, name] = [String(object["kind"]), nameOf(object)];
+    const same = all.find((other) => other.object["kind"] === kind && other.names.includes(name));
+    if (behavior === "create") {
+      if (same !== undefined) throw new DeployFailed(`${file}: ${kind} ${name} is there already`);
+      all = [...all, draft];
+      continue;
+    }
+    if (same === undefined) throw new DeployFailed(`${file}: there is no ${kind} ${name} to ${behavior}`);
+    const before = behavior === "merge" && isJsonObject(same.object["data"]) ? same.object["data"] : {};
+    const data = { ...before, ...(object["data"] as JsonObject) };
+    all = all.map((other) => (other === same ? { ...same, object: { ...same.object, data } } : other));
   }
   return all;
 }
 
-function idOf({ kind, metadata }: JsonObject): string {
-  return `${String(kind)} ${isJsonObject(metadata) ? String(metadata["name"]) : ""}`;
+function nameOf({ metadata }: JsonObject): string {
+  return isJsonObject(metadata) ? String(metadata["name"]) : "";
 }

@@ -8,8 +8,8 @@ import { applyJsonPatch } from "#apimachinery/patch/json-patch.ts";
 import { applyMergePatch } from "#apimachinery/patch/merge-patch.ts";
 import { applyStrategicMergePatch } from "#apimachinery/patch/strategic-merge-patch.ts";
 import { DeployFailed } from "#delivery/deploy/deploy-failed.ts";
-import type { Manifest, YamlFiles } from "#delivery/manifests/read-manifests.ts";
-import type { Kustomization, PatchEntry, PatchTarget } from "./kustomization-types.ts";
+import type { YamlFiles } from "#delivery/manifests/read-manifests.ts";
+import type { Draft, Kustomization, PatchEntry, PatchTarget } from "./kustomization-types.ts";
 
 type Reader = {
   readonly file: string;
@@ -19,10 +19,10 @@ type Reader = {
 
 /** Throws {@link DeployFailed}. */
 export async function applyPatches(
-  manifests: readonly Manifest[],
+  manifests: readonly Draft[],
   spec: Kustomization,
   reader: Reader,
-): Promise<readonly Manifest[]> {
+): Promise<readonly Draft[]> {
   const inline = (text: string): PatchEntry => (text.includes("\n") ? { patch: text } : { path: text });
   const entries = [
     ...(spec.patchesStrategicMerge ?? []).map(inline),
@@ -38,11 +38,11 @@ export async function applyPatches(
 }
 
 async function applyOne(
-  manifests: readonly Manifest[],
+  manifests: readonly Draft[],
   text: string,
   { target, path, options }: PatchEntry,
   { file, files }: Reader,
-): Promise<readonly Manifest[]> {
+): Promise<readonly Draft[]> {
   const where = path ?? file;
   const patches = await files.valuesOf(text, where);
   let all = manifests;
@@ -66,14 +66,14 @@ function ownTarget({ kind, metadata }: JsonObject): PatchTarget {
 }
 
 function change(
-  manifests: readonly Manifest[],
+  manifests: readonly Draft[],
   target: PatchTarget,
   where: string,
   how: (object: JsonObject) => JsonObject,
-): readonly Manifest[] {
+): readonly Draft[] {
   let count = 0;
   const changed = manifests.map((manifest) => {
-    if (!isTarget(manifest.object, target)) return manifest;
+    if (!isTarget(manifest, target)) return manifest;
     count++;
     try {
       return { ...manifest, object: how(manifest.object) };
@@ -86,10 +86,9 @@ function change(
   return changed.filter(({ object }) => object["kind"] !== undefined);
 }
 
-function isTarget(object: JsonObject, target: PatchTarget): boolean {
+function isTarget({ object, names }: Draft, target: PatchTarget): boolean {
   const { group, version } = parseApiVersion(String(object["apiVersion"]));
   const metadata = (object["metadata"] ?? {}) as {
-    readonly name?: string;
     readonly namespace?: string;
     readonly labels?: Readonly<Record<string, string>>;
   };
@@ -111,7 +110,7 @@ function isTarget(object: JsonObject, target: PatchTarget): boolean {
     fits(target.group, group) &&
     fits(target.version, version) &&
     fits(target.kind, String(object["kind"])) &&
-    fits(target.name, metadata.name ?? "") &&
+    names.some((name) => fits(target.name, name)) &&
     fits(target.namespace, metadata.namespace ?? "")
   );
 }

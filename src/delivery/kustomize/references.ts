@@ -3,7 +3,7 @@
  */
 import { isJsonObject, type JsonObject } from "#apimachinery/json.ts";
 import type { Json } from "#apimachinery/meta.ts";
-import type { Manifest } from "#delivery/manifests/read-manifests.ts";
+import type { Draft } from "./kustomization-types.ts";
 
 /** An object of a kind that has another name. */
 export type Renaming = { readonly kind: string; readonly from: string; readonly to: string };
@@ -32,7 +32,7 @@ const fields: Readonly<Record<string, readonly (readonly [holder: string, key: s
   PersistentVolumeClaim: [["persistentVolumeClaim", "claimName"]],
 };
 
-export function renameReferences(manifests: readonly Manifest[], renamings: readonly Renaming[]): readonly Manifest[] {
+export function renameReferences(manifests: readonly Draft[], renamings: readonly Renaming[]): readonly Draft[] {
   if (renamings.length === 0) return manifests;
   return manifests.map((manifest) => ({ ...manifest, object: rename(manifest.object, "", renamings) as JsonObject }));
 }

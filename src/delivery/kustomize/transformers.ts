@@ -1,10 +1,9 @@
 /**
  * What a kustomization changes in every object: namespace, prefix and suffix of names, labels, annotations, images, replicas.
  */
-import { isJsonObject, type JsonObject } from "#apimachinery/json.ts";
+import { isJsonArray, isJsonObject, type JsonObject } from "#apimachinery/json.ts";
 import type { Json } from "#apimachinery/meta.ts";
-import type { Manifest } from "#delivery/manifests/read-manifests.ts";
-import type { ImageEntry, Kustomization } from "./kustomization-types.ts";
+import type { Draft, ImageEntry, Kustomization } from "./kustomization-types.ts";
 import type { Renaming } from "./references.ts";
 
 /** Have no namespace, and names that others know them by. */
@@ -12,7 +11,8 @@ const clusterKinds =
   /^(?:Namespace|CustomResourceDefinition|ClusterRole|ClusterRoleBinding|PersistentVolume|StorageClass|PriorityClass|IngressClass|RuntimeClass|(?:Mutating|Validating)\w+)$/;
 const keepNames = /^(?:Namespace|CustomResourceDefinition)$/;
 /** Where labels of selectors are, besides `spec.selector`. */
-const templates = ["spec.template", "spec.jobTemplate.spec.template"];
+const templates = ["spec.template", "spec.jobTemplate", "spec.jobTemplate.spec.template"];
+const scaled = /^(?:Deployment|ReplicaSet|ReplicationController|StatefulSet)$/;
 
 type Metadata = {
   readonly name?: string;
@@ -22,30 +22,41 @@ type Metadata = {
 
 /** Adds to `renamings` what is called otherwise now. */
 export function transform(
-  manifest: Manifest,
+  draft: Draft,
   spec: Kustomization,
-  hash: string | undefined,
-  renamings: Renaming[],
-): Manifest {
-  let { object } = manifest;
+  { renamings, accounts }: { readonly renamings: Renaming[]; readonly accounts: ReadonlySet<string> },
+): Draft {
+  let { object } = draft;
   const kind = String(object["kind"]);
   const { name = "" } = metaOf(object);
   const isPlain = keepNames.test(kind);
   const newName = [isPlain ? "" : (spec.namePrefix ?? ""), name, isPlain ? "" : (spec.nameSuffix ?? "")].join("");
-  const whole = hash === undefined ? newName : `${newName}-${hash}`;
-  if (whole !== name) renamings.push({ kind, from: name, to: whole });
+  if (newName !== name) renamings.push({ kind, from: name, to: newName });
   object = withMeta(object, {
-    name: whole,
+    name: newName,
     ...(spec.namespace === undefined || clusterKinds.test(kind) ? {} : { namespace: spec.namespace }),
   });
+  if (spec.namespace !== undefined) object = moveSubjects(object, spec.namespace, accounts);
   for (const { pairs = {}, includeSelectors = false, includeTemplates = false } of spec.labels ?? [])
     object = addLabels(object, pairs, { includeSelectors, includeTemplates: includeTemplates || includeSelectors });
   object = addLabels(object, spec.commonLabels ?? {}, { includeSelectors: true, includeTemplates: true });
   object = addAnnotations(object, spec.commonAnnotations ?? {});
   for (const image of spec.images ?? []) object = changeImages(object, image) as JsonObject;
   for (const { name: of, count } of spec.replicas ?? [])
-    if (of === name) object = setPath(object, "spec.replicas", count);
-  return { ...manifest, object };
+    if (draft.names.includes(of) && scaled.test(kind)) object = setPath(object, "spec.replicas", count);
+  return { ...draft, object, names: newName === name ? draft.names : [...draft.names, newName] };
+}
+
+/** Bindings of service accounts that move with the namespace. */
+function moveSubjects(object: JsonObject, namespace: string, accounts: ReadonlySet<string>): JsonObject {
+  const { kind, subjects } = object;
+  if (!/^(?:Cluster)?RoleBinding$/.test(String(kind)) || !isJsonArray(subjects)) return object;
+  const moved = subjects.map((subject) => {
+    if (!isJsonObject(subject) || subject["kind"] !== "ServiceAccount") return subject;
+    const name = String(subject["name"]);
+    return accounts.has(name) || name === "default" ? { ...subject, namespace } : subject;
+  });
+  return { ...object, subjects: moved };
 }
 
 function addLabels(
