@@ -17,6 +17,8 @@ const common = {
   namespace: { ...namespaceFlag, help: "Namespace of the repository" },
 };
 
+type LogMap = KubeObject & { readonly data?: { readonly log?: string } };
+
 type Repository = KubeObject & {
   readonly spec?: object;
   readonly status?: {
@@ -103,6 +105,29 @@ const list: Command = {
     ),
 };
 
+const log: Command = {
+  name: "repo log",
+  usage: "NAME",
+  summary: "Print what the last push to a repository said",
+  minPositionals: 1,
+  maxPositionals: 1,
+  flags: common,
+  run: (args, context) =>
+    withTransport(args, context, async (transport) => {
+      const [name = ""] = args.positionals;
+      const namespace = textFlag(args, "namespace") ?? "default";
+      const ref = { resource: { group: "", version: "v1", resource: "configmaps" }, namespace, name: `${name}-push` };
+      const found = await createClient(transport)
+        .get<LogMap>(ref)
+        .catch((error: unknown) => {
+          if (!hasReason(error, "NotFound")) throw error;
+          throw new UserError(`nothing was pushed to ${name} yet`);
+        });
+      context.terminal.print((found.data?.log ?? "").trimEnd());
+      return 0;
+    }),
+};
+
 const remove: Command = {
   name: "repo delete",
   aliases: ["repo rm"],
@@ -123,4 +148,4 @@ const remove: Command = {
 };
 
 /** All commands of this file. */
-export const repositoryCommands: readonly Command[] = [create, list, remove];
+export const repositoryCommands: readonly Command[] = [create, list, log, remove];

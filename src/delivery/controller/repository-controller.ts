@@ -17,7 +17,8 @@ import {
   type RepositoryObject,
   type RepositoryStatus,
 } from "#delivery/kinds.ts";
-import { expiresAtMs, type Pushes } from "#delivery/push/pushes.ts";
+import { expiresAtMs } from "#delivery/push/branches.ts";
+import type { Pushes } from "#delivery/push/pushes.ts";
 import type { RepositoryRecord } from "#delivery/push/records.ts";
 import type { WebhookCounter } from "#delivery/webhooks/webhook-counter.ts";
 

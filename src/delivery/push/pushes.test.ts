@@ -54,6 +54,7 @@ describe("a push", { skip }, () => {
     assert.deepEqual(house.deployed, [`main@${before.slice(0, 7)}`]);
     const { pending, lastPush, branches } = await record();
     assert.deepEqual([pending.length, lastPush?.outcome, branches[0]?.commit], [0, "Rejected", before]);
+    assert.match(house.logs.at(-1) ?? "", /✗ it does not build\nGoing back to/);
     await house.git("reset", "--hard", "HEAD^");
   });
 

@@ -2,55 +2,38 @@
  * What becomes of a push: its commits are deployed before its refs count, and only then does Git take it. A commit that cannot be deployed leaves everything as it was. Ref and
  * deployment agree afterwards, whatever dies in between: what is under way is written down first, and what Git says of the ref is where a start goes on from.
  */
-import { findDurationMs } from "#apimachinery/duration.ts";
-import { quantityValue } from "#apimachinery/quantity.ts";
 import { formatTime } from "#apimachinery/time.ts";
-import type { Client } from "#client/client.ts";
 import type { EventRecorder } from "#client/event-recorder.ts";
-import type { Clock } from "#component-base/clock.ts";
-import type { Logger } from "#component-base/logger.ts";
 import { roleOf } from "#delivery/deploy/branch-names.ts";
 import { DeployFailed } from "#delivery/deploy/deploy-failed.ts";
-import type { Deployer, DeployMode } from "#delivery/deploy/deployer.ts";
-import type { Git, GitView } from "#delivery/git/git.ts";
-import { branchOf, findCommit, isZero, type RepositoryFolders, sizeOf, tidy } from "#delivery/git/bare-repository.ts";
-import { type DeliveryUser, type LastPush, liveBranch, type RepositoryObject } from "#delivery/kinds.ts";
+import { branchOf, findCommit, isZero, type RepositoryFolders, tidy } from "#delivery/git/bare-repository.ts";
+import type { Git } from "#delivery/git/git.ts";
+import type { LastPush, RepositoryObject } from "#delivery/kinds.ts";
 import type { Push, PushReceiver } from "#delivery/server/git-server.ts";
-import type { RefChange } from "./push-conversation.ts";
+import { Branches, type BranchesOptions, expiresAtMs, ownerOf } from "./branches.ts";
+import { PushLog } from "./push-log.ts";
 import { type PendingRecord, readRecord, type RepositoryRecord, withBranch, writeRecord } from "./records.ts";
 import { Turns } from "./turns.ts";
+import { type Change, PushRefused, wantedChanges } from "./wanted-changes.ts";
 
-export type PushesOptions = {
+export type PushesOptions = Omit<BranchesOptions, "signal"> & {
   readonly folders: RepositoryFolders;
-  readonly deployer: Pick<Deployer, "deploy" | "remove">;
-  readonly client: Client;
-  /** A client with somebody's rights. */
-  readonly clientAs: (user: DeliveryUser) => Client;
-  /** Called when a record has changed. */
-  readonly onChange: (repository: RepositoryObject) => void;
   readonly events: Pick<EventRecorder, "record">;
-  readonly clock: Clock;
-  readonly logger: Logger;
 };
 
-/** A branch with what is to be deployed of it. */
-type Change = RefChange & { readonly branch: string };
-
-const mostBranches = 10;
-const defaultMostBytes = 2 * 2 ** 30;
-const defaultTimeoutSeconds = 300;
-const defaultTimeToLiveMs = 72 * 3_600_000;
-const branchPattern = /^[A-Za-z0-9_][A-Za-z0-9._/-]{0,199}$/;
+type OpenPush = { readonly end: () => void; readonly urls: Map<string, readonly string[]>; readonly log: PushLog };
 
 export class Pushes implements PushReceiver {
   readonly #options: PushesOptions;
+  readonly #branches: Branches;
   readonly #turns = new Turns();
   readonly #abort = new AbortController();
   /** By push: gives the turn back, with what came of it so far. */
-  readonly #open = new Map<Push, { readonly end: () => void; readonly urls: Map<string, readonly string[]> }>();
+  readonly #open = new Map<Push, OpenPush>();
 
   constructor(options: PushesOptions) {
     this.#options = options;
+    this.#branches = new Branches({ ...options, signal: this.#abort.signal });
   }
 
   /** What is under way stays as it is written down, for the next start. */
@@ -59,16 +42,18 @@ export class Pushes implements PushReceiver {
   }
 
   async receive(push: Push): Promise<boolean> {
-    const { voice, repository, signal } = push;
+    const { repository, signal } = push;
+    const voice = new PushLog(push.voice);
+    const heard = { ...push, voice };
     const uid = uidOf(repository);
     if (this.#turns.isTaken(uid)) voice.say("Waiting for the push before this one…");
     const end = await this.#turns.take(uid);
     const urls = new Map<string, readonly string[]>();
-    this.#open.set(push, { end, urls });
+    this.#open.set(push, { end, urls, log: voice });
     try {
       signal.throwIfAborted();
-      const changes = await this.#changesOf(push);
-      await this.#deployAll(push, changes, urls);
+      const changes = await wantedChanges(this.#options.folders.git(uid), heard);
+      await this.#deployAll(heard, changes, urls);
       return true;
     } catch (error) {
       if (this.#abort.signal.aborted) return false;
@@ -94,6 +79,7 @@ export class Pushes implements PushReceiver {
     try {
       if (this.#abort.signal.aborted) return;
       await this.#settle(push, open.urls);
+      await open.log.write(this.#options.client, push.repository, ownerOf(push.repository));
       await tidy(this.#options.folders.git(uidOf(push.repository)));
     } finally {
       open.end();
@@ -112,7 +98,7 @@ export class Pushes implements PushReceiver {
     const end = await this.#turns.take(uid);
     try {
       for (const pending of (await readRecord(git.folder)).pending) await this.#goOn(repository, git, pending);
-      await this.#endPreviews(repository, git);
+      await this.#branches.endPreviews(repository, git);
       return await readRecord(git.folder);
     } finally {
       end();
@@ -123,35 +109,6 @@ export class Pushes implements PushReceiver {
   nextEndMs(repository: RepositoryObject, record: RepositoryRecord): number | undefined {
     const ends = record.branches.flatMap((one) => expiresAtMs(repository, one) ?? []);
     return ends.length === 0 ? undefined : Math.min(...ends);
-  }
-
-  async #changesOf({ repository, changes, voice }: Push): Promise<readonly Change[]> {
-    const git = this.#options.folders.git(uidOf(repository));
-    const most = quantityValue(repository.spec?.maxSize ?? defaultMostBytes);
-    if (changes.some(({ after }) => !isZero(after)) && (await sizeOf(git)) > most)
-      throw new PushRefused(
-        `the repository would be larger than it may be (spec.maxSize: ${repository.spec?.maxSize ?? "2Gi"})`,
-      );
-    const found: Change[] = [];
-    for (const change of changes) {
-      const branch = branchOf(change.ref);
-      if (branch === undefined) {
-        if (/^refs\/tags\/[^\s]{1,200}$/.test(change.ref)) continue;
-        throw new PushRefused(`only branches and tags are kept here, not ${change.ref}`);
-      }
-      if (!branchPattern.test(branch))
-        throw new PushRefused(`a branch cannot be called ${JSON.stringify(branch)} here`);
-      if (isZero(change.after) && branch === liveBranch(repository))
-        throw new PushRefused(`${branch} is live: it is not deleted by a push; delete the Repository`);
-      const now = (await findCommit(git, branch)) ?? change.before.replaceAll(/./g, "0");
-      if (now !== change.before) throw new PushRefused(`${branch} was moved meanwhile: fetch first`);
-      const role = roleOf(repository, branch);
-      if (role === "stored") voice.say(`${branch} is kept, not deployed: spec.previews.branches does not name it`);
-      else found.push({ ...change, branch });
-    }
-    if (found.length > mostBranches)
-      throw new PushRefused(`${found.length} branches at once are too many to deploy; push at most ${mostBranches}`);
-    return found;
   }
 
   async #deployAll(push: Push, changes: readonly Change[], urls: Map<string, readonly string[]>): Promise<void> {
@@ -178,7 +135,11 @@ export class Pushes implements PushReceiver {
           view,
           say: (text: string) => voice.say(text),
         };
-        const found = await this.#deploy(repository, git, { ...deployment, mode: "first", signal: push.signal });
+        const found = await this.#branches.deploy(repository, git, {
+          ...deployment,
+          mode: "first",
+          signal: push.signal,
+        });
         urls.set(change.branch, found);
         voice.say(`✓ ${change.branch} is ready${found.length === 0 ? "" : `: ${found.join(" ")}`}`);
       }
@@ -202,61 +163,11 @@ export class Pushes implements PushReceiver {
   async #goBack({ repository, voice }: Push, git: Git, { branch, before }: Change): Promise<void> {
     try {
       if (!isZero(before)) voice.say(`Going back to ${before.slice(0, 7)} of ${branch}`);
-      await this.#bringTo(repository, git, branch, isZero(before) ? undefined : before);
+      await this.#branches.bringTo(repository, git, branch, isZero(before) ? undefined : before);
     } catch (error) {
       // It stays written down as under way: it is tried again.
       voice.say(`✗ ${branch} could not be brought back yet: ${messageOf(error)}`);
       this.#options.logger.warn("A branch could not be brought back", { branch, error });
-    }
-  }
-
-  async #deploy(
-    repository: RepositoryObject,
-    git: Git,
-    options: {
-      readonly branch: string;
-      readonly commit: string;
-      readonly user: DeliveryUser;
-      readonly view: GitView;
-      readonly say: (text: string) => void;
-      readonly mode: DeployMode;
-      readonly signal?: AbortSignal;
-    },
-  ): Promise<readonly string[]> {
-    const { client, clientAs, deployer } = this.#options;
-    const { branch, commit, view, say, user, mode } = options;
-    const seconds = repository.spec?.timeoutSeconds ?? defaultTimeoutSeconds;
-    const late = AbortSignal.timeout(seconds * 1000);
-    const given = options.signal === undefined ? [] : [options.signal];
-    const signal = AbortSignal.any([late, this.#abort.signal, ...given]);
-    const { metadata } = repository;
-    const owner = {
-      apiVersion: "nodeless.dev/v1alpha1",
-      kind: "Repository",
-      name: metadata?.name ?? "",
-      uid: metadata?.uid ?? "",
-    };
-    try {
-      return await deployer.deploy(
-        git,
-        {
-          repository,
-          namespace: metadata?.namespace ?? "",
-          branch,
-          commit,
-          isPreview: roleOf(repository, branch) === "preview",
-          view,
-          client: clientAs(user),
-          ownClient: client,
-          owner,
-          say,
-          signal,
-        },
-        mode,
-      );
-    } catch (error) {
-      if (!late.aborted || this.#abort.signal.aborted) throw error;
-      throw new DeployFailed(`it was not ready within ${seconds} s (spec.timeoutSeconds)`, { cause: error });
     }
   }
 
@@ -266,39 +177,13 @@ export class Pushes implements PushReceiver {
     const { branch } = pending;
     const commit = await findCommit(git, branch);
     logger.info("Went on with a deployment that was under way", { branch, commit: commit ?? "" });
-    await this.#bringTo(repository, git, branch, commit, pending);
+    await this.#branches.bringTo(repository, git, branch, commit, pending);
     onChange(repository);
-  }
-
-  /** Deploys what the branch is at, or takes it away, and writes down that this is so. */
-  async #bringTo(
-    repository: RepositoryObject,
-    git: Git,
-    branch: string,
-    commit: string | undefined,
-    pending?: PendingRecord,
-  ): Promise<void> {
-    const { client, deployer, clock } = this.#options;
-    const record = await readRecord(git.folder);
-    const known = record.branches.find((one) => one.branch === branch);
-    if (commit === undefined || roleOf(repository, branch) === "stored" || known?.isOver === true) {
-      await deployer.remove(client, { namespace: repository.metadata?.namespace ?? "", repository, branch });
-      const kept = commit === undefined ? undefined : known;
-      return await writeRecord(git.folder, withBranch(await readRecord(git.folder), branch, kept));
-    }
-    const user = known?.commit === commit ? known.user : pending?.commit === commit ? pending.user : known?.user;
-    if (user === undefined) return await writeRecord(git.folder, withBranch(record, branch, undefined));
-    const urls = await this.#deploy(repository, git, { branch, commit, user, view: {}, say: () => {}, mode: "again" });
-    const deployedAtMs = known?.commit === commit ? known.deployedAtMs : clock.now();
-    await writeRecord(
-      git.folder,
-      withBranch(await readRecord(git.folder), branch, { branch, commit, user, urls, deployedAtMs }),
-    );
   }
 
   async #settle(push: Push, urls: ReadonlyMap<string, readonly string[]>): Promise<void> {
     const { repository, user, changes } = push;
-    const { clock, client, deployer, folders } = this.#options;
+    const { clock, folders } = this.#options;
     const git = folders.git(uidOf(repository));
     for (const { branch } of (await readRecord(git.folder)).pending) {
       const change = changes.find(({ ref }) => branchOf(ref) === branch);
@@ -309,10 +194,10 @@ export class Pushes implements PushReceiver {
         await writeRecord(git.folder, withBranch(await readRecord(git.folder), branch, deployed));
         await this.#note(push, "Deployed", found.join(" "), branch);
       } else if (commit === undefined && change !== undefined && isZero(change.after)) {
-        await deployer.remove(client, { namespace: repository.metadata?.namespace ?? "", repository, branch });
+        await this.#branches.remove(repository, branch);
         await writeRecord(git.folder, withBranch(await readRecord(git.folder), branch, undefined));
         await this.#note(push, "Removed", "", branch);
-      } else await this.#bringTo(repository, git, branch, commit);
+      } else await this.#branches.bringTo(repository, git, branch, commit);
     }
     await this.#noteStored(push, git);
   }
@@ -329,23 +214,6 @@ export class Pushes implements PushReceiver {
       const record = await readRecord(git.folder);
       await writeRecord(git.folder, withBranch(record, branch, commit === undefined ? undefined : { ...kept, commit }));
       await this.#note(push, commit === undefined ? "Removed" : "Stored", "", branch);
-    }
-  }
-
-  async #endPreviews(repository: RepositoryObject, git: Git): Promise<void> {
-    const { client, deployer, clock, logger, onChange } = this.#options;
-    for (const one of (await readRecord(git.folder)).branches) {
-      const end = expiresAtMs(repository, one);
-      if (end === undefined || end > clock.now()) continue;
-      const { branch } = one;
-      await deployer.remove(client, { namespace: repository.metadata?.namespace ?? "", repository, branch });
-      const over = { ...one, urls: [], isOver: true };
-      await writeRecord(git.folder, withBranch(await readRecord(git.folder), branch, over));
-      logger.info("Ended a preview", {
-        repository: `${repository.metadata?.namespace}/${repository.metadata?.name}`,
-        branch,
-      });
-      onChange(repository);
     }
   }
 
@@ -370,24 +238,6 @@ export class Pushes implements PushReceiver {
       message: what.slice(0, 1000),
     });
   }
-}
-
-/** A push that is not taken, whatever its commits hold. */
-class PushRefused extends Error {
-  readonly kind = "PushRefused";
-}
-
-/** When a preview's time is over. */
-export function expiresAtMs(
-  repository: RepositoryObject,
-  { branch, deployedAtMs, isOver }: RepositoryRecord["branches"][number],
-): number | undefined {
-  if (isOver === true || roleOf(repository, branch) !== "preview") return undefined;
-  return deployedAtMs + timeToLiveMs(repository);
-}
-
-function timeToLiveMs({ spec }: RepositoryObject): number {
-  return findDurationMs(spec?.previews?.timeToLive ?? "") ?? defaultTimeToLiveMs;
 }
 
 function isKnownFailure(error: unknown): error is DeployFailed {

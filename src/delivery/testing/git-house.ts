@@ -41,6 +41,8 @@ export class GitHouse {
   /** "main@COMMIT", and "-main" for what was taken away. */
   readonly deployed: string[] = [];
   receivedCount = 0;
+  /** What pushes said, as it is kept. */
+  readonly logs: string[] = [];
   /** Reasons of those that were recorded. */
   readonly events: string[] = [];
   /** What a deployment does; may throw. */
@@ -80,7 +82,10 @@ export class GitHouse {
     this.pushes = new Pushes({
       folders: this.folders,
       deployer,
-      client: {} as never,
+      client: {
+        patch: async (_ref: unknown, { body }: { readonly body: { readonly data: { readonly log: string } } }) =>
+          this.logs.push(body.data.log),
+      } as never,
       clientAs: ({ name }) => ({ of: name }) as never,
       onChange: () => {},
       events: { record: (_about, { reason }) => this.events.push(reason) },

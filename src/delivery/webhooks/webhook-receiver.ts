@@ -166,7 +166,7 @@ export class WebhookReceiver {
       user: serviceAccount(repository, from.webhook),
       changes: [change],
       view: {},
-      voice: { say: (text) => logger.info("Deployed for a webhook", { repository: name, line: text }) },
+      voice: { say: (text) => logger.debug("Deployed for a webhook", { repository: name, line: text }) },
       signal,
     };
     try {
