@@ -3,6 +3,7 @@
  */
 import { runCommandLine } from "#cli/command-line.ts";
 import { clusterCommands } from "#cli/commands/clusters.ts";
+import { eventCommands } from "#cli/commands/events.ts";
 import { functionCommands } from "#cli/commands/functions.ts";
 import { repositoryCommands } from "#cli/commands/repositories.ts";
 import { machineCommands } from "#cli/commands/images.ts";
@@ -46,6 +47,7 @@ process.exitCode = await runCommandLine(
     ...objectCommands,
     ...podCommands,
     ...functionCommands,
+    ...eventCommands,
     ...repositoryCommands,
     ...machineCommands,
   ],

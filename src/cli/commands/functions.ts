@@ -23,6 +23,7 @@ import {
   specFlags,
   wantedFunction,
 } from "#cli/functions/function-spec.ts";
+import { applyTriggers, parseTriggers } from "#cli/functions/function-triggers.ts";
 import type { FunctionRuntime } from "#cli/functions/function-tools.ts";
 import { nameFlag } from "./clusters.ts";
 import { namespaceFlag, showObjects, withTransport } from "./objects.ts";
@@ -64,13 +65,27 @@ const deploy: Command = {
   details: [
     "The folder is packed without what .gitignore and .funcignore name, built in the cluster, and becomes a new revision when",
     "anything has changed. A function.yaml in it says what no flag says. Without a cluster that is up, one is started.",
+    "",
+    "With --on it also runs when something happens, and gets that as a CloudEvent. What an earlier deploy named and this one",
+    "does not is taken away; without --on all stays as it is.",
   ],
-  examples: ["fn deploy hello --source hello", "fn deploy api --git https://example.com/api.git --revision v1"],
+  examples: [
+    "fn deploy hello --source hello",
+    "fn deploy api --git https://example.com/api.git --revision v1",
+    'fn deploy report --on "cron: 0 3 * * *"',
+    'fn deploy thumbs --on "object: uploads/*.png" --on "type = image.resize"',
+  ],
   maxPositionals: 1,
   flags: {
     ...common,
     ...sourceFlags,
     ...specFlags,
+    on: {
+      type: "string",
+      value: "WHAT",
+      multiple: true,
+      help: 'What it runs on: "cron: SCHEDULE", "type = ORDER.CREATED", "push: REPOSITORY", "object: BUCKET/PATTERN"; none: nothing any more',
+    },
     timeout: {
       type: "string",
       value: "SECONDS",
@@ -80,6 +95,7 @@ const deploy: Command = {
   },
   async run(args, context) {
     const wanted = wantedFunction(args);
+    const triggers = parseTriggers(args.flags["on"] as readonly string[] | undefined);
     const cluster = textFlag(args, "name") ?? "default";
     const namespace = textFlag(args, "namespace") ?? "default";
     const { terminal, machine } = context;
@@ -123,6 +139,8 @@ const deploy: Command = {
       terminal.print(` ✓ ${fn.status?.latestReadyRevisionName ?? "ready"}`);
       const share = shareLine(fn, await trafficOf(client, fn));
       if (share !== undefined) terminal.print(share);
+      if (triggers !== undefined)
+        for (const line of await applyTriggers(client, fn, triggers)) terminal.print(` ✓ On ${line}`);
       for (const line of await addressLines(context, cluster, fn)) terminal.print(line);
       return 0;
     });

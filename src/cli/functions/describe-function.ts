@@ -8,6 +8,7 @@ import { loadLines } from "./function-load.ts";
 import { type FunctionObject, functions } from "./function-object.ts";
 import { type Traffic, trafficOf } from "./function-traffic.ts";
 import { troubleLines, troublesOf } from "./function-troubles.ts";
+import { triggerLines } from "./function-triggers.ts";
 
 type Revision = KubeObject & {
   readonly status?: {
@@ -31,6 +32,7 @@ export async function describeFunction(client: Client, namespace: string, name: 
     ...conditionLines(fn),
     ...revisionLines(revisions.items, traffic),
     ...troubleLines(await troublesOf(client, namespace, revisions.items), Date.now()),
+    ...(await triggerLines(client, fn)),
     ...(await loadLines(client, namespace, name)),
   ];
 }

@@ -127,7 +127,7 @@ export type ObjectSource = KubeObject & {
 };
 
 export type GitSourceSpec = SourceSpec & {
-  /** Name of a Repository in the namespace. */
+  /** Name of a Repository in the namespace. Absent: all of them. */
   readonly repository?: string;
   /** Names, `*` for any characters but a slash, `**` for any. Absent: all. */
   readonly branches?: readonly string[];

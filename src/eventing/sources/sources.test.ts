@@ -206,7 +206,7 @@ describe("sources", () => {
         /expected exactly one, got neither: spec\.bucket, spec\.persistentVolumeClaim/,
       );
       await refused(objectSources, { sink, bucket: "../etc" }, /invalid value: \.\.\/etc: spec\.bucket/);
-      await refused(gitSources, { sink }, /missing field\(s\): spec\.repository/);
+      await refused(gitSources, { repository: "site" }, /expected at least one, got none: spec\.sink\.ref/);
     });
   });
 

@@ -33,7 +33,7 @@ export function gitAdapter(context: SourceAdaptersContext): AdapterKind<GitSourc
 
 async function run(context: SourceAdaptersContext, source: GitSource, signal: AbortSignal): Promise<void> {
   const { namespace = "" } = source.metadata ?? {};
-  const { repository = "" } = source.spec ?? {};
+  const { repository } = source.spec ?? {};
   const informer = context.informers.informer<Repository>({ resource: repositories });
   let wake = () => {};
   const look = () => wake();
@@ -43,8 +43,9 @@ async function run(context: SourceAdaptersContext, source: GitSource, signal: Ab
     await informer.waitForSync(signal);
     for (;;) {
       const changed = new Promise<void>((resolve) => (wake = resolve));
-      const found = informer.lister.find(namespace, repository);
-      if (found !== undefined) await tell(context, source, found, signal);
+      const all = informer.lister.list().filter(({ metadata }) => metadata?.namespace === namespace);
+      for (const one of all)
+        if (repository === undefined || one.metadata?.name === repository) await tell(context, source, one, signal);
       await changed;
       signal.throwIfAborted();
     }
@@ -62,7 +63,7 @@ async function tell(
   signal: AbortSignal,
 ): Promise<void> {
   const { places, clock } = context;
-  const prefix = `git/${source.metadata?.uid ?? ""}/`;
+  const prefix = `git/${source.metadata?.uid ?? ""}/${repository.metadata?.name ?? ""}/`;
   const isNew = places.get(prefix) === undefined;
   const madeMs = Date.parse(source.metadata?.creationTimestamp ?? "");
   for (const { name, commit, user, deployedAt } of repository.status?.branches ?? []) {

@@ -121,6 +121,5 @@ export const objectSourceAdmission: EventingAdmission<ObjectSource> = {
 
 export const gitSourceAdmission: EventingAdmission<GitSource> = {
   withDefaults: withSinkDefaults,
-  validate: ({ spec = {} }, _before, context) =>
-    viaField("spec", [...(spec.repository ? [] : [missingField("repository")]), ...validateSourceSpec(spec, context)]),
+  validate: ({ spec = {} }, _before, context) => viaField("spec", validateSourceSpec(spec, context)),
 };

@@ -203,14 +203,17 @@ export function createGitSourceController(context: EventingContext): NamedContro
     dependents: ["SinkProvided", "RepositoryFound", "Deployed"],
     async look(source, look) {
       const { namespace = "" } = source.metadata ?? {};
-      const { repository = "" } = source.spec ?? {};
+      const { repository } = source.spec ?? {};
       const sink = await resolveSink(source, look);
-      const found = await findRepository(look, namespace, repository);
+      const isFound = repository === undefined || (await findRepository(look, namespace, repository)) !== undefined;
       const problem = isFalse("NotFound", `Repository ${JSON.stringify(repository)} does not exist`);
-      look.conditions.mark("RepositoryFound", found === undefined ? problem : isTrue);
+      look.conditions.mark("RepositoryFound", isFound ? isTrue : problem);
       if (sink === undefined) return {};
       look.conditions.mark("Deployed", isTrue);
-      return { ...sink, ceAttributes: [{ type: gitPushEventType, source: gitEventSource(namespace, repository) }] };
+      return {
+        ...sink,
+        ceAttributes: [{ type: gitPushEventType, source: gitEventSource(namespace, repository ?? "*") }],
+      };
     },
   });
 }

@@ -1,0 +1,209 @@
+/**
+ * `nodeless event`: sending events, seeing them, having them delivered again.
+ */
+import type { Transport } from "#client/transport.ts";
+import { type Arguments, type Command, numberFlag, textFlag, UserError } from "#cli/command.ts";
+import {
+  deadHeadings,
+  describeDead,
+  describeEvent,
+  eventLines,
+  eventsApi,
+  parseSince,
+} from "#cli/events/event-lines.ts";
+import { newEvent } from "#cli/events/new-event.ts";
+import { columns, nameFlag } from "./clusters.ts";
+import { namespaceFlag, namespaceOf, withTransport } from "./objects.ts";
+
+const common = {
+  name: { ...nameFlag, help: "Name of the cluster" },
+  namespace: { ...namespaceFlag, help: "Namespace of the Broker and its Triggers" },
+} as const;
+const brokerFlag = {
+  broker: { type: "string", short: "b", value: "NAME", default: "default", help: "Which Broker" },
+  channel: { type: "string", value: "NAME", help: "Or which channel (InMemoryChannel)" },
+} as const;
+const placeFlags = {
+  since: { type: "string", value: "TIME", help: "From a time on: 10m ago, or 2026-01-31T12:00:00Z" },
+  from: { type: "string", value: "POSITION", help: "From a position on, as tail shows it after #" },
+} as const;
+const outputFlag = {
+  type: "string",
+  short: "o",
+  value: "FORMAT",
+  help: "json: a line of JSON for each event",
+} as const;
+
+const send: Command = {
+  name: "event send",
+  usage: "TYPE",
+  summary: "Send an event to a Broker",
+  details: ["It is kept when the command ends with 0: whoever wants it gets it, now or later."],
+  examples: [
+    "event send order.created --data '{\"id\":17}'",
+    "event send report.ready --data @report.pdf -a region=eu",
+  ],
+  minPositionals: 1,
+  maxPositionals: 1,
+  flags: {
+    ...common,
+    ...brokerFlag,
+    data: {
+      type: "string",
+      short: "d",
+      value: "TEXT",
+      help: "Its data; @FILE for a file's content, @- for standard input",
+    },
+    "content-type": { type: "string", value: "TYPE", help: "What the data is; found out unless said" },
+    source: { type: "string", value: "URI", help: "Who says so; /nodeless/cli unless said otherwise" },
+    subject: { type: "string", value: "TEXT", help: "What it is about" },
+    id: { type: "string", value: "ID", help: "Its id; a new one unless said" },
+    attribute: { type: "string", short: "a", value: "NAME=VALUE", multiple: true, help: "A further attribute" },
+  },
+  async run(args, context) {
+    const event = newEvent(args, Date.now());
+    await withTransport(args, context, async (transport) => {
+      const path = `${topicPath(args)}/events`;
+      const sent = await ask(transport, path, event);
+      const { positions = [] } = sent as { readonly positions?: readonly number[] };
+      context.terminal.print(`Sent ${String(event["id"])} as #${positions.join(", #")}`);
+    });
+    return 0;
+  },
+};
+
+const tail: Command = {
+  name: "event tail",
+  aliases: ["event list", "event ls"],
+  usage: "",
+  summary: "Show a Broker's events as they come, until Ctrl-C",
+  details: ["With --no-follow: those that are kept, and no further ones."],
+  examples: ["event tail", "event tail --since 1h --type order.created", "event tail --no-follow -o json"],
+  maxPositionals: 0,
+  flags: {
+    ...common,
+    ...brokerFlag,
+    ...placeFlags,
+    type: { type: "string", short: "t", value: "TYPE", help: "Only events of this type" },
+    limit: { type: "string", value: "N", help: "End after N events" },
+    follow: { type: "boolean", help: "Go on as events come, which it does unless --no-follow is given" },
+    output: outputFlag,
+  },
+  async run(args, { machine, terminal }) {
+    const query = placeOf(args);
+    if (args.flags["follow"] !== false) query.set("follow", "true");
+    const type = textFlag(args, "type");
+    const limit = numberFlag(args, "limit", { min: 1, max: 1_000_000_000 }) ?? Number.POSITIVE_INFINITY;
+    const path = `${topicPath(args)}/events?${query}`;
+    let shown = 0;
+    for await (const line of eventLines(await machine.readStream(clusterOf(args), path))) {
+      if (type !== undefined && line.event["type"] !== type) continue;
+      terminal.print(textFlag(args, "output") === "json" ? JSON.stringify(line) : describeEvent(line));
+      if (++shown >= limit) break;
+    }
+    return 0;
+  },
+};
+
+const dead: Command = {
+  name: "event dead",
+  usage: "[TRIGGER]",
+  summary: "List events that were given up, of one Trigger or of all",
+  details: ["`nodeless event replay TRIGGER --dead` has them tried again."],
+  examples: ["event dead", "event dead billing -o json"],
+  maxPositionals: 1,
+  flags: { ...common, ...brokerFlag, ...placeFlags, output: outputFlag },
+  async run(args, { machine, terminal }) {
+    const query = placeOf(args);
+    const [trigger] = args.positionals;
+    if (trigger !== undefined) query.set("subscription", trigger);
+    const path = `${topicPath(args)}/dead?${query}`;
+    const rows: (readonly string[])[] = [];
+    for await (const line of eventLines(await machine.readStream(clusterOf(args), path)))
+      if (textFlag(args, "output") === "json") terminal.print(JSON.stringify(line));
+      else rows.push(describeDead(line));
+    if (textFlag(args, "output") === "json") return 0;
+    if (rows.length === 0) terminal.print("No events were given up");
+    else for (const row of columns([deadHeadings, ...rows])) terminal.print(row);
+    return 0;
+  },
+};
+
+const replay: Command = {
+  name: "event replay",
+  usage: "TRIGGER",
+  summary: "Have a Trigger's events delivered again",
+  details: ["Everything from a time or a position on that is still kept, or with --dead what was given up."],
+  examples: [
+    "event replay billing --since 2h",
+    "event replay billing --dead",
+    "event replay billing --dead --position 17",
+  ],
+  minPositionals: 1,
+  maxPositionals: 1,
+  flags: {
+    ...common,
+    ...placeFlags,
+    subscription: { type: "boolean", help: "It is a channel's Subscription, no Trigger" },
+    dead: { type: "boolean", help: "What was given up" },
+    position: {
+      type: "string",
+      value: "POSITION",
+      multiple: true,
+      help: "With --dead: only these, as dead shows them after #",
+    },
+  },
+  async run(args, context) {
+    const body = replayBody(args);
+    const resource = args.flags["subscription"] === true ? "subscriptions" : "triggers";
+    const path = `${eventsApi}/namespaces/${namespaceOf(args)}/${resource}/${args.positionals[0]}/replay`;
+    const { delivering = 0 } = (await withTransport(args, context, (transport) => ask(transport, path, body))) as {
+      readonly delivering?: number;
+    };
+    context.terminal.print(`Delivering ${delivering} ${delivering === 1 ? "event" : "events"} again`);
+    return 0;
+  },
+};
+
+function replayBody(args: Arguments): object {
+  const { since, from } = Object.fromEntries(placeOf(args));
+  const positions = ((args.flags["position"] as readonly string[] | undefined) ?? []).map(positionOf);
+  if (args.flags["dead"] === true) return { dead: true, ...(positions.length === 0 ? {} : { positions }) };
+  if (since !== undefined) return { since };
+  if (from !== undefined) return { from: Number(from) };
+  throw new UserError("wants --since, --from or --dead", { exitCode: 2 });
+}
+
+function positionOf(text: string): number {
+  const position = Number(text.replace(/^#/, ""));
+  if (Number.isSafeInteger(position) && position > 0) return position;
+  throw new UserError(`a position is a number such as 17, not "${text}"`, { exitCode: 2 });
+}
+
+function placeOf(args: Arguments): URLSearchParams {
+  const [since, from] = [textFlag(args, "since"), textFlag(args, "from")];
+  if (since !== undefined && from !== undefined)
+    throw new UserError("takes --since or --from, not both", { exitCode: 2 });
+  const query = new URLSearchParams();
+  if (since !== undefined) query.set("since", parseSince(since, Date.now()));
+  if (from !== undefined) query.set("from", String(positionOf(from)));
+  return query;
+}
+
+function topicPath(args: Arguments): string {
+  const channel = textFlag(args, "channel");
+  const topic =
+    channel === undefined ? `brokers/${textFlag(args, "broker") ?? "default"}` : `inmemorychannels/${channel}`;
+  return `${eventsApi}/namespaces/${namespaceOf(args)}/${topic}`;
+}
+
+function clusterOf(args: Arguments): string {
+  return textFlag(args, "name") ?? "default";
+}
+
+async function ask(transport: Transport, path: string, body: object): Promise<unknown> {
+  return (await transport.request({ method: "POST", path, body })).body;
+}
+
+/** All commands of this file. */
+export const eventCommands: readonly Command[] = [send, tail, replay, dead];
