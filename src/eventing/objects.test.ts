@@ -122,6 +122,28 @@ describe("Eventing's objects", () => {
       assert.equal((await within.get<Trigger>(triggers, "t")).status?.subscriberUri, "http://gadget.example");
     });
 
+    it("may refer by group alone where that is allowed", async () => {
+      const within = await space();
+      await readyBroker(within);
+      await within.create(channels, object(messaging, "Channel", "c"));
+      const subscriber = { ref: { group: "messaging.knative.dev", kind: "Channel", name: "c" } };
+      const trigger = object(eventing, "Trigger", "t", { broker: "default", subscriber });
+      await assert.rejects(
+        within.create(triggers, trigger),
+        /missing field\(s\): spec\.subscriber\.ref\.apiVersion\s+must not set the field\(s\): spec\.subscriber\.ref\.group/,
+      );
+      await house.configure("config-features", { "kreference-group": "enabled" });
+      await within.create(triggers, trigger);
+      const channel = { group: "messaging.knative.dev", kind: "Channel", name: "c" };
+      const spec = { channel, subscriber: { uri: "http://example.com" } };
+      await within.create(subscriptions, object(messaging, "Subscription", "s", spec));
+      await house.configure("config-features", {});
+
+      const { status } = await within.get<Trigger>(triggers, "t");
+      assert.equal(status?.subscriberUri, `http://c-kn-channel.${within.name}.svc.cluster.local`);
+      assert.equal(condition(await within.get<Subscription>(subscriptions, "s"), "Ready"), "True");
+    });
+
     it("use their own dead-letter sink before their Broker's", async () => {
       const within = await space();
       await readyBroker(within, { delivery: { deadLetterSink: { uri: "http://brokers.example" } } });

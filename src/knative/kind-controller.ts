@@ -12,9 +12,9 @@ import { keyOf, splitKey } from "#client/object-store.ts";
 import { AddressableResolver, type Resolved } from "./addressable-resolver.ts";
 import { Conditions } from "./conditions.ts";
 import type { Destination } from "./destination.ts";
-import type { Conditioned, DuckStatus, ObjectReference } from "./duck.ts";
+import type { Conditioned, DuckStatus } from "./duck.ts";
 import { writeStatus } from "./objects.ts";
-import { Tracker } from "./tracker.ts";
+import { type TrackedReference, Tracker } from "./tracker.ts";
 
 /** What is particular to one kind's controller. */
 export type KindControllerOptions<T extends Conditioned> = {
@@ -40,7 +40,7 @@ export type Look = {
   /** Has the object looked at again after a while, once its status is written: for what nobody would tell of. */
   retry(problem: Error): void;
   /** An object of any kind, or undefined; followed from now on. Throws UnknownKind. */
-  find<R extends KubeObject>(reference: ObjectReference): Promise<R | undefined>;
+  find<R extends KubeObject>(reference: TrackedReference): Promise<R | undefined>;
 };
 
 /** A controller of one kind. */

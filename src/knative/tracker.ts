@@ -19,6 +19,13 @@ export class UnknownKind extends Error {
   }
 }
 
+/** By version, or by group alone. */
+export type TrackedReference = ObjectReference & { readonly group?: string };
+
+type Definition = KubeObject & {
+  readonly spec?: { readonly versions?: readonly { readonly name: string; readonly storage?: boolean }[] };
+};
+
 /** What it works with. */
 export type TrackerOptions = {
   readonly client: Client;
@@ -71,10 +78,11 @@ export class Tracker {
 
   /** The object as it is now, or undefined; its follower is told of changes from now on. Throws {@link UnknownKind}. */
   async find<T extends KubeObject>(
-    reference: ObjectReference,
+    wanted: TrackedReference,
     follower: string,
     signal: AbortSignal,
   ): Promise<T | undefined> {
+    const reference = await this.#withVersion(wanted, follower, signal);
     const resource = resourceOf(reference);
     const informer = await this.#informer(reference, resource, follower, signal);
     const { namespace = "", name = "" } = reference;
@@ -90,6 +98,28 @@ export class Tracker {
     for (const disconnect of this.#disconnect.splice(0)) disconnect();
   }
 
+  /** A reference by group means the version in which its kind is kept. As upstream's feature `kreference-group`: for custom resources only. */
+  async #withVersion(reference: TrackedReference, follower: string, signal: AbortSignal): Promise<ObjectReference> {
+    const { group, apiVersion, ...rest } = reference;
+    if (apiVersion || !group) return reference;
+    const name = `${resourceOf(rest).resource}.${group}`;
+    try {
+      const { spec } = await this.#options.client.get<Definition>({ resource: definitions, name }, { signal });
+      const version = spec?.versions?.find(({ storage }) => storage)?.name ?? "";
+      return { ...rest, apiVersion: `${group}/${version}` };
+    } catch (error) {
+      if (!hasReason(error, "NotFound")) throw error;
+      this.#await(follower);
+      throw new UnknownKind({ ...rest, apiVersion: group });
+    }
+  }
+
+  /** Whoever refers to a kind that there is not is told when kinds change. */
+  #await(follower: string): void {
+    this.#waiting.add(follower);
+    this.#followDefinitions();
+  }
+
   async #informer(
     reference: ObjectReference,
     resource: GroupVersionResource,
@@ -100,8 +130,7 @@ export class Tracker {
     const known = this.#informers.get(key);
     if (known !== undefined) return known;
     if (!(await this.#isServed(resource, signal))) {
-      this.#waiting.add(follower);
-      this.#followDefinitions();
+      this.#await(follower);
       throw new UnknownKind(reference);
     }
     // Somebody else may have waited for the same.

@@ -83,7 +83,8 @@ async function findChannel(
   try {
     const found = await look.find<Channel>({ ...reference, namespace });
     if (found === undefined) return notFound(reference);
-    const isGeneric = reference.kind === "Channel" && (reference.apiVersion ?? "").startsWith(`${messagingGroup}/`);
+    const { group = (reference.apiVersion ?? "").split("/")[0] } = reference;
+    const isGeneric = reference.kind === "Channel" && group === messagingGroup;
     if (!isGeneric) return found;
     const { channel } = found.status ?? {};
     if (!isReady(found) || channel === undefined) return { problem: "channel is not ready." };
