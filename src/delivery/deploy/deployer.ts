@@ -6,8 +6,9 @@ import { join } from "node:path";
 import type { Client } from "#client/client.ts";
 import { GitFailed, type Git } from "#delivery/git/git.ts";
 import { checkOut, listTree, TreeRefused } from "#delivery/git/tree.ts";
+import { buildKustomization } from "#delivery/kustomize/kustomization.ts";
 import { liveBranch } from "#delivery/kinds.ts";
-import { scopeOf } from "#delivery/manifests/apply-set.ts";
+import { ManifestDeployment, removeManifests } from "#delivery/manifests/deploy-manifests.ts";
 import { type Manifest, YamlFiles, type YamlReader } from "#delivery/manifests/read-manifests.ts";
 import { DeployFailed } from "./deploy-failed.ts";
 import type { Deployment } from "./deployment.ts";
@@ -47,12 +48,15 @@ export class Deployer {
       await checkOut(git, files, { folder, view, signal });
       const yaml = new YamlFiles(folder, this.#options.yaml);
       if (mode === "first") await runSteps(deployment, { steps: await readSteps(yaml), folder }, this.#options);
+      const manifests = await this.#manifests(deployment, plan, yaml);
+      await manifests.try();
       isEarly = false;
-      await this.#deployManifests(deployment, plan, yaml);
+      if (!deployment.isPreview) await manifests.apply();
       const parts = { files: yaml, publish: this.#options.publish };
       const urls = await deployFunctions(deployment, plan.functions, parts);
       const names = await functionNames(deployment, plan.functions, yaml);
       for (const name of await pruneFunctions(client, deployment, names)) say(`Function ${name}: deleted`);
+      if (!deployment.isPreview) await manifests.prune();
       return urls.filter((url) => url !== "");
     } catch (error) {
       const isKnown = error instanceof TreeRefused || error instanceof GitFailed || error instanceof DeployFailed;
@@ -67,22 +71,19 @@ export class Deployer {
   async remove(client: Client, target: Pick<Deployment, "namespace" | "repository" | "branch">): Promise<void> {
     await pruneFunctions(client, target, []);
     if (target.branch !== liveBranch(target.repository)) return;
-    const { removeManifests } = await import("#delivery/manifests/deploy-manifests.ts");
     await removeManifests({ ...target, ownClient: client, signal: new AbortController().signal });
   }
 
-  async #deployManifests(deployment: Deployment, { manifests }: Plan, files: YamlFiles): Promise<void> {
-    const { deployManifests } = await import("#delivery/manifests/deploy-manifests.ts");
-    // None any more: those that there were go.
-    if (manifests === undefined && scopeOf(deployment.repository).kinds.size === 0) return;
-    if (manifests === undefined && deployment.isPreview) return;
-    await deployManifests(deployment, await readPlanned(files, manifests));
+  /** Of a preview they are only tried: their names would be those of what is live. */
+  async #manifests(deployment: Deployment, { manifests }: Plan, files: YamlFiles): Promise<ManifestDeployment> {
+    const found = await readPlanned(files, manifests);
+    if (deployment.isPreview && found.length > 0) deployment.say("Manifests are tried, and not applied for a preview");
+    return new ManifestDeployment(deployment, found);
   }
 }
 
 async function readPlanned(files: YamlFiles, manifests: Plan["manifests"]): Promise<readonly Manifest[]> {
   if (manifests === undefined) return [];
   if (manifests.kind === "files") return await files.readManifests(manifests.files);
-  const { buildKustomization } = await import("#delivery/kustomize/kustomization.ts");
   return await buildKustomization(files, manifests.folder);
 }

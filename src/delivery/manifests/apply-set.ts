@@ -34,7 +34,7 @@ export function applySetId({ metadata }: RepositoryObject): string {
 }
 
 /** As the parent says it. */
-export function scopeOf({ metadata }: RepositoryObject): ApplySetScope {
+function scopeOf({ metadata }: RepositoryObject): ApplySetScope {
   const list = (key: string) => (metadata?.annotations?.[key] ?? "").split(",").filter(Boolean);
   return { kinds: new Set(list(kindsAnnotation)), namespaces: new Set(list(namespacesAnnotation)) };
 }

@@ -1,6 +1,6 @@
 /**
- * Applies a tree's manifests with the rights of whoever pushed: all of them as a trial first, so that one that is wrong leaves nothing half; then in earnest, and what is no longer
- * among them goes. Ends when all of it is ready. Of a preview only the trial: its names would be those of what is live.
+ * Applies a tree's manifests with the rights of whoever pushed: all of them as a trial first, so that one that is wrong leaves nothing half; then in earnest, until all of it is
+ * ready; and what is no longer among them goes at the very end.
  */
 import { isJsonObject } from "#apimachinery/json.ts";
 import { type KubeObject, parseApiVersion } from "#apimachinery/meta.ts";
@@ -24,42 +24,73 @@ const lookAgainMs = 100;
 /** An object that is to be applied. */
 type Wanted = Member & { readonly object: KubeObject; readonly file: string };
 
-/** Throws {@link DeployFailed}. */
-export async function deployManifests(deployment: Deployment, manifests: readonly Manifest[]): Promise<void> {
-  const { ownClient, repository, namespace, say, signal, isPreview } = deployment;
-  const set = new ApplySet(ownClient, repository);
-  let known = (await discoverResources(ownClient, signal)).resources;
-  const ordered = inOrder(manifests);
-  refuseTwins(ordered, namespace);
-  const made = kindsMadeHere(ordered);
-  const resolve = (manifest: Manifest) => wantedOf(deployment, set.id, manifest, known);
-  const ready = ordered.filter((manifest) => !made.has(kindOf(manifest)));
-  const trial = ready.map(resolve);
-  for (const wanted of trial) await apply(deployment, wanted, true, newNamespaces(ordered));
-  if (isPreview) {
-    say(`${manifests.length} objects would be accepted; of a preview they are not applied`);
-    return;
+/** One deployment of manifests, in three parts: {@link try}, {@link apply}, {@link prune}. All throw {@link DeployFailed}. */
+export class ManifestDeployment {
+  readonly #deployment: Deployment;
+  readonly #manifests: readonly Manifest[];
+  readonly #set: ApplySet;
+  #known: readonly DiscoveredResource[] = [];
+  #applied: readonly Wanted[] = [];
+
+  constructor(deployment: Deployment, manifests: readonly Manifest[]) {
+    this.#deployment = deployment;
+    this.#manifests = inOrder(manifests);
+    this.#set = new ApplySet(deployment.ownClient, deployment.repository);
   }
-  const before = await set.scope();
-  const scope = union(before, scopeOfManifests(ordered, namespace));
-  await set.write(scope);
-  const applied: (Wanted & { readonly isChanged: boolean })[] = [];
-  for (const manifest of ordered) {
-    if (made.has(kindOf(manifest)) && !isServed(known, manifest)) known = await untilServed(deployment, manifest);
-    const wanted = resolve(manifest);
-    const isChanged = await apply(deployment, wanted, false);
-    if (isChanged) say(`${wanted.kind} ${wanted.name}: applied`);
-    applied.push({ ...wanted, isChanged });
+
+  /** Writes nothing. What stands on kinds or namespaces that are still to be made cannot be tried. */
+  async try(): Promise<void> {
+    const { ownClient, namespace, signal } = this.#deployment;
+    if (this.#manifests.length === 0) return;
+    refuseTwins(this.#manifests, namespace);
+    this.#known = (await discoverResources(ownClient, signal)).resources;
+    const made = kindsMadeHere(this.#manifests);
+    const trial = this.#manifests.filter((manifest) => !made.has(kindOf(manifest)));
+    const wanted = trial.map((manifest) => this.#resolve(manifest));
+    for (const one of wanted) await apply(this.#deployment, one, true, newNamespaces(this.#manifests));
   }
-  if (applied.every(({ isChanged }) => !isChanged)) say(`${applied.length} objects: as they were`);
-  const kept = new Set(applied.map(keyOf));
-  for (const member of await set.members(scope, known)) {
-    if (kept.has(keyOf(member))) continue;
-    await asPusher(`${member.kind} ${member.name}`, () => deleteMember(deployment.client, member));
-    say(`${member.kind} ${member.name}: deleted`);
+
+  /** Ends when all that was applied is ready. */
+  async apply(): Promise<void> {
+    const { namespace, say } = this.#deployment;
+    if (this.#manifests.length === 0) return;
+    await this.#set.write(union(await this.#set.scope(), scopeOfManifests(this.#manifests, namespace)));
+    const made = kindsMadeHere(this.#manifests);
+    const applied: Wanted[] = [];
+    let changedCount = 0;
+    for (const manifest of this.#manifests) {
+      if (made.has(kindOf(manifest)) && !isServed(this.#known, manifest))
+        this.#known = await untilServed(this.#deployment, manifest);
+      const wanted = this.#resolve(manifest);
+      applied.push(wanted);
+      if (!(await apply(this.#deployment, wanted, false))) continue;
+      changedCount++;
+      say(`${wanted.kind} ${wanted.name}: applied`);
+    }
+    if (changedCount === 0)
+      say(`Manifests: ${applied.length === 1 ? "one object" : `${applied.length} objects`} as before`);
+    this.#applied = applied;
+    await Promise.all(applied.filter(({ kind }) => isWaitedFor(kind)).map((one) => waitFor(this.#deployment, one)));
   }
-  await set.write(scopeOfManifests(ordered, namespace));
-  await Promise.all(applied.filter(({ kind }) => isWaitedFor(kind)).map((one) => waitFor(deployment, one)));
+
+  /** Deletes what is no longer among them. Last of all: what fails before must find everything as it was. */
+  async prune(): Promise<void> {
+    const { client, ownClient, namespace, say, signal } = this.#deployment;
+    const scope = await this.#set.scope();
+    if (scope.kinds.size === 0) return;
+    if (this.#manifests.length === 0) this.#known = (await discoverResources(ownClient, signal)).resources;
+    const kept = new Set(this.#applied.map(keyOf));
+    for (const member of await this.#set.members(scope, this.#known)) {
+      if (kept.has(keyOf(member))) continue;
+      await asPusher(`${member.kind} ${member.name}`, () => deleteMember(client, member));
+      say(`${member.kind} ${member.name}: deleted`);
+    }
+    await this.#set.write(scopeOfManifests(this.#manifests, namespace));
+  }
+
+  #resolve(manifest: Manifest): Wanted {
+    return wantedOf(this.#deployment, this.#set.id, manifest, this.#known);
+  }
 }
 
 /** Takes away all that manifests of this repository made, with our own rights: what is not owned by it, too. */
