@@ -22,6 +22,8 @@ export type TableColumn = {
 export type TablePrinter = {
   readonly columns: readonly TableColumn[];
   readonly row: (object: Draft, now: number) => readonly (string | number | boolean | null)[];
+  /** Fields that rows and conditions never look at, wherever they stand: they need not be parsed, and may be null. */
+  readonly unread?: readonly string[];
   /** What the row says of the object beside its cells: pods that are over are Completed. */
   readonly conditions?: (object: Draft) => readonly TableRowCondition[];
 };

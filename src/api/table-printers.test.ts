@@ -45,6 +45,44 @@ test("a row whose ages are put in later is the row that is printed at once", () 
   assert(dated > 20);
 });
 
+test("no printer looks at a field of which it says that it does not", () => {
+  let fields = 0;
+  const state = { running: {}, terminated: { exitCode: 1 }, waiting: { reason: "x" } };
+  const container = {
+    name: "c",
+    restartPolicy: "Always",
+    ready: true,
+    started: true,
+    restartCount: 2,
+    state,
+    lastState: state,
+  };
+  const containers = [container, { ...container, name: "d" }];
+  const conditions = [
+    { type: "Ready", status: "True" },
+    { type: "PodScheduled", reason: "SchedulingGated" },
+  ];
+  const statuses = { containerStatuses: containers, initContainerStatuses: containers, conditions };
+  for (const { group, resource } of loadKindFacts().resources) {
+    const { row, conditions: told, unread = [] } = findTablePrinter(group, resource);
+    fields += unread.length;
+    const watched: ProxyHandler<object> = {
+      get(target, name) {
+        assert(!unread.includes(String(name)), `${resource} looks at ${String(name)}`);
+        const value: unknown = Reflect.get(target, name);
+        return typeof value === "object" && value !== null ? new Proxy(value, watched) : value;
+      },
+    };
+    for (const phase of ["Running", "Succeeded", "Failed", "Pending"]) {
+      const spec = { containers, initContainers: containers, readinessGates: [{ conditionType: "Ready" }] };
+      const object = new Proxy({ metadata: { name: "a" }, spec, status: { phase, ...statuses } }, watched);
+      assert(row(object, now).length > 0);
+      told?.(object);
+    }
+  }
+  assert(fields > 0);
+});
+
 test("kinds that nobody wrote columns for show name and creation time", () => {
   const printer = findTablePrinter("rbac.authorization.k8s.io", "roles");
 

@@ -20,6 +20,28 @@ export const podPrinter: TablePrinter = {
     wide("Nominated Node"),
     wide("Readiness Gates"),
   ],
+  unread: [
+    "managedFields",
+    "annotations",
+    "labels",
+    "ownerReferences",
+    "args",
+    "command",
+    "env",
+    "envFrom",
+    "ports",
+    "resources",
+    "volumes",
+    "volumeMounts",
+    "livenessProbe",
+    "readinessProbe",
+    "startupProbe",
+    "lifecycle",
+    "securityContext",
+    "affinity",
+    "tolerations",
+    "topologySpreadConstraints",
+  ],
   row: (pod, now) => {
     const spec: Draft = pod["spec"] ?? {};
     const status: Draft = pod["status"] ?? {};

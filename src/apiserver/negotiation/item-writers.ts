@@ -5,6 +5,7 @@ import { AGES_LATER, withAges } from "#api/printers/cells.ts";
 import type { KubeObject } from "#apimachinery/meta.ts";
 import type { Draft, TablePrinter } from "#api/strategy.ts";
 import type { ServedResource } from "#apiserver/registry/served-resource.ts";
+import { UnreadFields } from "#apiserver/storage/lean-object.ts";
 import type { StoredObject } from "#apiserver/storage/stored-object.ts";
 import type { TableOptions } from "./table.ts";
 
@@ -47,11 +48,12 @@ export function rowItems(
 ): ItemWriter {
   const objects = row.includeObject === "Object" ? objectItems(resource.head) : metadataItems(row.version);
   const hasObject = row.includeObject !== "None";
+  const parsed = parserOf(resource, printer);
   let text = "";
   return {
     room: (object) => {
       text = withAges(
-        object.rowOf(printer, () => rowText(printer, resource.isCustom ? object.passing : object.lean)),
+        object.rowOf(printer, () => rowText(printer, parsed(object))),
         row.nowMs,
       );
       return text.length * 3 + OBJECT.length + 1 + (hasObject ? objects.room(object) : 0);
@@ -69,6 +71,14 @@ export function rowItems(
 }
 
 const OBJECT = Buffer.from(',"object":');
+
+/** As little as the printer needs. */
+function parserOf({ isCustom }: ServedResource, { unread }: TablePrinter): (object: StoredObject) => KubeObject {
+  if (isCustom) return (object) => object.passing;
+  if (unread === undefined) return (object) => object.lean;
+  const fields = new UnreadFields(unread);
+  return (object) => object.without(fields);
+}
 
 /** `{"cells":[…],"conditions":[…]`, without the closing brace. */
 function rowText(printer: TablePrinter, object: KubeObject): string {

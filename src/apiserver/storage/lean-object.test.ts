@@ -6,6 +6,7 @@ import { RawJson } from "#apimachinery/codecs/raw-json.ts";
 import type { KubeObject } from "#apimachinery/meta.ts";
 import type { StructSchema } from "#apimachinery/schema.ts";
 import { loadKindFacts } from "#api/kind-facts-table.ts";
+import { parseLean, parseWithout, UnreadFields } from "./lean-object.ts";
 import { StoredObject, toStoredBytes } from "./stored-object.ts";
 import { createStoredResource } from "./stored-resource.ts";
 
@@ -78,6 +79,21 @@ test("protobuf made of it is the protobuf of the whole object", () => {
       const stored = storedOf(podOf(given));
 
       assert.ok(codec.encode(schema, stored.lean).equals(codec.encode(schema, stored.passing)));
+    }),
+  );
+});
+
+test("an object without some fields is the object with null for them", () => {
+  const unread = ["labels", "command", "fieldsV1", "a", "managedFields"];
+  fc.assert(
+    fc.property(pods, fc.subarray(unread), (given, names) => {
+      const bytes = toStoredBytes(resource, podOf(given));
+      const expected: unknown = JSON.parse(bytes.toString(), (key, value) => (names.includes(key) ? null : value));
+
+      const { object, metadataEnd } = parseWithout(bytes, resource.head.length, new UnreadFields(names));
+
+      assert.deepEqual(object, expected);
+      assert.equal(metadataEnd, parseLean(bytes, resource.head.length).metadataEnd);
     }),
   );
 });

@@ -62,6 +62,75 @@ function fieldSpans(
   return { spans, metadataEnd: bytes.length };
 }
 
+/** Names of fields that somebody does without. */
+export class UnreadFields {
+  /** By length and first byte: a name of those that are such. Most fields are told apart from all names by that alone. */
+  readonly #byHead: readonly (readonly Buffer[] | undefined)[];
+
+  constructor(names: readonly string[]) {
+    const byHead: Buffer[][] = [];
+    for (const name of names) {
+      const bytes = Buffer.from(name);
+      (byHead[headOf(bytes, 0, bytes.length)] ??= []).push(bytes);
+    }
+    this.#byHead = Array.from({ length: HEADS }, (_, head) => byHead[head]);
+  }
+
+  /** True when one of the names stands there. */
+  has(bytes: Buffer, start: number, end: number): boolean {
+    const names = this.#byHead[headOf(bytes, start, end)];
+    if (names === undefined) return false;
+    return names.some((name) => name.length === end - start && stands(name, bytes, start));
+  }
+}
+
+const HEADS = 32 << 7;
+
+function headOf(bytes: Buffer, start: number, end: number): number {
+  return (((end - start) & 31) << 7) | ((bytes[start] as number) & 127);
+}
+
+function stands(name: Buffer, bytes: Buffer, start: number): boolean {
+  for (let index = 0; index < name.length; index++) if (bytes[start + index] !== name[index]) return false;
+  return true;
+}
+
+/** The object that `bytes` hold, with null for each field of these names, wherever it stands: what they hold is not even parsed. `metadataAt` is as in {@link parseLean}. */
+export function parseWithout(bytes: Buffer, metadataAt: number, unread: UnreadFields): LeanObject {
+  let text = "";
+  let from = 0;
+  let depth = 0;
+  let metadataEnd = 0;
+  for (let at = metadataAt; at < bytes.length; at++) {
+    const byte = bytes[at] as number;
+    if (byte === 0x22) {
+      const start = ++at;
+      while (bytes[at] !== 0x22 && at < bytes.length) at += bytes[at] === 0x5c ? 2 : 1;
+      if (bytes[at + 1] !== 0x3a || !unread.has(bytes, start, at)) continue;
+      text += `${bytes.toString("utf8", from, at + 2)}null`;
+      from = endOfValue(bytes, at + 2);
+      at = from - 1;
+    } else if (byte === 0x7b) depth++;
+    else if (byte === 0x7d && depth-- === 0 && metadataEnd === 0) metadataEnd = at;
+  }
+  return { object: JSON.parse(text + bytes.toString("utf8", from)) as KubeObject, metadataEnd };
+}
+
+/** Behind the value that begins at `start`. */
+function endOfValue(bytes: Buffer, start: number): number {
+  for (let at = start, depth = 0; at < bytes.length; at++) {
+    const byte = bytes[at] as number;
+    if (byte === 0x22) {
+      at++;
+      while (bytes[at] !== 0x22 && at < bytes.length) at += bytes[at] === 0x5c ? 2 : 1;
+    } else if (byte === 0x7b || byte === 0x5b) depth++;
+    else if (byte === 0x7d || byte === 0x5d) {
+      if (depth-- === 0) return at;
+    } else if (byte === 0x2c && depth === 0) return at;
+  }
+  return bytes.length;
+}
+
 function isFields(bytes: Buffer, at: number): boolean {
   for (let index = 0; index < FIELDS.length; index++) if (bytes[at + index] !== FIELDS[index]) return false;
   return true;

@@ -5,7 +5,7 @@
 import { writeJsonSteps } from "#apimachinery/codecs/json-write-steps.ts";
 import { freezeObject } from "#apimachinery/freeze.ts";
 import type { KubeObject, ObjectMeta } from "#apimachinery/meta.ts";
-import { parseLean } from "./lean-object.ts";
+import { parseLean, parseWithout, type UnreadFields } from "./lean-object.ts";
 import type { StoredResource } from "./stored-resource.ts";
 
 const none: Readonly<Record<string, string>> = Object.freeze({});
@@ -132,6 +132,14 @@ export class StoredObject {
     this.#metadataEnd = metadataEnd;
     if (this.revision === 0) return object;
     return { ...object, metadata: { ...object.metadata, resourceVersion: String(this.revision) } };
+  }
+
+  /** The same, with null for fields that the caller does not look at. */
+  without(unread: UnreadFields): KubeObject {
+    if (this.#parsed !== undefined || this.#object?.deref() !== undefined) return this.passing;
+    const { object, metadataEnd } = parseWithout(this.bytes, this.#headLength, unread);
+    this.#metadataEnd = metadataEnd;
+    return object;
   }
 
   /** Its metadata, under the same terms as {@link passing}; the rest is not even parsed. */
