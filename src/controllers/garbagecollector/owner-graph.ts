@@ -22,7 +22,8 @@ export type Identity = {
 /** One object, and those that name it as an owner. */
 export type GraphNode = {
   identity: Identity;
-  readonly dependents: Set<GraphNode>;
+  /** Changed by the graph alone. Most objects own nothing. */
+  dependents: ReadonlySet<GraphNode>;
   owners: readonly OwnerReference[];
   /** Deletion has begun. */
   isDeleted: boolean;
@@ -89,7 +90,7 @@ export class OwnerGraph {
     for (const { uid: ownerUid } of node.owners) {
       const owner = this.#nodes.get(ownerUid);
       if (owner === undefined) continue;
-      owner.dependents.delete(node);
+      removeFrom(owner, node);
       if (owner.isDeletingDependents) this.#listener.onSuspect(owner);
       this.#dropIfUseless(owner);
     }
@@ -106,7 +107,7 @@ export class OwnerGraph {
   #setOwners(node: GraphNode, owners: readonly OwnerReference[]): void {
     const before = node.owners;
     if (semanticEqual(before, owners)) return;
-    node.owners = owners;
+    node.owners = owners.map((owner) => this.#sharedReference(owner));
     const uids = new Set(owners.map((owner) => owner.uid));
     for (const old of before) if (!uids.has(old.uid)) this.#removeDependent(old, node);
     const blocking = new Map(before.map((owner) => [owner.uid, owner.blockOwnerDeletion === true]));
@@ -117,10 +118,17 @@ export class OwnerGraph {
     if (before.length > 0) this.#listener.onSuspect(node);
   }
 
+  /** The very reference that another dependent of this owner has, where it says the same: an owner's name is kept once. */
+  #sharedReference(owner: OwnerReference): OwnerReference {
+    const [first] = this.#nodes.get(owner.uid)?.dependents ?? [];
+    const theirs = first?.owners.find(({ uid }) => uid === owner.uid);
+    return theirs !== undefined && semanticEqual(theirs, owner) ? theirs : owner;
+  }
+
   #addDependent(owner: OwnerReference, node: GraphNode): void {
     const known = this.#nodes.get(owner.uid);
     if (known !== undefined) {
-      known.dependents.add(node);
+      addTo(known, node);
       if (!known.isVirtual && !isRightOwner(known, node)) this.#reportWrong(node, known);
       // It came too late for the announcement that everything of this owner must go.
       if (known.isDeletingDependents) this.#listener.onSuspect(node);
@@ -130,7 +138,7 @@ export class OwnerGraph {
     const { namespace } = node.identity;
     const virtual = newNode({ resource: undefined, apiVersion, kind, namespace, name, uid });
     virtual.isVirtual = true;
-    virtual.dependents.add(node);
+    addTo(virtual, node);
     this.#nodes.set(uid, virtual);
     this.#listener.onSuspect(virtual);
   }
@@ -138,7 +146,7 @@ export class OwnerGraph {
   #removeDependent(owner: OwnerReference, node: GraphNode): void {
     const known = this.#nodes.get(owner.uid);
     if (known === undefined) return;
-    known.dependents.delete(node);
+    removeFrom(known, node);
     if (owner.blockOwnerDeletion) this.#unblock(owner.uid);
     this.#dropIfUseless(known);
   }
@@ -180,10 +188,24 @@ export function isRightOwner(owner: GraphNode, dependent: GraphNode): boolean {
   return namespace === "" || namespace === dependent.identity.namespace;
 }
 
+const none: ReadonlySet<GraphNode> = new Set();
+
+function addTo(owner: GraphNode, dependent: GraphNode): void {
+  if (owner.dependents === none) owner.dependents = new Set();
+  (owner.dependents as Set<GraphNode>).add(dependent);
+}
+
+function removeFrom(owner: GraphNode, dependent: GraphNode): void {
+  if (owner.dependents === none) return;
+  const dependents = owner.dependents as Set<GraphNode>;
+  dependents.delete(dependent);
+  if (dependents.size === 0) owner.dependents = none;
+}
+
 function newNode(identity: Identity): GraphNode {
   return {
     identity,
-    dependents: new Set(),
+    dependents: none,
     owners: [],
     isDeleted: false,
     isDeletingDependents: false,
