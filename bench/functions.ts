@@ -31,6 +31,8 @@ const oneByOne = Number(optionOf("requests") ?? 20);
 const many = Number(optionOf("services") ?? 1000);
 const only = optionOf("only");
 const profileFolder = optionOf("profile");
+/** After that processes have given back what the work before needed. */
+const asleepMs = 90_000;
 const atOnce = 100;
 const burstRequests = 500;
 const burstMs = 8000;
@@ -314,13 +316,13 @@ class Bench {
 
   /** What it costs to have many that nobody asks. */
   async many(): Promise<readonly Row[]> {
-    await sleep(15_000);
+    await sleep(asleepMs);
     const before = this.#memory();
     const startedMs = performance.now();
     const names = Array.from({ length: many }, (_, index) => `many-${index}`);
     await this.#deploy(names, "isolate");
     const tookMs = performance.now() - startedMs;
-    await sleep(30_000);
+    await sleep(asleepMs);
     const after = this.#memory();
     const cpuBefore = this.#cpu();
     await sleep(10_000);

@@ -6,6 +6,7 @@ import type { KubeObject } from "#apimachinery/meta.ts";
 import { HeldObject } from "./held-object.ts";
 import { ObjectStore } from "./object-store.ts";
 import { RestingStore } from "./resting-store.ts";
+import { TextPacker } from "./text-packer.ts";
 
 const web: KubeObject = Object.freeze({ kind: "Service", metadata: Object.freeze({ name: "web", namespace: "a" }) });
 
@@ -21,9 +22,11 @@ function countingSource() {
   return { state, source };
 }
 
+const packer = new TextPacker<KubeObject>();
+
 function restFully(held: HeldObject<KubeObject>): void {
-  held.rest();
-  held.rest();
+  held.rest(packer);
+  held.rest(packer);
 }
 
 test("an object that nobody looked at is had again from its source, once", () => {
@@ -40,6 +43,23 @@ test("an object that nobody looked at is had again from its source, once", () =>
   assert.equal(state.reads, 1);
 });
 
+test("objects that are packed come back as they were, whatever is in them", () => {
+  const one = new TextPacker<KubeObject>();
+  const objects = Array.from({ length: 50 }, (_, index) => ({
+    metadata: {
+      name: `web-${index}`,
+      annotations: { text: "\u00e9\ud83d\ude00 \u0000".repeat(index), ["__proto__x"]: "y" },
+    },
+  }));
+
+  const sources = objects.map((object) => one.hold(object));
+
+  assert.deepEqual(
+    sources.map((source) => source.object),
+    objects,
+  );
+});
+
 test("without a source it is held as text, and comes back frozen", () => {
   const held = new HeldObject(web);
 
@@ -54,7 +74,7 @@ test("what is looked at between two looks stays", () => {
   const held = new HeldObject(web);
   for (let i = 0; i < 3; i++) {
     assert.equal(held.object, web);
-    held.rest();
+    held.rest(packer);
   }
 });
 

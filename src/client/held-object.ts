@@ -2,8 +2,8 @@
  * One object of an informer's local copy. While nobody looks at it, it may be held as a way to have it again: from where the watch had it, or else as text. Parsed objects are large: three to five times
  * their text.
  */
-import { deepFreeze } from "#apimachinery/freeze.ts";
 import type { KubeObject } from "#apimachinery/meta.ts";
+import type { TextPacker } from "./text-packer.ts";
 import type { ObjectSource } from "./transport.ts";
 
 /** An object that can rest. */
@@ -29,25 +29,12 @@ export class HeldObject<T extends KubeObject> {
     return this.#object === undefined;
   }
 
-  /** Lets go of the parsed object, if nobody asked for it since the last call. */
-  rest(): void {
+  /** Lets go of the parsed object, if nobody asked for it since the last call. Without a source of its own it is packed. */
+  rest(packer: TextPacker<T>): void {
     const isUsed = this.#isUsed;
     this.#isUsed = false;
     if (isUsed || this.#object === undefined) return;
-    this.#source ??= new TextSource(this.#object);
+    this.#source ??= packer.hold(this.#object);
     this.#object = undefined;
-  }
-}
-
-/** An object as text. */
-class TextSource<T extends KubeObject> implements ObjectSource<T> {
-  readonly #text: string;
-
-  constructor(object: T) {
-    this.#text = JSON.stringify(object);
-  }
-
-  get object(): T {
-    return deepFreeze(JSON.parse(this.#text) as T);
   }
 }

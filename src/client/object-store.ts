@@ -9,7 +9,8 @@ import type { ObjectSource } from "./transport.ts";
 /** The values under which an index has an object. */
 export type IndexFunction<T extends KubeObject> = (object: T) => readonly string[];
 
-type Bucket<T extends KubeObject> = Map<string, HeldObject<T>>;
+/** What an index has under one value: mostly it is one object, and a set for it would be larger than that. */
+type Bucket<T extends KubeObject> = HeldObject<T> | Set<HeldObject<T>>;
 type Index<T extends KubeObject> = { readonly keysOf: IndexFunction<T>; readonly buckets: Map<string, Bucket<T>> };
 
 /** "namespace/name", or "name" for cluster-scoped objects. As client-go's MetaNamespaceKeyFunc. */
@@ -25,7 +26,7 @@ export function splitKey(key: string): { readonly namespace: string; readonly na
 }
 
 export class ObjectStore<T extends KubeObject> implements Lister<T> {
-  readonly #objects: Bucket<T> = new Map();
+  readonly #objects = new Map<string, HeldObject<T>>();
   readonly #indexes = new Map<string, Index<T>>();
   #wholeLists = 0;
   #wokenByLists = 0;
@@ -35,7 +36,7 @@ export class ObjectStore<T extends KubeObject> implements Lister<T> {
     if (this.#indexes.has(name)) return;
     const index: Index<T> = { keysOf, buckets: new Map() };
     this.#indexes.set(name, index);
-    for (const [key, held] of this.#objects) insert(index, key, held);
+    for (const held of this.#objects.values()) insert(index, held);
   }
 
   find(namespace: string, name: string): T | undefined {
@@ -44,16 +45,19 @@ export class ObjectStore<T extends KubeObject> implements Lister<T> {
 
   list(namespace?: string): readonly T[] {
     if (namespace !== undefined) this.addIndex("namespace", (object) => [object.metadata?.namespace ?? ""]);
-    const bucket = namespace === undefined ? this.#objects : this.#indexes.get("namespace")?.buckets.get(namespace);
+    const all =
+      namespace === undefined
+        ? [...this.#objects.values()]
+        : membersOf(this.#indexes.get("namespace")?.buckets.get(namespace));
     this.#wholeLists++;
-    for (const held of bucket?.values() ?? []) if (held.isResting) this.#wokenByLists++;
-    return objectsOf(bucket);
+    for (const held of all) if (held.isResting) this.#wokenByLists++;
+    return all.map((held) => held.object);
   }
 
   byIndex(index: string, key: string): readonly T[] {
     const found = this.#indexes.get(index);
     if (found === undefined) throw new Error(`the informer has no index "${index}"`);
-    return objectsOf(found.buckets.get(key));
+    return membersOf(found.buckets.get(key)).map((held) => held.object);
   }
 
   get size(): number {
@@ -89,8 +93,8 @@ export class ObjectStore<T extends KubeObject> implements Lister<T> {
     const held = new HeldObject(object, source);
     this.#objects.set(key, held);
     for (const index of this.#indexes.values()) {
-      if (before !== undefined) remove(index, key, before);
-      insert(index, key, held);
+      if (before !== undefined) remove(index, before);
+      insert(index, held);
     }
     return before?.object;
   }
@@ -100,29 +104,29 @@ export class ObjectStore<T extends KubeObject> implements Lister<T> {
     const before = this.#objects.get(key);
     if (before === undefined) return undefined;
     this.#objects.delete(key);
-    for (const index of this.#indexes.values()) remove(index, key, before);
+    for (const index of this.#indexes.values()) remove(index, before);
     return before.object;
   }
 }
 
-function objectsOf<T extends KubeObject>(bucket: Bucket<T> | undefined): readonly T[] {
-  const objects: T[] = [];
-  if (bucket !== undefined) for (const held of bucket.values()) objects.push(held.object);
-  return objects;
+function membersOf<T extends KubeObject>(bucket: Bucket<T> | undefined): readonly HeldObject<T>[] {
+  if (bucket === undefined) return [];
+  return bucket instanceof HeldObject ? [bucket] : [...bucket];
 }
 
-function insert<T extends KubeObject>(index: Index<T>, key: string, held: HeldObject<T>): void {
+function insert<T extends KubeObject>(index: Index<T>, held: HeldObject<T>): void {
   for (const value of index.keysOf(held.object)) {
     const bucket = index.buckets.get(value);
-    if (bucket === undefined) index.buckets.set(value, new Map([[key, held]]));
-    else bucket.set(key, held);
+    if (bucket === undefined) index.buckets.set(value, held);
+    else if (!(bucket instanceof HeldObject)) bucket.add(held);
+    else if (bucket !== held) index.buckets.set(value, new Set([bucket, held]));
   }
 }
 
-function remove<T extends KubeObject>(index: Index<T>, key: string, held: HeldObject<T>): void {
+function remove<T extends KubeObject>(index: Index<T>, held: HeldObject<T>): void {
   for (const value of index.keysOf(held.object)) {
     const bucket = index.buckets.get(value);
-    bucket?.delete(key);
-    if (bucket?.size === 0) index.buckets.delete(value);
+    if (bucket === held) index.buckets.delete(value);
+    else if (bucket instanceof Set && bucket.delete(held) && bucket.size === 0) index.buckets.delete(value);
   }
 }

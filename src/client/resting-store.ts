@@ -5,6 +5,7 @@
 import type { Clock, Timer } from "#component-base/clock.ts";
 import type { KubeObject } from "#apimachinery/meta.ts";
 import type { ObjectStore } from "./object-store.ts";
+import { TextPacker } from "./text-packer.ts";
 
 /** After one to two of these what nobody looked at rests. */
 const REST_MS = 12_000;
@@ -16,12 +17,13 @@ const MAX_WAIT_MS = 3_600_000;
 const GROWTH = 4;
 /** How long one step may take, and how many objects are looked at between two looks at the time. */
 const STEP_MS = 2;
-const STEP_OBJECTS = 32;
+const STEP_OBJECTS = 8;
 
 /** Sees to one local copy. */
 export class RestingStore<T extends KubeObject> {
   readonly #store: ObjectStore<T>;
   readonly #clock: Clock;
+  readonly #packer = new TextPacker<T>();
   #timer: Timer | undefined;
   #isStopped = false;
   #wholeLists = 0;
@@ -68,7 +70,7 @@ export class RestingStore<T extends KubeObject> {
     let startedMs = performance.now();
     let count = 0;
     for (const held of this.#store.held()) {
-      held.rest();
+      held.rest(this.#packer);
       if (++count % STEP_OBJECTS !== 0 || performance.now() - startedMs < STEP_MS) continue;
       await new Promise((resolve) => setImmediate(resolve));
       startedMs = performance.now();

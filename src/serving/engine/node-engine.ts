@@ -15,9 +15,8 @@ import type { Logger } from "#component-base/logger.ts";
 import type { MetricSnapshot } from "#component-base/metrics.ts";
 import type { ConfigChange, ConfigSink } from "#proxy/config/route-source.ts";
 import type { ClusterLoad } from "#proxy/observe/cluster-loads.ts";
-import { revisionInformer } from "#serving/common/context.ts";
 import type { ColdStart } from "#serving/data-plane.ts";
-import { type Ingress, ingresses, type Revision } from "#serving/kinds.ts";
+import { type Ingress, ingresses, type Revision, revisions } from "#serving/kinds.ts";
 import { annotations as keys, labels } from "#serving/names.ts";
 import { ingressClass } from "#serving/route/ingress-of.ts";
 import { type DataPlaneObject, dataPlanes, type DataPlaneStatus } from "./data-plane-object.ts";
@@ -35,6 +34,7 @@ import {
   type ServingListeners,
 } from "./engine-config.ts";
 import { LoadReports } from "./load-reports.ts";
+import { dataPlanePart } from "./data-plane-part.ts";
 import { type Peer, PeerPlanes, spreadOverNodes } from "./peer-planes.ts";
 import {
   endpointOf,
@@ -142,7 +142,7 @@ export class NodeEngine implements Pick<Service, "stop"> {
     this.#sink = sink;
     await this.#register(signal);
     this.#ingresses = informers.informer<Ingress>({ resource: ingresses, indexes: { [byRevision]: revisionsOf } });
-    this.#revisions = revisionInformer({ informers });
+    this.#revisions = informers.informer<Revision>({ resource: revisions, transform: dataPlanePart });
     this.#pods = revisionPods(informers);
     await Promise.all([this.#ingresses, this.#revisions, this.#pods].map((one) => one.waitForSync(signal)));
     this.#follow();
