@@ -11,6 +11,7 @@ import { build } from "esbuild";
 import { bundleOptions } from "../tools/bundle-options.ts";
 import { memoryOf } from "./api/process-cost.ts";
 import type { Order, Report } from "./events/dispatcher-process.ts";
+import { findNatsServer, startNatsServer } from "#eventing/dispatcher/testing/nats-server.ts";
 import type { LoadOrder, LoadResult } from "./events/load-process.ts";
 
 type Row = Readonly<Record<string, string | number>>;
@@ -93,31 +94,36 @@ async function waitingRow(): Promise<Row> {
   return { what: `${lag} waiting (${before} MB without)`, "PSS MB": Math.round(pssMb) };
 }
 
-const rows: Row[] = [];
-const children: ChildProcess[] = [];
-try {
-  const dispatcher = await start("dispatcher-process", [folder]);
+/** What is tried with each log. */
+const loads: readonly {
+  readonly producers: number;
+  readonly triggers: number;
+  readonly share: number;
+  readonly pauseMs: number;
+}[] = [
+  { producers: 1, triggers: 1, share: 0.1, pauseMs: 0 },
+  { producers: 64, triggers: 1, share: 1, pauseMs: 0 },
+  { producers: 64, triggers: 0, share: 1, pauseMs: 0 },
+  { producers: 1, triggers: 20, share: 0.05, pauseMs: 0 },
+  { producers: 64, triggers: 20, share: 0.2, pauseMs: 0 },
+  { producers: 4, triggers: 1, share: 0.04, pauseMs: 20 },
+];
+
+async function rowsOf(log: string, args: readonly string[]): Promise<void> {
+  const dispatcher = await start("dispatcher-process", args);
   children.push(dispatcher);
   const { port } = await heard<Extract<Report, { kind: "listening" }>>(dispatcher);
   const load = await start("load-process");
   children.push(load);
   const { subscriberPort } = await heard<{ readonly subscriberPort: number }>(load);
-  for (const { producers, triggers, share, pauseMs } of [
-    { producers: 1, triggers: 1, share: 0.1, pauseMs: 0 },
-    { producers: 64, triggers: 1, share: 1, pauseMs: 0 },
-    { producers: 64, triggers: 0, share: 1, pauseMs: 0 },
-    { producers: 1, triggers: 20, share: 0.05, pauseMs: 0 },
-    { producers: 64, triggers: 20, share: 0.2, pauseMs: 0 },
-    { producers: 4, triggers: 1, share: 0.04, pauseMs: 20 },
-  ]) {
+  for (const { producers, triggers, share, pauseMs } of loads) {
     await ask(dispatcher, topologyOf(triggers, subscriberPort));
     const before = await usage(dispatcher);
     const count = Math.round(events * share);
-    const order = { port, producers, triggers, events: count, bytes: dataBytes, pauseMs };
-    const result = await ask<LoadResult>(load, order);
+    const result = await ask<LoadResult>(load, { port, producers, triggers, events: count, bytes: dataBytes, pauseMs });
     const after = await usage(dispatcher);
-    const { pssMb } = memoryOf([dispatcher.pid ?? 0]);
     rows.push({
+      log,
       what: `${producers} producers${pauseMs > 0 ? " at their leisure" : ""}, ${triggers} Triggers`,
       "taken/s": result.acceptedPerSecond,
       "delivered/s": result.deliveredPerSecond,
@@ -128,12 +134,24 @@ try {
       "p99 ms ": round(result.deliveryP99Ms),
       lost: triggers === 0 ? 0 : result.lost + result.refused,
       twice: triggers === 0 ? 0 : result.duplicates,
-      "PSS MB": Math.round(pssMb),
+      "PSS MB": Math.round(memoryOf([dispatcher.pid ?? 0]).pssMb),
     });
   }
+}
+
+const rows: Row[] = [];
+const children: ChildProcess[] = [];
+const natsProgram = findNatsServer();
+const nats = natsProgram === undefined ? undefined : await startNatsServer(natsProgram, join(folder, "nats"));
+try {
+  await rowsOf("journal", [join(folder, "journal")]);
+  // Its server syncs to the disk now and then only, every two minutes by default.
+  if (nats) await rowsOf("NATS JetStream", [folder, nats.url]);
+  else console.error("nats-server is not installed: without its rows");
   rows.push(await waitingRow());
 } finally {
   for (const child of children) child.disconnect();
+  await nats?.stop();
   rmSync(folder, { recursive: true, force: true });
 }
 if (isJson) console.log(JSON.stringify(rows, null, 2));

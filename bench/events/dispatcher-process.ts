@@ -1,5 +1,5 @@
 /**
- * The dispatcher with its receiver in a process of its own, on a folder of its own: `dispatcher-process.ts FOLDER`. Told by messages what to deliver where; tells its port, and what it has used.
+ * The dispatcher with its receiver in a process of its own, on a folder of its own: `dispatcher-process.ts FOLDER [NATS]`. Told by messages what to deliver where; tells its port, and what it has used.
  */
 import { systemClock } from "#component-base/clock.ts";
 import { IdleMemory } from "#component-base/idle-memory.ts";
@@ -7,6 +7,7 @@ import { createLogger } from "#component-base/logger.ts";
 import { Dispatcher } from "#eventing/dispatcher/dispatcher.ts";
 import { openEmbeddedLogs } from "#eventing/dispatcher/embedded-logs.ts";
 import { eventToBytes } from "#eventing/dispatcher/event-bytes.ts";
+import { openNatsLogs } from "#eventing/dispatcher/nats-logs.ts";
 import { Receiver } from "#eventing/dispatcher/receiver.ts";
 import type { Topology } from "#eventing/dispatcher/topology.ts";
 
@@ -24,7 +25,10 @@ export type Report =
   | { readonly kind: "usage"; readonly cpuMicros: number; readonly lag: number };
 
 const logger = createLogger({ level: "error" });
-const logs = await openEmbeddedLogs({ folder: process.argv[2] ?? "", clock: systemClock, logger });
+const [folder = "", servers] = process.argv.slice(2);
+const logs = await (servers === undefined
+  ? openEmbeddedLogs({ folder, clock: systemClock, logger })
+  : openNatsLogs({ servers, prefix: "bench", logger }));
 const dispatcher = new Dispatcher({ logs, clock: systemClock, logger });
 const receiver = new Receiver({ dispatcher, clock: systemClock, logger });
 
