@@ -4,6 +4,7 @@
 import type { Fault } from "./fault.ts";
 import { durability } from "./durability.ts";
 import { eventDeaths } from "./events.ts";
+import { eventsOnFullDisk } from "./events-full-disk.ts";
 import { fullDisk } from "./full-disk.ts";
 import { hangs } from "./hangs.ts";
 import { lastKnownNames } from "./last-known-names.ts";
@@ -28,6 +29,7 @@ export const allFaults: readonly Fault[] = [
   rollingKills,
   durability,
   eventDeaths,
+  eventsOnFullDisk,
   fullDisk,
   storeDamage,
   powerCuts,

@@ -3,9 +3,7 @@
  * again everything works. On a cluster of its own, on a small ext4 in a file.
  */
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
-import { closeSync, existsSync, mkdirSync, mkdtempSync, openSync, rmSync, writeSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { rmSync } from "node:fs";
 import { join } from "node:path";
 import type { KubeObject } from "#apimachinery/meta.ts";
 import type { StatusError } from "#apimachinery/status-error.ts";
@@ -13,6 +11,7 @@ import { eventually } from "../support/cluster.ts";
 import { createNamespace, deleteNamespace, deploy, deployments, idleCommand, pods, rolledOut } from "./apps.ts";
 import { killProcess, revived } from "./deaths.ts";
 import { startFaultCluster } from "./fault-cluster.ts";
+import { fill, makeDisk } from "./small-disk.ts";
 import type { Fault, FaultContext } from "./fault.ts";
 import { SteadyApp } from "./steady-app.ts";
 
@@ -26,7 +25,7 @@ export const fullDisk: Fault = {
     "on a full disk what runs goes on, reads and deletes work, what needs room is refused clearly, and with room all is well",
   needs: "mkfs.ext4",
   async run(shared) {
-    const disk = makeDisk();
+    const disk = makeDisk(diskBytes);
     try {
       const own = await startFaultCluster(`${shared.cluster.name}-full`, { dataRoot: join(disk.folder, "data") });
       try {
@@ -135,43 +134,6 @@ async function podsGoAway({ client, machine }: FaultContext): Promise<void> {
   );
   await eventually("no pods", async () => (await client.list({ resource: pods, namespace })).items.length === 0);
   assert.ok(machine.liveContainers().every(({ uid }) => !uids.has(uid)));
-}
-
-/** Until not one byte more is taken. */
-function fill(path: string): void {
-  const file = openSync(path, "w");
-  try {
-    for (const piece of [Buffer.alloc(1 << 20), Buffer.alloc(4096), Buffer.alloc(1)]) {
-      try {
-        for (;;) writeSync(file, piece);
-      } catch (error) {
-        assert.equal((error as NodeJS.ErrnoException).code, "ENOSPC");
-      }
-    }
-  } finally {
-    closeSync(file);
-  }
-}
-
-function makeDisk(): { readonly folder: string; readonly remove: () => void } {
-  const home = mkdtempSync(join(tmpdir(), "nodeless-disk-"));
-  const folder = join(home, "disk");
-  mkdirSync(folder);
-  run("truncate", ["-s", String(diskBytes), join(home, "image")]);
-  run("mkfs.ext4", ["-q", "-m", "0", join(home, "image")]);
-  run("mount", ["-o", "loop", join(home, "image"), folder]);
-  return {
-    folder,
-    remove() {
-      if (existsSync(folder)) run("umount", ["--lazy", folder]);
-      rmSync(home, { recursive: true, force: true });
-    },
-  };
-}
-
-function run(program: string, args: readonly string[]): void {
-  const { status, stderr } = spawnSync(program, args, { encoding: "utf8" });
-  assert.equal(status, 0, `${program}: ${stderr}`);
 }
 
 type EventState = KubeObject & { readonly reason?: string };
