@@ -529,6 +529,31 @@ describe("Eventing's objects", () => {
     });
   });
 
+  it("what holds for a Channel or a flow holds for the channel that is the way into it", async () => {
+    const within = await space();
+    await within.create(channels, object(messaging, "Channel", "c"));
+    await within.create(
+      sequences,
+      object(flows, "Sequence", "s", { steps: [{ uri: "http://a" }, { uri: "http://b" }] }),
+    );
+    await house.configure("config-features", { "authentication-oidc": "enabled" });
+    for (const [apiVersion, kind, name] of [
+      [messaging, "Channel", "c"],
+      [flows, "Sequence", "s"],
+    ] as const) {
+      const spec = { to: [{ ref: { apiVersion, kind, name } }], from: [{ sub: "jane" }] };
+      await within.create(eventPolicies, object("eventing.knative.dev/v1alpha1", "EventPolicy", `of-${name}`, spec));
+    }
+    const policiesOf = async (name: string) =>
+      (await within.get<InMemoryChannel>(inMemoryChannels, name)).status?.policies?.map((one) => one.name);
+    const found = await Promise.all(["c", "s-kn-sequence-0", "s-kn-sequence-1"].map(policiesOf));
+    const channel = await within.get<Channel>(channels, "c");
+    await house.configure("config-features", {});
+
+    assert.deepEqual(found, [["of-c"], ["of-s"], undefined]);
+    assert.equal(channel.status?.policies?.[0]?.name, "of-c");
+  });
+
   it("ConfigMaps that make no sense are refused", async () => {
     await assert.rejects(
       house.configure("config-br-defaults", { "default-br-config": "[1" }),

@@ -2,13 +2,14 @@
  * Which EventPolicies hold for an object, and what they say. As upstream's `pkg/auth/event_policy.go` (v1.22).
  */
 import { matchesLabelSelector } from "#apimachinery/label-selector.ts";
-import type { KubeObject } from "#apimachinery/meta.ts";
+import { type KubeObject, parseApiVersion } from "#apimachinery/meta.ts";
+import { controllerOf } from "#apimachinery/owner-references.ts";
 import type { Informer } from "#client/informer.ts";
 import type { FeaturesConfig } from "#eventing/config/features-config.ts";
 import { type AppliedPolicies, eventPolicies, type EventPolicy, type EventPolicyTarget } from "#eventing/kinds.ts";
 import { eventingGroup } from "#eventing/names.ts";
 import { type Conditions, findCondition, isFalse, isTrue } from "#knative/conditions.ts";
-import type { Conditioned } from "#knative/duck.ts";
+import type { Conditioned, ObjectReference } from "#knative/duck.ts";
 import type { KindController } from "#knative/kind-controller.ts";
 
 /** Group and kind of those for whom policies are sought. */
@@ -26,6 +27,19 @@ export function policiesOf(
       return to.length === 0 || to.some((one) => isMeant(one, target, object));
     })
     .toSorted((a, b) => ((a.metadata?.name ?? "") < (b.metadata?.name ?? "") ? -1 : 1));
+}
+
+/** Whose address a channel is, beside its own: the Channel's it stands behind, or the flow's it is the way into. */
+export function findFront(channel: KubeObject): (ObjectReference & PolicyTarget) | undefined {
+  const owner = controllerOf(channel);
+  const { namespace = "", name } = channel.metadata ?? {};
+  const isFront =
+    owner?.kind === "Channel" ||
+    (owner?.kind === "Sequence" && name === `${owner.name}-kn-sequence-0`) ||
+    (owner?.kind === "Parallel" && name === `${owner.name}-kn-parallel`);
+  if (owner === undefined || !isFront) return undefined;
+  const { apiVersion, kind, name: ownersName } = owner;
+  return { apiVersion, kind, name: ownersName, namespace, group: parseApiVersion(apiVersion).group };
 }
 
 /** Has objects of the controller looked at when policies of their namespace change. */

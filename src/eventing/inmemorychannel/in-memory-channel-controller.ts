@@ -9,8 +9,14 @@ import type { NamedController } from "#client/controller.ts";
 import type { EventingContext } from "#eventing/common/context.ts";
 import { resolveDeadLetter } from "#eventing/common/dead-letter.ts";
 import { watchIngress } from "#eventing/common/ingress.ts";
-import { markPolicies, policiesOf, watchPolicies } from "#eventing/eventpolicy/applied-policies.ts";
-import { type InMemoryChannel, inMemoryChannels, type Subscription, subscriptions } from "#eventing/kinds.ts";
+import { findFront, markPolicies, policiesOf, watchPolicies } from "#eventing/eventpolicy/applied-policies.ts";
+import {
+  type EventPolicy,
+  type InMemoryChannel,
+  inMemoryChannels,
+  type Subscription,
+  subscriptions,
+} from "#eventing/kinds.ts";
 import { audienceOf, eventingNamespace, ingressService, labels, messagingGroup, serviceHost } from "#eventing/names.ts";
 import { isFalse, isTrue, type Mark } from "#knative/conditions.ts";
 import { KindController, type Look } from "#knative/kind-controller.ts";
@@ -71,8 +77,7 @@ export function createInMemoryChannelController(context: EventingContext): Named
     conditions.mark("ChannelServiceReady", await ensureService(channel, service, signal));
     const deadLetter = await resolveDeadLetter(channel.spec?.delivery, look, "Unable to get the DeadLetterSink's URI");
     conditions.mark("Addressable", isTrue);
-    const target = { group: messagingGroup, kind: "InMemoryChannel" };
-    const applied = policiesOf(policies.lister.list(namespace), target, channel);
+    const applied = await findPolicies(channel, look);
     return {
       address: {
         name: "http",
@@ -83,6 +88,16 @@ export function createInMemoryChannelController(context: EventingContext): Named
       ...markPolicies(applied, features, conditions),
       ...statusOfSubscribers(channel, isReady),
     };
+  }
+
+  /** Those about the channel, and those about what it is the way into. */
+  async function findPolicies(channel: InMemoryChannel, { find }: Look): Promise<readonly EventPolicy[]> {
+    const all = policies.lister.list(channel.metadata?.namespace ?? "");
+    const own = policiesOf(all, { group: messagingGroup, kind: "InMemoryChannel" }, channel);
+    const front = findFront(channel);
+    const object = front === undefined || all.length === 0 ? undefined : await find(front);
+    if (front === undefined || object === undefined) return own;
+    return [...new Set([...own, ...policiesOf(all, front, object)])];
   }
 
   async function writeSubscribers(channel: InMemoryChannel, signal: AbortSignal): Promise<void> {
