@@ -28,6 +28,7 @@ export type DeployerOptions = StepTools & {
 export type DeployMode = "first" | "again";
 
 const shownLeftOut = 10;
+const defaultTimeoutSeconds = 300;
 
 export class Deployer {
   readonly #options: DeployerOptions;
@@ -38,9 +39,9 @@ export class Deployer {
 
   /** Gives the URLs of what is deployed now. Throws {@link DeployFailed} with what whoever pushed has to know. */
   async deploy(git: Git, deployment: Deployment, mode: DeployMode): Promise<readonly string[]> {
-    const { repository, commit, view, say, signal, client } = deployment;
-    let isEarly = true;
+    const { repository, commit, view, say, signal } = deployment;
     const folder = await mkdtemp(join(this.#options.workRoot, "nodeless-push-"));
+    const progress = { isEarly: true };
     try {
       const { files, leftOut } = await listTree(git, commit, repository.spec?.path ?? "", view);
       for (const path of leftOut.slice(0, shownLeftOut)) say(`Left out ${path}: it is neither a file nor a folder`);
@@ -48,23 +49,46 @@ export class Deployer {
       await checkOut(git, files, { folder, view, signal });
       const yaml = new YamlFiles(folder, this.#options.yaml);
       if (mode === "first") await runSteps(deployment, { steps: await readSteps(yaml), folder }, this.#options);
-      const manifests = await this.#manifests(deployment, plan, yaml);
-      await manifests.try();
-      isEarly = false;
-      if (!deployment.isPreview) await manifests.apply();
-      const parts = { files: yaml, publish: this.#options.publish };
-      const urls = await deployFunctions(deployment, plan.functions, parts);
-      const names = await functionNames(deployment, plan.functions, yaml);
-      for (const name of await pruneFunctions(client, deployment, names)) say(`Function ${name}: deleted`);
-      if (!deployment.isPreview) await manifests.prune();
-      return urls.filter((url) => url !== "");
+      return await this.#inTime(deployment, (inTime) => this.#write(inTime, { plan, files: yaml, progress }));
     } catch (error) {
       const isKnown = error instanceof TreeRefused || error instanceof GitFailed || error instanceof DeployFailed;
-      if (isKnown) throw new DeployFailed(error.message, { cause: error, isEarly });
+      if (isKnown) throw new DeployFailed(error.message, { cause: error, isEarly: progress.isEarly });
       throw error;
     } finally {
       await rm(folder, { recursive: true, force: true });
     }
+  }
+
+  // Steps have times of their own, and are over by now.
+  async #inTime<T>(deployment: Deployment, work: (deployment: Deployment) => Promise<T>): Promise<T> {
+    const seconds = deployment.repository.spec?.timeoutSeconds ?? defaultTimeoutSeconds;
+    const late = AbortSignal.timeout(seconds * 1000);
+    try {
+      return await work({ ...deployment, signal: AbortSignal.any([late, deployment.signal]) });
+    } catch (error) {
+      if (!late.aborted || deployment.signal.aborted) throw error;
+      throw new DeployFailed(`it was not ready within ${seconds} s (spec.timeoutSeconds)`, { cause: error });
+    }
+  }
+
+  async #write(
+    deployment: Deployment,
+    {
+      plan,
+      files,
+      progress,
+    }: { readonly plan: Plan; readonly files: YamlFiles; readonly progress: { isEarly: boolean } },
+  ): Promise<readonly string[]> {
+    const { client, say, isPreview } = deployment;
+    const manifests = await this.#manifests(deployment, plan, files);
+    await manifests.try();
+    progress.isEarly = false;
+    if (!isPreview) await manifests.apply();
+    const urls = await deployFunctions(deployment, plan.functions, { files, publish: this.#options.publish });
+    const names = await functionNames(deployment, plan.functions, files);
+    for (const name of await pruneFunctions(client, deployment, names)) say(`Function ${name}: deleted`);
+    if (!isPreview) await manifests.prune();
+    return urls.filter((url) => url !== "");
   }
 
   /** Takes away all that is deployed of a branch. Doing it again is harmless. */

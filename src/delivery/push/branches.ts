@@ -7,7 +7,6 @@ import type { Client } from "#client/client.ts";
 import type { Clock } from "#component-base/clock.ts";
 import type { Logger } from "#component-base/logger.ts";
 import { roleOf } from "#delivery/deploy/branch-names.ts";
-import { DeployFailed } from "#delivery/deploy/deploy-failed.ts";
 import type { Deployer, DeployMode } from "#delivery/deploy/deployer.ts";
 import type { Git, GitView } from "#delivery/git/git.ts";
 import { deliveryGroup, type DeliveryUser, type RepositoryObject } from "#delivery/kinds.ts";
@@ -26,7 +25,6 @@ export type BranchesOptions = {
   readonly signal: AbortSignal;
 };
 
-const defaultTimeoutSeconds = 300;
 const defaultTimeToLiveMs = 72 * 3_600_000;
 
 /** For one repository only one method at a time. */
@@ -53,33 +51,23 @@ export class Branches {
   ): Promise<readonly string[]> {
     const { client, clientAs, deployer } = this.#options;
     const { branch, commit, view, say, user, mode } = options;
-    const seconds = repository.spec?.timeoutSeconds ?? defaultTimeoutSeconds;
-    const late = AbortSignal.timeout(seconds * 1000);
     const given = options.signal === undefined ? [] : [options.signal];
-    const signal = AbortSignal.any([late, this.#options.signal, ...given]);
+    const signal = AbortSignal.any([this.#options.signal, ...given]);
     const { metadata } = repository;
-    try {
-      return await deployer.deploy(
-        git,
-        {
-          repository,
-          namespace: metadata?.namespace ?? "",
-          branch,
-          commit,
-          isPreview: roleOf(repository, branch) === "preview",
-          view,
-          client: clientAs(user),
-          ownClient: client,
-          owner: ownerOf(repository),
-          say,
-          signal,
-        },
-        mode,
-      );
-    } catch (error) {
-      if (!late.aborted || this.#options.signal.aborted) throw error;
-      throw new DeployFailed(`it was not ready within ${seconds} s (spec.timeoutSeconds)`, { cause: error });
-    }
+    const deployment = {
+      repository,
+      namespace: metadata?.namespace ?? "",
+      branch,
+      commit,
+      isPreview: roleOf(repository, branch) === "preview",
+      view,
+      client: clientAs(user),
+      ownClient: client,
+      owner: ownerOf(repository),
+      say,
+      signal,
+    };
+    return await deployer.deploy(git, deployment, mode);
   }
 
   /** Takes away all that is deployed of a branch. */

@@ -78,6 +78,26 @@ describe("a push", { skip }, () => {
     await house.git("reset", "--hard", "HEAD^");
   });
 
+  it("whose sender goes away is given up, and brought back to what was", async () => {
+    const before = (await refs())["main"] ?? "";
+    const commit = await house.commit({ "index.ts": "gone" });
+    let leave = () => {};
+    house.onDeploy = async (deployment) => {
+      if (deployment.commit !== commit) return;
+      leave();
+      await new Promise((_resolve, reject) => {
+        deployment.signal.addEventListener("abort", () => reject(deployment.signal.reason as Error));
+      });
+    };
+    leave = house.startPush("main");
+    const isOver = async () => (await record()).lastPush?.message === "whoever pushed is gone";
+    while (!(await isOver())) await new Promise((resolve) => setTimeout(resolve, 10));
+
+    assert.equal((await refs())["main"], before);
+    assert.deepEqual(house.deployed, [`main@${before.slice(0, 7)}`]);
+    await house.git("reset", "--hard", "HEAD^");
+  });
+
   it("of several branches is taken whole or not at all", async () => {
     await house.git("branch", "good");
     await house.git("branch", "wrong");

@@ -66,8 +66,8 @@ export class Pushes implements PushReceiver {
   }
 
   #explain(error: unknown, signal: AbortSignal): string {
-    if (isKnownFailure(error) || error instanceof PushRefused) return error.message;
     if (signal.aborted) return "whoever pushed is gone";
+    if (isKnownFailure(error) || error instanceof PushRefused) return error.message;
     this.#options.logger.error("A push could not be deployed", { error });
     return "nodeless failed; its log says more";
   }

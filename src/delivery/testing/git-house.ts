@@ -1,7 +1,7 @@
 /**
  * A Git server on loopback with a repository in it, and a clone to push from: real Git and real HTTP, for tests that say themselves what a deployment comes to.
  */
-import { execFile, execFileSync } from "node:child_process";
+import { execFile, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
@@ -180,13 +180,23 @@ export class GitHouse {
 
   git(...args: readonly string[]): Promise<GitAnswer> {
     const isFirst = args[0] === "init";
-    const env = { PATH: process.env["PATH"], HOME: this.work, GIT_TERMINAL_PROMPT: "0", GIT_CONFIG_NOSYSTEM: "1" };
-    const options = { cwd: isFirst ? this.work : this.clone, env };
     return new Promise((resolve) => {
-      execFile("git", [...identity, ...args], options, (error, stdout, stderr) =>
+      execFile("git", [...identity, ...args], this.#options(isFirst), (error, stdout, stderr) =>
         resolve({ text: `${stdout}${stderr}`, isDone: error === null }),
       );
     });
+  }
+
+  /** Starts a push; gives what kills it, with all that it has started, as Ctrl-C does. */
+  startPush(...refs: readonly string[]): () => void {
+    const url = `${this.url.replace("//", "//x:token@")}/default/site.git`;
+    const child = spawn("git", ["push", url, ...refs], { ...this.#options(false), detached: true, stdio: "ignore" });
+    return () => process.kill(-(child.pid ?? 0), "SIGKILL");
+  }
+
+  #options(isFirst: boolean): { readonly cwd: string; readonly env: NodeJS.ProcessEnv } {
+    const env = { PATH: process.env["PATH"], HOME: this.work, GIT_TERMINAL_PROMPT: "0", GIT_CONFIG_NOSYSTEM: "1" };
+    return { cwd: isFirst ? this.work : this.clone, env };
   }
 }
 
