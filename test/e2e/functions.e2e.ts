@@ -168,6 +168,7 @@ describe("functions", { skip }, () => {
         export default { async fetch(request) {
           const { pathname } = new URL(request.url);
           if (pathname === "/silent") await new Promise((resolve) => setTimeout(resolve, 60_000));
+          if (pathname === "/never") return new Promise(() => {});
           if (pathname === "/spin") for (;;);
           if (pathname === "/throw") throw new Error("as asked");
           if (pathname === "/eat") for (;;) kept.push(new Uint8Array(1 << 20).fill(1));
@@ -189,7 +190,16 @@ describe("functions", { skip }, () => {
     );
     assert.ok([500, 502, 503, 504].includes(statuses["eat"] ?? 0), `eating was answered with ${statuses["eat"]}`);
     assert.deepEqual([neighbour.status, neighbour.text], [200, "fine\n"]);
-    assert.match((await fn(["logs", "throw"])).stdout, /^\[\S+\] Uncaught Error: as asked\n\[\S+\] +at /m);
+    assert.match(
+      (await fn(["logs", "throw"])).stdout,
+      /^\[\S+\] Uncaught Error: as asked\n\[\S+\] +at Object\.fetch \(index\.ts:\d+\)\n(?!.* at )/m,
+    );
+    assert.equal((await ask("silent", "/never")).status, 504, "code that waits for nothing");
+    await eventually("both have been told of", async () => {
+      const said = (await fn(["logs", "silent"])).stdout;
+      assert.doesNotMatch(said, /hung/);
+      return said.match(/^\[\S+\] No answer after 1 s \(timeoutSeconds\): whoever asked was told 504$/gm)?.length === 2;
+    });
     await eventually("the memory eater answers again", async () => (await ask("eat")).status === 200);
     assert.match(
       (await fn(["describe", "eat"])).stdout,

@@ -18,7 +18,9 @@ import { troubleLines, troublesOf } from "#cli/functions/function-troubles.ts";
 import { tryAgain } from "#cli/functions/try-again.ts";
 import {
   environmentFlag,
+  guessRuntime,
   readFunctionFile,
+  sourceFolder,
   sourceFlags,
   specFlags,
   wantedFunction,
@@ -183,8 +185,14 @@ const dev: Command = {
     port: { type: "string", value: "PORT", default: "8787", help: "Where it listens, on loopback" },
   },
   async run(args, { terminal, machine }) {
-    const folder = resolve(textFlag(args, "source") ?? ".");
+    const folder = sourceFolder(args);
     const { spec = {} } = readFunctionFile(folder);
+    const runtime = spec.runtime ?? guessRuntime(folder);
+    if (runtime !== "isolate" && runtime !== "node")
+      throw new UserError(
+        `${folder} is a function of the runtime ${runtime}, and fn dev runs JavaScript and TypeScript in the engine of isolates only: 'nodeless fn deploy' runs it in a cluster`,
+        { exitCode: 2 },
+      );
     const fromFile = ((spec["env"] as readonly { name: string; value?: string }[] | undefined) ?? []).flatMap(
       ({ name, value }) => (value === undefined ? [] : [[name, value] as const]),
     );
@@ -194,6 +202,7 @@ const dev: Command = {
         entrypoint: textFlag(args, "entrypoint") ?? spec.entrypoint,
         port: numberFlag(args, "port", { min: 1, max: 65_535 }) ?? 8787,
         env: { ...Object.fromEntries(fromFile), ...environmentFlag(args) },
+        timeoutSeconds: spec["timeoutSeconds"] as number | undefined,
       },
       terminal,
     );

@@ -95,7 +95,8 @@ export function wantedFunction(args: Arguments): WantedFunction {
   };
 }
 
-function sourceFolder(args: Arguments): string {
+/** The folder that --source names, else the current one. Throws UserError. */
+export function sourceFolder(args: Arguments): string {
   const folder = resolve(textFlag(args, "source") ?? ".");
   if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory()) throw new UserError(`${folder} is no folder`);
   return folder;
@@ -118,8 +119,8 @@ export function readFunctionFile(folder: string): FunctionObject {
   return found;
 }
 
-// A folder that has one thing only can be nothing else.
-function guessRuntime(folder: string): string {
+/** What a folder that says nothing itself is for: one that has one thing only can be nothing else. */
+export function guessRuntime(folder: string): string {
   const has = (name: string) => existsSync(join(folder, name));
   if (has("Dockerfile")) return "container";
   return ["requirements.txt", "main.py", "app.py", "function.py", "handler.py"].some(has) ? "python" : "isolate";

@@ -29,6 +29,8 @@ export type DevelopOptions = {
   readonly entrypoint: string | undefined;
   readonly port: number;
   readonly env: Readonly<Record<string, string>>;
+  /** How long an answer may take. Default 300. */
+  readonly timeoutSeconds: number | undefined;
 };
 
 /** Every method throws UserError for what the user can put right. */

@@ -37,7 +37,7 @@ describe("bundling a function's code", () => {
       "node_modules/left/main.js": 'module.exports = "left-pad" + require("path").sep;',
     });
 
-    assert.deepEqual([...files.keys()], ["index.js"]);
+    assert.deepEqual([...files.keys()], ["index.js", "nodeless-lines.json"]);
     for (const part of [/left-pad/, /<p>here<\/p>/, /from "node:os"/, /from "node:path"/, /x-request-id/, /export \{/])
       assert.match(code, part);
     assert.doesNotMatch(code, /Dynamic require/);

@@ -8,6 +8,7 @@ import { basename, dirname, isAbsolute, join, relative, resolve } from "node:pat
 import { fileURLToPath } from "node:url";
 import { BuildError } from "./build-error.ts";
 import type { Esbuild } from "./esbuild.ts";
+import { lineTableOf, type SourceMap } from "./line-table.ts";
 
 /** What is bundled, and for which engine. */
 export type CodeBundle = {
@@ -25,6 +26,9 @@ export type Bundled = { readonly files: BundledFiles; readonly warnings: readonl
 
 /** Name of the main module. */
 export const mainModule = "index.js";
+const mapName = `${mainModule}.map`;
+/** Says where lines of the main module come from; the isolates' provider knows it by this name. */
+export const linesFile = "nodeless-lines.json";
 const entryName = "nodeless-entry.ts";
 const shimName = "nodeless:shim";
 /** Most messages of a compiler that are passed on. */
@@ -63,10 +67,19 @@ type Result = BuildResult<{ metafile: true; write: false }>;
 
 function bundledOf(bundle: CodeBundle, result: Result): Bundled {
   refuseForeign(bundle, result);
-  const files = result.outputFiles.map(({ path, contents }) => [basename(path), contents] as const);
+  const files = result.outputFiles.map(({ path, contents }) =>
+    basename(path) === mapName ? linesOf(contents) : ([basename(path), contents] as const),
+  );
   // The main module first; others are what it imports as they are, such as WebAssembly.
   files.sort(([a], [b]) => Number(b === mainModule) - Number(a === mainModule) || (a < b ? -1 : 1));
   return { files: new Map(files), warnings: result.warnings.slice(0, mostMessages).map((message) => textOf(message)) };
+}
+
+/** What stands around the handler is not the author's, wherever it is. */
+function linesOf(map: Uint8Array): readonly [string, Uint8Array] {
+  const isOurs = (source: string) => source === entryName || source.startsWith("nodeless:") || source.startsWith("../");
+  const table = lineTableOf(mainModule, JSON.parse(Buffer.from(map).toString("utf8")) as SourceMap, isOurs);
+  return [linesFile, Buffer.from(JSON.stringify(table))];
 }
 
 function inputsOf({ folder }: CodeBundle, { metafile }: Result): readonly string[] {
@@ -103,7 +116,9 @@ function optionsOf(bundle: CodeBundle): BuildOptions {
     jsx: "automatic",
     charset: "utf8",
     legalComments: "none",
-    ...(forIsolate ? {} : { sourcemap: "inline", banner: { js: requireBanner } }),
+    ...(forIsolate
+      ? { sourcemap: "external", sourcesContent: false }
+      : { sourcemap: "inline", banner: { js: requireBanner } }),
     loader: {
       ".wasm": forIsolate ? "copy" : "binary",
       ".txt": "text",

@@ -5,7 +5,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { ImageBuild } from "#images/build/build-image.ts";
 import { pythonServer } from "#functions/runtimes/python-server.ts";
-import { bundleCode, mainModule } from "./bundle-code.ts";
+import { bundleCode, linesFile, mainModule } from "./bundle-code.ts";
 import { findPythonModule, findScript, readPackage } from "./entrypoint.ts";
 import type { Esbuild } from "./esbuild.ts";
 import { installNodePackages, installPythonPackages } from "./install-packages.ts";
@@ -47,8 +47,9 @@ async function bundled(options: ContentOptions, runtime: "isolate" | "node"): Pr
   say(`Bundling ${entrypoint}`);
   const { files, warnings } = await bundleCode(await options.esbuild(), { folder, entrypoint, runtime });
   for (const warning of warnings) say(`warning: ${warning}`);
-  const bytes = [...files.values()].reduce((sum, file) => sum + file.length, 0);
-  say(`Bundled ${sizeOf(bytes)} in ${files.size} ${files.size === 1 ? "module" : "modules"}`);
+  const modules = [...files].filter(([name]) => name !== linesFile).map(([, bytes]) => bytes.length);
+  const bytes = modules.reduce((sum, length) => sum + length, 0);
+  say(`Bundled ${sizeOf(bytes)} in ${modules.length} ${modules.length === 1 ? "module" : "modules"}`);
   return files;
 }
 

@@ -9,6 +9,7 @@ type Container = {
     readonly requests: Readonly<Record<string, unknown>>;
   };
   readonly livenessProbe?: object;
+  readonly env?: readonly { readonly name: string; readonly value?: string }[];
 };
 
 describe("the Service of a Function", () => {
@@ -32,6 +33,16 @@ describe("the Service of a Function", () => {
 
     assert.deepEqual(limited.resources.requests, { cpu: "10m", memory: "12Mi" });
     assert.deepEqual(asked.resources, { limits: { cpu: "2", memory: "256Mi" }, requests: { cpu: "1", memory: "1Gi" } });
+  });
+
+  it("tells what has our shim around it how long an answer may take, and nobody else", () => {
+    const env = [{ name: "A", value: "1" }];
+    const patience = { name: "NODELESS_TIMEOUT_SECONDS", value: "7" };
+
+    assert.deepEqual(container({ timeoutSeconds: 7, env }).env, [...env, patience]);
+    assert.deepEqual(container({ timeoutSeconds: 7, env: [{ ...patience, value: "9" }] }).env, [patience]);
+    assert.deepEqual(container({ timeoutSeconds: 7, env, runtime: "container" }).env, env);
+    assert.equal(container({}).env, undefined);
   });
 
   it("asks only what has our shim around it whether it still turns", () => {

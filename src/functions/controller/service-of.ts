@@ -4,7 +4,7 @@
 import { controllerReference } from "#apimachinery/owner-references.ts";
 import { compareQuantities, isQuantity, parseQuantity } from "#apimachinery/quantity.ts";
 import type { FunctionObject, FunctionScale, FunctionSpec, KnativeService } from "#functions/kinds.ts";
-import { alivePath } from "#functions/runtimes/handler.ts";
+import { alivePath, timeoutVariable } from "#functions/runtimes/handler.ts";
 
 /** Marks what belongs to a function, down to its pods. */
 export const functionLabel = "nodeless.dev/function";
@@ -75,12 +75,16 @@ function revisionSpec(spec: FunctionSpec, image: string): object {
     timeoutSeconds,
     concurrency,
     serviceAccountName,
-    env,
+    env = [],
     envFrom = [],
     secrets = [],
   } = spec;
   const from = [...envFrom, ...secrets.map((name) => ({ secretRef: { name } }))];
   const hasShim = runtime !== "container" && spec.source?.image === undefined;
+  // Upstream's default needs no saying.
+  const patience =
+    hasShim && timeoutSeconds !== undefined ? [{ name: timeoutVariable, value: String(timeoutSeconds) }] : [];
+  const variables = [...env.filter(({ name }) => !patience.some((own) => own.name === name)), ...patience];
   return {
     ...(runtime === "isolate" ? { runtimeClassName: "isolate" } : {}),
     ...(timeoutSeconds === undefined ? {} : { timeoutSeconds }),
@@ -90,7 +94,7 @@ function revisionSpec(spec: FunctionSpec, image: string): object {
       {
         image,
         ports: [{ containerPort: port }],
-        ...(env === undefined || env.length === 0 ? {} : { env }),
+        ...(variables.length === 0 ? {} : { env: variables }),
         ...(from.length === 0 ? {} : { envFrom: from }),
         resources: withDefaults(spec),
         ...(hasShim ? { livenessProbe: livenessProbe(timeoutSeconds ?? defaultTimeoutSeconds) } : {}),

@@ -18,24 +18,52 @@ export function handlerOf(module: Readonly<Record<string, unknown>>, file: strin
   throw new TypeError(`${file} has no default export with a fetch handler`);
 }
 
-/** Answers one request by the handler, in the name of its invocation. Never rejects: what the handler throws is logged, and 500 to the caller. */
+/** Says how long an answer may take, in seconds: what the function's timeoutSeconds says, in its environment. */
+export const timeoutVariable = "NODELESS_TIMEOUT_SECONDS";
+
+/** A wait that can be left. */
+export type Wait = { readonly over: Promise<unknown>; readonly leave: () => void };
+
+/** What invocations share. */
+export type Invocations = {
+  readonly handler: FetchHandler;
+  readonly log: InvocationLog;
+  readonly wait: (ms: number) => Wait;
+};
+
+/** Answers one request by the handler, in the name of its invocation. Never rejects: what the handler throws is logged, and 500 to the caller; what takes too long is logged, and 504. */
 export async function invoke(
-  { handler, log }: { readonly handler: FetchHandler; readonly log: InvocationLog },
+  { handler, log, wait }: Invocations,
   request: Request,
   env: unknown,
   context: unknown,
 ): Promise<Response> {
   if (isAliveProbe(request)) return new Response(null, { status: 204 });
   return await log.run(request.headers.get("x-request-id"), async () => {
+    const seconds = Number((env as Readonly<Record<string, string>> | undefined)?.[timeoutVariable] ?? defaultSeconds);
+    const { over, leave } = wait(seconds * 1000);
     try {
-      const response = await handler(request, env, context);
+      const response = await Promise.race([handler(request, env, context), over]);
       if (isResponse(response)) return response;
-      throw new TypeError(`the handler gave ${response === null ? "null" : typeof response}, not a Response`);
+      if (response !== overdue) throw new TypeError(`the handler gave ${nameOf(response)}, not a Response`);
+      console.error(`No answer after ${seconds} s (timeoutSeconds): whoever asked was told 504`);
+      return new Response("Gateway Timeout\n", { status: 504 });
     } catch (error) {
       console.error(`Uncaught ${textOf(error)}`);
       return new Response("Internal Server Error\n", { status: 500 });
+    } finally {
+      leave();
     }
   });
+}
+
+/** What a {@link Wait} comes to. */
+export const overdue: unique symbol = Symbol("overdue");
+/** As upstream's config-defaults. */
+const defaultSeconds = 300;
+
+function nameOf(value: unknown): string {
+  return value === null ? "null" : typeof value;
 }
 
 function isAliveProbe(request: Request): boolean {

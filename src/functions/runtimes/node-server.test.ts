@@ -17,6 +17,7 @@ const source = `
       const { pathname } = new URL(request.url);
       if (pathname === "/throw") throw new Error("as asked");
       if (pathname === "/nothing") return undefined as unknown as Response;
+      if (pathname === "/never") return new Promise(() => {});
       if (pathname === "/slow") await sleep(300);
       console.log("asked for %s", pathname, { a: 1 });
       const headers = new Headers({ "x-env": env.GREETING ?? "" });
@@ -41,7 +42,7 @@ describe("a function in Node", () => {
     const program = join(folder, "function.mjs");
     writeFileSync(program, files.get("index.js") ?? "");
     port = await freePort();
-    const environment = { ...process.env, PORT: String(port), GREETING: "hello" };
+    const environment = { ...process.env, PORT: String(port), GREETING: "hello", NODELESS_TIMEOUT_SECONDS: "0.9" };
     child = spawn(process.execPath, [program], { env: environment, stdio: ["ignore", "pipe", "pipe"] });
     for (const stream of [child.stdout, child.stderr]) stream?.on("data", (piece: Buffer) => (said += String(piece)));
     for (let round = 0; round < 200 && !(await ask("/up").catch(() => undefined)); round++)
@@ -95,6 +96,14 @@ describe("a function in Node", () => {
     assert.match(said, /^\[id-1\] asked for \/line \{ a: 1 \}$/m);
     assert.match(said, /^\[id-2\] Uncaught Error: as asked\n\[id-2\] +at /m);
     assert.match(said, /^\[id-3x\] Uncaught TypeError: the handler gave undefined, not a Response$/m);
+  });
+
+  it("says that it took too long, in the log and to whoever asked", async () => {
+    const answer = await ask("/never", { id: "id-4" });
+    await untilSaid("No answer");
+
+    assert.equal(answer.status, 504);
+    assert.match(said, /^\[id-4\] No answer after 0\.9 s \(timeoutSeconds\): whoever asked was told 504$/m);
   });
 
   it("answers the kubelet without its code", async () => {

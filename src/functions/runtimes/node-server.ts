@@ -5,7 +5,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import type { ReadableStream } from "node:stream/web";
-import { handlerOf, invoke } from "./handler.ts";
+import { handlerOf, invoke, overdue, type Wait } from "./handler.ts";
 import { InvocationLog, textOf } from "./invocation-log.ts";
 
 const defaultPort = 8080;
@@ -17,7 +17,7 @@ log.install();
 export function serveNode(module: Readonly<Record<string, unknown>>, file: string): void {
   const handler = handlerOf(module, file);
   const server = createServer((incoming, outgoing) => {
-    answer(incoming, outgoing, (request) => invoke({ handler, log }, request, process.env, context)).catch(
+    answer(incoming, outgoing, (request) => invoke({ handler, log, wait }, request, process.env, context)).catch(
       (error: unknown) => {
         // Whoever asked has gone, or was told half of an answer.
         if ((error as NodeJS.ErrnoException).code !== "ERR_STREAM_PREMATURE_CLOSE") console.error(textOf(error));
@@ -29,6 +29,12 @@ export function serveNode(module: Readonly<Record<string, unknown>>, file: strin
   server.requestTimeout = 0;
   server.listen(Number(process.env["PORT"] ?? defaultPort));
   process.on("SIGTERM", () => server.close(() => process.exit(0)));
+}
+
+function wait(ms: number): Wait {
+  const { promise: over, resolve } = Promise.withResolvers<symbol>();
+  const timer = setTimeout(() => resolve(overdue), ms).unref();
+  return { over, leave: () => clearTimeout(timer) };
 }
 
 /** What workerd gives as the third argument: here a request is not the end of what it began. */

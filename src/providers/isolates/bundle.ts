@@ -7,6 +7,7 @@ import { stripTypeScriptTypes } from "node:module";
 import { extname, join } from "node:path";
 import { ContainerError, type ContainerMount } from "#kubelet/container-runtime.ts";
 import type { IsolateCode, ModuleContent } from "./loader.ts";
+import { linesFile } from "./stack-source.ts";
 
 /** Files by their path in the bundle: "lib/util.js". */
 export type BundleFiles = ReadonlyMap<string, Uint8Array>;
@@ -56,13 +57,17 @@ export function codeOf(files: BundleFiles, env: IsolateCode["env"], newestDate: 
   );
   if (mainModule === undefined)
     throw refused(`it has none of ${mainNames.join(", ")}, and no package.json names its main module`);
-  const modules = [...files].map(([name, bytes]) => [name, moduleOf(name, bytes)] as const);
+  const lines = files.get(linesFile);
+  const modules = [...files]
+    .filter(([name]) => name !== linesFile)
+    .map(([name, bytes]) => [name, moduleOf(name, bytes)] as const);
   const { compatibilityDate = newestDate, compatibilityFlags, outbound } = description.nodeless ?? {};
   return {
     compatibilityDate,
     compatibilityFlags: compatibilityFlags ?? defaultFlags,
     lazyTimers: compatibilityFlags === undefined && compatibilityDate >= nodeTimersDate,
     mainModule,
+    ...(lines === undefined ? {} : { lines: Buffer.from(lines).toString("utf8") }),
     modules: Object.fromEntries(modules),
     env,
     ...(outbound === undefined ? {} : { outbound: { allow: allowedOf(outbound) } }),

@@ -34,12 +34,17 @@ export const handlerSource: string = `
     if (isResponse(value)) return value;
     throw new TypeError("the fetch handler returned " + (value === null ? "null" : typeof value) + " instead of a Response");
   };
+  // The engine gives a request up, with 500 and words of its own, once its code waits for nothing. So something is waited for, until whoever asked goes; it goes with the request.
+  const engineScheduler = globalThis.scheduler;
+  const day = 86_400_000;
   const handler = main.default;
+  // What stands around functions waits itself, for as long as the function may take.
+  const stay = handler?.isPatient === true ? () => {} : () => void engineScheduler.wait(day);
   export default typeof handler === "function"
     ? class extends handler {
-        async fetch(...parts) { try { return answered(await super.fetch(...parts)); } catch (error) { return failed(error); } }
+        async fetch(...parts) { try { stay(); return answered(await super.fetch(...parts)); } catch (error) { return failed(error); } }
       }
-    : { async fetch(...parts) { try { return answered(await handler.fetch(...parts)); } catch (error) { return failed(error); } } };
+    : { async fetch(...parts) { try { stay(); return answered(await handler.fetch(...parts)); } catch (error) { return failed(error); } } };
   addEventListener("unhandledrejection", ({ reason }) => report("Uncaught (in promise) ", reason));
 
   const engineFetch = globalThis.fetch;

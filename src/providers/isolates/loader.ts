@@ -28,6 +28,8 @@ export type IsolateCode = {
   /** Whether Node's timers are to be the global ones: worker-sources.ts. */
   readonly lazyTimers: boolean;
   readonly mainModule: string;
+  /** Which lines of the main module come from where, as JSON: stack-source.ts. */
+  readonly lines?: string;
   readonly modules: Readonly<Record<string, ModuleContent>>;
   readonly env: Readonly<Record<string, string>>;
   /** What the code may connect to: "public", "private", hosts, "*.example.com"; none: nothing. Absent: everything that the loader reaches. */
@@ -63,8 +65,8 @@ export const loneLoader: LoaderProgram = {
         await check(isolate(env, context), posted.mainModule);
         return new Response("ok");
       } catch (error) {
-        console.error(error.stack ?? String(error));
-        return new Response(String(error), { status: 422 });
+        console.error(inSources(error.stack ?? String(error), posted.lines));
+        return new Response(inSources(String(error), posted.lines), { status: 422 });
       }
     },
   };

@@ -58,8 +58,8 @@ export const packLoader: LoaderProgram = {
       return new Response("ok");
     } catch (error) {
       pods.delete(place);
-      console.error(${JSON.stringify(tagMark)} + tag + " " + (error.stack ?? String(error)), ${JSON.stringify(tagMark)});
-      return new Response(String(error), { status: 422 });
+      console.error(${JSON.stringify(tagMark)} + tag + " " + inSources(error.stack ?? String(error), posted.lines), ${JSON.stringify(tagMark)});
+      return new Response(inSources(String(error), posted.lines), { status: 422 });
     }
   };
   const unload = async (env, context, { place, name, graceMs }) => {

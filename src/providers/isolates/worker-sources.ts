@@ -3,9 +3,11 @@
  * makes a worker of what the agent posts. Loaders are made of it: loader.ts (an isolate alone in its process), pack-loader.ts (many in one).
  */
 import { endSource, entryName, handlerSource } from "./handler-source.ts";
+import { inSourcesSource, linesName, stackSource } from "./stack-source.ts";
 
 const timersName = "nodeless-timers.js";
 const consoleName = "nodeless-console.js";
+const stackName = "nodeless-stack.js";
 
 /** Begins what an isolate says, before its tag, and ends it: a character that no text has. */
 export const tagMark = "\u001e";
@@ -73,16 +75,17 @@ const consoleSource = `
     console.log(label + ": " + (Date.now() - (begun.get(label) ?? Date.now())) + "ms", ...parts);`;
 
 /**
- * Functions of a loader: `workerOf(posted)` and `withOutbound(worker, env, context)` give what workerd's loader takes, `check(stub)` makes workerd load everything now, so that a fault is known
+ * Functions of a loader: `inSources(text, lines)` as in stack-source.ts; `workerOf(posted)` and `withOutbound(worker, env, context)` give what workerd's loader takes, `check(stub)` makes workerd load everything now, so that a fault is known
  * before the pod is called ready. It throws what the code threw.
  *
  * What a bundle says of its connections (`outbound.allow`) is enforced by the engine: nothing at all, networks as workerd knows them (then raw sockets too), or names of hosts, which are compared before a
  * request goes out.
  */
 export const loaderFunctions: string = `
-  const sources = ${JSON.stringify({ timersSource, consoleSource, handlerSource, endSource })};
+  const sources = ${JSON.stringify({ timersSource, consoleSource, stackSource, handlerSource, endSource })};
+  ${inSourcesSource}
   const bytes = (text) => Uint8Array.fromBase64(text).buffer;
-  const workerOf = ({ mainModule, modules, lazyTimers, tag, ...rest }) => {
+  const workerOf = ({ mainModule, modules, lazyTimers, lines, tag, ...rest }) => {
     for (const module of Object.values(modules)) {
       if ("data" in module) module.data = bytes(module.data);
       if ("wasm" in module) module.wasm = bytes(module.wasm);
@@ -90,6 +93,10 @@ export const loaderFunctions: string = `
     const first = [];
     if (lazyTimers) first.push(["${timersName}", sources.timersSource]);
     if (tag) first.push(["${consoleName}", sources.consoleSource.replace("TAG", JSON.stringify(tag))]);
+    if (lines) {
+      modules["${linesName}"] = { text: lines };
+      first.push(["${stackName}", sources.stackSource]);
+    }
     for (const [name, js] of first) modules[name] = { js };
     modules["${entryName}"] = { js: first.map(([name]) => "import " + JSON.stringify("./" + name) + ";").join("") + \`
       import * as main from \${JSON.stringify("./" + mainModule)};

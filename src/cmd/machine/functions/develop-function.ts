@@ -14,6 +14,7 @@ import { BuildError } from "#functions/build/build-error.ts";
 import { type Bundled, createRebundler, type Rebundler } from "#functions/build/bundle-code.ts";
 import { findScript, readPackage } from "#functions/build/entrypoint.ts";
 import { loadEsbuild } from "#functions/build/esbuild.ts";
+import { timeoutVariable } from "#functions/runtimes/handler.ts";
 import { codeOf } from "#providers/isolates/bundle.ts";
 import { Control, LoadFailure } from "#providers/isolates/control.ts";
 import {
@@ -52,7 +53,7 @@ const reloadingLoader: LoaderProgram = {
         current = next;
         return new Response("ok");
       } catch (error) {
-        return new Response(String(error.stack ?? error), { status: 422 });
+        return new Response(inSources(String(error.stack ?? error), posted.lines), { status: 422 });
       }
     },
   };
@@ -63,6 +64,7 @@ const reloadingLoader: LoaderProgram = {
 export async function developFunction(options: DevelopOptions, terminal: Terminal): Promise<void> {
   if (!(await isPortFree(options.port, "127.0.0.1")))
     throw new UserError(`port ${options.port} is taken: --port names another`);
+  refuseWithoutCode(options);
   const run = mkdtempSync(join(tmpdir(), "nodeless-dev-"));
   const session = new Session(options, terminal, run);
   try {
@@ -70,6 +72,20 @@ export async function developFunction(options: DevelopOptions, terminal: Termina
   } finally {
     await session.stop();
     rmSync(run, { recursive: true, force: true });
+  }
+}
+
+/** What does not load may be put right while it runs; a folder that is another one than was meant will not be. */
+function refuseWithoutCode({ folder, entrypoint }: DevelopOptions): void {
+  try {
+    findScript(folder, entrypoint);
+  } catch (cause) {
+    if (!(cause instanceof BuildError) || cause.failure.reason !== "EntrypointMissing") throw cause;
+    const said = cause.message.replace("; name it by spec.entrypoint", "");
+    throw new UserError(`${folder}: ${said}; --source names another folder, --entrypoint a file in it`, {
+      exitCode: 2,
+      cause,
+    });
   }
 }
 
@@ -217,7 +233,9 @@ class Session {
   }
 
   async #load({ files }: Bundled): Promise<void> {
-    const { folder, env } = this.#options;
+    const { folder, timeoutSeconds } = this.#options;
+    const patience = timeoutSeconds === undefined ? {} : { [timeoutVariable]: String(timeoutSeconds) };
+    const env = { ...this.#options.env, ...patience };
     const description = { main: "index.js", nodeless: readPackage(folder).nodeless };
     const all = new Map<string, Uint8Array>([...files, ["package.json", Buffer.from(JSON.stringify(description))]]);
     const control = new Control(this.#controlPath);
