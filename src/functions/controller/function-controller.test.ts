@@ -157,7 +157,13 @@ describe("the controller of Functions", () => {
     assert.deepEqual([runtimeClassName, timeoutSeconds, containers[0]?.image], ["isolate", 30, fn.status?.image]);
     assert.deepEqual(
       [containers[0]?.env, containers[0]?.envFrom],
-      [[{ name: "A", value: "b" }], [{ secretRef: { name: "keys" } }]],
+      [
+        [
+          { name: "A", value: "b" },
+          { name: "NODELESS_TIMEOUT_SECONDS", value: "30" },
+        ],
+        [{ secretRef: { name: "keys" } }],
+      ],
     );
     assert.equal(containers[0]?.livenessProbe.failureThreshold, 4);
     assert.equal(jobs.filter(({ repository }) => repository.endsWith("/hello")).length, 1);

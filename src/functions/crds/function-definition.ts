@@ -4,7 +4,7 @@
 import type { KubeObject } from "#apimachinery/meta.ts";
 import type { JsonSchemaProps } from "#apimachinery/structural-schema/json-schema-props.ts";
 import { functions } from "#functions/kinds.ts";
-import { address, boolean, int64, object, quantity, string } from "#knative/crds/schema-parts.ts";
+import { address, boolean, described, int64, object, quantity, string } from "#knative/crds/schema-parts.ts";
 
 /** Files of a function that is written into its object, all together; etcd's and our own bound on objects is above. */
 const mostInlineFiles = 64;
@@ -26,32 +26,55 @@ function list(items: JsonSchemaProps, maxItems: number): JsonSchemaProps {
   return { type: "array", items, maxItems };
 }
 
-function described(description: string, schema: JsonSchemaProps): JsonSchemaProps {
-  return { ...schema, description };
-}
-
 function atLeast(minimum: number, maximum?: number): JsonSchemaProps {
   return { ...int64, minimum, ...(maximum === undefined ? {} : { maximum }) };
 }
 
-const keyOf = object({ name: string, key: string, optional: boolean }, "key");
+const optional = described("True: it may be missing.", boolean);
+const keyOf = object(
+  { name: described("Name of the object.", string), key: described("The key in it.", string), optional },
+  "key",
+);
 
 const envVar = object(
   {
-    name: { type: "string", minLength: 1 },
-    value: string,
-    valueFrom: object({
-      secretKeyRef: keyOf,
-      configMapKeyRef: keyOf,
-      fieldRef: object({ apiVersion: string, fieldPath: string }, "fieldPath"),
-      resourceFieldRef: object({ containerName: string, resource: string, divisor: quantity }, "resource"),
-    }),
+    name: described("Name of the variable.", { type: "string", minLength: 1 }),
+    value: described("Its value.", string),
+    valueFrom: described(
+      "Where its value comes from, instead.",
+      object({
+        secretKeyRef: described("A key of a Secret.", keyOf),
+        configMapKeyRef: described("A key of a ConfigMap.", keyOf),
+        fieldRef: described(
+          "A field of the instance's pod.",
+          object(
+            { apiVersion: described("Default: v1.", string), fieldPath: described("Such as metadata.name.", string) },
+            "fieldPath",
+          ),
+        ),
+        resourceFieldRef: described(
+          "What the instance has of a resource.",
+          object(
+            {
+              containerName: described("The container; there is one.", string),
+              resource: described("Such as limits.memory.", string),
+              divisor: described("The unit that it is counted in: 1Mi.", quantity),
+            },
+            "resource",
+          ),
+        ),
+      }),
+    ),
   },
   "name",
 );
 
-const whole = object({ name: string, optional: boolean });
-const envFrom = object({ prefix: string, configMapRef: whole, secretRef: whole });
+const whole = object({ name: described("Its name.", string), optional });
+const envFrom = object({
+  prefix: described("Comes before each name.", string),
+  configMapRef: described("The ConfigMap.", whole),
+  secretRef: described("The Secret.", whole),
+});
 const quantities: JsonSchemaProps = { type: "object", additionalProperties: quantity };
 
 const source: JsonSchemaProps = {
@@ -63,6 +86,7 @@ const source: JsonSchemaProps = {
         object(
           {
             files: {
+              description: "The text of each file.",
               type: "object",
               minProperties: 1,
               maxProperties: mostInlineFiles,
@@ -82,16 +106,24 @@ const source: JsonSchemaProps = {
         "A repository, a branch, tag or commit (default: the repository's own), and a folder in it.",
         object(
           {
-            url: { type: "string", pattern: "^(https?|git|ssh)://.+$", maxLength: 2048 },
-            revision: { type: "string", pattern: "^[^-\\s][^\\s]*$", maxLength: 256 },
-            path: insidePath,
+            url: { description: "Its address.", type: "string", pattern: "^(https?|git|ssh)://.+$", maxLength: 2048 },
+            revision: {
+              description: "Branch, tag or commit.",
+              type: "string",
+              pattern: "^[^-\\s][^\\s]*$",
+              maxLength: 256,
+            },
+            path: described("The folder in it.", insidePath),
           },
           "url",
         ),
       ),
       artifact: described(
         "A folder packed as an OCI artifact.",
-        object({ reference: { type: "string", minLength: 1, maxLength: 1024 } }, "reference"),
+        object(
+          { reference: { description: "Its name, best by digest.", type: "string", minLength: 1, maxLength: 1024 } },
+          "reference",
+        ),
       ),
       image: described("An image that is built already.", { type: "string", minLength: 1, maxLength: 1024 }),
     }),
@@ -105,14 +137,31 @@ const source: JsonSchemaProps = {
 };
 
 const scale = object({
-  min: atLeast(0, 100_000),
-  max: atLeast(0, 100_000),
-  initial: atLeast(0, 100_000),
-  target: atLeast(1, 100_000),
-  window: { type: "string", pattern: "^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$", maxLength: 32 },
+  min: described("Instances that are kept while nobody asks. Default: 0, it sleeps.", atLeast(0, 100_000)),
+  max: described("Most instances; 0: no bound, which is the default.", atLeast(0, 100_000)),
+  initial: described(
+    "Instances that a new revision starts with, before anybody asks. Default: 1.",
+    atLeast(0, 100_000),
+  ),
+  target: described(
+    "Requests at once that one instance is to have on average; more are made above that.",
+    atLeast(1, 100_000),
+  ),
+  window: {
+    description:
+      "Over how long its load is looked at, and how long silence lasts before it sleeps. From 6s on; default 60s.",
+    type: "string",
+    pattern: "^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$",
+    maxLength: 32,
+  },
 });
 
-const traffic = object({ revisionName: string, latestRevision: boolean, percent: atLeast(0, 100), tag: string });
+const traffic = object({
+  revisionName: described("The revision that gets it: NAME-00001.", string),
+  latestRevision: described("True: whatever revision is newest.", boolean),
+  percent: described("Its share; all shares together are 100.", atLeast(0, 100)),
+  tag: described("A name of its own: TAG-NAME.NAMESPACE.DOMAIN leads to this revision alone.", string),
+});
 
 const spec: JsonSchemaProps = {
   ...object(
@@ -124,29 +173,44 @@ const spec: JsonSchemaProps = {
       }),
       entrypoint: described("The file with the handler, relative to the source; for python FILE:NAME.", insidePath),
       source,
-      env: list(envVar, 1000),
-      envFrom: list(envFrom, 100),
+      env: described("Environment variables, which are a handler's env too.", list(envVar, 1000)),
+      envFrom: described("ConfigMaps and Secrets all of whose keys become environment variables.", list(envFrom, 100)),
       secrets: described(
         "Secrets whose keys become environment variables.",
         list({ type: "string", minLength: 1 }, 100),
       ),
-      resources: object({ limits: quantities, requests: quantities }),
-      timeoutSeconds: described("How long an answer may take.", atLeast(1, 600)),
+      resources: described(
+        "CPU and memory of one instance. Without a limit of memory: 256Mi for isolates, 512Mi for node and python.",
+        object({
+          limits: described("The most that it may use: cpu: 500m, memory: 128Mi.", quantities),
+          requests: described("What is kept for it; little, unless it is said.", quantities),
+        }),
+      ),
+      timeoutSeconds: described("How long an answer may take; then 504. Default: 300.", atLeast(1, 600)),
       concurrency: described("Most requests at once in one instance; 0: no bound.", atLeast(0, 1000)),
-      scale,
-      network: object({
-        outbound: described(
-          "What the code may connect to: public, private (networks) and hosts, *.example.com among them. An empty list: nothing.",
-          object(
-            {
-              allow: list({ type: "string", pattern: "^(\\*\\.)?[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", maxLength: 253 }, 64),
-            },
-            "allow",
+      scale: described("How many instances there are.", scale),
+      network: described(
+        "What the code may connect to.",
+        object({
+          outbound: described(
+            "What the code may connect to: public, private (networks) and hosts, *.example.com among them. An empty list: nothing.",
+            object(
+              {
+                allow: described(
+                  "Networks and hosts.",
+                  list({ type: "string", pattern: "^(\\*\\.)?[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", maxLength: 253 }, 64),
+                ),
+              },
+              "allow",
+            ),
           ),
-        ),
-      }),
-      serviceAccountName: string,
-      traffic: list(traffic, 100),
+        }),
+      ),
+      serviceAccountName: described("The account that its instances have in the cluster. Default: default.", string),
+      traffic: described(
+        "How requests are shared among revisions. Absent: all go to the newest that is ready.",
+        list(traffic, 100),
+      ),
     },
     "source",
   ),
@@ -171,15 +235,18 @@ const condition = object(
 );
 
 const status = object({
-  observedGeneration: int64,
-  conditions: { type: "array", items: condition },
-  url: string,
+  observedGeneration: described("Which form of the object this status is about: its metadata.generation.", int64),
+  conditions: described("SourceReady, Built and ServiceReady, and Ready, which sums them up.", {
+    type: "array",
+    items: condition,
+  }),
+  url: described("Where it answers.", string),
   address,
-  image: string,
-  build: object({ inputHash: string, commit: string }),
-  buildLog: object({ configMapName: string }),
-  latestCreatedRevisionName: string,
-  latestReadyRevisionName: string,
+  image: described("What was built, by its digest.", string),
+  build: described("What was built from.", object({ inputHash: string, commit: string })),
+  buildLog: described("The ConfigMap with what the build said, in its key log.", object({ configMapName: string })),
+  latestCreatedRevisionName: described("The newest revision.", string),
+  latestReadyRevisionName: described("The newest revision that can answer.", string),
 });
 
 const ready = ".status.conditions[?(@.type=='Ready')]";
@@ -225,7 +292,11 @@ export function functionDefinition(): KubeObject {
             openAPIV3Schema: {
               type: "object",
               required: ["spec"],
-              properties: { spec, status },
+              description: "Code with an address. It sleeps while nobody asks.",
+              properties: {
+                spec: described("The code, what it may use, and how it is scaled.", spec),
+                status: described("How it is, as its controller sees it.", status),
+              },
               "x-kubernetes-validations": [nameRule],
             },
           },

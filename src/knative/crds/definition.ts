@@ -13,7 +13,12 @@ export type Column = {
 };
 
 /** What spec and status may hold. */
-export type KindSchema = { readonly spec: JsonSchemaProps; readonly status: JsonSchemaProps };
+export type KindSchema = {
+  /** What the kind is for. */
+  readonly description?: string;
+  readonly spec: JsonSchemaProps;
+  readonly status: JsonSchemaProps;
+};
 
 /** A version whose form is another one: a webhook converts. */
 export type OtherVersion = {
@@ -97,7 +102,11 @@ function versionsOf({ version, otherVersions = [], columns, schema }: Kind): rea
     subresources: { status: {} },
     ...(one.columns.length === 0 ? {} : { additionalPrinterColumns: one.columns }),
     schema: {
-      openAPIV3Schema: { type: "object", properties: { spec: one.schema.spec, status: one.schema.status } },
+      openAPIV3Schema: {
+        type: "object",
+        ...(one.schema.description === undefined ? {} : { description: one.schema.description }),
+        properties: { spec: one.schema.spec, status: one.schema.status },
+      },
     },
   }));
 }

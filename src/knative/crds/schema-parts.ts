@@ -24,6 +24,11 @@ export function object(
   return { type: "object", properties, ...(required.length === 0 ? {} : { required }) };
 }
 
+/** The same, with what `kubectl explain` says of it. */
+export function described(description: string, schema: JsonSchemaProps): JsonSchemaProps {
+  return { ...schema, description };
+}
+
 /** A list. */
 export function list(items: JsonSchemaProps): JsonSchemaProps {
   return { type: "array", items };
@@ -44,13 +49,16 @@ const condition = object(
 
 /** What every status begins with. */
 export const duckStatus: Readonly<Record<string, JsonSchemaProps>> = {
-  observedGeneration: int64,
-  conditions: list(condition),
-  annotations: stringMap,
+  observedGeneration: described("Which form of the object this status is about: its metadata.generation.", int64),
+  conditions: described("How it stands. Ready sums up the others; those that are not True say why.", list(condition)),
+  annotations: described("What else its controller notes.", stringMap),
 };
 
 /** Where something answers. */
-export const address: JsonSchemaProps = object({ name: string, url: string, CACerts: string, audience: string });
+export const address: JsonSchemaProps = described(
+  "Where it answers.",
+  object({ name: string, url: string, CACerts: string, audience: string }),
+);
 
 /** A reference to another object. */
 export const reference: JsonSchemaProps = object({

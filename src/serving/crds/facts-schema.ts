@@ -4,7 +4,8 @@
  */
 import type { JsonSchemaProps } from "#apimachinery/structural-schema/json-schema-props.ts";
 import type { FieldSchema, ScalarType, Schema, StructSchema } from "#apimachinery/schema.ts";
-import { quantity } from "#knative/crds/schema-parts.ts";
+import { described, quantity } from "#knative/crds/schema-parts.ts";
+import { podWords } from "./pod-words.ts";
 import { fieldMasks, type FieldMask } from "#serving/admission/field-masks.ts";
 
 const scalars: Readonly<Record<ScalarType, JsonSchemaProps>> = {
@@ -49,7 +50,9 @@ function structSchema(struct: StructSchema): JsonSchemaProps {
   const name = struct.name.slice(struct.name.lastIndexOf(".") + 1);
   const mask: FieldMask | undefined = (fieldMasks as Readonly<Record<string, FieldMask>>)[name];
   const fields = [...struct.fields.values()].filter((field) => mask === undefined || isKnown(name, field, mask));
-  const properties = fields.map((field) => [field.name, fieldSchema(field, mask)] as const);
+  const properties = fields.map(
+    (field) => [field.name, worded(`${name}.${field.name}`, fieldSchema(field, mask))] as const,
+  );
   const required = fields
     .filter((field) => field.isRequired && !optional.includes(`${name}.${field.name}`))
     .map((field) => field.name);
@@ -58,6 +61,11 @@ function structSchema(struct: StructSchema): JsonSchemaProps {
     properties: Object.fromEntries(properties),
     ...(required.length === 0 ? {} : { required }),
   };
+}
+
+function worded(name: string, schema: JsonSchemaProps): JsonSchemaProps {
+  const words = podWords[name];
+  return words === undefined ? schema : described(words, schema);
 }
 
 // What the webhook refuses with a word of its own must reach it.

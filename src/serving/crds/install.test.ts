@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { loadKindFacts } from "#api/kind-facts-table.ts";
 import type { KubeObject } from "#apimachinery/meta.ts";
+import type { JsonSchemaProps } from "#apimachinery/structural-schema/json-schema-props.ts";
 import { startTestApiServer } from "#apiserver/testing/test-api-server.ts";
 import { systemClock } from "#component-base/clock.ts";
 import { ensureClusterRoles } from "#knative/roles.ts";
@@ -32,6 +33,45 @@ describe("Serving's CustomResourceDefinitions", () => {
     } finally {
       await stop();
     }
+  });
+
+  it("have words for kubectl explain: of the kinds that people write all of Serving's own fields, and what containers usually say", () => {
+    const schemaOf = (kind: string): JsonSchemaProps => {
+      const found = customResourceDefinitions(loadKindFacts()).find(({ metadata }) =>
+        metadata?.name?.startsWith(`${kind}.`),
+      ) as unknown as { spec: { versions: [{ schema: { openAPIV3Schema: JsonSchemaProps } }] } };
+      return found.spec.versions[0].schema.openAPIV3Schema;
+    };
+    const at = (schema: JsonSchemaProps | undefined, path: string): JsonSchemaProps | undefined =>
+      path
+        .split(".")
+        .reduce((inner, name) => ((inner?.items ?? inner) as JsonSchemaProps | undefined)?.properties?.[name], schema);
+    const without = (kind: string, ...paths: readonly string[]) =>
+      paths.filter((path) => !at(schemaOf(kind), path)?.description).map((path) => `${kind} ${path}`);
+    const traffic = ["", ".revisionName", ".percent", ".tag", ".latestRevision"].map((name) => `spec.traffic${name}`);
+    const own = ["spec", "status", "status.conditions", "status.observedGeneration"];
+    const template = [
+      "",
+      ".metadata",
+      ".spec",
+      ".spec.containerConcurrency",
+      ".spec.timeoutSeconds",
+      ".spec.containers",
+    ];
+    const container = ["image", "env", "ports", "resources", "readinessProbe", "volumeMounts"];
+
+    const missing = [
+      ...without("services", ...own, ...traffic, ...template.map((name) => `spec.template${name}`)),
+      ...without("services", ...container.map((name) => `spec.template.spec.containers.${name}`)),
+      ...without("configurations", ...own, "spec.template", "status.latestReadyRevisionName"),
+      ...without("revisions", ...own, "spec.containers", "spec.containerConcurrency", "status.desiredReplicas"),
+      ...without("routes", ...own, ...traffic, "status.url"),
+      ...without("domainmappings", ...own, "spec.ref", "spec.tls", "spec.tls.secretName", "status.url"),
+    ];
+
+    assert.deepEqual(missing, []);
+    for (const kind of ["services", "configurations", "revisions", "routes", "domainmappings"])
+      assert.ok(schemaOf(kind).description, kind);
   });
 
   it("come with roles for those who may edit a namespace, made once", async () => {

@@ -6,6 +6,7 @@ import type { KindSchema } from "#knative/crds/definition.ts";
 import {
   address,
   boolean,
+  described,
   duckStatus,
   int32,
   int64,
@@ -17,15 +18,29 @@ import {
 } from "#knative/crds/schema-parts.ts";
 
 const trafficTarget = object({
-  configurationName: string,
-  latestRevision: boolean,
-  percent: int64,
-  revisionName: string,
-  tag: string,
-  url: string,
+  configurationName: described("The Configuration whose newest ready revision gets it. In Routes only.", string),
+  latestRevision: described(
+    "True: whatever revision is newest and ready gets it, and no revisionName is given.",
+    boolean,
+  ),
+  percent: described("Its share, from 0 to 100; all shares together are 100.", int64),
+  revisionName: described("The revision that gets it.", string),
+  tag: described(
+    "A name of its own: TAG-NAME.NAMESPACE.DOMAIN leads to this revision alone, whatever its share.",
+    string,
+  ),
+  url: described("Where its tag answers. Filled in by Serving.", string),
 });
+const traffic = described(
+  "How requests are shared among revisions. Absent: all go to the newest that is ready.",
+  list(trafficTarget),
+);
+const trafficNow = described("How requests are shared now.", list(trafficTarget));
 
-const containerStatuses = list(object({ name: string, imageDigest: string }));
+const containerStatuses = described(
+  "Containers with the digests of their images.",
+  list(object({ name: string, imageDigest: string })),
+);
 
 /** A revision's spec: the pod's, and Serving's fields. */
 function revisionSpec(podSpec: JsonSchemaProps): JsonSchemaProps {
@@ -34,74 +49,114 @@ function revisionSpec(podSpec: JsonSchemaProps): JsonSchemaProps {
     required: ["containers"],
     properties: {
       ...podSpec.properties,
-      containerConcurrency: int64,
-      timeoutSeconds: int64,
-      responseStartTimeoutSeconds: int64,
-      idleTimeoutSeconds: int64,
+      containerConcurrency: described(
+        "Most requests at once in one pod; others wait, or more pods are made. 0: no bound.",
+        int64,
+      ),
+      timeoutSeconds: described("How long a request may take until its answer begins; then 504. Default: 300.", int64),
+      responseStartTimeoutSeconds: described("How long the first byte of an answer may take.", int64),
+      idleTimeoutSeconds: described("How long an answer may be silent once it has begun.", int64),
     },
   };
 }
 
 function template(podSpec: JsonSchemaProps): JsonSchemaProps {
   const metadata = object({
-    annotations: stringMap,
-    labels: stringMap,
+    annotations: described(
+      "Settings of the autoscaler among them: autoscaling.knative.dev/min-scale, max-scale, target, window.",
+      stringMap,
+    ),
+    labels: described("Labels of the revision, and of its pods.", stringMap),
     finalizers: list(string),
-    name: string,
+    name: described("The revision's name: NAME-SUFFIX. Absent: NAME-00001, NAME-00002, and so on.", string),
     namespace: string,
   });
-  return object({ metadata, spec: revisionSpec(podSpec) });
+  return described(
+    "What the next revision is. Each change makes a new one; those that are there stay as they are.",
+    object({
+      metadata: described("Name, labels and annotations of the revision.", metadata),
+      spec: described("Its containers, and how requests come to them.", revisionSpec(podSpec)),
+    }),
+  );
 }
 
-const configurationStatus = { latestCreatedRevisionName: string, latestReadyRevisionName: string } as const;
-const routeStatus = { url: string, address, traffic: list(trafficTarget) } as const;
+const configurationStatus = {
+  latestCreatedRevisionName: described("The newest revision.", string),
+  latestReadyRevisionName: described("The newest revision that can answer.", string),
+} as const;
+const url = described("Where it answers.", string);
+const routeStatus = { url, address, traffic: trafficNow } as const;
+
+/** Kind, spec and status with what they are for. */
+function kind(description: string, spec: JsonSchemaProps, wanted: string, status: JsonSchemaProps): KindSchema {
+  return { description, spec: described(wanted, spec), status: described("How it is, as Serving sees it.", status) };
+}
 
 export function serviceSchema(podSpec: JsonSchemaProps): KindSchema {
-  return {
-    spec: object({ template: template(podSpec), traffic: list(trafficTarget) }),
-    status: object({ ...duckStatus, ...configurationStatus, ...routeStatus }),
-  };
+  return kind(
+    "An address for code that sleeps while nobody asks.",
+    object({ template: template(podSpec), traffic }),
+    "The code, and which of its revisions get requests. A Service makes a Configuration and a Route of its name.",
+    object({ ...duckStatus, ...configurationStatus, ...routeStatus }),
+  );
 }
 
 export function configurationSchema(podSpec: JsonSchemaProps): KindSchema {
-  return {
-    spec: object({ template: template(podSpec) }),
-    status: object({ ...duckStatus, ...configurationStatus }),
-  };
+  return kind(
+    "The newest form of a Service's code; a history of its revisions.",
+    object({ template: template(podSpec) }),
+    "The code, of which each change makes a revision.",
+    object({ ...duckStatus, ...configurationStatus }),
+  );
 }
 
 export function revisionSchema(podSpec: JsonSchemaProps): KindSchema {
-  return {
-    spec: revisionSpec(podSpec),
-    status: object({
+  return kind(
+    "The code of a Service at one moment.",
+    revisionSpec(podSpec),
+    "Its containers, and how requests come to them. Never changed: a change of the Service makes another revision.",
+    object({
       ...duckStatus,
-      actualReplicas: int32,
-      desiredReplicas: int32,
+      actualReplicas: described("Pods that are there.", int32),
+      desiredReplicas: described("Pods that are wanted; 0 while nobody asks.", int32),
       containerStatuses,
       initContainerStatuses: containerStatuses,
-      logUrl: string,
+      logUrl: described("Where its logs are, if a place is configured.", string),
     }),
-  };
+  );
 }
 
 export function routeSchema(): KindSchema {
-  return {
-    spec: object({ traffic: list(trafficTarget) }),
-    status: object({ ...duckStatus, ...routeStatus }),
-  };
+  return kind(
+    "The address of a Service, and which of its revisions answer there.",
+    object({ traffic }),
+    "Which revisions get requests.",
+    object({ ...duckStatus, ...routeStatus }),
+  );
 }
 
 export function domainMappingSchema(): KindSchema {
-  return {
-    spec: object(
+  return kind(
+    "A host name of one's own for a Service.",
+    object(
       {
-        ref: { ...reference, required: ["kind", "name"] },
-        tls: object({ secretName: string }, "secretName"),
+        ref: described("What answers under this name: a Knative Service, or anything else with an address.", {
+          ...reference,
+          required: ["kind", "name"],
+        }),
+        tls: described(
+          "A certificate of one's own for the name.",
+          object(
+            { secretName: described("A Secret of type kubernetes.io/tls, in the same namespace.", string) },
+            "secretName",
+          ),
+        ),
       },
       "ref",
     ),
-    status: object({ ...duckStatus, url: string, address }),
-  };
+    "Where requests go that name this host: the object's own name, such as www.example.com.",
+    object({ ...duckStatus, url, address }),
+  );
 }
 
 const number: JsonSchemaProps = { type: "number" };

@@ -5,6 +5,7 @@ import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { hasReason } from "#apimachinery/status-error.ts";
 import { UserError } from "#cli/command.ts";
+import { functions } from "#cli/functions/function-object.ts";
 import type { FunctionTools } from "#cli/functions/function-tools.ts";
 import type { Terminal } from "#cli/terminal.ts";
 import { createClient } from "#client/rest-client.ts";
@@ -15,7 +16,6 @@ import { askPeer } from "#cmd/machine/supervision.ts";
 import { templateFiles } from "#functions/templates/templates.ts";
 import { askFunction, requestAddress } from "./ask-function.ts";
 
-const definitions = { group: "apiextensions.k8s.io", version: "v1", resource: "customresourcedefinitions" };
 const servedTimeoutMs = 60_000;
 const lookAgainMs = 100;
 
@@ -53,9 +53,10 @@ async function ensureFunctions(context: MachineContext, name: string, terminal: 
 async function untilServed(context: MachineContext, name: string, terminal: Terminal): Promise<void> {
   const transport = connectAsAdministrator(getCluster(context, name));
   const client = createClient(transport);
+  // Its definition is there a moment before the kind is.
   const isServed = async () => {
     try {
-      await client.get({ resource: definitions, name: "functions.nodeless.dev" });
+      await client.list({ resource: functions, namespace: "default" }, { limit: 1 });
       return true;
     } catch (error) {
       if (hasReason(error, "NotFound")) return false;
