@@ -6,6 +6,7 @@ import { runCommandLine } from "./command-line.ts";
 function contextOf(isDebugging = false): CommandContext & { readonly printed: string[]; readonly warned: string[] } {
   const [printed, warned]: [string[], string[]] = [[], []];
   const terminal = {
+    isInteractive: false,
     print: (line: string) => void printed.push(line),
     warn: (line: string) => void warned.push(line),
     write: async () => {},

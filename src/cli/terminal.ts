@@ -4,6 +4,8 @@
 
 /** The user's terminal, or what stands in for it. */
 export interface Terminal {
+  /** Whether somebody looks at standard output, and no program reads it. */
+  readonly isInteractive: boolean;
   /** A line on standard output. */
   print(line: string): void;
   /** A line on standard error. */
@@ -31,6 +33,7 @@ export function processTerminal(process: NodeJS.Process): Terminal {
   const isTerminal = process.stdout.isTTY === true;
   const mark = (sign: string, colour: number) => (isTerminal ? `\u001b[${colour}m${sign}\u001b[0m` : sign);
   return {
+    isInteractive: isTerminal,
     print: (line) => void process.stdout.write(`${line}\n`),
     warn: (line) => void process.stderr.write(`${line}\n`),
     write: (chunk) =>

@@ -142,7 +142,8 @@ describe("functions", { skip }, () => {
     assert.equal(compiler.code, 1);
     assert.match(compiler.stderr, /DoesNotCompile: index\.ts:2:33: Unexpected ";"/);
     assert.match(missing.stderr, /index\.ts:1:22: Could not resolve "hono"[^]*is it a dependency in package\.json/);
-    assert.match(empty.stderr, /EntrypointMissing: no entrypoint was found/);
+    assert.deepEqual([empty.code, /no entrypoint was found/.test(empty.stderr)], [2, true], empty.stderr);
+    assert.equal((await cluster.kubectl(["get", "fn", "empty", "--ignore-not-found"])).stdout, "", "nothing is left");
     assert.deepEqual(await condition("broken", "Built").then((built) => [built?.status, built?.reason]), [
       "False",
       "DoesNotCompile",
@@ -192,7 +193,7 @@ describe("functions", { skip }, () => {
     assert.deepEqual([neighbour.status, neighbour.text], [200, "fine\n"]);
     assert.match(
       (await fn(["logs", "throw"])).stdout,
-      /^\[\S+\] Uncaught Error: as asked\n\[\S+\] +at Object\.fetch \(index\.ts:\d+\)\n(?!.* at )/m,
+      /^\[\S+\] Uncaught Error: as asked\n\[\S+\] +at Object\.fetch \(index\.js:7\)\n(?!.* at )/m,
     );
     assert.equal((await ask("silent", "/never")).status, 504, "code that waits for nothing");
     await eventually("both have been told of", async () => {

@@ -9,6 +9,7 @@ import type { KubeObject } from "#apimachinery/meta.ts";
 import { hasReason } from "#apimachinery/status-error.ts";
 import type { Client } from "#client/client.ts";
 import { type Arguments, type Command, type CommandContext, numberFlag, textFlag, UserError } from "#cli/command.ts";
+import { applyFunction } from "#cli/functions/apply-function.ts";
 import { describeFunction } from "#cli/functions/describe-function.ts";
 import { buildLogVersion, followDeploy } from "#cli/functions/follow-deploy.ts";
 import { printFunctionLogs } from "#cli/functions/function-logs.ts";
@@ -17,6 +18,7 @@ import { addressOf, shareLine, trafficOf } from "#cli/functions/function-traffic
 import { troubleLines, troublesOf } from "#cli/functions/function-troubles.ts";
 import { tryAgain } from "#cli/functions/try-again.ts";
 import {
+  checkName,
   environmentFlag,
   guessRuntime,
   readFunctionFile,
@@ -35,7 +37,7 @@ const clusterFlag = { ...nameFlag, help: "Name of the cluster" };
 const revisionResource = { group: "serving.knative.dev", version: "v1", resource: "revisions" };
 const common = { name: clusterFlag, namespace: { ...namespaceFlag, help: "Namespace of the function" } };
 const runtimes: readonly string[] = ["isolate", "node", "python", "container"];
-const fieldManager = "nodeless-fn";
+const newline = 0x0a;
 
 const create: Command = {
   name: "fn new",
@@ -49,6 +51,7 @@ const create: Command = {
   },
   async run(args, { terminal, machine }) {
     const [name = ""] = args.positionals;
+    checkName(name);
     const runtime = textFlag(args, "runtime") ?? "";
     if (!runtimes.includes(runtime))
       throw new UserError(`--runtime may be ${runtimes.join(", ")}, not "${runtime}"`, { exitCode: 2 });
@@ -101,30 +104,27 @@ const deploy: Command = {
     const cluster = textFlag(args, "name") ?? "default";
     const namespace = textFlag(args, "namespace") ?? "default";
     const { terminal, machine } = context;
+    if (wanted.folder !== undefined) {
+      const { runtime = "isolate", entrypoint } = wanted.spec;
+      await machine.functions.checkSource(wanted.folder, { runtime, entrypoint });
+    }
     await machine.functions.ensureFunctions(cluster, terminal);
     return await withTransport(args, context, async (transport) => {
       const client = createClient(transport);
-      const spec =
+      const apply = async (reference: string, dryRun: boolean): Promise<FunctionObject> =>
+        await applyFunction(client, { ...wanted, namespace, reference, dryRun });
+      // What is refused is refused before anything is packed.
+      await apply("not-pushed-yet", true);
+      const reference =
         wanted.folder === undefined
-          ? wanted.spec
-          : {
-              ...wanted.spec,
-              source: {
-                artifact: { reference: await push(context, cluster, { ...wanted, namespace, folder: wanted.folder }) },
-              },
-            };
-      const body = {
-        apiVersion: "nodeless.dev/v1alpha1",
-        kind: "Function",
-        metadata: { ...wanted.metadata, name: wanted.name, namespace },
-        spec,
-      };
+          ? ""
+          : await push(context, cluster, { ...wanted, namespace, folder: wanted.folder });
       const logVersion = await buildLogVersion(client, namespace, wanted.name);
       const ref = { resource: functions, namespace, name: wanted.name };
       const before = await client
         .get<FunctionObject>(ref)
         .catch((error: unknown) => (hasReason(error, "NotFound") ? undefined : Promise.reject(error)));
-      const written = await client.patch<FunctionObject>(ref, { type: "apply", body }, { fieldManager, force: true });
+      const written = await apply(reference, false);
       const isAgain = before !== undefined && (await tryAgain(client, before, written));
       const timeoutSeconds = numberFlag(args, "timeout", { min: 1, max: 86_400 }) ?? 360;
       const generation = written.metadata?.generation ?? 0;
@@ -256,7 +256,7 @@ const invoke: Command = {
     const cluster = textFlag(args, "name") ?? "default";
     const url = await withClient(args, context, (client) => urlOf(client, args));
     const body = bodyOf(textFlag(args, "data"));
-    const method = textFlag(args, "method") ?? (body === undefined ? "GET" : "POST");
+    const method = (textFlag(args, "method") ?? (body === undefined ? "GET" : "POST")).toUpperCase();
     // Known here, so that its lines can be found in the log.
     const headers = { "x-request-id": randomUUID(), ...headersOf(args) };
     const answer = await machine.functions.ask(cluster, { url, method, headers, body });
@@ -272,7 +272,13 @@ const invoke: Command = {
           ].join("\n"),
         ),
       );
-    for await (const chunk of answer.body) await terminal.write(chunk);
+    let last = newline;
+    for await (const chunk of answer.body) {
+      await terminal.write(chunk);
+      last = chunk.at(-1) ?? last;
+    }
+    // The next prompt is not to stand in the answer; whoever reads it by a program gets it as it is.
+    if (terminal.isInteractive && last !== newline) terminal.print("");
     return answer.status < 400 ? 0 : 1;
   },
 };

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import { wantedFunction } from "./function-spec.ts";
@@ -83,6 +83,13 @@ spec:
     });
     assert.throws(() => of({ git: "https://x", image: "y" }, "x"), /not both/);
     assert.throws(() => of({ image: "nginx" }), /wants the function's NAME/);
+    assert.throws(() => of({ image: "nginx", source: "." }, "x"), /takes --source or --image, not both/);
+    assert.throws(() => of({ path: "fn" }, "x"), /--path is about a repository: say with --git which one/);
+    assert.throws(() => of({ image: "nginx", revision: "v1" }, "x"), /--revision is about a repository/);
+    for (const name of ["Bad_Name", "-a", "1a", "a".repeat(64)])
+      assert.throws(() => of({ image: "nginx" }, name), { exitCode: 2, message: /cannot name a function/ });
+    for (const source of ["/", homedir()])
+      assert.throws(() => of({ source }, "x"), { exitCode: 2, message: /is not the folder of one function/ });
   });
 });
 

@@ -2,6 +2,7 @@
  * The Function that a command line and a folder's function.yaml ask for. What the command line says goes before what the file says.
  */
 import { existsSync, readFileSync, statSync } from "node:fs";
+import { homedir } from "node:os";
 import { basename, join, resolve } from "node:path";
 import { parse } from "yaml";
 import { isQuantity } from "#apimachinery/quantity.ts";
@@ -79,12 +80,19 @@ export function wantedFunction(args: Arguments): WantedFunction {
   const [git, image] = [textFlag(args, "git"), textFlag(args, "image")];
   if (git !== undefined && image !== undefined)
     throw new UserError("takes --git or --image, not both", { exitCode: 2 });
+  for (const flag of ["revision", "path"])
+    if (git === undefined && textFlag(args, flag) !== undefined)
+      throw new UserError(`--${flag} is about a repository: say with --git which one`, { exitCode: 2 });
+  for (const flag of ["git", "image"])
+    if (textFlag(args, flag) !== undefined && textFlag(args, "source") !== undefined)
+      throw new UserError(`takes --source or --${flag}, not both`, { exitCode: 2 });
   const isElsewhere = git !== undefined || image !== undefined;
   const folder = isElsewhere ? undefined : sourceFolder(args);
   const file = folder === undefined ? {} : readFunctionFile(folder);
   const name =
     args.positionals[0] ?? file.metadata?.name ?? (folder === undefined ? undefined : basename(folder).toLowerCase());
   if (name === undefined) throw new UserError("wants the function's NAME", { exitCode: 2 });
+  checkName(name);
   const { name: _name, namespace: _namespace, ...metadata } = file.metadata ?? {};
   const spec = { ...file.spec, ...flagSpec(args, file.spec ?? {}), ...remoteSource(args) };
   return {
@@ -99,7 +107,17 @@ export function wantedFunction(args: Arguments): WantedFunction {
 export function sourceFolder(args: Arguments): string {
   const folder = resolve(textFlag(args, "source") ?? ".");
   if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory()) throw new UserError(`${folder} is no folder`);
+  // All of it would be packed.
+  if (["/", homedir()].includes(folder) && !existsSync(join(folder, functionFile)))
+    throw new UserError(`${folder} is not the folder of one function: --source names it`, { exitCode: 2 });
   return folder;
+}
+
+/** Throws UserError for what cannot be a function's name: it becomes a part of hosts. */
+export function checkName(name: string): void {
+  if (/^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$/.test(name)) return;
+  const rule = "small letters, digits and '-', a letter first and no '-' last, at most 63 characters";
+  throw new UserError(`"${name}" cannot name a function: ${rule}`, { exitCode: 2 });
 }
 
 /** The folder's function.yaml. Throws UserError for one that is none. */

@@ -42,6 +42,11 @@ export interface FunctionTools {
     folder: string,
     options: { readonly name: string; readonly runtime: FunctionRuntime },
   ): readonly string[];
+  /** Throws UserError for a folder that has no code of its runtime, before anything is made of it. */
+  checkSource(
+    folder: string,
+    wanted: { readonly runtime: string; readonly entrypoint: string | undefined },
+  ): Promise<void>;
   /** Packs a folder and puts it into the cluster's registry. The same folder gives the same reference. */
   pushSource(
     cluster: string,

@@ -312,6 +312,8 @@ describe("the controller of Functions", () => {
     await refused({ source: { image: "a" }, runtime: "java" }, /Unsupported value: "java"/);
     await refused({ source: { image: "a" }, entrypoint: "/etc/passwd" }, /relative and lead nowhere else/);
     await refused({ source: { image: "a" }, scale: { min: 3, max: 1 } }, /scale\.min is larger/);
+    for (const window of ["3s", "2h"])
+      await refused({ source: { image: "a" }, scale: { window } }, /spec\.scale\.window: .*must be from 6s to 1h/);
     await refused({ source: { image: "a" } }, /DNS-1035 label/, "1.a");
   });
 });

@@ -153,6 +153,12 @@ const scale = object({
     type: "string",
     pattern: "^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$",
     maxLength: 32,
+    "x-kubernetes-validations": [
+      {
+        rule: "duration(self) >= duration('6s') && duration(self) <= duration('1h')",
+        message: "must be from 6s to 1h",
+      },
+    ],
   },
 });
 

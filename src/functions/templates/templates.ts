@@ -66,6 +66,7 @@ CMD ["python3", "/server.py"]
 `;
 
 const containerCode = `import os
+import signal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
@@ -78,6 +79,8 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
 
+# The first process of a container ends by a signal only if it says so.
+signal.signal(signal.SIGTERM, lambda *_: exit(0))
 ThreadingHTTPServer(("", int(os.environ["PORT"])), Handler).serve_forever()
 `;
 

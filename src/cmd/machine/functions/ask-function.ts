@@ -1,7 +1,7 @@
 /**
  * Asks a function at the place where its cluster takes requests from this machine. The host goes in the request: names need not lead anywhere.
  */
-import { request } from "node:http";
+import { METHODS, request, validateHeaderName, validateHeaderValue } from "node:http";
 import { UserError } from "#cli/command.ts";
 import type { FunctionAnswer, FunctionRequest } from "#cli/functions/function-tools.ts";
 import { describeCluster, getCluster, type MachineContext } from "#cmd/machine/clusters.ts";
@@ -19,6 +19,7 @@ export async function askFunction(
   cluster: string,
   { url, method, headers, body }: FunctionRequest,
 ): Promise<FunctionAnswer> {
+  checkRequest(method, headers);
   const address = await requestAddress(context, cluster);
   if (address === undefined)
     throw new UserError(`cluster "${cluster}" takes no requests: is it up? 'nodeless status' says it`);
@@ -37,4 +38,17 @@ export async function askFunction(
     index % 2 === 0 ? [[name, rawHeaders[index + 1] ?? ""] as const] : [],
   );
   return { status: response.statusCode ?? 0, headers: pairs, body: response };
+}
+
+/** Throws UserError for what no request can have. */
+function checkRequest(method: string, headers: Readonly<Record<string, string>>): void {
+  try {
+    if (!METHODS.includes(method)) throw new TypeError(`there is no method "${method}"`);
+    for (const [name, value] of Object.entries(headers)) {
+      validateHeaderName(name);
+      validateHeaderValue(name, value);
+    }
+  } catch (cause) {
+    throw new UserError((cause as Error).message, { exitCode: 2, cause });
+  }
 }

@@ -15,6 +15,7 @@ import { type Bundled, createRebundler, type Rebundler } from "#functions/build/
 import { findScript, readPackage } from "#functions/build/entrypoint.ts";
 import { loadEsbuild } from "#functions/build/esbuild.ts";
 import { timeoutVariable } from "#functions/runtimes/handler.ts";
+import { checkSource } from "./check-source.ts";
 import { codeOf } from "#providers/isolates/bundle.ts";
 import { Control, LoadFailure } from "#providers/isolates/control.ts";
 import {
@@ -64,7 +65,7 @@ const reloadingLoader: LoaderProgram = {
 export async function developFunction(options: DevelopOptions, terminal: Terminal): Promise<void> {
   if (!(await isPortFree(options.port, "127.0.0.1")))
     throw new UserError(`port ${options.port} is taken: --port names another`);
-  refuseWithoutCode(options);
+  await checkSource(options.folder, { runtime: "isolate", entrypoint: options.entrypoint });
   const run = mkdtempSync(join(tmpdir(), "nodeless-dev-"));
   const session = new Session(options, terminal, run);
   try {
@@ -72,20 +73,6 @@ export async function developFunction(options: DevelopOptions, terminal: Termina
   } finally {
     await session.stop();
     rmSync(run, { recursive: true, force: true });
-  }
-}
-
-/** What does not load may be put right while it runs; a folder that is another one than was meant will not be. */
-function refuseWithoutCode({ folder, entrypoint }: DevelopOptions): void {
-  try {
-    findScript(folder, entrypoint);
-  } catch (cause) {
-    if (!(cause instanceof BuildError) || cause.failure.reason !== "EntrypointMissing") throw cause;
-    const said = cause.message.replace("; name it by spec.entrypoint", "");
-    throw new UserError(`${folder}: ${said}; --source names another folder, --entrypoint a file in it`, {
-      exitCode: 2,
-      cause,
-    });
   }
 }
 

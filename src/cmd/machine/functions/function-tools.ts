@@ -24,6 +24,10 @@ export function functionTools(context: MachineContext): FunctionTools {
   return {
     ensureFunctions: (cluster, terminal) => ensureFunctions(context, cluster, terminal),
     writeTemplate: (folder, { name, runtime }) => writeFiles(folder, templateFiles(name, runtime)),
+    async checkSource(folder, wanted) {
+      const { checkSource } = await import("./check-source.ts");
+      await checkSource(folder, wanted);
+    },
     async pushSource(cluster, source) {
       const { pushSource } = await import("./push-source.ts");
       return await pushSource(getCluster(context, cluster), source);
