@@ -2,53 +2,16 @@
  * Stored JSON → protobuf without parsing it in between: what stands in the text is written as it is met, so an object costs about its bytes, and no garbage. Fields come in the text's order, and what the text has not is not written: every decoder reads the
  * same out of it as out of what the encoder (protobuf-encoder.ts) makes of the parsed object. Only for text as JSON.stringify writes it; whatever is unusual is left to the encoder.
  */
-import type { FieldSchema, Schema, StructSchema } from "#apimachinery/schema.ts";
+import type { StructSchema } from "#apimachinery/schema.ts";
 import { findDurationMs } from "#apimachinery/duration.ts";
 import { canonicalQuantity } from "#apimachinery/quantity.ts";
+import { type FieldPlan, ProtobufPlans, type StructPlan, type Value } from "./protobuf-plans.ts";
 import { parseTime } from "./protobuf-scalars.ts";
 
 /** The text holds something that is left to the encoder. */
 class Unusual extends Error {
   readonly kind = "Unusual";
 }
-
-/** How a value is written. */
-type Form =
-  | "string"
-  | "boolean"
-  | "int"
-  | "double"
-  | "bytes"
-  | "time"
-  | "microTime"
-  | "duration"
-  | "quantity"
-  | "intOrString"
-  | "any"
-  | "struct"
-  | "other";
-
-type Value = { readonly form: Form; readonly wireType: 0 | 1 | 2; readonly struct: StructPlan | undefined };
-
-/** What is to be done for one field. */
-type FieldPlan = {
-  /** Its name as it stands in the text, with quotes and colon. */
-  readonly key: Buffer;
-  readonly tag: number;
-  /** Tags of the messages around it that the text has not, outermost first. */
-  readonly outerTags: readonly number[];
-  readonly shape: "value" | "list" | "map";
-  readonly isMetadata: boolean;
-  readonly value: Value;
-  /** The field that followed when it was last met: mostly it does again. */
-  next: FieldPlan | undefined;
-};
-
-type StructPlan = {
-  readonly schema: StructSchema;
-  fields: ReadonlyMap<string, FieldPlan> | undefined;
-  first: FieldPlan | undefined;
-};
 
 /** Most that is kept between two objects. */
 const KEPT_BYTES = 256 * 1024;
@@ -66,7 +29,7 @@ const SMALL_F = 0x66;
 
 /** Keeps what it has learned of the schemas that it has met. One for a process is enough. */
 export class ProtobufTranscoder {
-  readonly #plans = new Map<StructSchema, StructPlan>();
+  readonly #plans = new ProtobufPlans();
   #source: Buffer = Buffer.alloc(0);
   #at = 0;
   #target: Buffer = Buffer.allocUnsafeSlow(64 * 1024);
@@ -83,7 +46,7 @@ export class ProtobufTranscoder {
     const needed = json.length * 4 + 1024;
     if (this.#target.length < needed) this.#target = Buffer.allocUnsafeSlow(needed);
     try {
-      this.#struct(this.#planOf(schema), resourceVersion);
+      this.#struct(this.#plans.of(schema), resourceVersion);
       return this.#at === json.length && this.#end <= this.#target.length ? this.#taken() : undefined;
     } catch (error) {
       if (error instanceof Unusual) return undefined;
@@ -100,60 +63,6 @@ export class ProtobufTranscoder {
     return bytes;
   }
 
-  #planOf(schema: StructSchema): StructPlan {
-    let plan = this.#plans.get(schema);
-    if (plan === undefined) {
-      plan = { schema, fields: undefined, first: undefined };
-      this.#plans.set(schema, plan);
-    }
-    return plan;
-  }
-
-  // Not before it is needed: schemas may refer to themselves.
-  #fieldsOf(plan: StructPlan): ReadonlyMap<string, FieldPlan> {
-    if (plan.fields !== undefined) return plan.fields;
-    const fields = new Map<string, FieldPlan>();
-    for (const field of plan.schema.fields.values()) {
-      if (field.protobufNumber !== undefined) fields.set(field.name, this.#fieldPlan(field, field.protobufNumber));
-    }
-    plan.fields = fields;
-    return fields;
-  }
-
-  #fieldPlan({ name, schema, protobufPath = [] }: FieldSchema, number: number): FieldPlan {
-    const isMessage = schema.kind === "list" && schema.isProtobufMessage === true;
-    const shape = (schema.kind === "list" && !isMessage) || schema.kind === "map" ? schema.kind : "value";
-    const value = this.#valueOf(
-      schema.kind === "list" && !isMessage ? schema.items : schema.kind === "map" ? schema.values : schema,
-    );
-    return {
-      key: Buffer.from(`${JSON.stringify(name)}:`),
-      tag: (number << 3) | (shape === "map" ? 2 : value.wireType),
-      outerTags: protobufPath.map((outer) => (outer << 3) | 2),
-      shape,
-      isMetadata: name === "metadata",
-      value,
-      next: undefined,
-    };
-  }
-
-  #valueOf(schema: Schema): Value {
-    if (schema.kind === "struct") return { form: "struct", wireType: 2, struct: this.#planOf(schema) };
-    if (schema.kind !== "scalar" || schema.union !== undefined)
-      return { form: "other", wireType: 2, struct: undefined };
-    switch (schema.type) {
-      case "boolean":
-        return { form: "boolean", wireType: 0, struct: undefined };
-      case "int32":
-      case "int64":
-        return { form: "int", wireType: 0, struct: undefined };
-      case "double":
-        return { form: "double", wireType: 1, struct: undefined };
-      default:
-        return { form: schema.type, wireType: 2, struct: undefined };
-    }
-  }
-
   #struct(plan: StructPlan, resourceVersion: string): void {
     const source = this.#source;
     if (source[this.#at++] !== OPEN_BRACE) throw new Unusual();
@@ -161,7 +70,7 @@ export class ProtobufTranscoder {
       this.#at++;
       return;
     }
-    const fields = this.#fieldsOf(plan);
+    const fields = this.#plans.fieldsOf(plan);
     let before: FieldPlan | undefined;
     for (;;) {
       const guess = before === undefined ? plan.first : before.next;
@@ -187,7 +96,7 @@ export class ProtobufTranscoder {
   /** Metadata of the object itself. */
   #metadata(field: FieldPlan, resourceVersion: string): void {
     const plan = field.value.struct;
-    const own = plan && this.#fieldsOf(plan).get("resourceVersion");
+    const own = plan && this.#plans.fieldsOf(plan).get("resourceVersion");
     if (plan === undefined || own === undefined) throw new Unusual();
     this.#varint(field.tag);
     const start = this.#open();

@@ -18,11 +18,6 @@ export class RestingObjects implements ByteSource {
     this.#codec = codec;
   }
 
-  /** How many objects may have bytes in memory. */
-  get awakeCount(): number {
-    return this.#awake.length;
-  }
-
   /** Told of each object that comes into a cache. */
   add(object: StoredObject): void {
     this.#awake.push(object);
