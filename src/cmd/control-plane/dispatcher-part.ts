@@ -47,7 +47,13 @@ export class DispatcherPart {
     const { data } = eventingLayout(this.#options.cluster.layout);
     if (!existsSync(data)) return;
     this.#isWatched = true;
-    await this.#guardian.watch();
+    try {
+      await this.#guardian.ensure();
+    } catch (error) {
+      // The node whose network it lives in may come later.
+      this.#options.logger.warn("Eventing did not start at once", { error });
+      await this.#guardian.watch();
+    }
   }
 
   /** What Eventing starts with its first object. `ca` signs the process's certificate, PEM. */
