@@ -75,6 +75,7 @@ spec:
     withFolder({}, (folder) => {
       assert.throws(() => of({ source: join(folder, "absent") }, "x"), /is no folder/);
       assert.throws(() => of({ source: folder, env: ["A"] }, "x"), /--env wants NAME=VALUE, not "A"/);
+      assert.throws(() => of({ source: folder, memory: "128" }, "x"), /--memory 128 is less than a megabyte/);
       assert.throws(
         () => of({ source: folder, memory: "1GB" }, "x"),
         /--memory wants an amount such as 128Mi, not "1GB"/,

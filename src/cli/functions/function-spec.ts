@@ -5,7 +5,7 @@ import { existsSync, readFileSync, statSync } from "node:fs";
 import { homedir } from "node:os";
 import { basename, join, resolve } from "node:path";
 import { parse } from "yaml";
-import { isQuantity } from "#apimachinery/quantity.ts";
+import { compareQuantities, isQuantity, parseQuantity } from "#apimachinery/quantity.ts";
 import { type Arguments, type Flag, numberFlag, textFlag, UserError } from "#cli/command.ts";
 import type { FunctionObject } from "./function-object.ts";
 
@@ -156,7 +156,7 @@ function remoteSource(args: Arguments): Pick<Spec, "runtime" | "source"> {
 }
 
 function flagSpec(args: Arguments, file: Spec): Spec {
-  const [cpu, memory] = [amountFlag(args, "cpu", "500m"), amountFlag(args, "memory", "128Mi")];
+  const [cpu, memory] = [amountFlag(args, "cpu", "500m"), memoryFlag(args)];
   const limits = { ...(cpu === undefined ? {} : { cpu }), ...(memory === undefined ? {} : { memory }) };
   const resources = file["resources"] as { readonly limits?: object } | undefined;
   const allow = listFlag(args, "allow");
@@ -180,6 +180,16 @@ function amountFlag(args: Arguments, name: string, example: string): string | un
   const text = textFlag(args, name);
   if (text !== undefined && !isQuantity(text))
     throw new UserError(`--${name} wants an amount such as ${example}, not "${text}"`, { exitCode: 2 });
+  return text;
+}
+
+/** A number alone is bytes, and nobody means these. */
+function memoryFlag(args: Arguments): string | undefined {
+  const text = amountFlag(args, "memory", "128Mi");
+  if (text !== undefined && compareQuantities(parseQuantity(text), parseQuantity("1Mi")) < 0)
+    throw new UserError(`--memory ${text} is less than a megabyte: no program runs in that; 128Mi is usual`, {
+      exitCode: 2,
+    });
   return text;
 }
 
