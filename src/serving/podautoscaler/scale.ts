@@ -84,7 +84,9 @@ function stepToZero(
   }
   if (active?.status === "Unknown") {
     const timeoutMs = activationTimeoutMs(autoscaler, config);
-    return forMs > timeoutMs ? { want: 0, apply: 0 } : { want: scaleUnknown, againAfterMs: timeoutMs - forMs + 1000 };
+    if (forMs > timeoutMs) return { want: 0, apply: 0 };
+    const first = isInitialized(autoscaler) ? {} : { apply: firstScale(autoscaler, config) };
+    return { want: scaleUnknown, ...first, againAfterMs: timeoutMs - forMs + 1000 };
   }
   const retentionMs =
     autoscaler.spec?.reachability === "Unreachable" ? 0 : podRetentionMsOf(autoscaler, config.autoscaler);
@@ -106,8 +108,12 @@ function firstScaleAgain(
   const waitMs = Math.min(Math.max(firstRetryMs, ageMs / 4 || 0), longestRetryMs);
   const forMs = nowMs - Date.parse(active.lastTransitionTime ?? "");
   if (forMs < waitMs) return { want: 0, apply: 0, againAfterMs: waitMs - forMs };
-  const pods = withinBounds(autoscaler, Math.max(1, initialScaleOf(autoscaler, config.autoscaler)), config);
-  return { want: pods, apply: pods };
+  // Pods come once the status tells that they are wanted: from then on their time runs.
+  return { want: firstScale(autoscaler, config) };
+}
+
+function firstScale(autoscaler: PodAutoscaler, config: ServingConfig): number {
+  return withinBounds(autoscaler, Math.max(1, initialScaleOf(autoscaler, config.autoscaler)), config);
 }
 
 function activationTimeoutMs({ metadata }: PodAutoscaler, { deployment }: ServingConfig): number {

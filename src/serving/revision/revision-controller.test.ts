@@ -128,6 +128,13 @@ describe("a Revision that waits", () => {
       await namespace.create(services, serviceOf("late", { "serving.knative.dev/progress-deadline": "5s" }));
       await serving.pass(45);
       assert.equal(conditionOf(await namespace.get(services, "late"), "Ready").status, "False");
+      const podCount = async () => (await namespace.list(pods)).length;
+      const counts = [await podCount()];
+      await serving.pass(60);
+      counts.push(await podCount());
+      await serving.pass(40);
+      counts.push(await podCount());
+      assert.deepEqual(counts, [0, 1, 0]);
 
       state.isMissing = false;
       await serving.pass(70);
