@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, it } from "node:test";
@@ -15,14 +15,13 @@ describe("records on disk", () => {
     return records;
   };
   const fail = (error: unknown) => assert.fail(String(error));
-  const turn = () => new Promise((resolve) => setImmediate(resolve));
 
-  it("written soon are there after the turn, or when they are flushed", async () => {
+  it("written soon are there soon, or when they are flushed", async () => {
     const records = open();
     records.writeSoon("a", 1, fail);
     assert.deepEqual(records.list(), []);
 
-    await turn();
+    await until(() => records.list()[0]?.record === 1);
     records.writeSoon("b", 2, fail);
     records.flush();
 
@@ -38,10 +37,32 @@ describe("records on disk", () => {
     records.writeSoon("b", 1, fail);
     records.write("a", 2);
     await records.remove("b");
+    records.writeSoon("last", 3, fail);
 
-    await turn();
+    await until(() => records.list().some(({ record }) => record === 3));
 
-    assert.deepEqual(records.list(), [{ id: "a", record: 2 }]);
+    assert.deepEqual(records.list(), [
+      { id: "a", record: 2 },
+      { id: "last", record: 3 },
+    ]);
+  });
+
+  it("written or removed while an older one is on its way are not overwritten by that", async () => {
+    const records = open();
+    records.writeSoon("a", 1, fail);
+    await new Promise((resolve) => setImmediate(resolve));
+    records.write("a", 2);
+    await until(() => existsSync(records.path("a")) && records.list()[0]?.record === 2);
+    records.writeSoon("b", 1, fail);
+    await new Promise((resolve) => setImmediate(resolve));
+    await records.remove("b");
+    records.writeSoon("last", 3, fail);
+
+    await until(() => records.list().some(({ record }) => record === 3));
+    assert.deepEqual(records.list(), [
+      { id: "a", record: 2 },
+      { id: "last", record: 3 },
+    ]);
   });
 
   it("that cannot be written are told of, and the others are written", async () => {
@@ -51,9 +72,14 @@ describe("records on disk", () => {
     records.writeSoon("a", 1, (error) => failures.push(error));
     records.writeSoon("b", 2, fail);
 
-    await turn();
+    await until(() => records.list().at(-1)?.record === 2);
 
     assert.equal(failures.length, 1);
     assert.deepEqual(records.list().at(-1), { id: "b", record: 2 });
   });
 });
+
+/** Waits for what is written beside this. */
+async function until(isSo: () => boolean): Promise<void> {
+  while (!isSo()) await new Promise((resolve) => setImmediate(resolve));
+}
