@@ -21,6 +21,8 @@ export interface RuntimeOfClass extends ContainerRuntime, Service {
   hasPod(uid: string): boolean;
   /** Whether the container is here. */
   hasContainer(id: string): boolean;
+  /** A pod like this one, which was here, will be wanted in a moment: makes ready what it can. Never throws; nothing is lost if none comes. */
+  prepareLike?(pod: Pick<PodRef, "namespace" | "name">): void;
 }
 
 /** A runtime beside the default one. */
@@ -58,6 +60,11 @@ export class RuntimeClasses implements ContainerRuntime, ContainerFiles, Service
   async stop(): Promise<void> {
     await Promise.allSettled(this.#loading.values());
     await Promise.all(this.#all().map((runtime) => runtime.stop()));
+  }
+
+  /** A pod like this one, which was here, will be wanted in a moment. */
+  prepareLike(pod: Pick<PodRef, "namespace" | "name">): void {
+    for (const runtime of this.#loaded) runtime.prepareLike?.(pod);
   }
 
   version(): Promise<{ readonly name: string; readonly version: string }> {

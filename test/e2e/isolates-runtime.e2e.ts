@@ -340,6 +340,33 @@ function defineTests(root: string): void {
       await runtime.removeSandbox(pod);
     });
 
+    it("a pod like one that was here finds its code loaded; what another pod has as its code is never run for it", async () => {
+      const source = `console.log("loaded"); let count = 0;
+        export default { fetch: (_, env) => new Response(env.WHO + " " + ++count) }`;
+      const changed = { env: [{ name: "WHO", value: "me" }], ports: [3000] };
+      const ask = async ({ ip }: Started) => (await fetch(`http://${ip}:3000/`)).text();
+      const first = await run(source, changed);
+      assert.equal(await ask(first), "me 1");
+      await runtime.removeSandbox(first.pod);
+      // One must wait.
+      await runtime.removeSandbox((await run(source, changed)).pod);
+      await new Promise((resolve) => setTimeout(resolve, 1500));
+
+      runtime.prepareLike(first.pod);
+      await new Promise((resolve) => setTimeout(resolve, 500));
+      const second = await run(source, changed);
+      assert.equal(await ask(second), "me 1");
+      assert.equal(await ask(second), "me 2");
+      assert.match(readFileSync(second.logPath, "utf8"), /^\S+ stdout F loaded$/m);
+      await runtime.removeSandbox(second.pod);
+      await new Promise((resolve) => setTimeout(resolve, 1500));
+
+      runtime.prepareLike(first.pod);
+      const other = await run(source, { ...changed, env: [{ name: "WHO", value: "other" }] });
+      assert.equal(await ask(other), "other 1");
+      await runtime.removeSandbox(other.pod);
+    });
+
     it("the next attempt in the same pod has another process at the same address and port", async () => {
       const source = `let count = 0; export default { fetch: () => new Response(String(++count)) }`;
       const first = await run(source);

@@ -193,7 +193,9 @@ export class NodeAgent {
       notes.tell(listeners);
     };
     const dns = dnsPlaces(cluster, highDnsPort);
-    return new L7Sources({ cluster, plan, client, informers, dns, onListening, clock, logger });
+    const prepareLike = (pod: { readonly namespace: string; readonly name: string }) =>
+      this.#place?.runtime.prepareLike(pod);
+    return new L7Sources({ cluster, plan, client, informers, dns, onListening, prepareLike, clock, logger });
   }
 
   async #startKubelet(transport: Transport, ground: NodeGround): Promise<void> {

@@ -32,6 +32,8 @@ export type ServingEngineOptions = {
   readonly l7: L7Engine;
   /** The cluster has no other node. */
   readonly isAlone: boolean;
+  /** As {@link NodeEngine}'s. */
+  readonly prepareLike: (pod: { readonly namespace: string; readonly name: string }) => void;
   readonly clock: Clock;
   readonly logger: Logger;
 };
@@ -93,6 +95,7 @@ export function startServingEngine(options: ServingEngineOptions): ServingDataPl
     ...(isAlone ? {} : { peer }),
     addresses: [plan.address],
     httpPort: localPort,
+    prepareLike: options.prepareLike,
     onSecured: (count) => secured.use(count > 0),
     clock,
     logger,

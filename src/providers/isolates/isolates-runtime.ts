@@ -33,6 +33,7 @@ import { appendLog, LoadFailure, LoadTimeout } from "./control.ts";
 import type { IsolateCode } from "./loader.ts";
 import { inlineImage } from "./inline-image.ts";
 import { acceptedHere, connectionsOf, Lingering } from "./linger.ts";
+import { LoadedAhead } from "./loaded-ahead.ts";
 import { ReadyPool } from "./ready-pool.ts";
 import { checkContainer, checkSandbox, terminationFile } from "./refusals.ts";
 
@@ -74,6 +75,7 @@ export class IsolatesRuntime implements RuntimeOfClass {
   readonly #lingering: Lingering;
   readonly #code: CodeReader;
   readonly #pool: ReadyPool<Cage>;
+  readonly #ahead: LoadedAhead;
 
   constructor(options: IsolatesRuntimeOptions) {
     this.#options = options;
@@ -84,10 +86,14 @@ export class IsolatesRuntime implements RuntimeOfClass {
       make: () => this.#makeReady(),
       isInUse: () => this.#sandboxIds.size > 0,
       isAlive: (cage) => this.#isWaiting(cage),
-      discard: (cage) => {
-        letGo(cage);
-        return this.#removeAll(cage.sandboxId);
-      },
+      discard: (cage) => this.#discard(cage),
+      clock: options.clock,
+      logger: options.logger,
+    });
+    this.#ahead = new LoadedAhead({
+      take: () => this.#pool.take(),
+      load: (cage, code, resources, signal) => this.#loadAhead(cage, code, resources, signal),
+      discard: (cage) => this.#discard(cage),
       clock: options.clock,
       logger: options.logger,
     });
@@ -117,7 +123,7 @@ export class IsolatesRuntime implements RuntimeOfClass {
 
   async stop(): Promise<void> {
     if (!this.#engine) return;
-    await this.#pool.stop();
+    await Promise.all([this.#pool.stop(), this.#ahead.stop()]);
     this.#engine.close();
     this.#engine = undefined;
   }
@@ -125,6 +131,10 @@ export class IsolatesRuntime implements RuntimeOfClass {
   /** Whether the pod's sandbox is here. */
   hasPod(uid: string): boolean {
     return this.#sandboxIds.has(uid) || this.#making.has(uid);
+  }
+
+  prepareLike(pod: Pick<PodRef, "namespace" | "name">): void {
+    if (this.#engine) this.#ahead.prepare(pod);
   }
 
   hasContainer(id: string): boolean {
@@ -171,7 +181,7 @@ export class IsolatesRuntime implements RuntimeOfClass {
     checkContainer(spec);
     const code = await this.#code.read(spec, (await this.#cageParts()).workerd.compatibilityDate);
     try {
-      const cage = await this.#takeCage(spec);
+      const cage = await this.#takeCage(spec, code);
       return stateOf(await this.#load(cage, spec, code, signal));
     } catch (error) {
       if (signal.aborted) throw error;
@@ -265,7 +275,7 @@ export class IsolatesRuntime implements RuntimeOfClass {
     const known = this.#sandboxIds.get(spec.pod.uid);
     const present = known === undefined ? undefined : sandboxes.find(known);
     if (present) return sandboxes.ensure(present.settings);
-    const cage = this.#pool.take() ?? (await this.#makeReady());
+    const cage = this.#ahead.take(spec.pod) ?? this.#pool.take() ?? (await this.#makeReady());
     const { hostname, domainname, sysctls, resources: limits } = spec;
     const record = sandboxes.assign(cage.sandboxId, { hostname, domainname, sysctls, limits, attachment: spec });
     this.#fresh.set(cage.sandboxId, cage);
@@ -307,12 +317,13 @@ export class IsolatesRuntime implements RuntimeOfClass {
   }
 
   /** The process that waits in the pod's sandbox, or a new one: for further containers, and after an end. */
-  async #takeCage(spec: ContainerSpec): Promise<Cage> {
+  async #takeCage(spec: ContainerSpec, code: IsolateCode): Promise<Cage> {
     const sandboxId = this.#sandboxIds.get(spec.pod.uid);
     if (sandboxId === undefined) throw new RuntimeFailure("create", `the pod ${spec.pod.name} has no sandbox`);
     const fresh = this.#fresh.get(sandboxId);
     this.#fresh.delete(sandboxId);
-    if (fresh && basename(spec.logPath) === firstLog && this.#isWaiting(fresh)) return fresh;
+    const isFit = fresh !== undefined && this.#ahead.fits(fresh, code);
+    if (isFit && basename(spec.logPath) === firstLog && this.#isWaiting(fresh)) return fresh;
     if (fresh) {
       letGo(fresh);
       await this.#running().containers.remove(fresh.containerId);
@@ -327,12 +338,10 @@ export class IsolatesRuntime implements RuntimeOfClass {
     try {
       boundMemory(spec.resources, (bounds) => containers.setLimits(id, bounds));
       const sent = Promise.withResolvers<void>();
-      const loading = cage.control.load(code, sent.resolve, signal).then(
-        () => undefined,
-        (error: unknown) => error,
-      );
+      const begun = this.#ahead.loading(cage);
+      const loading = begun ?? outcomeOf(cage.control.load(code, sent.resolve, signal));
       // While the engine works on it, so do we. Who comes to the port before it has the code waits for it.
-      await Promise.race([sent.promise, loading]);
+      if (begun === undefined) await Promise.race([sent.promise, loading]);
       try {
         containers.moveLog(id, spec.logPath);
         writeNames(engine, id, spec, this.#options.names);
@@ -346,6 +355,7 @@ export class IsolatesRuntime implements RuntimeOfClass {
       // Its process ends in a moment: until then no probe is to find it ready.
       if (outcome !== undefined) listeners.stopListening(cage.listener);
       if (outcome instanceof LoadTimeout) appendLog(spec.logPath, outcome.message);
+      if (outcome === undefined) this.#ahead.remember(spec.pod, code, spec.resources);
       return this.#assign(id, spec, outcome);
     } catch (error) {
       await containers.remove(id);
@@ -353,6 +363,21 @@ export class IsolatesRuntime implements RuntimeOfClass {
     } finally {
       letGo(cage);
     }
+  }
+
+  /** For a pod that is not there yet. */
+  async #loadAhead(cage: Cage, code: IsolateCode, resources: LinuxResources, signal: AbortSignal): Promise<unknown> {
+    try {
+      boundMemory(resources, (bounds) => this.#running().containers.setLimits(cage.containerId, bounds));
+    } catch (error) {
+      return error;
+    }
+    return await outcomeOf(cage.control.load(code, () => {}, signal));
+  }
+
+  #discard(cage: Cage): Promise<void> {
+    letGo(cage);
+    return this.#removeAll(cage.sandboxId);
   }
 
   async #hold(imageId: string, id: string): Promise<void> {
@@ -453,6 +478,14 @@ export class IsolatesRuntime implements RuntimeOfClass {
     if (!this.#engine) throw new Error("the isolates runtime is not started");
     return this.#engine;
   }
+}
+
+/** What went wrong, or undefined. */
+function outcomeOf(loading: Promise<void>): Promise<unknown> {
+  return loading.then(
+    () => undefined,
+    (error: unknown) => error,
+  );
 }
 
 /** The port cannot be had. */

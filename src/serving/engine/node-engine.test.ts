@@ -70,6 +70,7 @@ async function openNode(
   { client }: TestServing,
   informers: InformerFactory,
   peer?: { readonly address: string; readonly port: number },
+  prepareLike: (pod: { readonly namespace: string; readonly name: string }) => void = () => {},
 ): Promise<{ readonly node: NodeEngine; readonly engine: ProxyEngine }> {
   const node = new NodeEngine({
     nodeName,
@@ -79,6 +80,7 @@ async function openNode(
     addresses: ["10.99.0.1"],
     httpPort: 8081,
     ...(peer === undefined ? {} : { peer }),
+    prepareLike,
     clock: systemClock,
     logger: silentLogger,
   });
@@ -99,10 +101,12 @@ class House {
   readonly space: TestNamespace;
   readonly node: NodeEngine;
   readonly engine: ProxyEngine;
+  /** For pods like these something was made ready. */
+  readonly prepared: readonly string[];
   readonly #informers: InformerFactory;
 
   private constructor(
-    parts: Pick<House, "program" | "serving" | "space" | "node" | "engine">,
+    parts: Pick<House, "program" | "serving" | "space" | "node" | "engine" | "prepared">,
     informers: InformerFactory,
   ) {
     this.program = parts.program;
@@ -110,6 +114,7 @@ class House {
     this.space = parts.space;
     this.node = parts.node;
     this.engine = parts.engine;
+    this.prepared = parts.prepared;
     this.#informers = informers;
   }
 
@@ -118,7 +123,10 @@ class House {
     await program.listen(0);
     const serving = await TestServing.start({ podIP: address ?? "", dataPlane: "nodes" });
     const informers = informersOf(serving);
-    const { node, engine } = await openNode("n1", serving, informers);
+    const prepared: string[] = [];
+    const { node, engine } = await openNode("n1", serving, informers, undefined, ({ namespace, name }) =>
+      prepared.push(`${namespace}/${name}`),
+    );
     const space = await serving.namespace("edge");
     const container = { image: "registry.example/hello", ports: [{ containerPort: program.port }] };
     const template = {
@@ -132,7 +140,7 @@ class House {
       spec: { template },
     });
     await space.pass(2);
-    return new House({ program, serving, space, node, engine }, informers);
+    return new House({ program, serving, space, node, engine, prepared }, informers);
   }
 
   ask(path: string, host = "hello.edge.localhost", listener = "open"): Promise<Answer> {
@@ -246,6 +254,8 @@ describe("a node's data plane", { skip }, () => {
         return (await space.list(pods)).length === 1;
       }, "a pod of the API");
       assert.equal((await next).text, "hello-00001 /next");
+      // Whoever starts pods was told what ran here last, once somebody waited.
+      assert.deepEqual(house.prepared, ["edge/p"]);
     } finally {
       await house.close();
     }

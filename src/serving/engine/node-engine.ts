@@ -73,6 +73,8 @@ export type NodeEngineOptions = {
   readonly peer?: Peer;
   /** How many Ingresses name certificates, whenever that has changed; after the engine knows. */
   readonly onSecured?: (count: number) => void;
+  /** Told when somebody waits for a revision that has no pod, by the name of its last pod on this node: what can be made ready meanwhile is. */
+  readonly prepareLike?: (pod: { readonly namespace: string; readonly name: string }) => void;
   readonly clock: Clock;
   readonly logger: Logger;
 };
@@ -109,6 +111,8 @@ export class NodeEngine implements Pick<Service, "stop"> {
   readonly #concurrency = new Map<string, number>();
   /** Pods of this node by uid, as the node told of them last. */
   readonly #local = new Map<string, Pod>();
+  /** By revision's key: names of the pods that ran here last. */
+  readonly #lastPods = new Map<string, string>();
   #disconnect: (() => void)[] = [];
   #sink: ServingEngine | undefined;
   #ingresses: Informer<Ingress> | undefined;
@@ -176,6 +180,7 @@ export class NodeEngine implements Pick<Service, "stop"> {
     const hasEnded = pod.status?.phase === "Succeeded" || pod.status?.phase === "Failed";
     if (hasEnded) this.#local.delete(uid);
     else this.#local.set(uid, pod);
+    this.#lastPods.set(revisionOf(pod), pod.metadata?.name ?? "");
     this.#onPod(pod);
   }
 
@@ -402,6 +407,7 @@ export class NodeEngine implements Pick<Service, "stop"> {
     this.#endpoints.delete(key);
     this.#concurrency.delete(key);
     this.#coldStarts.forget(key);
+    this.#lastPods.delete(key);
     this.#metrics.forget(namespace, name);
   }
 
@@ -430,8 +436,13 @@ export class NodeEngine implements Pick<Service, "stop"> {
   /** The first request for a revision at zero is reported at once. */
   #onDemand(key: string): void {
     // Pods that are there and take no requests are another matter.
-    if (this.#podsOf(key).length === 0) this.#coldStarts.begin(key);
+    const isAsleep = this.#podsOf(key).length === 0;
+    if (isAsleep) this.#coldStarts.begin(key);
     this.#reports.now();
+    const name = this.#lastPods.get(key);
+    // The report is on its way first.
+    if (isAsleep && name !== undefined)
+      setImmediate(() => this.#options.prepareLike?.({ namespace: splitKey(key).namespace, name }));
     this.#touchAll([key]);
     this.#reports.arm();
   }

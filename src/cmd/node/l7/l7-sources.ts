@@ -35,6 +35,8 @@ export type L7SourcesOptions = {
   readonly dns: readonly string[];
   /** Told where requests are taken, whenever that has changed. */
   readonly onListening: (listeners: readonly NodeListener[]) => void;
+  /** Told when a pod like this one, which was here, will be wanted in a moment. */
+  readonly prepareLike: (pod: { readonly namespace: string; readonly name: string }) => void;
   readonly clock: Clock;
   readonly logger: Logger;
 };
@@ -152,12 +154,12 @@ export class L7Sources implements Pick<Service, "stop">, PodDrain {
 
   /** It is not listened at before it is known which Ingresses there are, and the other way round. */
   async #startServing(ingresses: Promise<void>): Promise<void> {
-    const { cluster, plan, client, informers, clock, logger } = this.#options;
+    const { cluster, plan, client, informers, prepareLike, clock, logger } = this.#options;
     const isAlone = cluster.record.nodes === 1;
     const [{ startServingEngine }, l7] = await Promise.all([import("#cmd/node/serving-engine.ts"), this.#loadEngine()]);
     this.#abort.signal.throwIfAborted();
     const seat = l7.join("ingresses to come", { shared: [] });
-    this.#serving = startServingEngine({ plan, client, informers, isAlone, l7, clock, logger });
+    this.#serving = startServingEngine({ plan, client, informers, isAlone, prepareLike, l7, clock, logger });
     this.#serving.onListening(this.#listeners);
     this.#servingKnown.resolve();
     void ingresses.then(() => seat.leave()); // neither rejects
