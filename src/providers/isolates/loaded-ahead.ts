@@ -48,7 +48,10 @@ export class LoadedAhead {
   /** How often in a row what was prepared did not fit, by kind. */
   readonly #misses = new Map<string, number>();
   readonly #ahead = new Map<string, Ahead>();
-  readonly #given = new WeakMap<Cage, { readonly kind: string; readonly text: string; readonly loading: Promise<unknown> }>();
+  readonly #given = new WeakMap<
+    Cage,
+    { readonly kind: string; readonly text: string; readonly loading: Promise<unknown> }
+  >();
   #text = 0;
 
   constructor(options: LoadedAheadOptions) {

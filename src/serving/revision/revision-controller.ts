@@ -35,8 +35,8 @@ import {
   tellsWhy,
 } from "./revision-status.ts";
 
-/** How long news of a revision's parts are gathered. */
-const burstMs = 30;
+/** How long news of a ready revision's parts are gathered: when it wakes they come for about so long. */
+const burstMs = 100;
 
 /** The controller of Revisions. */
 export function createRevisionController(context: ServingContext): NamedController {
@@ -103,12 +103,14 @@ class RevisionController {
   #enqueueOwner({ metadata }: KubeObject): void {
     const owner = metadata?.ownerReferences?.find((reference) => reference.controller === true);
     if (owner?.kind !== "Revision") return;
-    const { namespace = "" } = metadata ?? {};
-    const { status } = this.#revisions.lister.find(namespace, owner.name) ?? {};
+    this.#enqueueForPart(metadata?.namespace ?? "", owner.name);
+  }
+
+  #enqueueForPart(namespace: string, name: string): void {
+    const { status } = this.#revisions.lister.find(namespace, name) ?? {};
     const wasReady = status?.conditions?.some((condition) => condition.type === "Ready" && condition.status === "True");
     // Of one that is ready nobody waits for news, and they come in bursts.
-    if (wasReady) this.#keyed.queue.addAfter(`${namespace}/${owner.name}`, burstMs);
-    else this.#keyed.queue.add(`${namespace}/${owner.name}`);
+    this.#keyed.queue.addAfter(`${namespace}/${name}`, wasReady ? burstMs : 0);
   }
 
   /** The Deployment does not tell when a container of its pods ends. */
@@ -116,7 +118,7 @@ class RevisionController {
     const revision = pod.metadata?.labels?.[labels.revision];
     if (revision === undefined || semanticEqual(before.status?.containerStatuses, pod.status?.containerStatuses))
       return;
-    this.#keyed.queue.add(`${pod.metadata?.namespace}/${revision}`);
+    this.#enqueueForPart(pod.metadata?.namespace ?? "", revision);
   }
 
   async #reconcile(key: string, signal: AbortSignal): Promise<number | void> {
