@@ -40,7 +40,7 @@ export interface FunctionTools {
   /** Writes a new function's files into a folder that has none of them yet. Gives their names. */
   writeTemplate(
     folder: string,
-    options: { readonly name: string; readonly runtime: FunctionRuntime },
+    options: { readonly name: string; readonly runtime: FunctionRuntime; readonly isForEvents: boolean },
   ): readonly string[];
   /** Throws UserError for a folder that has no code of its runtime, before anything is made of it. */
   checkSource(

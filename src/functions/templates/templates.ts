@@ -3,9 +3,10 @@
  */
 import type { Runtime } from "#functions/kinds.ts";
 
-/** Files by their names. */
-export function templateFiles(name: string, runtime: Runtime): Readonly<Record<string, string>> {
+/** Files by their names. With `isForEvents` the handler takes CloudEvents, for runtimes that have a handler. */
+export function templateFiles(name: string, runtime: Runtime, isForEvents = false): Readonly<Record<string, string>> {
   const description = functionYaml(name, runtime);
+  if (isForEvents && runtime !== "container") return eventFiles(name, runtime);
   if (runtime === "python") return { "main.py": pythonCode, "function.yaml": description, ".funcignore": pythonIgnore };
   if (runtime === "container")
     return { Dockerfile: dockerfile, "server.py": containerCode, "function.yaml": description };
@@ -82,6 +83,47 @@ class Handler(BaseHTTPRequestHandler):
 # The first process of a container ends by a signal only if it says so.
 signal.signal(signal.SIGTERM, lambda *_: exit(0))
 ThreadingHTTPServer(("", int(os.environ["PORT"])), Handler).serve_forever()
+`;
+
+function eventFiles(name: string, runtime: Runtime): Readonly<Record<string, string>> {
+  const description = functionYaml(name, runtime).replace(/  env:\n[^]*$/, "");
+  if (runtime === "python")
+    return { "main.py": pythonEventCode, "function.yaml": description, ".funcignore": pythonIgnore };
+  return { "index.ts": eventCode, "function.yaml": description, ".funcignore": scriptIgnore };
+}
+
+// What is answered with such headers is an event again, when a Broker asked.
+const eventCode = `${handlerHead}
+  async fetch(request: Request): Promise<Response> {
+    const type = request.headers.get("ce-type") ?? "no event";
+    const subject = request.headers.get("ce-subject") ?? "";
+    const data = await request.text();
+    console.log(type, subject, data);
+    const headers = {
+      "ce-specversion": "1.0",
+      "ce-id": crypto.randomUUID(),
+      "ce-source": "/functions",
+      "ce-type": \`\${type}.seen\`,
+    };
+    return Response.json({ subject, size: data.length }, { headers });
+  },
+};
+`;
+
+const pythonEventCode = `import uuid
+
+
+def handler(request):
+    kind = request.headers.get("ce-type", "no event")
+    subject = request.headers.get("ce-subject", "")
+    print(kind, subject, request.text)
+    headers = {
+        "ce-specversion": "1.0",
+        "ce-id": str(uuid.uuid4()),
+        "ce-source": "/functions",
+        "ce-type": f"{kind}.seen",
+    }
+    return {"subject": subject, "size": len(request.body)}, 200, headers
 `;
 
 const scriptIgnore = "*.log\n*.test.ts\n.env\n";

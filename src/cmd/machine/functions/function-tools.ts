@@ -23,7 +23,8 @@ const lookAgainMs = 100;
 export function functionTools(context: MachineContext): FunctionTools {
   return {
     ensureFunctions: (cluster, terminal) => ensureFunctions(context, cluster, terminal),
-    writeTemplate: (folder, { name, runtime }) => writeFiles(folder, templateFiles(name, runtime)),
+    writeTemplate: (folder, { name, runtime, isForEvents }) =>
+      writeFiles(folder, templateFiles(name, runtime, isForEvents)),
     async checkSource(folder, wanted) {
       const { checkSource } = await import("./check-source.ts");
       await checkSource(folder, wanted);
