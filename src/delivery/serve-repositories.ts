@@ -52,6 +52,7 @@ export async function serveRepositories(options: DeliveryOptions): Promise<Pick<
   });
   look.at = (repository) => controller.lookAt(repository);
   await controller.start(signal);
+  for (const repository of informer.lister.list()) await webhooks.resume(repository);
   options.logger.info("Serving repositories", { address: listening.addresses.machine });
   return {
     async stop() {

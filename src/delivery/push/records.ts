@@ -42,10 +42,14 @@ export async function readRecord(folder: string): Promise<RepositoryRecord> {
 
 /** Is on the disk when it resolves. */
 export async function writeRecord(folder: string, record: RepositoryRecord): Promise<void> {
-  const path = join(folder, fileName);
+  await writeDurably(join(folder, fileName), JSON.stringify(record));
+}
+
+/** Whole or as it was before; on the disk when it resolves. One at a time for each path. */
+export async function writeDurably(path: string, text: string): Promise<void> {
   const file = await open(`${path}.new`, "w", 0o600);
   try {
-    await file.writeFile(JSON.stringify(record));
+    await file.writeFile(text);
     await file.sync();
   } finally {
     await file.close();

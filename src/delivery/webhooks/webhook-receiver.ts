@@ -15,6 +15,7 @@ import type { RefChange } from "#delivery/push/push-conversation.ts";
 import { Turns } from "#delivery/push/turns.ts";
 import type { Push, PushReceiver } from "#delivery/server/git-server.ts";
 import { HttpFault } from "#delivery/server/http-fault.ts";
+import { Notices } from "./notices.ts";
 import { type PushNotice, noticeOf } from "./push-notice.ts";
 import { isGenuine } from "./signatures.ts";
 import type { WebhookCounter } from "./webhook-counter.ts";
@@ -45,6 +46,7 @@ export class WebhookReceiver {
   readonly #options: WebhookReceiverOptions;
   /** By repository: hashes of bodies that were taken. */
   readonly #taken = new Map<string, Set<string>>();
+  readonly #notices = new Map<string, Notices>();
   readonly #running = new Set<Promise<void>>();
   readonly #turns = new Turns();
   #active = 0;
@@ -75,7 +77,7 @@ export class WebhookReceiver {
   }
 
   async #take(request: IncomingMessage, repository: RepositoryObject): Promise<readonly [number, string]> {
-    const { counter, logger } = this.#options;
+    const { counter } = this.#options;
     const webhook = repository.spec?.webhook ?? {};
     const { provider = "github" } = webhook;
     const body = await readBody(request);
@@ -94,19 +96,49 @@ export class WebhookReceiver {
       counter.count(repository, "repeated");
       return [409, "this was delivered before"];
     }
+    await (await this.#noticesOf(repository)).add(notice);
     counter.count(repository, "accepted");
-    const running = this.#deployInTurn(repository, { notice, webhook, credentials })
+    this.#begin(repository, { notice, webhook, credentials }, () => {
+      // What failed may be delivered again.
+      this.#taken.get(repository.metadata?.uid ?? "")?.delete(hash);
+    });
+    return [202, `${notice.branch} is being fetched`];
+  }
+
+  /** Goes on with what was taken when the process before this one ended. */
+  async resume(repository: RepositoryObject): Promise<void> {
+    const { webhook } = repository.spec ?? {};
+    const { folder } = this.#options.folders.git(repository.metadata?.uid ?? "");
+    const notices = webhook === undefined ? [] : await new Notices(folder).list();
+    if (webhook === undefined || notices.length === 0) return;
+    const credentials = await this.#credentials(repository, webhook);
+    for (const notice of notices) this.#begin(repository, { notice, webhook, credentials }, () => {});
+  }
+
+  #begin(repository: RepositoryObject, delivery: Delivery, onFailure: () => void): void {
+    const { logger, signal } = this.#options;
+    const running = this.#deployInTurn(repository, delivery)
       .catch((error: unknown) => {
         logger.warn("A webhook's push could not be dealt with", { error });
         return false;
       })
-      .then((isDone) => {
-        // What failed may be delivered again.
-        if (!isDone) this.#taken.get(repository.metadata?.uid ?? "")?.delete(hash);
+      .then(async (isDone) => {
+        if (!isDone) onFailure();
+        // What ends with this process is for the next one.
+        if (!signal.aborted) await (await this.#noticesOf(repository)).remove(delivery.notice);
       })
+      .catch((error: unknown) => logger.warn("A webhook's push could not be written down", { error }))
       .finally(() => this.#running.delete(running));
     this.#running.add(running);
-    return [202, `${notice.branch} is being fetched`];
+  }
+
+  /** One for each repository: it writes one after another. */
+  async #noticesOf({ metadata, spec }: RepositoryObject): Promise<Notices> {
+    const uid = metadata?.uid ?? "";
+    const { folder } = await this.#options.folders.ensure(uid, spec?.branch ?? "main");
+    const notices = this.#notices.get(uid) ?? new Notices(folder);
+    this.#notices.set(uid, notices);
+    return notices;
   }
 
   /** False for what was taken before. */

@@ -3,6 +3,7 @@ import { createHmac } from "node:crypto";
 import { after, before, beforeEach, describe, it } from "node:test";
 import { findCommit } from "#delivery/git/bare-repository.ts";
 import { failToDeploy, GitHouse, hasGit } from "#delivery/testing/git-house.ts";
+import { Notices } from "./notices.ts";
 import type { Webhook } from "#delivery/kinds.ts";
 
 const skip = hasGit() ? false : "needs git";
@@ -71,6 +72,19 @@ describe("a webhook", { skip }, () => {
 
     assert.deepEqual([status, text], [409, "this was delivered before"]);
     assert.equal(counts()?.repeated, 1);
+  });
+
+  it("that was taken and not dealt with before a crash is gone on with", async () => {
+    const commit = await house.commit({ "index.ts": "late" });
+    await house.pushTo("outside", "main");
+    const notices = new Notices(house.folders.git("u1").folder);
+    await notices.add({ branch: "main", isGone: false });
+
+    await house.webhooks.resume(house.repository);
+    await house.webhooks.stop();
+
+    assert.equal(await main(), commit);
+    assert.deepEqual(await notices.list(), []);
   });
 
   it("that failed may be delivered again", async () => {
