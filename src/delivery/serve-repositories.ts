@@ -41,6 +41,8 @@ export async function serveRepositories(options: DeliveryOptions): Promise<Pick<
     onWebhook: (request, response, repository) => webhooks.handle(request, response, repository),
     logger: options.logger,
   });
+  // Git ended with the process that it was for.
+  for (const uid of await folders.list()) await folders.removeQuarantines(uid);
   const listening = await options.listen((request, response) => server.handle(request, response));
   const controller = createRepositoryController({
     ...options,

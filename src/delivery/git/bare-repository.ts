@@ -62,6 +62,14 @@ export class RepositoryFolders {
     return bavail * bsize;
   }
 
+  /** Removes what pushes that were killed have left. None may be under way. */
+  async removeQuarantines(uid: string): Promise<void> {
+    const objects = join(this.git(uid).folder, repositoryFolder, "objects");
+    const names = await readdir(objects).catch(() => []);
+    const left = names.filter((name) => name.startsWith("tmp_objdir-"));
+    await Promise.all(left.map((name) => rm(join(objects, name), { recursive: true, force: true })));
+  }
+
   async remove(uid: string): Promise<void> {
     await rm(this.git(uid).folder, { recursive: true, force: true });
   }

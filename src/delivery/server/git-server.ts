@@ -54,6 +54,9 @@ export class GitServer {
   /** Whoever pushes waits for his deployment; nobody who fetches is to wait for that. */
   readonly #slots = { "git-upload-pack": new Slots(8, 64), "git-receive-pack": new Slots(16, 64) };
   readonly #running = new Set<Promise<void>>();
+  /** By repository: pushes under way. */
+  readonly #pushing = new Map<string, number>();
+  readonly #tidying = new Map<string, Promise<void>>();
 
   constructor(options: GitServerOptions) {
     this.#options = options;
@@ -103,10 +106,12 @@ export class GitServer {
     const repository = find(namespace, name);
     if (repository === undefined || repository.metadata?.deletionTimestamp !== undefined)
       throw new HttpFault(404, `namespace ${namespace} has no Repository ${name}`);
-    const git = await folders.ensure(repository.metadata?.uid ?? "", repository.spec?.branch ?? "main");
+    const uid = repository.metadata?.uid ?? "";
+    const git = await folders.ensure(uid, repository.spec?.branch ?? "main");
     const mostBytes = quantityValue(repository.spec?.maxPushSize ?? defaultMostBytes);
     if (target.path === "git-receive-pack") await refuseWithoutRoom(folders, mostBytes);
     const serve = async () => {
+      if (target.path === "git-receive-pack") await this.#beginPush(uid);
       const pushing = new AbortController();
       let push: Promise<void> | undefined;
       const signal = AbortSignal.any([this.#abort.signal, pushing.signal]);
@@ -125,11 +130,30 @@ export class GitServer {
         pushing.abort(new Error("the push is over"));
         // Who pushed hears the end when all of it is written down.
         await push;
+        if (target.path === "git-receive-pack") await this.#endPush(uid);
       }
       response.end();
     };
     // What is refused in the end waits for no one.
     await this.#slots[service].run(serve, this.#abort.signal);
+  }
+
+  async #beginPush(uid: string): Promise<void> {
+    await this.#tidying.get(uid);
+    this.#pushing.set(uid, (this.#pushing.get(uid) ?? 0) + 1);
+  }
+
+  /** One that is broken off is killed, and cannot tidy up after itself. */
+  async #endPush(uid: string): Promise<void> {
+    const left = (this.#pushing.get(uid) ?? 1) - 1;
+    if (left > 0) return void this.#pushing.set(uid, left);
+    this.#pushing.delete(uid);
+    const tidying = this.#options.folders.removeQuarantines(uid).catch((error: unknown) => {
+      this.#options.logger.warn("Could not remove what broken pushes have left", { error });
+    });
+    this.#tidying.set(uid, tidying);
+    await tidying;
+    if (this.#tidying.get(uid) === tidying) this.#tidying.delete(uid);
   }
 
   async #push(channel: Duplex, repository: RepositoryObject, user: DeliveryUser, signal: AbortSignal): Promise<void> {
