@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -33,6 +33,7 @@ test("a cluster takes the images of its functions along, and with the last one a
     await registry.publish({ repository: "shop/api", tag: "1" }, digest);
     mkdirSync(join(folder, "builds/storage/overlay"), { recursive: true });
     writeFileSync(join(folder, "builds/storage/overlay/layer"), "");
+    writeFileSync(join(folder, "builds/auth.json"), "{}");
 
     await removeClusterImages({ record: { name: "one" }, layout: { images } } as Cluster);
     rmSync(join(folder, "clusters/one"), { recursive: true });
@@ -45,7 +46,10 @@ test("a cluster takes the images of its functions along, and with the last one a
 
     assert.deepEqual([first.repositories, first.keptRepositories], [[], [...ofTwo, "shop/api"]]);
     assert.deepEqual([await store.list(), first.kept, first.isBuilding], [[], [], false]);
-    assert.ok(!existsSync(join(folder, "builds/storage")));
+    assert.deepEqual(
+      readdirSync(join(folder, "builds")).filter((name) => name !== "lock"),
+      [],
+    ); // nor credentials
 
     // Its cluster's folder was removed by hand.
     rmSync(join(folder, "clusters/two"), { recursive: true });

@@ -2,7 +2,7 @@
  * What goes from the machine's images with a cluster, and with `nodeless image rm --all`: images that nothing runs, repositories of the registry that no cluster needs, layers that builds keep.
  */
 import { existsSync } from "node:fs";
-import { rm } from "node:fs/promises";
+import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { ImageRemoval } from "#cli/machine.ts";
 import { systemClock } from "#component-base/clock.ts";
@@ -63,9 +63,10 @@ async function removeBuilds({ dataRoot, environment }: MachineContext): Promise<
   if (!existsSync(folder)) return true;
   const patience = AbortSignal.timeout(lockPatienceMs);
   try {
-    await underBuildLock(folder, patience, () =>
-      removeFrom(folder, ["storage", "work", "run", "tmp"], environment["PATH"] ?? ""),
-    );
+    await underBuildLock(folder, patience, async () => {
+      const names = (await readdir(folder)).filter((name) => name !== "lock");
+      await removeFrom(folder, names, environment["PATH"] ?? "");
+    });
     return true;
   } catch (error) {
     if (patience.aborted) return false;
