@@ -27,7 +27,8 @@ it("what was on last is on while nobody can be asked", async (t) => {
   const before = first.remembered.current.authenticationOidc;
   const end = first.remembered.follow(signal);
   await first.informers.start(signal);
-  await until(() => folder.names.has("features.json"), "the file");
+  const written = () => folder.names.get("features.json")?.content.toString() ?? "";
+  await until(() => written().includes('"authenticationOidc":true'), "the file");
   await end();
   const second = open();
   const unread = second.remembered.current.authenticationOidc;
