@@ -102,8 +102,9 @@ function firstScaleAgain(
   { nowMs, config }: { readonly nowMs: number; readonly config: ServingConfig },
 ): ScaleStep | undefined {
   const active = activeOf(autoscaler);
-  if (active?.status !== "False" || isInitialized(autoscaler) || autoscaler.spec?.reachability === "Unreachable")
-    return undefined;
+  if (active?.status !== "False" || isInitialized(autoscaler)) return undefined;
+  // Replaced; or broken, which is said only of what still has pods.
+  if (autoscaler.spec?.reachability === "Unreachable") return { want: 0, apply: 0 };
   const ageMs = nowMs - Date.parse(autoscaler.metadata?.creationTimestamp ?? "");
   const waitMs = Math.min(Math.max(firstRetryMs, ageMs / 4 || 0), longestRetryMs);
   const forMs = nowMs - Date.parse(active.lastTransitionTime ?? "");
