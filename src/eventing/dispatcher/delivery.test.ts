@@ -1,9 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { systemClock } from "#component-base/clock.ts";
+import { silentLogger } from "#component-base/logger.ts";
 import { deadEventFromBytes } from "./dead-event.ts";
 import type { Dispatcher } from "./dispatcher.ts";
+import { openEmbeddedLogs } from "./embedded-logs.ts";
 import type { Places } from "./event-log.ts";
-import { placeFromBytes } from "./place.ts";
+import { placeFromBytes, placeToBytes } from "./place.ts";
 import { copyAsAfterKill, impatient, main, openHouse, openSubscriber, trigger, until } from "./testing/house.ts";
 
 function numbers(from: number, to: number): string[] {
@@ -79,18 +82,41 @@ test("an event that nobody takes goes to the dead-letter sink, with what went wr
   assert.equal(dead?.tries, 3);
 });
 
-test("nobody at the address: told as 500 with the reason", async (t) => {
+test("nobody at the address: the dead-letter sink is told 500 with the reason", async (t) => {
   const { dispatcher, send } = await openHouse(t);
-  const gone = await openSubscriber(t);
+  const [gone, sink] = [await openSubscriber(t), await openSubscriber(t)];
   await gone.close();
-  await dispatcher.apply({ topics: [main], subscriptions: [trigger("t", gone.url)] });
+  const delivery = { ...impatient, deadLetter: { url: sink.url } };
+  await dispatcher.apply({ topics: [main], subscriptions: [trigger("t", gone.url, { delivery })] });
 
   await send("1");
 
   await until(async () => (await deadOf(dispatcher)).length === 1, "its record");
   const [dead] = await deadOf(dispatcher);
+  assert.equal(dead?.tries, 5);
   assert.equal(dead?.error.code, 500);
   assert.match(dead?.error.data ?? "", /^dispatch error: .*ECONNREFUSED/);
+  assert.equal(sink.got.length, 1);
+});
+
+test("without such a sink, who is not there is waited for, however few the tries", async (t) => {
+  const { dispatcher, send, url } = await openHouse(t);
+  const gone = await openSubscriber(t);
+  await gone.close();
+  const delivery = { ...impatient, retries: 0, backoffDelayMs: 1 };
+  await dispatcher.apply({ topics: [main], subscriptions: [trigger("t", gone.url, { delivery })] });
+  await send("1");
+  const retried = async () => {
+    const text = await (await fetch(`${url}/metrics`)).text();
+    return Number(/^trigger_retried_total\{.*\} (\d+)/m.exec(text)?.[1] ?? 0);
+  };
+  await until(async () => (await retried()) >= 5, "some tries");
+
+  const back = await openSubscriber(t, () => 200, Number(new URL(gone.url).port));
+
+  await until(() => back.got.length === 1, "the event");
+  await until(() => dispatcher.subscriptions()[0]?.lag === 0, "the end");
+  assert.deepEqual(await deadOf(dispatcher), []);
 });
 
 test("Retry-After is obeyed up to its bound, and not at all without one", async (t) => {
@@ -293,6 +319,35 @@ test("order of keys is kept over a restart", async (t) => {
         .map(Number)
         .filter((id) => id % 2 === rest),
     );
+  }
+});
+
+test("what comes after a restart does not overtake what was under way before", async (t) => {
+  const first = await openHouse(t);
+  await first.dispatcher.apply({ topics: [main], subscriptions: [] });
+  // Large ones: they are read one by one, so that the first are done before the last of those under way are again.
+  for (const id of numbers(1, 70)) await first.send(id, { "ce-subject": `key-${Number(id) % 7}` }, "x".repeat(100_000));
+  await first.stop();
+  const logs = await openEmbeddedLogs({ folder: first.folder, clock: systemClock, logger: silentLogger });
+  logs.places.set("t", placeToBytes({ next: 36, open: numbers(1, 35).map(Number) }));
+  await logs.close();
+  const delivery = { ...impatient, orderBy: "subject" };
+
+  const second = await openHouse(t, { folder: first.folder });
+  const after = await openSubscriber(t);
+  await second.dispatcher.apply({ topics: [main], subscriptions: [trigger("t", after.url, { delivery })] });
+
+  await until(() => second.dispatcher.subscriptions()[0]?.lag === 0, "all");
+  for (let rest = 0; rest < 7; rest++) {
+    const ids = after
+      .ids()
+      .map(Number)
+      .filter((id) => id % 7 === rest);
+    assert.deepEqual(
+      ids,
+      [...ids].sort((a, b) => a - b),
+    );
+    assert.equal(ids.length, 10);
   }
 });
 

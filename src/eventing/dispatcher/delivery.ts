@@ -42,6 +42,8 @@ export interface Delivered {
 
 /** Wait before the next try to keep what was given up. */
 const buryRetryMs = 5000;
+/** Longest wait between two looks for somebody who is not there. */
+const absenceMs = 30_000;
 
 /** Brings the event to its end: taken, or given up and kept as that. Rejects with the signal's reason only. */
 export async function deliver(item: Delivered, parts: DeliveryParts): Promise<void> {
@@ -81,7 +83,10 @@ async function send(item: Delivered, parts: DeliveryParts, { target, event }: Se
     const outcome = await tryOnce(leaveBroker(sent), destination, parts, event === undefined);
     if (outcome.kind === "taken") return { kind: "taken", reply: outcome.reply };
     const { delivery } = parts.subscription();
-    if (!outcome.isRetryable || tries > delivery.retries) {
+    const isSpent = tries > delivery.retries;
+    // "Retry" is the least number of tries. Who was not there has refused nothing, and where there is no sink for dead letters the event is best kept for him.
+    const isWaitedFor = event === undefined && !outcome.isReached && delivery.deadLetter === undefined;
+    if (!outcome.isRetryable || (isSpent && !isWaitedFor)) {
       return {
         kind: "refused",
         tries,
@@ -90,7 +95,8 @@ async function send(item: Delivered, parts: DeliveryParts, { target, event }: Se
     }
     parts.metrics.retried(parts.subscription());
     if (event === undefined) item.rest();
-    await parts.clock.sleep(backOffMs(delivery, tries, outcome.retryAfterMs), parts.signal);
+    const waitMs = backOffMs(delivery, tries, outcome.retryAfterMs);
+    await parts.clock.sleep(isSpent ? Math.min(waitMs, absenceMs) : waitMs, parts.signal);
     if (event === undefined) item.wake();
   }
 }

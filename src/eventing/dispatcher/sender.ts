@@ -18,6 +18,8 @@ export type Outcome =
       readonly status: number;
       /** Somebody answered, whatever it was. */
       readonly isAnswered: boolean;
+      /** Somebody may have got it. */
+      readonly isReached: boolean;
       readonly isRetryable: boolean;
       readonly retryAfterMs: number | undefined;
       /** The beginning of the answer's body, or why there was none. */
@@ -129,7 +131,7 @@ class Answer implements HttpDispatcher.DispatchHandler {
   abandon(reason: Error): void {
     this.#abandoned = reason;
     this.#controller?.abort(reason);
-    this.#finish(unanswered(reason));
+    this.#finish(unanswered(reason, this.#controller !== undefined));
   }
 
   onRequestStart(controller: HttpDispatcher.DispatchController): void {
@@ -181,6 +183,7 @@ class Answer implements HttpDispatcher.DispatchHandler {
       kind: "refused",
       status: this.#status,
       isAnswered: true,
+      isReached: true,
       isRetryable: isRetryable(this.#status),
       retryAfterMs: retryAfterMs(this.#status, header, this.#clock.now()),
       why: Buffer.concat(this.#chunks).toString("utf8", 0, whyBytes),
@@ -194,13 +197,31 @@ class Answer implements HttpDispatcher.DispatchHandler {
   }
 }
 
-function unanswered(error: unknown): Outcome {
+/** Errors of those who look for somebody and find nobody. */
+const nobodyThere: ReadonlySet<string> = new Set([
+  "ECONNREFUSED",
+  "EHOSTUNREACH",
+  "ENETUNREACH",
+  "ENOTFOUND",
+  "ENODATA",
+  "ESERVFAIL",
+  "EAI_AGAIN",
+  "ETIMEOUT",
+  "UND_ERR_CONNECT_TIMEOUT",
+]);
+
+function unanswered(
+  error: unknown,
+  isReached = !nobodyThere.has((error as NodeJS.ErrnoException).code ?? ""),
+): Outcome {
   const { message, code } = error as NodeJS.ErrnoException;
   const why = `dispatch error: ${message || code || String(error)}`;
-  return { kind: "refused", status: 500, isAnswered: false, isRetryable: true, retryAfterMs: undefined, why };
+  const nothing = { isAnswered: false, isRetryable: true, retryAfterMs: undefined } as const;
+  return { kind: "refused", status: 500, ...nothing, isReached, why };
 }
 
 /** The subscriber took the event: sending it again would have it done twice, and answered as badly. */
 function brokenReply(why: string): Outcome {
-  return { kind: "refused", status: 502, isAnswered: true, isRetryable: false, retryAfterMs: undefined, why };
+  const answered = { isAnswered: true, isReached: true, isRetryable: false, retryAfterMs: undefined } as const;
+  return { kind: "refused", status: 502, ...answered, why };
 }

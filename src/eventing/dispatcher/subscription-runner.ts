@@ -59,6 +59,8 @@ export class SubscriptionRunner {
   #probe: Timer | undefined;
   #pulling: Promise<void> | undefined;
   #isCalled = false;
+  /** What was under way before is again: until then nothing that came later may be. */
+  #isResumed = false;
   #unsubscribe = () => {};
 
   constructor(subscription: Subscription, topic: TopicRunner, parts: SubscriptionParts) {
@@ -86,6 +88,7 @@ export class SubscriptionRunner {
     if (place) this.#next = Math.min(place.next, log.end);
     else this.#next = since === undefined ? log.end : await log.positionAt(since);
     await this.#takeAgain((place?.open ?? []).filter((position) => position < log.end));
+    this.#isResumed = true;
     this.#unsubscribe = log.onAppended(() => this.#pull());
     this.#pull();
   }
@@ -175,7 +178,7 @@ export class SubscriptionRunner {
 
   #mayTake(): boolean {
     const { bytes, busy, of: all } = this.#memory;
-    if (this.#subscription.isHeld) return false;
+    if (!this.#isResumed || this.#subscription.isHeld) return false;
     if (this.#open.size >= mostOpen || busy >= mostSending || this.#abort.signal.aborted) return false;
     if (bytes > 0 && (bytes >= mostBytes || all.bytes >= all.mostBytes)) return false;
     // Nobody is there: what is under way will tell when that changes. New events stay where they are safe.
