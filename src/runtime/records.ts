@@ -2,7 +2,7 @@
  * Records on disk: one JSON file per folder, written whole or not at all. Read by whoever comes after a crash. A damaged one (power lost while writing) counts as none.
  */
 import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
-import { mkdir, rename, rm, writeFile } from "node:fs/promises";
+import { rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 
 type Due<T> = { readonly record: T; readonly onFailure: (error: unknown) => void };
@@ -81,8 +81,9 @@ export class RecordFolder<T> {
 
   async #writeBeside(id: string, record: T): Promise<void> {
     const folder = this.path(id);
-    await mkdir(folder, { recursive: true, mode: 0o700 });
-    await writeFile(join(folder, "record.next"), JSON.stringify(record), { mode: 0o600 });
+    // A new file takes less than a trip through the thread pool; it is the rename that may wait for the disk.
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    writeFileSync(join(folder, "record.next"), JSON.stringify(record), { mode: 0o600 });
     await rename(join(folder, "record.next"), join(folder, "record.json"));
   }
 
