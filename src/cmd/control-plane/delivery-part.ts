@@ -1,10 +1,9 @@
 /**
  * Push to deploy, where Knative Serving and Functions run: loaded with them. Its Git server listens once there is a Repository, on loopback and at the cluster's own address for pods.
  */
-import { mkdir, readFile, stat, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { createServer, type Server } from "node:http";
 import type { Socket } from "node:net";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { ApiServer } from "#apiserver/api-server.ts";
 import type { ControllerContext } from "#client/controller.ts";
@@ -57,7 +56,7 @@ export async function startDeliveryPart(options: DeliveryPartOptions): Promise<P
       const path = `/api/v1/namespaces/${namespace}/pods/${pod}/log?follow=true&container=${container}`;
       return await readStream(cluster, path, signal);
     },
-    workRoot: tmpdir(),
+    workRoot: workFolder(folder),
   } satisfies DeliveryOptions);
 }
 
@@ -71,11 +70,18 @@ async function localUser({ record }: Cluster, socket: Socket): Promise<DeliveryU
   return [0, process.getuid?.(), owner?.uid].includes(user) ? administrator : undefined;
 }
 
+function workFolder(folder: string): string {
+  return join(folder, "work");
+}
+
 type Listening = Awaited<ReturnType<DeliveryOptions["listen"]>>;
 
 // At the ports that it had before, because remotes name them.
 async function listen({ record }: Cluster, folder: string, handler: HttpHandler): Promise<Listening> {
   await mkdir(folder, { recursive: true, mode: 0o700 });
+  // What the process before this one had checked out when it was killed.
+  await rm(workFolder(folder), { recursive: true, force: true });
+  await mkdir(workFolder(folder), { mode: 0o700 });
   const note = join(folder, "ports.json");
   const before = JSON.parse(await readFile(note, "utf8").catch(() => "{}")) as { machine?: number; pods?: number };
   const { nodePortLoopback: loopback, controlPlane } = addressPlan(record);
