@@ -6,6 +6,7 @@ import { hasReason } from "#apimachinery/status-error.ts";
 import type { Client } from "#client/client.ts";
 
 const group = "rbac.authorization.k8s.io";
+const resource = { group, version: "v1", resource: "clusterroles" };
 
 /** What may be done to what. */
 export type RoleRule = {
@@ -45,20 +46,30 @@ export function aggregatingRole(
   return { ...clusterRole(name, { labels: options.labels, rules: [] }), aggregationRule } as KubeObject;
 }
 
-/** Makes the roles that are missing. */
+type Role = KubeObject & { readonly rules?: readonly RoleRule[]; readonly aggregationRule?: object };
+
+/** Makes the roles that are missing, and gives those of an earlier edition the rules of this one. */
 export async function ensureClusterRoles(
   client: Client,
   roles: readonly KubeObject[],
   signal: AbortSignal,
 ): Promise<void> {
-  const resource = { group, version: "v1", resource: "clusterroles" };
   await Promise.all(
     roles.map(async (role) => {
       try {
         await client.create({ resource }, role, { signal });
       } catch (error) {
         if (!hasReason(error, "AlreadyExists")) throw error;
+        await renew(client, role, signal);
       }
     }),
   );
+}
+
+/** Rules of a role that aggregates are the server's to write. */
+async function renew(client: Client, { metadata, rules, aggregationRule }: Role, signal: AbortSignal): Promise<void> {
+  const ref = { resource, name: metadata?.name ?? "" };
+  const found = await client.get<Role>(ref, { signal });
+  if (aggregationRule !== undefined || JSON.stringify(found.rules) === JSON.stringify(rules)) return;
+  await client.patch(ref, { type: "merge", body: { rules } }, { signal });
 }
