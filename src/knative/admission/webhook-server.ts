@@ -15,6 +15,9 @@ import { answerConversion, type ConversionReview, type ConvertObject } from "./c
 const maxBodyBytes = 8 << 20;
 /** Where conversions between versions are asked for. */
 export const conversionPath = "/resource-conversion";
+const configPath = "/config-validation";
+/** The ConfigMap that the control plane puts into each namespace. */
+const rootCaName = "kube-root-ca.crt";
 const certificateDays = 3650;
 const dayMs = 86_400_000;
 
@@ -71,17 +74,18 @@ type Answers = {
 
 async function handle(request: IncomingMessage, response: ServerResponse, answers: Answers): Promise<void> {
   const path = (request.url ?? "").split("?")[0] ?? "";
-  const answer = request.method === "POST" ? await findAnswer(path, answers) : undefined;
-  if (answer === undefined) {
-    response.writeHead(404).end();
-    return;
-  }
   const body = await readBody(request);
   if (body === undefined) {
     response.writeHead(413).end();
     return;
   }
-  const text = JSON.stringify(answer(JSON.parse(body)));
+  const review: unknown = request.method === "POST" ? JSON.parse(body) : undefined;
+  const answer = review === undefined ? undefined : await findAnswer(path, review, answers);
+  if (answer === undefined) {
+    response.writeHead(404).end();
+    return;
+  }
+  const text = JSON.stringify(answer(review));
   response.writeHead(200, { "content-type": "application/json", "content-length": Buffer.byteLength(text) });
   response.end(text);
 }
@@ -89,15 +93,19 @@ async function handle(request: IncomingMessage, response: ServerResponse, answer
 /** What answers reviews at the path. */
 async function findAnswer(
   path: string,
+  review: unknown,
   { reviewers: given, converter }: Answers,
 ): Promise<((review: unknown) => object) | undefined> {
   if (path === conversionPath) {
     const convert = await converter?.();
-    return convert && ((review) => answerConversion(review as ConversionReview, convert));
+    return convert && ((asked) => answerConversion(asked as ConversionReview, convert));
   }
+  // What every namespace has is no sign of anybody who uses the part.
+  if (path === configPath && (review as AdmissionReview).request?.object?.metadata?.name === rootCaName)
+    return (asked) => answerReview(asked as AdmissionReview, () => ({}));
   const reviewers = typeof given === "function" ? await given() : given;
   const reviewer = Object.hasOwn(reviewers, path) ? reviewers[path] : undefined;
-  return reviewer && ((review) => answerReview(review as AdmissionReview, reviewer));
+  return reviewer && ((asked) => answerReview(asked as AdmissionReview, reviewer));
 }
 
 async function readBody(request: IncomingMessage): Promise<string | undefined> {
