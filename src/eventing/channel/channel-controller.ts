@@ -5,7 +5,7 @@ import { isControlledBy } from "#apimachinery/owner-references.ts";
 import { semanticEqual } from "#apimachinery/semantic-equal.ts";
 import type { NamedController } from "#client/controller.ts";
 import type { EventingContext } from "#eventing/common/context.ts";
-import { deadLetterNotConfigured } from "#eventing/common/dead-letter.ts";
+import { passDeadLetter } from "#eventing/common/dead-letter.ts";
 import { markPolicies, policiesOf, watchPolicies } from "#eventing/eventpolicy/applied-policies.ts";
 import { type Channel, type Channelable, type ChannelableStatus, channels } from "#eventing/kinds.ts";
 import { messagingGroup } from "#eventing/names.ts";
@@ -87,7 +87,11 @@ function passOn(channel: Channel, backing: Channelable, conditions: Conditions):
   return {
     ...(address === undefined ? {} : { address }),
     ...(subscribers === undefined ? {} : { subscribers }),
-    ...passDeadLetter(channel, backing, conditions),
+    ...passDeadLetter(
+      channel.spec?.delivery,
+      { holder: `Backing Channel ${backing.metadata?.name}`, status: backing.status },
+      conditions,
+    ),
   };
 }
 
@@ -98,23 +102,4 @@ function markOfBacking({ status }: Channelable): Mark {
   const { reason = "", message = "" } = ready;
   if (ready.status === "True") return isTrue;
   return ready.status === "False" ? isFalse(reason, message) : isUnknown(reason, message);
-}
-
-function passDeadLetter({ spec }: Channel, backing: Channelable, conditions: Conditions): ChannelableStatus {
-  if (spec?.delivery?.deadLetterSink === undefined) {
-    conditions.mark("DeadLetterSinkResolved", deadLetterNotConfigured);
-    return {};
-  }
-  const { deadLetterSinkUri, deadLetterSinkCACerts, deadLetterSinkAudience } = backing.status ?? {};
-  if (deadLetterSinkUri === undefined) {
-    const reason = `Backing Channel ${backing.metadata?.name} didn't set status.deadLetterSinkURI`;
-    conditions.mark("DeadLetterSinkResolved", isFalse(reason, ""));
-    return {};
-  }
-  conditions.mark("DeadLetterSinkResolved", isTrue);
-  return {
-    deadLetterSinkUri,
-    ...(deadLetterSinkCACerts === undefined ? {} : { deadLetterSinkCACerts }),
-    ...(deadLetterSinkAudience === undefined ? {} : { deadLetterSinkAudience }),
-  };
 }

@@ -3,11 +3,11 @@
  */
 import type { DeliverySpec, DeliveryStatus } from "#eventing/kinds.ts";
 import { type Resolved, Unresolved } from "#knative/addressable-resolver.ts";
-import { isFalse, isTrue, type Mark } from "#knative/conditions.ts";
+import { type Conditions, isFalse, isTrue, type Mark } from "#knative/conditions.ts";
 import type { Look } from "#knative/kind-controller.ts";
 
 /** No dead-letter sink was asked for. */
-export const deadLetterNotConfigured: Mark = {
+const deadLetterNotConfigured: Mark = {
   status: "True",
   reason: "DeadLetterSinkNotConfigured",
   message: "No dead letter sink is configured.",
@@ -42,4 +42,27 @@ export async function resolveDeadLetter(
     conditions.mark("DeadLetterSinkResolved", isFalse(reason, error.message));
     return {};
   }
+}
+
+/** As {@link resolveDeadLetter}, of a sink that somebody else has resolved already: a Trigger's Broker, the channel behind a Channel. `holder` names it. */
+export function passDeadLetter(
+  delivery: DeliverySpec | undefined,
+  { holder, status = {} }: { readonly holder: string; readonly status?: DeliveryStatus | undefined },
+  conditions: Conditions,
+): DeliveryStatus {
+  if (delivery?.deadLetterSink === undefined) {
+    conditions.mark("DeadLetterSinkResolved", deadLetterNotConfigured);
+    return {};
+  }
+  const { deadLetterSinkUri, deadLetterSinkCACerts, deadLetterSinkAudience } = status;
+  if (deadLetterSinkUri === undefined) {
+    conditions.mark("DeadLetterSinkResolved", isFalse(`${holder} didn't set status.deadLetterSinkURI`, ""));
+    return {};
+  }
+  conditions.mark("DeadLetterSinkResolved", isTrue);
+  return {
+    deadLetterSinkUri,
+    ...(deadLetterSinkCACerts === undefined ? {} : { deadLetterSinkCACerts }),
+    ...(deadLetterSinkAudience === undefined ? {} : { deadLetterSinkAudience }),
+  };
 }

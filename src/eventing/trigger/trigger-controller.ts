@@ -6,7 +6,7 @@ import type { NamedController } from "#client/controller.ts";
 import { readDependency } from "#eventing/admission/trigger-admission.ts";
 import { isOurBroker } from "#eventing/broker/broker-controller.ts";
 import type { EventingContext } from "#eventing/common/context.ts";
-import { deadLetterNotConfigured, resolveDeadLetter } from "#eventing/common/dead-letter.ts";
+import { passDeadLetter, resolveDeadLetter } from "#eventing/common/dead-letter.ts";
 import {
   type Broker,
   brokers,
@@ -135,25 +135,8 @@ async function resolveSubscriber({ spec }: Trigger, { conditions, resolve }: Loo
 /** The Trigger's own sink, else its Broker's. */
 async function deadLetterOf(trigger: Trigger, broker: Broker, look: Look): Promise<DeliveryStatus> {
   if (trigger.spec?.delivery?.deadLetterSink !== undefined) return await resolveDeadLetter(trigger.spec.delivery, look);
-  const { conditions } = look;
-  if (broker.spec?.delivery?.deadLetterSink === undefined) {
-    conditions.mark("DeadLetterSinkResolved", deadLetterNotConfigured);
-    return {};
-  }
-  const { deadLetterSinkUri, deadLetterSinkCACerts, deadLetterSinkAudience } = broker.status ?? {};
-  if (deadLetterSinkUri === undefined) {
-    conditions.mark(
-      "DeadLetterSinkResolved",
-      isFalse(`Broker ${broker.metadata?.name} didn't set status.deadLetterSinkURI`, ""),
-    );
-    return {};
-  }
-  conditions.mark("DeadLetterSinkResolved", isTrue);
-  return {
-    deadLetterSinkUri,
-    ...(deadLetterSinkCACerts === undefined ? {} : { deadLetterSinkCACerts }),
-    ...(deadLetterSinkAudience === undefined ? {} : { deadLetterSinkAudience }),
-  };
+  const holder = `Broker ${broker.metadata?.name}`;
+  return passDeadLetter(broker.spec?.delivery, { holder, status: broker.status }, look.conditions);
 }
 
 async function checkDependency({ metadata }: Trigger, look: Look): Promise<Mark> {
