@@ -20,8 +20,8 @@ import { tryAgain } from "#cli/functions/try-again.ts";
 import {
   checkName,
   environmentFlag,
-  guessRuntime,
   readFunctionFile,
+  runtimeOf,
   sourceFolder,
   sourceFlags,
   specFlags,
@@ -193,7 +193,7 @@ const dev: Command = {
   async run(args, { terminal, machine }) {
     const folder = sourceFolder(args);
     const { spec = {} } = readFunctionFile(folder);
-    const runtime = spec.runtime ?? guessRuntime(folder);
+    const runtime = spec.runtime ?? runtimeOf(folder);
     if (runtime !== "isolate" && runtime !== "node")
       throw new UserError(
         `${folder} is a function of the runtime ${runtime}, and fn dev runs JavaScript and TypeScript in the engine of isolates only: 'nodeless fn deploy' runs it in a cluster`,

@@ -5,6 +5,7 @@ import { existsSync, readFileSync, statSync } from "node:fs";
 import { homedir } from "node:os";
 import { basename, join, resolve } from "node:path";
 import { parse } from "yaml";
+import { guessRuntime } from "#api/nodeless/function-runtime.ts";
 import { compareQuantities, isQuantity, parseQuantity } from "#apimachinery/quantity.ts";
 import { type Arguments, type Flag, numberFlag, textFlag, UserError } from "#cli/command.ts";
 import type { FunctionObject } from "./function-object.ts";
@@ -99,7 +100,7 @@ export function wantedFunction(args: Arguments): WantedFunction {
     name,
     folder,
     metadata,
-    spec: folder === undefined ? spec : { ...spec, runtime: spec.runtime ?? guessRuntime(folder) },
+    spec: folder === undefined ? spec : { ...spec, runtime: spec.runtime ?? runtimeOf(folder) },
   };
 }
 
@@ -138,10 +139,8 @@ export function readFunctionFile(folder: string): FunctionObject {
 }
 
 /** What a folder that says nothing itself is for: one that has one thing only can be nothing else. */
-export function guessRuntime(folder: string): string {
-  const has = (name: string) => existsSync(join(folder, name));
-  if (has("Dockerfile")) return "container";
-  return ["requirements.txt", "main.py", "app.py", "function.py", "handler.py"].some(has) ? "python" : "isolate";
+export function runtimeOf(folder: string): string {
+  return guessRuntime((name) => existsSync(join(folder, name)));
 }
 
 /** What is built already is a container unless it is said to be something else. */

@@ -4,6 +4,7 @@
  */
 import { existsSync } from "node:fs";
 import { basename, join } from "node:path";
+import { guessRuntime } from "#api/nodeless/function-runtime.ts";
 import type { GroupVersionResource, KubeObject } from "#apimachinery/meta.ts";
 import { hasReason, StatusError } from "#apimachinery/status-error.ts";
 import type { Client } from "#client/client.ts";
@@ -119,7 +120,7 @@ async function wantedFunction(
   const reference = await publish({ folder: path, namespace, name });
   const spec = {
     ...file.spec,
-    runtime: file.spec?.["runtime"] ?? guessRuntime(path),
+    runtime: file.spec?.["runtime"] ?? guessRuntime((name) => existsSync(join(path, name))),
     source: { artifact: { reference } },
   };
   return {
@@ -164,13 +165,6 @@ async function readFunctionFile(files: YamlFiles, folder: string): Promise<Funct
   if (found?.kind !== "Function" || more.length > 0)
     throw new DeployFailed(`${file} is no Function: it wants apiVersion nodeless.dev/v1alpha1 and kind Function`);
   return found;
-}
-
-// As `nodeless fn deploy` does.
-function guessRuntime(folder: string): string {
-  const has = (name: string) => existsSync(join(folder, name));
-  if (has("Dockerfile")) return "container";
-  return ["requirements.txt", "main.py", "app.py", "function.py", "handler.py"].some(has) ? "python" : "isolate";
 }
 
 /** What somebody else made is not taken from him because a name is the same. */
@@ -223,7 +217,7 @@ async function follow(deployment: Deployment, { fn, logVersion }: Written, prefi
   const logRef = { resource: configMaps, namespace, name: `${name}-build` };
   const decideLog = (map: LogMap): undefined => log.take(map);
   const reading = followObject<LogMap, never>(deployment.ownClient, logRef, { decide: decideLog, signal }).catch(
-    () => {},
+    () => {}, // the function's own end says it
   );
   try {
     const decide = (found: FunctionObject) => verdictOf(found, fn.metadata?.generation ?? 0);
