@@ -4,6 +4,7 @@
 import type { Fault } from "./fault.ts";
 import { durability } from "./durability.ts";
 import { eventDeaths } from "./events.ts";
+import { absentSubscriber } from "./events-away.ts";
 import { eventsOnFullDisk } from "./events-full-disk.ts";
 import { fullDisk } from "./full-disk.ts";
 import { hangs } from "./hangs.ts";
@@ -29,6 +30,7 @@ export const allFaults: readonly Fault[] = [
   rollingKills,
   durability,
   eventDeaths,
+  absentSubscriber,
   eventsOnFullDisk,
   fullDisk,
   storeDamage,
