@@ -37,6 +37,18 @@ export function clusterRole(
   return role as KubeObject;
 }
 
+/** The three roles for kinds of our own group: who may edit may look, without upstream's role for that. `part`: "nodeless-functions". */
+export function ownKindRoles(part: string, kinds: readonly string[]): readonly KubeObject[] {
+  const edit = ["create", "update", "patch", "delete", ...readVerbs];
+  const verbs = { admin: ["*"], edit, view: readVerbs };
+  return namespacedRoles.map((role) =>
+    clusterRole(`${part}-${role}`, {
+      labels: aggregateTo(role),
+      rules: [{ apiGroups: ["nodeless.dev"], resources: kinds, verbs: verbs[role] }],
+    }),
+  );
+}
+
 /** A ClusterRole whose rules are those of all roles that have a label. */
 export function aggregatingRole(
   name: string,

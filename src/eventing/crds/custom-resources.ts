@@ -11,6 +11,7 @@ import {
   type Kind,
   readyColumns,
   textColumn,
+  wide,
 } from "#knative/crds/definition.ts";
 import { sourceKinds } from "#eventing/sources/crds/source-kinds.ts";
 import {
@@ -56,13 +57,7 @@ export const eventingKinds: readonly Kind[] = [
     ...eventing,
     kind: "Broker",
     plural: "brokers",
-    columns: [
-      ...addressed,
-      {
-        ...textColumn("Class", ".metadata.annotations.eventing\\.knative\\.dev/broker\\.class"),
-        priority: 1,
-      },
-    ],
+    columns: [...addressed, wide(textColumn("Class", ".metadata.annotations.eventing\\.knative\\.dev/broker\\.class"))],
     labels: addressable,
     schema: brokerSchema,
   },

@@ -62,18 +62,27 @@ export function status(fields: Readonly<Record<string, JsonSchemaProps>>): JsonS
   return object({ ...duckStatus, ...fields });
 }
 
+/** Whom events go to, when it is known what that is. */
+export const subscriberStatus: Readonly<Record<string, JsonSchemaProps>> = {
+  subscriberUri: string,
+  subscriberCACerts: string,
+  subscriberAudience: string,
+};
+/** Whom what is answered goes to. */
+export const replyStatus: Readonly<Record<string, JsonSchemaProps>> = {
+  replyUri: string,
+  replyCACerts: string,
+  replyAudience: string,
+};
+
 const subscriber = object({
   name: string,
   uid: string,
   generation: int64,
-  subscriberUri: string,
-  subscriberCACerts: string,
-  subscriberAudience: string,
-  replyUri: string,
-  replyCACerts: string,
-  replyAudience: string,
+  ...subscriberStatus,
+  ...replyStatus,
   delivery,
-  auth: object({ serviceAccountName: string, serviceAccountNames: list(string) }),
+  ...authStatus,
 });
 
 /** What all channels have in their spec, and in their status. */

@@ -3,7 +3,7 @@
  */
 import type { JsonSchemaProps } from "#apimachinery/structural-schema/json-schema-props.ts";
 import type { KindSchema } from "#knative/crds/definition.ts";
-import { boolean, list, object, reference, string, stringMap } from "#knative/crds/schema-parts.ts";
+import { boolean, conditionFields, list, object, reference, string, stringMap } from "#knative/crds/schema-parts.ts";
 import {
   addressableReference,
   addressStatus,
@@ -18,7 +18,9 @@ import {
   destinationFields,
   filters,
   policiesStatus,
+  replyStatus,
   status,
+  subscriberStatus,
 } from "./schema-parts.ts";
 
 export const brokerSchema: KindSchema = {
@@ -38,9 +40,7 @@ export const triggerSchema: KindSchema = {
   status: status({
     ...authStatus,
     ...deliveryStatus,
-    subscriberUri: string,
-    subscriberCACerts: string,
-    subscriberAudience: string,
+    ...subscriberStatus,
   }),
 };
 
@@ -92,15 +92,7 @@ export const inMemoryChannelSchema: KindSchema = {
   status: status(channelableStatus),
 };
 
-const physicalSubscription = object({
-  ...deliveryStatus,
-  subscriberUri: string,
-  subscriberCACerts: string,
-  subscriberAudience: string,
-  replyUri: string,
-  replyCACerts: string,
-  replyAudience: string,
-});
+const physicalSubscription = object({ ...deliveryStatus, ...subscriberStatus, ...replyStatus });
 
 export const subscriptionSchema: KindSchema = {
   spec: object({ channel: reference, subscriber: destination, reply: destination, delivery }),
@@ -116,14 +108,7 @@ const objectReference = object({
   resourceVersion: string,
   fieldPath: string,
 });
-const ready = object({
-  type: string,
-  status: string,
-  severity: string,
-  lastTransitionTime: string,
-  reason: string,
-  message: string,
-});
+const ready = object(conditionFields);
 const part = (name: string): JsonSchemaProps => object({ [name]: objectReference, ready });
 const flowStatus = { ...addressStatus, ...authStatus, ...policiesStatus } as const;
 

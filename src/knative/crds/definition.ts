@@ -1,5 +1,5 @@
 /**
- * Makes CustomResourceDefinitions out of what is particular to a kind: names, columns, versions. What all of Knative's kinds have in common (a status subresource, labels) is here.
+ * Makes CustomResourceDefinitions out of what is particular to a kind: names, columns, versions. What Knative's kinds and ours have in common (a status subresource, labels) is here.
  */
 import type { KubeObject } from "#apimachinery/meta.ts";
 import type { JsonSchemaProps } from "#apimachinery/structural-schema/json-schema-props.ts";
@@ -18,6 +18,10 @@ export type KindSchema = {
   readonly description?: string;
   readonly spec: JsonSchemaProps;
   readonly status: JsonSchemaProps;
+  /** Without a spec it is refused. Default: one that has none is taken. */
+  readonly needsSpec?: boolean;
+  /** Rules over the object as a whole. */
+  readonly rules?: JsonSchemaProps["x-kubernetes-validations"];
 };
 
 /** A version whose form is another one: a webhook converts. */
@@ -55,6 +59,11 @@ export function textColumn(name: string, jsonPath: string): Column {
 
 export function countColumn(name: string, jsonPath: string): Column {
   return { name, type: "integer", jsonPath };
+}
+
+/** The column, in the wide table only. */
+export function wide(column: Column): Column {
+  return { ...column, priority: 1 };
 }
 
 export const ageColumn: Column = { name: "Age", type: "date", jsonPath: ".metadata.creationTimestamp" };
@@ -101,14 +110,18 @@ function versionsOf({ version, otherVersions = [], columns, schema }: Kind): rea
     ...(one.isDeprecated ? { deprecated: true } : {}),
     subresources: { status: {} },
     ...(one.columns.length === 0 ? {} : { additionalPrinterColumns: one.columns }),
-    schema: {
-      openAPIV3Schema: {
-        type: "object",
-        ...(one.schema.description === undefined ? {} : { description: one.schema.description }),
-        properties: { spec: one.schema.spec, status: one.schema.status },
-      },
-    },
+    schema: { openAPIV3Schema: schemaOf(one.schema) },
   }));
+}
+
+function schemaOf({ description, spec, status, needsSpec, rules }: KindSchema): object {
+  return {
+    type: "object",
+    ...(description === undefined ? {} : { description }),
+    ...(needsSpec ? { required: ["spec"] } : {}),
+    properties: { spec, status },
+    ...(rules === undefined ? {} : { "x-kubernetes-validations": rules }),
+  };
 }
 
 function conversionOf({ otherVersions = [], kind }: Kind, converter: Converter | undefined): object {

@@ -34,23 +34,32 @@ export function list(items: JsonSchemaProps): JsonSchemaProps {
   return { type: "array", items };
 }
 
-const condition = object(
-  {
-    type: string,
-    status: string,
-    severity: string,
-    lastTransitionTime: string,
-    reason: string,
-    message: string,
-  },
-  "status",
-  "type",
+/** Fields of a condition. */
+export const conditionFields: Readonly<Record<string, JsonSchemaProps>> = {
+  type: string,
+  status: string,
+  severity: string,
+  lastTransitionTime: string,
+  reason: string,
+  message: string,
+};
+const condition = object(conditionFields, "status", "type");
+
+/** A status's conditions; `description` says which there are. */
+export function conditions(description: string): JsonSchemaProps {
+  return described(description, list(condition));
+}
+
+/** A status's observedGeneration. */
+export const observedGeneration: JsonSchemaProps = described(
+  "Which form of the object this status is about: its metadata.generation.",
+  int64,
 );
 
 /** What every status begins with. */
 export const duckStatus: Readonly<Record<string, JsonSchemaProps>> = {
-  observedGeneration: described("Which form of the object this status is about: its metadata.generation.", int64),
-  conditions: described("How it stands. Ready sums up the others; those that are not True say why.", list(condition)),
+  observedGeneration,
+  conditions: conditions("How it stands. Ready sums up the others; those that are not True say why."),
   annotations: described("What else its controller notes.", stringMap),
 };
 
