@@ -48,7 +48,8 @@ async function fetchText(url: string): Promise<string> {
   throw new UserError(`cannot read ${url}: the server answers ${response.status} ${response.statusText}`.trimEnd());
 }
 
-function parseObjects(source: string, text: string): KubeObject[] {
+/** All objects of a text, Lists taken apart. `source` is for messages. Throws UserError. */
+export function parseObjects(source: string, text: string): KubeObject[] {
   return [...parseAllDocuments(text)].flatMap((document) => {
     const [error] = document.errors;
     if (error) throw new UserError(`${source} is no YAML: ${error.message.split(":\n")[0]}`);

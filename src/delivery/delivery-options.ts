@@ -6,7 +6,7 @@ import type { Socket } from "node:net";
 import type { Client } from "#client/client.ts";
 import type { ControllerContext } from "#client/controller.ts";
 import type { GitAddresses } from "./controller/repository-controller.ts";
-import type { PublishSource } from "./deploy/functions.ts";
+import type { PublishSource } from "./deploy/function-of-folder.ts";
 import type { GitCage } from "./git/git-cage.ts";
 import type { DeliveryUser } from "./kinds.ts";
 import type { StepTools } from "./pipeline/run-steps.ts";

@@ -3,8 +3,8 @@
  */
 import { installDefinitions } from "#client/custom-resources.ts";
 import type { Service } from "#component-base/life-cycle.ts";
+import { ensureClusterRoles, ownKindRoles } from "#knative/roles.ts";
 import { repositoryDefinition } from "./crds/repository-definition.ts";
-import { ensureRepositoryRoles } from "./crds/roles.ts";
 import type { DeliveryOptions } from "./delivery-options.ts";
 import { repositories, type RepositoryObject } from "./kinds.ts";
 
@@ -15,7 +15,7 @@ export async function startDelivery(options: DeliveryOptions): Promise<Pick<Serv
   const { client, clock, informers, signal } = options;
   await Promise.all([
     installDefinitions(client, [repositoryDefinition()], { clock, signal }),
-    ensureRepositoryRoles(client, signal),
+    ensureClusterRoles(client, ownKindRoles("nodeless-delivery", ["repositories"]), signal),
   ]);
   const ended = new AbortController();
   const first = Promise.withResolvers<void>();

@@ -5,14 +5,13 @@ import type { ControllerContext } from "#client/controller.ts";
 import { installDefinitions } from "#client/custom-resources.ts";
 import type { Service } from "#component-base/life-cycle.ts";
 import { ensureNamespace } from "#knative/namespace.ts";
-import { ensureClusterRoles } from "#knative/roles.ts";
+import { ensureClusterRoles, ownKindRoles } from "#knative/roles.ts";
 import { runBuild } from "./build/build-process.ts";
 import { KeptImages } from "./build/kept-images.ts";
 import type { BuildSettings } from "./build/job.ts";
 import { createFunctionsConfigStore, functionsNamespace } from "./config/functions-config.ts";
 import { createFunctionController } from "./controller/function-controller.ts";
 import { functionDefinition } from "./crds/function-definition.ts";
-import { functionRoles } from "./crds/roles.ts";
 
 /** What it works with. The informer factory runs already, and Knative's kinds are there. */
 export type FunctionsOptions = ControllerContext & {
@@ -31,7 +30,7 @@ export async function startFunctions(options: FunctionsOptions): Promise<Pick<Se
   await Promise.all([
     installDefinitions(client, [functionDefinition()], { clock, signal }),
     ensureNamespace(client, { name: functionsNamespace }, signal),
-    ensureClusterRoles(client, functionRoles(), signal),
+    ensureClusterRoles(client, ownKindRoles("nodeless-functions", ["functions"]), signal),
   ]);
   const config = createFunctionsConfigStore(informers, logger);
   const endConfig = config.start();

@@ -4,19 +4,21 @@
 import { randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
-import { createClient } from "#client/rest-client.ts";
+import { type FunctionObject, functions } from "#api/nodeless/function.ts";
+import type { FunctionRuntime } from "#api/nodeless/function-runtime.ts";
 import type { KubeObject } from "#apimachinery/meta.ts";
-import { hasReason } from "#apimachinery/status-error.ts";
 import type { Client } from "#client/client.ts";
+import { findObject } from "#client/find-object.ts";
+import { buildLogVersion } from "#client/nodeless/build-lines.ts";
+import { tryAgain } from "#client/nodeless/try-again.ts";
+import { createClient } from "#client/rest-client.ts";
 import { type Arguments, type Command, type CommandContext, numberFlag, textFlag, UserError } from "#cli/command.ts";
 import { applyFunction } from "#cli/functions/apply-function.ts";
 import { describeFunction } from "#cli/functions/describe-function.ts";
-import { buildLogVersion, followDeploy } from "#cli/functions/follow-deploy.ts";
+import { followDeploy } from "#cli/functions/follow-deploy.ts";
 import { printFunctionLogs } from "#cli/functions/function-logs.ts";
-import { type FunctionObject, functions } from "#cli/functions/function-object.ts";
 import { addressOf, shareLine, trafficOf } from "#cli/functions/function-traffic.ts";
 import { troubleLines, troublesOf } from "#cli/functions/function-troubles.ts";
-import { tryAgain } from "#cli/functions/try-again.ts";
 import {
   checkName,
   environmentFlag,
@@ -28,7 +30,6 @@ import {
   wantedFunction,
 } from "#cli/functions/function-spec.ts";
 import { applyTriggers, parseTriggers } from "#cli/functions/function-triggers.ts";
-import type { FunctionRuntime } from "#cli/functions/function-tools.ts";
 import { nameFlag } from "./clusters.ts";
 import { namespaceFlag, showObjects, withTransport } from "./objects.ts";
 
@@ -127,9 +128,7 @@ const deploy: Command = {
           : await push(context, cluster, { ...wanted, namespace, folder: wanted.folder });
       const logVersion = await buildLogVersion(client, namespace, wanted.name);
       const ref = { resource: functions, namespace, name: wanted.name };
-      const before = await client
-        .get<FunctionObject>(ref)
-        .catch((error: unknown) => (hasReason(error, "NotFound") ? undefined : Promise.reject(error)));
+      const before = await findObject<FunctionObject>(client, ref);
       const written = await apply(reference, false);
       const isAgain = before !== undefined && (await tryAgain(client, before, written));
       const timeoutSeconds = numberFlag(args, "timeout", { min: 1, max: 86_400 }) ?? 360;
@@ -199,8 +198,8 @@ const dev: Command = {
         `${folder} is a function of the runtime ${runtime}, and fn dev runs JavaScript and TypeScript in the engine of isolates only: 'nodeless fn deploy' runs it in a cluster`,
         { exitCode: 2 },
       );
-    const fromFile = ((spec["env"] as readonly { name: string; value?: string }[] | undefined) ?? []).flatMap(
-      ({ name, value }) => (value === undefined ? [] : [[name, value] as const]),
+    const fromFile = (spec.env ?? []).flatMap(({ name, value }) =>
+      value === undefined ? [] : [[name, value] as const],
     );
     await machine.functions.develop(
       {
@@ -208,7 +207,7 @@ const dev: Command = {
         entrypoint: textFlag(args, "entrypoint") ?? spec.entrypoint,
         port: numberFlag(args, "port", { min: 1, max: 65_535 }) ?? 8787,
         env: { ...Object.fromEntries(fromFile), ...environmentFlag(args) },
-        timeoutSeconds: spec["timeoutSeconds"] as number | undefined,
+        timeoutSeconds: spec.timeoutSeconds,
       },
       terminal,
     );

@@ -2,10 +2,10 @@
  * Writes the Function that was asked for, or tries whether it could be written.
  */
 import { join } from "node:path";
+import { type FunctionObject, functionFile, functions } from "#api/nodeless/function.ts";
 import { UserError } from "#cli/command.ts";
 import type { Client } from "#client/client.ts";
-import { type FunctionObject, functions } from "./function-object.ts";
-import { functionFile, type WantedFunction } from "./function-spec.ts";
+import type { WantedFunction } from "./function-spec.ts";
 
 const fieldManager = "nodeless-fn";
 

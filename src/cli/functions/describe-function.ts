@@ -5,7 +5,7 @@ import type { KubeObject } from "#apimachinery/meta.ts";
 import type { Client } from "#client/client.ts";
 import { columns } from "#cli/commands/clusters.ts";
 import { loadLines } from "./function-load.ts";
-import { type FunctionObject, functions } from "./function-object.ts";
+import { type FunctionObject, functions } from "#api/nodeless/function.ts";
 import { type Traffic, trafficOf } from "./function-traffic.ts";
 import { troubleLines, troublesOf } from "./function-troubles.ts";
 import { triggerLines } from "./function-triggers.ts";

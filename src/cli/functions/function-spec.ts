@@ -4,14 +4,17 @@
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { homedir } from "node:os";
 import { basename, join, resolve } from "node:path";
-import { parse } from "yaml";
-import { guessRuntime } from "#api/nodeless/function-runtime.ts";
+import {
+  type FunctionObject,
+  functionFile,
+  functionIn,
+  type FunctionSpec,
+  isNoFunction,
+} from "#api/nodeless/function.ts";
+import { type FunctionRuntime, guessRuntime } from "#api/nodeless/function-runtime.ts";
 import { compareQuantities, isQuantity, parseQuantity } from "#apimachinery/quantity.ts";
 import { type Arguments, type Flag, numberFlag, textFlag, UserError } from "#cli/command.ts";
-import type { FunctionObject } from "./function-object.ts";
-
-/** Beside the code: a Function without a source. */
-export const functionFile = "function.yaml";
+import { parseObjects } from "#cli/object-files.ts";
 
 /** Flags that say what a function shall be like. */
 export const specFlags: Readonly<Record<string, Flag>> = {
@@ -64,8 +67,6 @@ export const sourceFlags: Readonly<Record<string, Flag>> = {
   },
 };
 
-type Spec = NonNullable<FunctionObject["spec"]>;
-
 /** What is to be deployed; `folder` when the source is one. */
 export type WantedFunction = {
   readonly name: string;
@@ -73,7 +74,7 @@ export type WantedFunction = {
   /** Labels and annotations of the file. */
   readonly metadata: Readonly<Record<string, unknown>>;
   /** Without a source when it is a folder: that is to be pushed first. */
-  readonly spec: Spec;
+  readonly spec: FunctionSpec;
 };
 
 /** Throws UserError. */
@@ -125,28 +126,20 @@ export function checkName(name: string): void {
 export function readFunctionFile(folder: string): FunctionObject {
   const path = join(folder, functionFile);
   if (!existsSync(path)) return {};
-  const read = (): unknown => {
-    try {
-      return parse(readFileSync(path, "utf8"));
-    } catch (cause) {
-      throw new UserError(`${path} is no YAML: ${(cause as Error).message}`, { cause });
-    }
-  };
-  const found = read() as FunctionObject | null;
-  if (typeof found !== "object" || found?.kind !== "Function")
-    throw new UserError(`${path} is no Function: it wants apiVersion nodeless.dev/v1alpha1 and kind Function`);
+  const found = functionIn(parseObjects(path, readFileSync(path, "utf8")));
+  if (found === undefined) throw new UserError(`${path} ${isNoFunction}`);
   return found;
 }
 
 /** What a folder that says nothing itself is for: one that has one thing only can be nothing else. */
-export function runtimeOf(folder: string): string {
+export function runtimeOf(folder: string): FunctionRuntime {
   return guessRuntime((name) => existsSync(join(folder, name)));
 }
 
 /** What is built already is a container unless it is said to be something else. */
-function remoteSource(args: Arguments): Pick<Spec, "runtime" | "source"> {
+function remoteSource(args: Arguments): Pick<FunctionSpec, "runtime" | "source"> {
   const [url, image] = [textFlag(args, "git"), textFlag(args, "image")];
-  if (image !== undefined) return { runtime: textFlag(args, "runtime") ?? "container", source: { image } };
+  if (image !== undefined) return { runtime: runtimeFlag(args) ?? "container", source: { image } };
   if (url === undefined) return {};
   const [revision, path] = [textFlag(args, "revision"), textFlag(args, "path")];
   return {
@@ -154,13 +147,13 @@ function remoteSource(args: Arguments): Pick<Spec, "runtime" | "source"> {
   };
 }
 
-function flagSpec(args: Arguments, file: Spec): Spec {
+function flagSpec(args: Arguments, file: FunctionSpec): FunctionSpec {
   const [cpu, memory] = [amountFlag(args, "cpu", "500m"), memoryFlag(args)];
   const limits = { ...(cpu === undefined ? {} : { cpu }), ...(memory === undefined ? {} : { memory }) };
-  const resources = file["resources"] as { readonly limits?: object } | undefined;
+  const { resources } = file;
   const allow = listFlag(args, "allow");
   return withoutUndefined({
-    runtime: textFlag(args, "runtime"),
+    runtime: runtimeFlag(args),
     entrypoint: textFlag(args, "entrypoint"),
     env: environmentOf(args, file),
     secrets: listFlag(args, "secret"),
@@ -173,6 +166,11 @@ function flagSpec(args: Arguments, file: Spec): Spec {
     scale: scaleOf(args, file),
     network: allow === undefined ? undefined : { outbound: { allow: allow.filter((one) => one !== "none") } },
   });
+}
+
+/** One that is none is refused by the API server. */
+function runtimeFlag(args: Arguments): FunctionRuntime | undefined {
+  return textFlag(args, "runtime") as FunctionRuntime | undefined;
 }
 
 function amountFlag(args: Arguments, name: string, example: string): string | undefined {
@@ -192,24 +190,20 @@ function memoryFlag(args: Arguments): string | undefined {
   return text;
 }
 
-function scaleOf(args: Arguments, file: Spec): object | undefined {
+function scaleOf(args: Arguments, file: FunctionSpec): object | undefined {
   const bounds = { min: 0, max: 100_000 };
   const given = withoutUndefined({
     min: numberFlag(args, "min-scale", bounds),
     max: numberFlag(args, "max-scale", bounds),
     window: textFlag(args, "window"),
   });
-  return Object.keys(given).length === 0 ? undefined : { ...(file["scale"] as object | undefined), ...given };
+  return Object.keys(given).length === 0 ? undefined : { ...file.scale, ...given };
 }
 
-type Variable = { readonly name: string };
-
-function environmentOf(args: Arguments, file: Spec): readonly object[] | undefined {
+function environmentOf(args: Arguments, file: FunctionSpec): readonly object[] | undefined {
   const given = environmentFlag(args);
   if (given === undefined) return undefined;
-  const kept = ((file["env"] as readonly Variable[] | undefined) ?? []).filter(
-    ({ name }) => !Object.hasOwn(given, name),
-  );
+  const kept = (file.env ?? []).filter(({ name }) => !Object.hasOwn(given, name));
   return [...kept, ...Object.entries(given).map(([name, value]) => ({ name, value }))];
 }
 
@@ -227,6 +221,6 @@ function listFlag(args: Arguments, name: string): readonly string[] | undefined 
   return args.flags[name] as readonly string[] | undefined;
 }
 
-function withoutUndefined(fields: Readonly<Record<string, unknown>>): Spec {
+function withoutUndefined(fields: Readonly<Record<string, unknown>>): FunctionSpec {
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
 }

@@ -1,10 +1,8 @@
 /**
  * What `nodeless fn` asks of the machine beyond its objects. cmd/ hands an implementation in.
  */
+import type { FunctionRuntime } from "#api/nodeless/function-runtime.ts";
 import type { Terminal } from "#cli/terminal.ts";
-
-/** What a function is built from, as commands and templates name it. */
-export type FunctionRuntime = "isolate" | "node" | "python" | "container";
 
 /** A folder that was packed and put into the cluster's registry. */
 export type PushedSource = { readonly reference: string; readonly fileCount: number; readonly sizeBytes: number };

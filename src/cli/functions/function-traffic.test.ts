@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import type { FunctionObject } from "./function-object.ts";
+import type { FunctionObject } from "#api/nodeless/function.ts";
 import { addressOf, shareLine } from "./function-traffic.ts";
 
 const ready: FunctionObject = {
@@ -35,7 +35,7 @@ describe("where a function's requests go", () => {
   });
 
   it("is nowhere as long as it never was ready", () => {
-    const conditions = [{ type: "Ready", status: "False", reason: "RevisionFailed", message: "no\nat all" }];
+    const conditions = [{ type: "Ready", status: "False" as const, reason: "RevisionFailed", message: "no\nat all" }];
     const failed = { ...ready, status: { url: "http://hello.default.localhost", conditions } };
 
     assert.throws(() => addressOf(failed, { traffic: [], tag: undefined }), {

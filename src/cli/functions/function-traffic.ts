@@ -5,7 +5,7 @@ import type { KubeObject } from "#apimachinery/meta.ts";
 import { hasReason } from "#apimachinery/status-error.ts";
 import type { Client } from "#client/client.ts";
 import { UserError } from "#cli/command.ts";
-import { conditionOf, type FunctionObject } from "./function-object.ts";
+import { conditionOf, type FunctionObject } from "#api/nodeless/function.ts";
 
 /** A share of the requests, and perhaps a name of its own. */
 export type Traffic = {

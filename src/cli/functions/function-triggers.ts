@@ -12,7 +12,7 @@ import type { GroupVersionResource, KubeObject } from "#apimachinery/meta.ts";
 import { hasReason } from "#apimachinery/status-error.ts";
 import type { Client } from "#client/client.ts";
 import { UserError } from "#cli/command.ts";
-import type { FunctionObject } from "./function-object.ts";
+import type { FunctionObject } from "#api/nodeless/function.ts";
 
 /** On each such object: the function's name. */
 export const ownerLabel = "nodeless.dev/on-function";

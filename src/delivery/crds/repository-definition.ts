@@ -4,10 +4,10 @@
 import type { KubeObject } from "#apimachinery/meta.ts";
 import type { JsonSchemaProps } from "#apimachinery/structural-schema/json-schema-props.ts";
 import { defaultBranch, repositories } from "#delivery/kinds.ts";
+import { ageColumn, definition, type Kind, readyColumns, textColumn, wide } from "#knative/crds/definition.ts";
+import { conditions, described, int64, list, object, observedGeneration, string } from "#knative/crds/schema-parts.ts";
 
-const string: JsonSchemaProps = { type: "string" };
 const time: JsonSchemaProps = { type: "string", format: "date-time" };
-const count: JsonSchemaProps = { type: "integer", format: "int64" };
 const size: JsonSchemaProps = {
   anyOf: [{ type: "integer" }, { type: "string" }],
   "x-kubernetes-int-or-string": true,
@@ -21,17 +21,6 @@ const branch: JsonSchemaProps = {
   minLength: 1,
   maxLength: 200,
 };
-
-function object(
-  properties: Readonly<Record<string, JsonSchemaProps>>,
-  ...required: readonly string[]
-): JsonSchemaProps {
-  return { type: "object", properties, ...(required.length === 0 ? {} : { required }) };
-}
-
-function described(description: string, schema: JsonSchemaProps): JsonSchemaProps {
-  return { ...schema, description };
-}
 
 const webhook = described(
   "A Git host outside that tells of pushes.",
@@ -88,94 +77,60 @@ const spec = object({
   webhook,
 });
 
-const condition = object(
-  { type: string, status: string, lastTransitionTime: string, reason: string, message: string },
-  "type",
-  "status",
-);
-
 const status = object({
-  observedGeneration: { type: "integer", format: "int64" },
-  conditions: { type: "array", items: condition },
+  observedGeneration,
+  conditions: conditions("Ready: whether it can be pushed to."),
   url: string,
   podUrl: string,
   webhookUrl: string,
-  branches: {
-    type: "array",
-    items: object(
-      {
-        name: string,
-        commit: string,
-        user: string,
-        deployedAt: time,
-        urls: { type: "array", items: string },
-        expiresAt: time,
-      },
+  branches: list(
+    object(
+      { name: string, commit: string, user: string, deployedAt: time, urls: list(string), expiresAt: time },
       "name",
       "commit",
     ),
-  },
+  ),
   lastPush: object(
     { branch: string, commit: string, user: string, time, outcome: string, message: string },
     "branch",
     "commit",
     "outcome",
   ),
-  webhook: object({ accepted: count, refused: count, repeated: count, lastRefusal: string }),
+  webhook: object({ accepted: int64, refused: int64, repeated: int64, lastRefusal: string }),
 });
 
-const ready = ".status.conditions[?(@.type=='Ready')]";
-const columns = [
-  { name: "URL", type: "string", jsonPath: ".status.url" },
-  { name: "Ready", type: "string", jsonPath: `${ready}.status` },
-  { name: "Reason", type: "string", jsonPath: `${ready}.reason` },
-  { name: "Branch", type: "string", jsonPath: ".status.lastPush.branch" },
-  { name: "Outcome", type: "string", jsonPath: ".status.lastPush.outcome" },
-  { name: "Commit", type: "string", jsonPath: ".status.lastPush.commit", priority: 1 },
-  { name: "Age", type: "date", jsonPath: ".metadata.creationTimestamp" },
-];
+/** Its name becomes a function's and a part of hosts. */
+const nameRule = {
+  rule: "self.metadata.name.size() <= 40 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
+  message: "metadata.name must be a DNS-1035 label of at most 40 characters: it becomes a part of hosts",
+};
 
-/** The definition. Its name becomes a function's and a part of hosts. */
+/** The definition. */
 export function repositoryDefinition(): KubeObject {
   const { group, version, resource } = repositories;
-  const nameRule = {
-    rule: "self.metadata.name.size() <= 40 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
-    message: "metadata.name must be a DNS-1035 label of at most 40 characters: it becomes a part of hosts",
-  };
-  // What its manifests made is an apply set of which it is the parent.
-  const labels = { "app.kubernetes.io/name": "nodeless-delivery", "applyset.kubernetes.io/is-parent-type": "true" };
-  const definition = {
-    apiVersion: "apiextensions.k8s.io/v1",
-    kind: "CustomResourceDefinition",
-    metadata: { name: `${resource}.${group}`, labels },
-    spec: {
-      group,
-      names: {
-        kind: "Repository",
-        listKind: "RepositoryList",
-        plural: resource,
-        singular: "repository",
-        shortNames: ["repo"],
-        categories: ["all"],
-      },
-      scope: "Namespaced",
-      versions: [
-        {
-          name: version,
-          served: true,
-          storage: true,
-          subresources: { status: {} },
-          additionalPrinterColumns: columns,
-          schema: {
-            openAPIV3Schema: {
-              type: "object",
-              properties: { spec: { ...spec, default: {} }, status },
-              "x-kubernetes-validations": [nameRule],
-            },
-          },
-        },
-      ],
+  const kind: Kind = {
+    group,
+    version,
+    kind: "Repository",
+    plural: resource,
+    shortNames: ["repo"],
+    categories: ["all"],
+    // What its manifests made is an apply set of which it is the parent.
+    labels: { "applyset.kubernetes.io/is-parent-type": "true" },
+    columns: [
+      textColumn("URL", ".status.url"),
+      ...readyColumns,
+      textColumn("Branch", ".status.lastPush.branch"),
+      textColumn("Outcome", ".status.lastPush.outcome"),
+      wide(textColumn("Commit", ".status.lastPush.commit")),
+      ageColumn,
+    ],
+    schema: {
+      description: "A Git repository that the cluster keeps. A push to it is a deployment.",
+      spec: described("What is deployed of it, and how.", { ...spec, default: {} }),
+      status: described("How it is, as its controller sees it.", status),
+      rules: [nameRule],
     },
   };
-  return definition as KubeObject;
+  return definition(kind, "nodeless-delivery");
 }

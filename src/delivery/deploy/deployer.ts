@@ -14,7 +14,8 @@ import { DeployFailed } from "./deploy-failed.ts";
 import type { Deployment } from "./deployment.ts";
 import { readSteps } from "#delivery/pipeline/pipeline-file.ts";
 import { runSteps, type StepTools } from "#delivery/pipeline/run-steps.ts";
-import { deployFunctions, functionNames, type PublishSource, pruneFunctions } from "./functions.ts";
+import { functionNames, type PublishSource } from "./function-of-folder.ts";
+import { deployFunctions, pruneFunctions } from "./functions.ts";
 import { type Plan, planOf } from "./plan.ts";
 
 export type DeployerOptions = StepTools & {

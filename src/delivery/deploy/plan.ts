@@ -2,6 +2,7 @@
  * What a tree holds: one function, several in folders of their own, or manifests. Decided by the names of its files, as `nodeless fn deploy` and kubectl take them.
  */
 import { basename, dirname } from "node:path";
+import { functionFile } from "#api/nodeless/function.ts";
 import { DeployFailed } from "./deploy-failed.ts";
 
 /** A function's folder, relative to the tree's; "" for the tree itself. */
@@ -19,7 +20,6 @@ export type Plan = {
 /** Says what a pipeline has beyond building; see steps. */
 export const pipelineFiles: readonly string[] = ["nodeless.yaml", ".nodeless.yaml"];
 
-const functionFile = "function.yaml";
 const kustomizations = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
 /** Folders of manifests beside functions. */
 const manifestFolders = ["manifests", "k8s", "deploy"];

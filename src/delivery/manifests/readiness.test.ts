@@ -33,6 +33,16 @@ describe("what was applied", () => {
       assert.deepEqual(verdict, { isReady: false, failure: "ProgressDeadlineExceeded: too late", waitsFor: "" });
   });
 
+  it("is not judged by what is said of a Function's code before, while it is built anew", () => {
+    const old = { type: "Ready", status: "False", reason: "RevisionFailed", message: "the one before" };
+    const building = { type: "Built", status: "Unknown" };
+    const verdict = of("Function.nodeless.dev", {
+      conditions: [{ type: "SourceReady", status: "True" }, building, old],
+    });
+
+    assert.deepEqual(verdict, { isReady: false, waitsFor: "to be built" });
+  });
+
   it("is waited for only where its status says something", () => {
     assert.ok(isWaitedFor("Service.serving.knative.dev") && isWaitedFor("Job.batch"));
     assert.ok(!isWaitedFor("ConfigMap") && !isWaitedFor("Service") && !isWaitedFor("Repository.nodeless.dev"));

@@ -1,7 +1,9 @@
 /**
  * When an object that was applied is what it should be, by its status. Kinds that say nothing of it are ready at once.
  */
+import { conditionOf, type FunctionObject } from "#api/nodeless/function.ts";
 import type { KubeObject } from "#apimachinery/meta.ts";
+import { endOf, FunctionFailed } from "#client/nodeless/follow-function.ts";
 
 export type Verdict =
   | { readonly isReady: true }
@@ -50,6 +52,7 @@ export function verdictOf(kind: string, object: Watched): Verdict {
   if (kind === "Deployment.apps") return ofDeployment(object);
   if (kind === "StatefulSet.apps") return ofStatefulSet(object);
   if (kind === "DaemonSet.apps") return ofDaemonSet(object);
+  if (kind === "Function.nodeless.dev") return ofFunction(object as FunctionObject);
   const condition = findCondition(object, "Ready");
   if (condition?.status === "True") return ready;
   return condition?.status === "False" ? failed(condition) : waiting(condition?.message ?? "to be ready");
@@ -87,6 +90,18 @@ function ofJob(object: Watched): Verdict {
   if (broken?.status === "True") return failed(broken);
   if (findCondition(object, "Complete")?.status === "True" || object.spec?.suspend === true) return ready;
   return waiting("to be complete");
+}
+
+function ofFunction(fn: FunctionObject): Verdict {
+  try {
+    if (endOf(fn) !== undefined) return ready;
+    const { status, message } = conditionOf(fn, "Ready") ?? {};
+    // Of one that is built anew, it still tells of what ran before.
+    return waiting(status === "False" ? "to be built" : (message ?? "to be ready"));
+  } catch (error) {
+    if (!(error instanceof FunctionFailed)) throw error;
+    return { isReady: false, failure: error.message, waitsFor: "" };
+  }
 }
 
 function findCondition({ status }: Watched, type: string): Condition | undefined {

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { freePort } from "#component-base/testing/free-port.ts";
-import type { FunctionSource } from "#functions/kinds.ts";
+import type { FunctionSource } from "#api/nodeless/function.ts";
 import { type FetchedSource, fetchSource } from "./fetch-source.ts";
 
 const hasDaemon =

@@ -4,7 +4,7 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { createReadStream, existsSync, statSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
-import type { FunctionSource } from "#functions/kinds.ts";
+import type { FunctionSource } from "#api/nodeless/function.ts";
 import { insidePath, SourceArchiveError, unpackFiles } from "#functions/source/tar.ts";
 import { openArtifact } from "#functions/source/artifact.ts";
 import { BuildError } from "./build-error.ts";

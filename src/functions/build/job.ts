@@ -1,7 +1,8 @@
 /**
  * What is told to a build, which runs in a process of its own, and what it tells: lines of JSON on its standard output.
  */
-import type { FunctionSource, Runtime } from "#functions/kinds.ts";
+import type { FunctionRuntime } from "#api/nodeless/function-runtime.ts";
+import type { FunctionSource } from "#api/nodeless/function.ts";
 import type { BuildFailure } from "./build-error.ts";
 
 /** Images that functions are laid onto. */
@@ -17,7 +18,7 @@ export type BuildJob = {
   readonly cluster: string;
   /** "functions/CLUSTER/NAMESPACE/NAME". */
   readonly repository: string;
-  readonly runtime: Runtime;
+  readonly runtime: FunctionRuntime;
   readonly source: FunctionSource;
   readonly entrypoint?: string;
   /** What an isolate's code may connect to. Absent: everything. */

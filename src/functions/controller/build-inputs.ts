@@ -3,7 +3,7 @@
  */
 import { createHash } from "node:crypto";
 import type { BuildJob, BuildSettings } from "#functions/build/job.ts";
-import type { FunctionObject } from "#functions/kinds.ts";
+import type { FunctionObject } from "#api/nodeless/function.ts";
 
 /** Counts up when the same source gives another image: what stands around handlers, how bundles are made. */
 const edition = 1;

@@ -1,22 +1,18 @@
 /**
  * What a build says, for people: a ConfigMap beside the function, written a few times a second while it grows. Who deploys follows it through the API.
  */
+import { buildLogName, type FunctionObject } from "#api/nodeless/function.ts";
 import { controllerReference } from "#apimachinery/owner-references.ts";
 import { hasReason } from "#apimachinery/status-error.ts";
 import type { KubeObject } from "#apimachinery/meta.ts";
 import type { Client } from "#client/client.ts";
 import type { Clock, Timer } from "#component-base/clock.ts";
 import type { Logger } from "#component-base/logger.ts";
-import { configMaps, type FunctionObject } from "#functions/kinds.ts";
+import { configMaps } from "#functions/kinds.ts";
 
 const writeEveryMs = 200;
 /** A ConfigMap holds a megabyte; the end of a log is what counts. */
 const mostCharacters = 512 * 1024;
-
-/** Name of the ConfigMap with a function's build log, under the key `log`. */
-export function buildLogName(functionName: string): string {
-  return `${functionName}-build`.slice(-253);
-}
 
 /** Annotation that says of which build a log is. */
 export const buildAnnotation = "nodeless.dev/build";

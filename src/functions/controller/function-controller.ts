@@ -13,18 +13,13 @@ import type { BuildFailure } from "#functions/build/build-error.ts";
 import type { BuildListener } from "#functions/build/build-process.ts";
 import type { FunctionName, KeptImages } from "#functions/build/kept-images.ts";
 import type { BuildJob, BuildOutcome, BuildSettings } from "#functions/build/job.ts";
-import {
-  type FunctionObject,
-  functions,
-  type FunctionStatus,
-  type KnativeService,
-  knativeServices,
-} from "#functions/kinds.ts";
+import { buildLogName, type FunctionObject, functions, type FunctionStatus } from "#api/nodeless/function.ts";
+import { type KnativeService, knativeServices } from "#functions/kinds.ts";
 import { conditionsOf, isFalse, isTrue, isUnknown, type Mark } from "#knative/conditions.ts";
 import type { Condition } from "#knative/duck.ts";
 import { RefusedWrites, WriteRefused } from "#knative/refused-writes.ts";
 import { inputHashOf, jobOf } from "./build-inputs.ts";
-import { BuildLog, buildLogName } from "./build-log.ts";
+import { BuildLog } from "./build-log.ts";
 import { Builds } from "./builds.ts";
 import { serviceOf } from "./service-of.ts";
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import type { FunctionSpec } from "#functions/kinds.ts";
+import type { FunctionSpec } from "#api/nodeless/function.ts";
 import { serviceOf } from "./service-of.ts";
 
 type Container = {

@@ -3,7 +3,8 @@
  */
 import { controllerReference } from "#apimachinery/owner-references.ts";
 import { compareQuantities, isQuantity, parseQuantity } from "#apimachinery/quantity.ts";
-import type { FunctionObject, FunctionScale, FunctionSpec, KnativeService } from "#functions/kinds.ts";
+import type { FunctionObject, FunctionScale, FunctionSpec } from "#api/nodeless/function.ts";
+import type { KnativeService } from "#functions/kinds.ts";
 import { alivePath, timeoutVariable } from "#functions/runtimes/handler.ts";
 
 /** Marks what belongs to a function, down to its pods. */

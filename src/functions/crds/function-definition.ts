@@ -1,10 +1,21 @@
 /**
  * The kind Function as a CustomResourceDefinition. What can be said by a schema and its rules is: a Function that is wrong is refused when it is written, and no webhook is needed.
  */
+import { functions } from "#api/nodeless/function.ts";
 import type { KubeObject } from "#apimachinery/meta.ts";
 import type { JsonSchemaProps } from "#apimachinery/structural-schema/json-schema-props.ts";
-import { functions } from "#functions/kinds.ts";
-import { address, boolean, described, int64, object, quantity, string } from "#knative/crds/schema-parts.ts";
+import { ageColumn, definition, type Kind, readyColumns, textColumn, wide } from "#knative/crds/definition.ts";
+import {
+  address,
+  boolean,
+  conditions,
+  described,
+  int64,
+  object,
+  observedGeneration,
+  quantity,
+  string,
+} from "#knative/crds/schema-parts.ts";
 
 /** Files of a function that is written into its object, all together; etcd's and our own bound on objects is above. */
 const mostInlineFiles = 64;
@@ -234,18 +245,9 @@ const nameRule = {
   message: "metadata.name must be a DNS-1035 label of at most 63 characters: it becomes a part of the function's host",
 };
 
-const condition = object(
-  { type: string, status: string, severity: string, lastTransitionTime: string, reason: string, message: string },
-  "type",
-  "status",
-);
-
 const status = object({
-  observedGeneration: described("Which form of the object this status is about: its metadata.generation.", int64),
-  conditions: described("SourceReady, Built and ServiceReady, and Ready, which sums them up.", {
-    type: "array",
-    items: condition,
-  }),
+  observedGeneration,
+  conditions: conditions("SourceReady, Built and ServiceReady, and Ready, which sums them up."),
   url: described("Where it answers.", string),
   address,
   image: described("What was built, by its digest.", string),
@@ -255,60 +257,32 @@ const status = object({
   latestReadyRevisionName: described("The newest revision that can answer.", string),
 });
 
-const ready = ".status.conditions[?(@.type=='Ready')]";
-const columns = [
-  { name: "URL", type: "string", jsonPath: ".status.url" },
-  { name: "Ready", type: "string", jsonPath: `${ready}.status` },
-  { name: "Reason", type: "string", jsonPath: `${ready}.reason` },
-  { name: "Revision", type: "string", jsonPath: ".status.latestReadyRevisionName" },
-  { name: "Runtime", type: "string", jsonPath: ".spec.runtime", priority: 1 },
-  { name: "Image", type: "string", jsonPath: ".status.image", priority: 1 },
-  { name: "Age", type: "date", jsonPath: ".metadata.creationTimestamp" },
-];
-
 /** The definition. */
 export function functionDefinition(): KubeObject {
   const { group, version, resource } = functions;
-  const definition = {
-    apiVersion: "apiextensions.k8s.io/v1",
-    kind: "CustomResourceDefinition",
-    metadata: {
-      name: `${resource}.${group}`,
-      labels: { "app.kubernetes.io/name": "nodeless-functions", "duck.knative.dev/addressable": "true" },
-    },
-    spec: {
-      group,
-      names: {
-        kind: "Function",
-        listKind: "FunctionList",
-        plural: resource,
-        singular: "function",
-        shortNames: ["fn"],
-        categories: ["all"],
-      },
-      scope: "Namespaced",
-      versions: [
-        {
-          name: version,
-          served: true,
-          storage: true,
-          subresources: { status: {} },
-          additionalPrinterColumns: columns,
-          schema: {
-            openAPIV3Schema: {
-              type: "object",
-              required: ["spec"],
-              description: "Code with an address. It sleeps while nobody asks.",
-              properties: {
-                spec: described("The code, what it may use, and how it is scaled.", spec),
-                status: described("How it is, as its controller sees it.", status),
-              },
-              "x-kubernetes-validations": [nameRule],
-            },
-          },
-        },
-      ],
+  const kind: Kind = {
+    group,
+    version,
+    kind: "Function",
+    plural: resource,
+    shortNames: ["fn"],
+    categories: ["all"],
+    labels: { "duck.knative.dev/addressable": "true" },
+    columns: [
+      textColumn("URL", ".status.url"),
+      ...readyColumns,
+      textColumn("Revision", ".status.latestReadyRevisionName"),
+      wide(textColumn("Runtime", ".spec.runtime")),
+      wide(textColumn("Image", ".status.image")),
+      ageColumn,
+    ],
+    schema: {
+      description: "Code with an address. It sleeps while nobody asks.",
+      spec: described("The code, what it may use, and how it is scaled.", spec),
+      status: described("How it is, as its controller sees it.", status),
+      needsSpec: true,
+      rules: [nameRule],
     },
   };
-  return definition as KubeObject;
+  return definition(kind, "nodeless-functions");
 }

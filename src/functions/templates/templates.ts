@@ -1,10 +1,14 @@
 /**
  * The first files of a new function, per runtime: what a person reads first about functions, so as little as can be.
  */
-import type { Runtime } from "#functions/kinds.ts";
+import type { FunctionRuntime } from "#api/nodeless/function-runtime.ts";
 
 /** Files by their names. With `isForEvents` the handler takes CloudEvents, for runtimes that have a handler. */
-export function templateFiles(name: string, runtime: Runtime, isForEvents = false): Readonly<Record<string, string>> {
+export function templateFiles(
+  name: string,
+  runtime: FunctionRuntime,
+  isForEvents = false,
+): Readonly<Record<string, string>> {
   const description = functionYaml(name, runtime);
   if (isForEvents && runtime !== "container") return eventFiles(name, runtime);
   if (runtime === "python") return { "main.py": pythonCode, "function.yaml": description, ".funcignore": pythonIgnore };
@@ -14,7 +18,7 @@ export function templateFiles(name: string, runtime: Runtime, isForEvents = fals
   return { "index.ts": code, "function.yaml": description, ".funcignore": scriptIgnore };
 }
 
-function functionYaml(name: string, runtime: Runtime): string {
+function functionYaml(name: string, runtime: FunctionRuntime): string {
   return `apiVersion: nodeless.dev/v1alpha1
 kind: Function
 metadata:
@@ -85,7 +89,7 @@ signal.signal(signal.SIGTERM, lambda *_: exit(0))
 ThreadingHTTPServer(("", int(os.environ["PORT"])), Handler).serve_forever()
 `;
 
-function eventFiles(name: string, runtime: Runtime): Readonly<Record<string, string>> {
+function eventFiles(name: string, runtime: FunctionRuntime): Readonly<Record<string, string>> {
   const description = functionYaml(name, runtime).replace(/  env:\n[^]*$/, "");
   if (runtime === "python")
     return { "main.py": pythonEventCode, "function.yaml": description, ".funcignore": pythonIgnore };

@@ -5,7 +5,7 @@ import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { hasReason } from "#apimachinery/status-error.ts";
 import { UserError } from "#cli/command.ts";
-import { functions } from "#cli/functions/function-object.ts";
+import { functions } from "#api/nodeless/function.ts";
 import type { FunctionTools } from "#cli/functions/function-tools.ts";
 import type { Terminal } from "#cli/terminal.ts";
 import { createClient } from "#client/rest-client.ts";

@@ -1,9 +1,9 @@
 /**
  * A function that is deployed again as it was, after its revision could not be started: what stood in the way may be gone, and whoever deploys does not want to hear the old verdict.
  */
+import { conditionOf, type FunctionObject } from "#api/nodeless/function.ts";
 import { hasReason } from "#apimachinery/status-error.ts";
 import type { Client } from "#client/client.ts";
-import { conditionOf, type FunctionObject } from "./function-object.ts";
 
 const revisions = { group: "serving.knative.dev", version: "v1", resource: "revisions" };
 

@@ -1,0 +1,20 @@
+/**
+ * An object that need not be there.
+ */
+import type { KubeObject } from "#apimachinery/meta.ts";
+import { hasReason } from "#apimachinery/status-error.ts";
+import type { Client, GetOptions, ResourceRef } from "./client.ts";
+
+/** The object as the server has it now; undefined when it is not there. Throws all other errors. */
+export async function findObject<T extends KubeObject>(
+  client: Client,
+  ref: ResourceRef,
+  options: GetOptions = {},
+): Promise<T | undefined> {
+  try {
+    return await client.get<T>(ref, options);
+  } catch (error) {
+    if (hasReason(error, "NotFound")) return undefined;
+    throw error;
+  }
+}
