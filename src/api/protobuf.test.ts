@@ -50,6 +50,44 @@ test("what is made of an object's text is read as what is made of the object", (
   assert.ok(made > facts.resources.length * 5, `only ${made} were made of their text`);
 });
 
+test("an object comes out the same whatever was made before it, also where they have much in common", () => {
+  const schema = schemaOf("", "v1", "Pod");
+  const text = fc.constantFrom("a", "é", "a".repeat(40), "b".repeat(200), "c".repeat(20_000));
+  const container = fc.record({
+    name: text,
+    env: fc.array(fc.record({ name: text, value: text }), { maxLength: 10 }),
+    resources: fc.record({ limits: fc.constantFrom({ cpu: "1", memory: "128Mi" }, { cpu: "200m" }) }),
+  });
+  const pod = fc.record({
+    metadata: fc.record({
+      labels: fc.dictionary(fc.constantFrom("a", "b"), text),
+      managedFields: fc.array(fc.record({ manager: text, fieldsV1: fc.constant({ "f:spec": { "f:a": {} } }) })),
+    }),
+    spec: fc.record({ containers: fc.array(container, { maxLength: 3 }), nodeName: text }),
+  });
+  const check = fc.property(fc.array(pod, { minLength: 2, maxLength: 6 }), (pods) => {
+    const warm = new ProtobufCodec();
+    for (const each of [...pods, ...pods]) {
+      const json = Buffer.from(JSON.stringify(each));
+      const bytes = warm.encodeText(schema, json, "7");
+      assert.deepEqual(bytes, new ProtobufCodec().encodeText(schema, json, "7"));
+      assert.ok(bytes !== undefined);
+    }
+  });
+  fc.assert(check, { numRuns: 60, seed: 39 });
+});
+
+test("what is left to the encoder half way leaves nothing behind for the objects after it", () => {
+  const schema = schemaOf("", "v1", "Pod");
+  const labels = { app: "web-with-a-name-that-is-long-enough", tier: "front" };
+  const good = Buffer.from(JSON.stringify({ metadata: { name: "b", labels } }));
+  const bad = Buffer.from(JSON.stringify({ metadata: { name: "a", labels }, spec: 7 }));
+
+  assert.equal(codec.encodeText(schema, bad, "7"), undefined);
+
+  assert.deepEqual(codec.encodeText(schema, good, "7"), new ProtobufCodec().encodeText(schema, good, "7"));
+});
+
 test("text that is cut off, or no object of this kind, is left to the encoder", () => {
   const schema = schemaOf("", "v1", "Pod");
   const text = JSON.stringify({

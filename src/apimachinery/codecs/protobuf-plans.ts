@@ -2,6 +2,7 @@
  * How the fields of kinds are written in protobuf, as the transcoder needs it: by their names in the text. Made of schemas, each when it is first met.
  */
 import type { FieldSchema, Schema, StructSchema } from "#apimachinery/schema.ts";
+import { Seen } from "./protobuf-repeats.ts";
 
 /** How a value is written. */
 type Form =
@@ -34,7 +35,14 @@ export type FieldPlan = {
   readonly value: Value;
   /** The field that followed when it was last met: mostly it does again. */
   next: FieldPlan | undefined;
+  /** Where its value was last met; absent for what is short. */
+  readonly seen: Seen | undefined;
+  /** The same for the first items of a list. */
+  readonly seenItems: readonly Seen[];
 };
+
+/** So many items of a list are looked for where they stood before. */
+const SEEN_ITEMS = 8;
 
 /** What is known of a struct; `fields` are by name, and there when they were first asked for. */
 export type StructPlan = {
@@ -82,6 +90,8 @@ export class ProtobufPlans {
       isMetadata: name === "metadata",
       value,
       next: undefined,
+      seen: shape !== "value" || isLong(value) ? new Seen() : undefined,
+      seenItems: shape === "list" && isLong(value) ? Array.from({ length: SEEN_ITEMS }, () => new Seen()) : [],
     };
   }
 
@@ -101,4 +111,9 @@ export class ProtobufPlans {
         return { form: schema.type, wireType: 2, struct: undefined };
     }
   }
+}
+
+/** True for what is an object in the text. */
+function isLong({ form }: Value): boolean {
+  return form === "struct" || form === "any";
 }

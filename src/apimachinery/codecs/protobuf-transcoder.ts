@@ -6,6 +6,7 @@ import type { StructSchema } from "#apimachinery/schema.ts";
 import { findDurationMs } from "#apimachinery/duration.ts";
 import { canonicalQuantity } from "#apimachinery/quantity.ts";
 import { type FieldPlan, ProtobufPlans, type StructPlan, type Value } from "./protobuf-plans.ts";
+import { Repeats, type Seen } from "./protobuf-repeats.ts";
 import { parseTime } from "./protobuf-scalars.ts";
 
 /** The text holds something that is left to the encoder. */
@@ -30,6 +31,7 @@ const SMALL_F = 0x66;
 /** Keeps what it has learned of the schemas that it has met. One for a process is enough. */
 export class ProtobufTranscoder {
   readonly #plans = new ProtobufPlans();
+  readonly #repeats = new Repeats();
   #source: Buffer = Buffer.alloc(0);
   #at = 0;
   #target: Buffer = Buffer.allocUnsafeSlow(64 * 1024);
@@ -45,13 +47,17 @@ export class ProtobufTranscoder {
     // Nothing grows to more than that, see #int.
     const needed = json.length * 4 + 1024;
     if (this.#target.length < needed) this.#target = Buffer.allocUnsafeSlow(needed);
+    let message: Buffer | undefined;
+    this.#repeats.begin(json);
     try {
       this.#struct(this.#plans.of(schema), resourceVersion);
-      return this.#at === json.length && this.#end <= this.#target.length ? this.#taken() : undefined;
+      if (this.#at === json.length && this.#end <= this.#target.length) message = this.#taken();
+      return message;
     } catch (error) {
       if (error instanceof Unusual) return undefined;
       throw error;
     } finally {
+      this.#repeats.end(message);
       this.#source = Buffer.alloc(0);
       if (this.#target.length > KEPT_BYTES) this.#target = Buffer.allocUnsafeSlow(64 * 1024);
     }
@@ -132,6 +138,28 @@ export class ProtobufTranscoder {
       this.#at += 4;
       return;
     }
+    const { seen } = field;
+    if (seen === undefined) return this.#messageOf(field);
+    if (this.#repeated(seen)) return;
+    const start = this.#at;
+    const from = this.#end;
+    this.#messageOf(field);
+    this.#repeats.note(seen, { start, end: this.#at, from, to: this.#end });
+  }
+
+  /** True, and the place is behind it, when the value stood there the last time. */
+  #repeated(seen: Seen): boolean {
+    const message = this.#repeats.find(seen, this.#source, this.#at);
+    if (message === undefined) return false;
+    const start = this.#at;
+    const from = this.#end;
+    this.#at += seen.end - seen.start;
+    this.#end += message.copy(this.#target, from, seen.from, seen.to);
+    this.#repeats.note(seen, { start, end: this.#at, from, to: this.#end });
+    return true;
+  }
+
+  #messageOf(field: FieldPlan): void {
     if (field.outerTags.length === 0) return this.#contentOf(field);
     const starts: number[] = [];
     for (const tag of field.outerTags) {
@@ -151,20 +179,28 @@ export class ProtobufTranscoder {
     }
   }
 
-  #list({ tag, value }: FieldPlan): void {
+  #list(field: FieldPlan): void {
     const source = this.#source;
     if (source[this.#at++] !== OPEN_BRACKET) throw new Unusual();
     if (source[this.#at] === CLOSE_BRACKET) {
       this.#at++;
       return;
     }
-    for (;;) {
-      this.#varint(tag);
-      this.#value(value);
+    for (let index = 0; ; index++) {
+      this.#listItem(field, field.seenItems[index]);
       const byte = source[this.#at++];
       if (byte === CLOSE_BRACKET) return;
       if (byte !== COMMA) throw new Unusual();
     }
+  }
+
+  #listItem({ tag, value }: FieldPlan, seen: Seen | undefined): void {
+    if (seen !== undefined && this.#repeated(seen)) return;
+    const start = this.#at;
+    const from = this.#end;
+    this.#varint(tag);
+    this.#value(value);
+    if (seen !== undefined) this.#repeats.note(seen, { start, end: this.#at, from, to: this.#end });
   }
 
   #map({ tag, value }: FieldPlan): void {
@@ -237,6 +273,7 @@ export class ProtobufTranscoder {
     }
     const size = length < 0x4000 ? 2 : length < 0x200000 ? 3 : 4;
     this.#target.copyWithin(start - 1 + size, start, this.#end);
+    this.#repeats.moved(start, size - 1);
     const end = this.#end + size - 1;
     this.#end = start - 1;
     this.#varint(length);
