@@ -41,6 +41,14 @@ export const podPrinter: TablePrinter = {
     "affinity",
     "tolerations",
     "topologySpreadConstraints",
+    "image",
+    "imageID",
+    "containerID",
+    "lastProbeTime",
+    "lastTransitionTime",
+    "hostIPs",
+    "user",
+    "allocatedResources",
   ],
   row: (pod, now) => {
     const spec: Draft = pod["spec"] ?? {};

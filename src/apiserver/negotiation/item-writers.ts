@@ -5,7 +5,7 @@ import { AGES_LATER, withAges } from "#api/printers/cells.ts";
 import type { KubeObject } from "#apimachinery/meta.ts";
 import type { Draft, TablePrinter } from "#api/strategy.ts";
 import type { ServedResource } from "#apiserver/registry/served-resource.ts";
-import { UnreadFields } from "#apiserver/storage/lean-object.ts";
+import { PartialReader } from "#apiserver/storage/partial-reader.ts";
 import type { StoredObject } from "#apiserver/storage/stored-object.ts";
 import type { TableOptions } from "./table.ts";
 
@@ -76,8 +76,8 @@ const OBJECT = Buffer.from(',"object":');
 function parserOf({ isCustom }: ServedResource, { unread }: TablePrinter): (object: StoredObject) => KubeObject {
   if (isCustom) return (object) => object.passing;
   if (unread === undefined) return (object) => object.lean;
-  const fields = new UnreadFields(unread);
-  return (object) => object.without(fields);
+  const reader = new PartialReader(unread);
+  return (object) => object.partial(reader);
 }
 
 /** `{"cells":[…],"conditions":[…]`, without the closing brace. */

@@ -5,7 +5,8 @@
 import { writeJsonSteps } from "#apimachinery/codecs/json-write-steps.ts";
 import { freezeObject } from "#apimachinery/freeze.ts";
 import type { KubeObject, ObjectMeta } from "#apimachinery/meta.ts";
-import { parseLean, parseWithout, type UnreadFields } from "./lean-object.ts";
+import { parseLean } from "./lean-object.ts";
+import type { PartialReader } from "./partial-reader.ts";
 import type { StoredResource } from "./stored-resource.ts";
 
 const none: Readonly<Record<string, string>> = Object.freeze({});
@@ -134,10 +135,10 @@ export class StoredObject {
     return { ...object, metadata: { ...object.metadata, resourceVersion: String(this.revision) } };
   }
 
-  /** The same, with null for fields that the caller does not look at. */
-  without(unread: UnreadFields): KubeObject {
+  /** The same, with null for fields that the reader leaves out. */
+  partial(reader: PartialReader): KubeObject {
     if (this.#parsed !== undefined || this.#object?.deref() !== undefined) return this.passing;
-    const { object, metadataEnd } = parseWithout(this.bytes, this.#headLength, unread);
+    const { object, metadataEnd } = reader.read(this.bytes, this.#headLength);
     this.#metadataEnd = metadataEnd;
     return object;
   }
