@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { crc32, deflateSync } from "node:zlib";
 import type { ClusterStatus } from "#cli/machine.ts";
+import { TestS3 } from "#eventing/sources/testing/s3-server.ts";
 import { canRunContainers, eventually, repository, startCluster, type TestCluster } from "../support/cluster.ts";
 
 const skip = canRunContainers() ? false : "needs root, conmon and crun or runc";
@@ -71,6 +72,29 @@ describe("sources", { skip }, () => {
     await logged("thumbnails", /late\.png: 10x10 -> 10x10/);
     const told = (await events("dev.nodeless.object.created")).map(({ event }) => event.id);
     assert.equal(new Set(told).size, 2, "each file has one id, however often it was told of");
+  });
+
+  test("a bucket of a service: an object arrives, and the same function makes the small one", async () => {
+    const s3 = await TestS3.start({ keys: new Map([["AKIDEXAMPLE", "secret/+="]]) });
+    try {
+      s3.makeBucket("pictures");
+      s3.put("pictures", "in/bucket.png", png(200, 100));
+      const keys = { AWS_ACCESS_KEY_ID: "AKIDEXAMPLE", AWS_SECRET_ACCESS_KEY: "secret/+=", AWS_ENDPOINT_URL: s3.url };
+      const literals = Object.entries(keys).map(([key, value]) => `--from-literal=${key}=${value}`);
+      await kubectl("create", "secret", "generic", "s3-credentials", ...literals);
+      const source = join(examples, "thumbnails");
+      const on = ["type = dev.nodeless.object.created and bucket = pictures", "object: s3://pictures/in/*.png"];
+      const words = on.flatMap((one) => ["--on", one]);
+      const said = await nodeless("fn", "deploy", "thumbnails", "--source", source, ...words);
+      assert.match(
+        said,
+        / ✓ On object: s3:\/\/pictures\/in\/\*\.png {2}\(objectsources\/thumbnails-object-[0-9a-f]+\)/,
+      );
+
+      await logged("thumbnails", /bucket\.png: 200x100 -> 64x32/);
+    } finally {
+      await s3.close();
+    }
   });
 
   test("the cluster: every change is told, as far as the source's service account sees it", async () => {

@@ -35,6 +35,14 @@ test("words stand for sources and Triggers", () => {
     { bucket: "uploads", mode: "Content", pattern: "2026/*.png" },
   ]);
   assert.deepEqual(specOf("object: uploads"), ["ObjectSource", { bucket: "uploads", mode: "Content" }]);
+  assert.deepEqual(specOf("object: s3://uploads/in/*.png"), [
+    "ObjectSource",
+    { s3: { bucket: "uploads", secretRef: { name: "s3-credentials" } }, mode: "Content", pattern: "in/*.png" },
+  ]);
+  assert.deepEqual(specOf("object: s3://minio@my.uploads"), [
+    "ObjectSource",
+    { s3: { bucket: "my.uploads", secretRef: { name: "minio" } }, mode: "Content" },
+  ]);
   const filter = { attributes: { type: "order.created", region: "eu" } };
   assert.deepEqual(specOf("type = order.created and region=eu"), ["Trigger", { broker: "default", filter }]);
   const cesql = "type LIKE 'order.%' AND NOT region = 'eu'";
@@ -42,7 +50,15 @@ test("words stand for sources and Triggers", () => {
 });
 
 test("words that stand for nothing are told, with what to say instead", () => {
-  for (const words of ["cron:", "push: two words", "object:", "object: ../etc", "whenever"])
+  for (const words of [
+    "cron:",
+    "push: two words",
+    "object:",
+    "object: ../etc",
+    "object: s3://",
+    "object: s3://../etc",
+    "whenever",
+  ])
     assert.throws(
       () => parseTriggers([words]),
       (error) => error instanceof UserError && error.exitCode === 2 && error.message.includes(words),

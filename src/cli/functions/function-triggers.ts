@@ -6,6 +6,8 @@
  *     type LIKE 'order.%' AND …          the same, with an expression in CESQL
  *     push, push: site, push: site@main  GitSource
  *     object: uploads/*.png              ObjectSource with the files themselves
+ *     object: s3://uploads/*.png         the same of an S3-compatible service, by Secret s3-credentials
+ *     object: s3://SECRET@uploads/*.png  … by another Secret
  */
 import { createHash } from "node:crypto";
 import type { GroupVersionResource, KubeObject } from "#apimachinery/meta.ts";
@@ -94,11 +96,26 @@ function gitSpec(words: string, rest: string): object {
   return { repository, ...(branches === undefined ? {} : { branches: branches.split(",") }) };
 }
 
+/** Secret of the buckets that name none. */
+const usualSecret = "s3-credentials";
+
 function objectSpec(words: string, rest: string): object {
+  if (rest.startsWith("s3:")) return bucketSpec(words, rest);
   const [, bucket, pattern] = /^([a-z0-9][-a-z0-9]*)(?:\/(\S+))?$/.exec(rest) ?? [];
   if (bucket === undefined)
     throw wrong(words, "object: wants a bucket, and a pattern when not all files matter: object: uploads/*.png");
   return { bucket, mode: "Content", ...(pattern === undefined ? {} : { pattern }) };
+}
+
+function bucketSpec(words: string, rest: string): object {
+  const [, secret = usualSecret, bucket, pattern] =
+    /^s3:\/\/(?:([a-z0-9][-a-z0-9.]*)@)?([A-Za-z0-9][-A-Za-z0-9._]+)(?:\/(\S*))?$/.exec(rest) ?? [];
+  if (bucket === undefined)
+    throw wrong(
+      words,
+      "object: s3: wants a bucket, and a pattern when not all objects matter: object: s3://uploads/*.png, or with the name of its Secret object: s3://keys@uploads/*.png",
+    );
+  return { s3: { bucket, secretRef: { name: secret } }, mode: "Content", ...(pattern ? { pattern } : {}) };
 }
 
 /** NAME = VALUE, several with `and`, is a filter of attributes; anything else an expression, which the cluster looks at. */

@@ -62,6 +62,9 @@ function ownRole(): KubeObject {
     { apiGroups: ["messaging.knative.dev"], resources: ["inmemorychannels", "subscriptions"], verbs: read },
     { apiGroups: ["sources.knative.dev"], resources: ["pingsources", "apiserversources"], verbs: read },
     { apiGroups: ["nodeless.dev"], resources: ["objectsources", "gitsources", "repositories"], verbs: read },
+    { apiGroups: ["nodeless.dev"], resources: ["objectsources/status"], verbs: ["patch"] },
+    // Keys of buckets, by the names that sources say.
+    { apiGroups: [""], resources: ["secrets"], verbs: ["get"] },
     // A source sees what its service account sees, and no more.
     { apiGroups: [""], resources: ["serviceaccounts"], verbs: ["impersonate"] },
   ];

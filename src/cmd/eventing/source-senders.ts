@@ -43,6 +43,7 @@ export async function startSourceSenders(options: SourceSendersOptions): Promise
     clock,
     logger,
     apiServerUrl,
+    lookup,
     places,
     clientFor: (account) => accounts.clientFor(account),
     send: async (event, target, signal) => await sender.send(event, target, { timeoutMs, signal }),

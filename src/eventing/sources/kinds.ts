@@ -1,5 +1,5 @@
 /**
- * Sources as TypeScript sees them: Knative's own (sources.knative.dev/v1), and one of ours for objects in folders. The API server knows them by their CustomResourceDefinitions (`crds/`); everything optional there is
+ * Sources as TypeScript sees them: Knative's own (sources.knative.dev/v1), and two of ours, for objects in folders and buckets and for pushes. The API server knows them by their CustomResourceDefinitions (`crds/`); everything optional there is
  * optional here.
  */
 import type { PodTemplateSpec } from "#api/generated/types/core-v1.ts";
@@ -109,21 +109,54 @@ export type SinkBinding = KubeObject & {
   readonly status?: SourceStatus;
 };
 
+/** A bucket of an S3-compatible service. */
+export type S3Spec = {
+  readonly bucket?: string;
+  /** Only keys that begin so; the source's pattern is about what follows. */
+  readonly prefix?: string;
+  /** The service's address. Absent: what the Secret says (AWS_ENDPOINT_URL), else Amazon's own. */
+  readonly endpoint?: string;
+  /** Absent: what the Secret says (AWS_REGION), else us-east-1. */
+  readonly region?: string;
+  /** Whether the bucket's name is in the path or in the host. Absent: in the path, but for Amazon's own. */
+  readonly pathStyle?: boolean;
+  /** With AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY. Absent: requests are not signed, which is for public buckets. */
+  readonly secretRef?: { readonly name?: string };
+  /** How long between two looks, as "30s", which is the default. */
+  readonly pollInterval?: string;
+};
+
+/** What the last look at a bucket brought. */
+export type BucketListing = {
+  /** Which form of the source it was. */
+  readonly observedGeneration?: number;
+  /** Absent when all was well. */
+  readonly reason?: string;
+  readonly message?: string;
+};
+
 export type ObjectSourceSpec = SourceSpec & {
   /** A folder of the cluster's own, by its name in the namespace; made when it is missing. */
   readonly bucket?: string;
   /** Or the folder of a volume of this machine (hostPath or local) that a claim of the namespace is bound to. */
   readonly persistentVolumeClaim?: { readonly claimName?: string };
+  /** Or a bucket of a service. */
+  readonly s3?: S3Spec;
   /** Which keys: `*` within a folder, `**` over folders, `?` one character. Absent: all. */
   readonly pattern?: string;
   /** What the event's data is: facts about the object, or the object itself. Default Reference. */
   readonly mode?: "Reference" | "Content";
 };
 
-/** Sends an event for each file that is written into a folder, and for each that goes. */
+/** Sends an event for each file that is written into a folder or a bucket, and for each that goes. */
 export type ObjectSource = KubeObject & {
   readonly spec?: ObjectSourceSpec;
-  readonly status?: SourceStatus & { /** The folder on this machine. */ readonly path?: string };
+  readonly status?: SourceStatus & {
+    /** The folder on this machine. */
+    readonly path?: string;
+    /** Written by whoever looks at the bucket. */
+    readonly listing?: BucketListing;
+  };
 };
 
 export type GitSourceSpec = SourceSpec & {

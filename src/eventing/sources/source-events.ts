@@ -76,13 +76,15 @@ export function apiServerEvent(options: {
   return { attributes, data: Buffer.from(JSON.stringify(mode === "Resource" ? object : reference)) };
 }
 
-/** A file as it was found. */
+/** A file or an object of a bucket, as it was found. */
 export type FoundObject = {
   readonly key: string;
   readonly sizeBytes: number;
   /** Changes whenever the file does. */
   readonly etag: string;
   readonly modifiedMs: number;
+  /** What the event's id is made of. Absent: the etag, which no other file has. */
+  readonly identity?: string;
 };
 
 /** The event of one file. `content` makes it the event's data. */
@@ -93,12 +95,12 @@ export function objectEvent(
   content?: { readonly bytes: Uint8Array; readonly type: string },
 ): CloudEvent {
   const { uid = "", namespace = "", name = "" } = metadata ?? {};
-  const { key, sizeBytes, etag, modifiedMs } = object;
-  const bucket = spec.bucket ?? spec.persistentVolumeClaim?.claimName ?? "";
+  const { key, sizeBytes, etag, modifiedMs, identity = etag } = object;
+  const bucket = spec.bucket ?? spec.s3?.bucket ?? spec.persistentVolumeClaim?.claimName ?? "";
   const facts = { bucket, key, size: sizeBytes, etag, modified: formatTime(modifiedMs) };
   const attributes = new Map<string, AttributeValue>([
     ["specversion", "1.0"],
-    ["id", `${uid}-${etag}-${verb}`],
+    ["id", `${uid}-${identity}-${verb}`],
     ["source", objectEventSource(namespace, name)],
     ["type", objectEventType(verb)],
     ["subject", key],

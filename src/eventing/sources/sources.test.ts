@@ -182,6 +182,23 @@ describe("sources", () => {
       assert.equal(source.status?.path, "/objects/sources/uploads");
     });
 
+    it("say of a bucket of a service what whoever looks at it has found", async () => {
+      const s3 = { bucket: "uploads", endpoint: "http://minio:9000", secretRef: { name: "keys" } };
+      await make(objectSources, "stored", { sink, s3, pattern: "*.png" });
+      const found = async () => await space.get<ObjectSource>(objectSources, "stored");
+      assert.match(condition(await found()), /^Unknown NotYetListed /);
+      assert.equal((await found()).status?.sinkUri, sinkUri);
+
+      const listing = { observedGeneration: 1, reason: "AccessDenied", message: "403" };
+      await space.mergeStatus(objectSources, "stored", { listing });
+      assert.equal(condition(await found()), "False AccessDenied 403");
+      await space.mergeStatus(objectSources, "stored", { listing: { reason: null, message: null } });
+
+      assert.equal(condition(await found()), "True", JSON.stringify((await found()).status));
+      await space.merge(objectSources, "stored", { spec: { pattern: "*.jpg" } });
+      assert.match(condition(await found()), /^Unknown NotYetListed /);
+    });
+
     it("wait for a claim that is not bound", async () => {
       await make(objectSources, "claimed", { sink, persistentVolumeClaim: { claimName: "data" } });
 
@@ -206,6 +223,16 @@ describe("sources", () => {
         /expected exactly one, got neither: spec\.bucket, spec\.persistentVolumeClaim/,
       );
       await refused(objectSources, { sink, bucket: "../etc" }, /invalid value: \.\.\/etc: spec\.bucket/);
+      const s3 = { bucket: "uploads" };
+      await refused(objectSources, { sink, bucket: "a", s3 }, /expected exactly one, got both: spec\.bucket, spec\.s3/);
+      await refused(objectSources, { sink, s3: {} }, /missing field\(s\): spec\.s3\.bucket/);
+      await refused(objectSources, { sink, s3: { bucket: "a/../b" } }, /invalid value: a\/\.\.\/b: spec\.s3\.bucket/);
+      for (const endpoint of ["minio:9000", "ftp://a", "http://me:secret@a", "http://a?x"])
+        await refused(objectSources, { sink, s3: { ...s3, endpoint } }, /invalid value: .*: spec\.s3\.endpoint/);
+      for (const pollInterval of ["10", "1ms", "-5s"])
+        await refused(objectSources, { sink, s3: { ...s3, pollInterval } }, /spec\.s3\.pollInterval/);
+      await refused(objectSources, { sink, s3: { ...s3, region: "a/b" } }, /spec\.s3\.region/);
+      await refused(objectSources, { sink, s3: { ...s3, secretRef: {} } }, /spec\.s3\.secretRef\.name/);
       await refused(gitSources, { repository: "site" }, /expected at least one, got none: spec\.sink\.ref/);
     });
   });

@@ -6,6 +6,7 @@ import type { InformerFactory } from "#client/informer-factory.ts";
 import type { Clock } from "#component-base/clock.ts";
 import type { Logger } from "#component-base/logger.ts";
 import type { CloudEvent } from "#eventing/cloudevents/cloud-event.ts";
+import type { Lookup } from "#eventing/dispatcher/sender.ts";
 import type { Target } from "#eventing/dispatcher/topology.ts";
 
 /** What came of sending an event once. The dispatcher's own sender gives it. */
@@ -46,4 +47,6 @@ export type SourceAdaptersContext = {
   readonly clientFor: (serviceAccount: { readonly namespace: string; readonly name: string }) => Client;
   /** The API server's address, which its events name as their source. */
   readonly apiServerUrl: string;
+  /** How hosts of services are found. Default: the machine's resolver. */
+  readonly lookup?: Lookup;
 };

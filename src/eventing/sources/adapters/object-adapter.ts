@@ -1,5 +1,5 @@
 /**
- * Sends an event for each file that is written into an ObjectSource's folder, and for each that goes. What was told of is kept file by file, so that whatever was written while nobody looked is found at the start: every file
+ * Sends an event for each file that is written into an ObjectSource's folder, and for each that goes (of buckets of a service `bucket-adapter.ts` does). What was told of is kept file by file, so that whatever was written while nobody looked is found at the start: every file
  * arrives at least once.
  *
  * A file is written by a stranger: links are not followed, and one that is exchanged for a link while it is opened is not read.
@@ -9,15 +9,15 @@ import { lstat, mkdir, open, readdir, readlink, realpath } from "node:fs/promise
 import { join } from "node:path";
 import { compileKeyPattern } from "#eventing/sources/key-pattern.ts";
 import type { ObjectSource } from "#eventing/sources/kinds.ts";
-import { type FoundObject, objectEvent, type ObjectVerb } from "#eventing/sources/source-events.ts";
+import type { FoundObject, ObjectVerb } from "#eventing/sources/source-events.ts";
 import type { AdapterKind } from "./adapter-set.ts";
 import type { SourceAdaptersContext } from "./adapter-context.ts";
 import { contentTypeOf } from "./content-type.ts";
-import { deliver, targetOf, withOverrides } from "./deliver.ts";
+import { targetOf } from "./deliver.ts";
 import { FolderWatch } from "./folder-watch.ts";
+import { objectPlacePrefix, ObjectPlaces } from "./object-places.ts";
+import { type ObjectData, sendObject } from "./send-object.ts";
 
-/** Largest file that an event carries. Of a larger one it tells facts only. */
-const maxContentBytes = 8 << 20;
 /** How often a folder is looked at that cannot be watched. */
 const lookMs = 10_000;
 
@@ -25,11 +25,16 @@ export function objectAdapter(context: SourceAdaptersContext): AdapterKind<Objec
   return {
     name: "objectsource",
     fingerprint({ spec, status }) {
-      if (targetOf(status) === undefined || status?.path === undefined) return undefined;
-      return JSON.stringify([spec, targetOf(status), status.path]);
+      if (targetOf(status) === undefined) return undefined;
+      if (spec?.s3 !== undefined) return JSON.stringify([spec, targetOf(status)]);
+      return status?.path === undefined ? undefined : JSON.stringify([spec, targetOf(status), status.path]);
     },
-    run: (source, signal) => new ObjectRun(context, source, signal).run(),
-    placePrefix: "object",
+    async run(source, signal) {
+      if (source.spec?.s3 === undefined) return await new ObjectRun(context, source, signal).run();
+      const { runBucket } = await import("./bucket-adapter.ts");
+      await runBucket(context, source, signal);
+    },
+    placePrefix: objectPlacePrefix,
   };
 }
 
@@ -41,7 +46,7 @@ class ObjectRun {
   readonly #root: string;
   readonly #wants: (key: string) => boolean;
   /** Keys that were told of. */
-  readonly #known: Set<string>;
+  readonly #known: ObjectPlaces;
   /** Paths that are to be looked at; "" is everything. */
   #waiting = new Set<string>([""]);
   #wake: () => void = () => {};
@@ -52,9 +57,7 @@ class ObjectRun {
     this.#signal = signal;
     this.#root = source.status?.path ?? "";
     this.#wants = compileKeyPattern(source.spec?.pattern ?? "");
-    const prefix = this.#placeOf("");
-    const places = context.places.keys().filter((place) => place.startsWith(prefix));
-    this.#known = new Set(places.map((place) => place.slice(prefix.length)));
+    this.#known = new ObjectPlaces(context.places, source.metadata?.uid ?? "", `folder ${this.#root}`);
   }
 
   async run(): Promise<void> {
@@ -86,7 +89,7 @@ class ObjectRun {
     const paths = this.#waiting;
     this.#waiting = new Set();
     for (const path of paths) await this.#look(path, watch, isWatched);
-    await this.#context.places.flush();
+    await this.#known.flush();
     if (!isWatched) {
       await this.#context.clock.sleep(lookMs, this.#signal);
       this.#waiting.add("");
@@ -101,7 +104,7 @@ class ObjectRun {
     const seen = new Set<string>();
     await this.#visit(path, seen, async (folder) => (isWatched ? await watch.add(folder) : undefined));
     if (seen.has(path) || isTemporary(path)) return;
-    const below = this.#known.has(path) ? [path] : [...this.#known].filter((key) => isBelow(key, path));
+    const below = this.#known.has(path) ? [path] : this.#known.keys().filter((key) => isBelow(key, path));
     for (const key of below) if (!seen.has(key)) await this.#onGone(key);
   }
 
@@ -125,40 +128,25 @@ class ObjectRun {
   }
 
   async #onFound(object: FoundObject): Promise<void> {
-    const { places } = this.#context;
-    const known = places.get(this.#placeOf(object.key));
-    if (known !== undefined && Buffer.from(known).toString() === object.etag) return;
+    const known = this.#known.get(object.key);
+    if (known === object.etag) return;
     await this.#send(known === undefined ? "created" : "updated", object);
-    places.set(this.#placeOf(object.key), Buffer.from(object.etag));
-    this.#known.add(object.key);
+    this.#known.set(object.key, object.etag);
   }
 
   async #onGone(key: string): Promise<void> {
-    const { places, clock } = this.#context;
-    const etag = Buffer.from(places.get(this.#placeOf(key)) ?? []).toString();
-    await this.#send("deleted", { key, sizeBytes: 0, etag, modifiedMs: clock.now() });
-    places.delete(this.#placeOf(key));
+    const etag = this.#known.get(key) ?? "";
+    await this.#send("deleted", { key, sizeBytes: 0, etag, modifiedMs: this.#context.clock.now() });
     this.#known.delete(key);
   }
 
   async #send(verb: ObjectVerb, object: FoundObject): Promise<void> {
-    const { spec, metadata, status } = this.#source;
-    const target = targetOf(status);
-    if (target === undefined) return;
-    const bytes = verb === "deleted" || spec?.mode !== "Content" ? undefined : await this.#read(object);
-    const source = `objectsource ${metadata?.namespace}/${metadata?.name}`;
-    const send = (content?: { readonly bytes: Uint8Array; readonly type: string }) => {
-      const event = withOverrides(objectEvent(this.#source, verb, object, content), spec?.ceOverrides);
-      return deliver(this.#context, { event, target, source, signal: this.#signal });
-    };
-    const outcome = await send(bytes === undefined ? undefined : { bytes, type: contentTypeOf(object.key) });
-    // Too large for the sink: it gets to know of it at least.
-    if (bytes !== undefined && outcome.kind === "refused" && outcome.status === 413) await send();
+    const read = () => this.#read(object);
+    await sendObject(this.#context, this.#source, { verb, object }, { read, signal: this.#signal });
   }
 
-  /** The file's bytes; undefined when it is too large, gone, or reached by a link. */
-  async #read({ key, sizeBytes }: FoundObject): Promise<Uint8Array | undefined> {
-    if (sizeBytes > maxContentBytes) return undefined;
+  /** The file; undefined when it is gone, or reached by a link. */
+  async #read({ key, sizeBytes }: FoundObject): Promise<ObjectData | undefined> {
     try {
       await using file = await open(
         join(this.#root, key),
@@ -167,14 +155,10 @@ class ObjectRun {
       const [real, root] = await Promise.all([readlink(`/proc/self/fd/${file.fd}`), realpath(this.#root)]);
       if (real !== join(root, key)) return undefined;
       const { buffer, bytesRead } = await file.read(Buffer.alloc(sizeBytes), 0, sizeBytes, 0);
-      return buffer.subarray(0, bytesRead);
+      return { bytes: buffer.subarray(0, bytesRead), type: contentTypeOf(key) };
     } catch {
       return undefined;
     }
-  }
-
-  #placeOf(key: string): string {
-    return `${prefixOf(this.#source.metadata?.uid ?? "")}${key}`;
   }
 }
 
@@ -186,8 +170,4 @@ function isBelow(key: string, folder: string): boolean {
 function isTemporary(key: string): boolean {
   const name = key.slice(key.lastIndexOf("/") + 1);
   return name.startsWith(".") || /(?:~|\.part|\.tmp|\.swp|\.crdownload)$/.test(name);
-}
-
-function prefixOf(uid: string): string {
-  return `object/${uid}/`;
 }

@@ -13,17 +13,9 @@ import { FakeClock } from "#component-base/clock.ts";
 import { silentLogger } from "#component-base/logger.ts";
 import type { CloudEvent } from "#eventing/cloudevents/cloud-event.ts";
 import { apiServerSources, gitSources, objectSources, pingSources } from "#eventing/sources/kinds.ts";
-import type { SendOutcome, SourcePlaces } from "./adapter-context.ts";
+import { MemoryPlaces } from "#eventing/sources/testing/memory-places.ts";
+import type { SendOutcome } from "./adapter-context.ts";
 import { type SourceAdapters, startSourceAdapters } from "./source-adapters.ts";
-
-class MemoryPlaces implements SourcePlaces {
-  readonly #values = new Map<string, Uint8Array>();
-  get = (key: string): Uint8Array | undefined => this.#values.get(key);
-  keys = (): readonly string[] => [...this.#values.keys()];
-  set = (key: string, value: Uint8Array): void => void this.#values.set(key, value);
-  delete = (key: string): void => void this.#values.delete(key);
-  flush = async (): Promise<void> => {};
-}
 
 const pods = { group: "", version: "v1", resource: "pods" };
 const ready = { sinkUri: "http://sink", conditions: [{ type: "SufficientPermissions", status: "True" }] };

@@ -9,6 +9,7 @@ import type { EventingContext } from "#eventing/common/context.ts";
 import {
   type ApiServerSource,
   apiServerSources,
+  type BucketListing,
   type GitSource,
   gitSources,
   type ObjectSource,
@@ -25,7 +26,7 @@ import {
   pingEventSource,
   pingEventType,
 } from "#eventing/sources/source-events.ts";
-import { isFalse, isTrue, type Mark } from "#knative/conditions.ts";
+import { isFalse, isTrue, isUnknown, type Mark } from "#knative/conditions.ts";
 import { KindController, type Look } from "#knative/kind-controller.ts";
 import { resourceOf, UnknownKind } from "#knative/tracker.ts";
 import { noIdentityNeeded, resolveSink } from "./resolve-sink.ts";
@@ -155,27 +156,47 @@ export function createObjectSourceController(
     name: "objectsource",
     kind: "ObjectSource",
     resource: objectSources,
-    dependents: ["SinkProvided", "FolderFound", "Deployed"],
-    async look(source, look) {
+    dependents: ["SinkProvided", "BucketFound", "Deployed"],
+    async look(source, look): Promise<ObjectStatus> {
       const { namespace = "", name = "" } = source.metadata ?? {};
-      const { bucket, persistentVolumeClaim } = source.spec ?? {};
       const sink = await resolveSink(source, look);
-      const path =
-        bucket === undefined
-          ? await volumeFolder(namespace, persistentVolumeClaim?.claimName ?? "", look.find)
-          : bucketFolder(namespace, bucket);
-      const problem = isFalse(
-        "NotFound",
-        `no volume of this machine is bound to claim ${persistentVolumeClaim?.claimName}`,
-      );
-      look.conditions.mark("FolderFound", path === undefined ? problem : isTrue);
-      if (sink === undefined || path === undefined) return {};
+      const place = await placeOf(source, look, bucketFolder);
+      look.conditions.mark("BucketFound", place.mark);
+      if (sink === undefined || place.status === undefined) return place.status ?? {};
       look.conditions.mark("Deployed", isTrue);
       const types = (["created", "updated", "deleted"] as const).map((verb) => objectEventType(verb));
       const from = objectEventSource(namespace, name);
-      return { ...sink, path, ceAttributes: types.map((type) => ({ type, source: from })) };
+      return { ...sink, ...place.status, ceAttributes: types.map((type) => ({ type, source: from })) };
     },
   });
+}
+
+type ObjectPlace = { readonly mark: Mark; readonly status: Pick<ObjectStatus, "path" | "listing"> | undefined };
+type ObjectStatus = NonNullable<ObjectSource["status"]>;
+
+/** Where the objects are: a folder, or a bucket of which the adapter has said how it found it. */
+async function placeOf(
+  { metadata, spec = {}, status }: ObjectSource,
+  { find }: Look,
+  bucketFolder: (namespace: string, bucket: string) => string,
+): Promise<ObjectPlace> {
+  const { namespace = "", generation } = metadata ?? {};
+  const { bucket, persistentVolumeClaim, s3 } = spec;
+  if (s3 !== undefined) {
+    const { listing } = status ?? {};
+    return { mark: bucketMark(listing, generation), status: listing === undefined ? {} : { listing } };
+  }
+  if (bucket !== undefined) return { mark: isTrue, status: { path: bucketFolder(namespace, bucket) } };
+  const { claimName = "" } = persistentVolumeClaim ?? {};
+  const path = await volumeFolder(namespace, claimName, find);
+  if (path !== undefined) return { mark: isTrue, status: { path } };
+  return { mark: isFalse("NotFound", `no volume of this machine is bound to claim ${claimName}`), status: undefined };
+}
+
+function bucketMark(listing: BucketListing | undefined, generation: number | undefined): Mark {
+  if (listing === undefined || listing.observedGeneration !== generation)
+    return isUnknown("NotYetListed", "the bucket has not been looked at yet");
+  return listing.reason === undefined ? isTrue : isFalse(listing.reason, listing.message ?? "");
 }
 
 async function volumeFolder(

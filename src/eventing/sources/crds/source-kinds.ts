@@ -5,7 +5,7 @@ import type { JsonSchemaProps } from "#apimachinery/structural-schema/json-schem
 import { anything, authStatus, destination, filters, status } from "#eventing/crds/schema-parts.ts";
 import { nodelessGroup, sourcesGroup } from "#eventing/sources/kinds.ts";
 import { ageColumn, type Column, type Kind, readyColumns, textColumn } from "#knative/crds/definition.ts";
-import { list, object, string, stringMap } from "#knative/crds/schema-parts.ts";
+import { boolean, int64, list, object, string, stringMap } from "#knative/crds/schema-parts.ts";
 
 const sourceSpec = { sink: destination, ceOverrides: object({ extensions: stringMap }) };
 const sourceStatus: Readonly<Record<string, JsonSchemaProps>> = {
@@ -97,6 +97,7 @@ export const sourceKinds: readonly Kind[] = [
     columns: [
       sink,
       textColumn("Bucket", ".spec.bucket"),
+      textColumn("S3", ".spec.s3.bucket"),
       textColumn("Pattern", ".spec.pattern"),
       ageColumn,
       ...readyColumns,
@@ -106,10 +107,23 @@ export const sourceKinds: readonly Kind[] = [
         ...sourceSpec,
         bucket: string,
         persistentVolumeClaim: object({ claimName: string }),
+        s3: object({
+          bucket: string,
+          prefix: string,
+          endpoint: string,
+          region: string,
+          pathStyle: boolean,
+          secretRef: object({ name: string }),
+          pollInterval: string,
+        }),
         pattern: string,
         mode: { type: "string", enum: ["Reference", "Content"] },
       }),
-      status: status({ ...sourceStatus, path: string }),
+      status: status({
+        ...sourceStatus,
+        path: string,
+        listing: object({ observedGeneration: int64, reason: string, message: string }),
+      }),
     },
   },
   {
