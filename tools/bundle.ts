@@ -6,7 +6,9 @@ import { build } from "esbuild";
 import { cpSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { bundleOptions } from "./bundle-options.ts";
+import { firstObjectsFolder } from "#cmd/control-plane/first-objects.ts";
 import { fingerprint } from "./fingerprint.mjs";
+import { writeFirstObjectFiles } from "./first-objects.ts";
 import { writeWords } from "./words.ts";
 
 const root = resolve(import.meta.dirname, "..");
@@ -45,5 +47,6 @@ await build({
 const data = join(root, "src/api/generated/data");
 if (existsSync(data)) cpSync(data, join(dist, "data"), { recursive: true });
 writeWords(join(dist, "words.json.br"));
+await writeFirstObjectFiles(join(dist, firstObjectsFolder));
 writeFileSync(join(dist, "fingerprint"), fingerprint(root));
 console.log(`bundled ${entryPoints.length} entry points into dist/`);

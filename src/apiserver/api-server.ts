@@ -21,6 +21,7 @@ import type { ApiRequest } from "./api-request.ts";
 import { Aggregation } from "./aggregation/aggregation.ts";
 import type { FindEndpoint, FrontProxy } from "./aggregation/remote-api.ts";
 import { ensureBootstrapObjects } from "./bootstrap/bootstrap-objects.ts";
+import { writeFirstObjects } from "./bootstrap/first-objects.ts";
 import { KubernetesService } from "./bootstrap/kubernetes-service.ts";
 import { formatTime } from "./registry/object-meta.ts";
 import { createBuiltInTable, type FindStrategy } from "./built-in-resources.ts";
@@ -102,6 +103,8 @@ export type ApiServerOptions = {
   readonly computedResources?: readonly ComputedResource[];
   /** Streaming subresources, by "pods/exec". */
   readonly connecters?: ReadonlyMap<string, Connecter>;
+  /** Gives objects that a new store begins with, as `packFirstObjects` made them. */
+  readonly firstObjects?: () => Promise<string>;
   /** By group-resource. */
   readonly hooks?: ReadonlyMap<string, WriteHooks>;
   /** Where Services get their addresses and node ports from. Absent: they get none. */
@@ -239,8 +242,9 @@ export class ApiServer implements Service {
   /** Resolves when requests are served and the bootstrap objects are there. */
   async start(signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
+    const { https, store, firstObjects, clock } = this.#options;
+    if (firstObjects !== undefined) await writeFirstObjects(store, firstObjects, clock.now());
     await this.registry.parts.cache.start();
-    const { https } = this.#options;
     for (const host of https?.addresses ?? []) {
       if (https === undefined) break;
       this.#port = await this.#https.listen({ ...https, host, port: this.#port === 0 ? https.port : this.#port });

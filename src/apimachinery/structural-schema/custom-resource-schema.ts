@@ -1,5 +1,5 @@
 /**
- * Everything that the schema of one version of a custom resource says, compiled once: its {@link Schema}, defaults, validation.
+ * Everything that the schema of one version of a custom resource says, compiled once, when it is first needed: its {@link Schema}, defaults, validation.
  */
 import { type FieldError, type FieldErrorType, invalid, required } from "#apimachinery/field-error.ts";
 import { isJsonArray, isJsonObject, type JsonObject } from "#apimachinery/json.ts";
@@ -27,17 +27,22 @@ const blocking: ReadonlySet<FieldErrorType> = new Set<FieldErrorType>([
 
 /** The schema of one served version. */
 export class CustomResourceSchema {
-  /** What reading, pruning and server-side apply follow. */
-  readonly schema: StructSchema;
   readonly #props: JsonSchemaProps | undefined;
+  readonly #objectMeta: StructSchema;
   readonly #patterns = new Patterns();
-  readonly #rules: ValidationRules | undefined;
+  #schema: StructSchema | undefined;
+  #rules: ValidationRules | undefined;
 
   /** `props` is the version's openAPIV3Schema, absent for one that keeps everything; `objectMeta` the schema of metadata. */
   constructor(props: JsonSchemaProps | undefined, objectMeta: StructSchema) {
     this.#props = props;
-    this.#rules = props === undefined ? undefined : new ValidationRules(props);
-    this.schema = toSchema(props, objectMeta);
+    this.#objectMeta = objectMeta;
+  }
+
+  /** What reading, pruning and server-side apply follow. */
+  get schema(): StructSchema {
+    this.#schema ??= toSchema(this.#props, this.#objectMeta);
+    return this.#schema;
   }
 
   /** The object with defaults filled in and without nulls that are not allowed. Shares what stays the same. */
@@ -50,7 +55,8 @@ export class CustomResourceSchema {
   validate(object: JsonObject, old?: JsonObject): readonly FieldError[] {
     if (this.#props === undefined) return [];
     const errors = this.#schemaErrors(object, this.#props, old);
-    if (this.#rules?.hasAny !== true) return errors;
+    this.#rules ??= new ValidationRules(this.#props);
+    if (!this.#rules.hasAny) return errors;
     // Rules count on values that fit their schema.
     if (errors.some(({ type }) => blocking.has(type))) return [...errors, invalid("<nil>", null, rulesNotChecked)];
     return [...errors, ...this.#rules.validate(object, old)];

@@ -2,10 +2,10 @@
  * Calls admission webhooks: an AdmissionReview over HTTPS to a Service's endpoint or a URL, and its answer.
  */
 import { randomUUID } from "node:crypto";
-import { setTimeout as sleep } from "node:timers/promises";
 import type { MutatingWebhook, ValidatingWebhook } from "#api/generated/types/admissionregistration-v1.ts";
 import type { AdmissionAttributes } from "#apiserver/admission.ts";
 import { callWebhook } from "#apiserver/connect/webhook-call.ts";
+import { callWhenThere } from "#apiserver/connect/when-there.ts";
 import type { Client } from "#client/client.ts";
 import { requestOf } from "./admission-request.ts";
 
@@ -31,46 +31,17 @@ export type AskedWebhook = {
   readonly findAgain: () => Webhook | undefined;
 };
 
-/** How long one on this machine may take to be there, and how often it is asked. */
-const patienceMs = 3000;
-const tryAgainMs = 50;
-
-/**
- * Asks a webhook as {@link askWebhook}. One at a loopback address that cannot be connected to is asked again for a while: after a start the parts of a control plane come up one after another, each at
- * another port than before.
- */
-export async function askWhenThere(
+/** Asks a webhook as {@link askWebhook}; one on this machine may come up meanwhile. */
+export function askWhenThere(
   { client, webhook, findAgain }: AskedWebhook,
   attributes: AdmissionAttributes,
 ): Promise<WebhookResponse> {
-  const endMs = performance.now() + Math.min(patienceMs, (webhook.timeoutSeconds ?? usualTimeoutSeconds) * 1000);
-  let current = webhook;
-  for (;;) {
-    try {
-      // oxlint-disable-next-line no-await-in-loop -- one try after another
-      return await askWebhook(client, current, attributes);
-    } catch (error) {
-      if (!isLoopback(current) || !isRefused(error) || performance.now() >= endMs) throw error;
-      // oxlint-disable-next-line no-await-in-loop
-      await sleep(tryAgainMs);
-      const found = findAgain();
-      if (found === undefined) throw error;
-      current = found;
-    }
-  }
-}
-
-function isLoopback({ clientConfig: { url } }: Webhook): boolean {
-  if (url === undefined || !URL.canParse(url)) return false;
-  const { hostname } = new URL(url);
-  return hostname === "localhost" || hostname === "[::1]" || hostname.startsWith("127.");
-}
-
-/** Nobody listens there. */
-function isRefused(error: unknown): boolean {
-  for (let at = error; at instanceof Error; at = at.cause)
-    if ((at as NodeJS.ErrnoException).code === "ECONNREFUSED") return true;
-  return false;
+  const place = (each: Webhook) => ({ ...each, timeoutSeconds: each.timeoutSeconds ?? usualTimeoutSeconds });
+  const placeByNow = () => {
+    const found = findAgain();
+    return found && place(found);
+  };
+  return callWhenThere(place(webhook), placeByNow, (current) => askWebhook(client, current, attributes));
 }
 
 /** Asks a webhook. Throws an Error that says what went wrong, without the webhook's name. */

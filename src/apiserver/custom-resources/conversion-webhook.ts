@@ -9,6 +9,7 @@ import { isJsonObject, type JsonObject } from "#apimachinery/json.ts";
 import { type KubeObject, type ObjectMeta, parseApiVersion } from "#apimachinery/meta.ts";
 import { StatusError } from "#apimachinery/status-error.ts";
 import { callWebhook } from "#apiserver/connect/webhook-call.ts";
+import { callWhenThere, type WebhookPlace } from "#apiserver/connect/when-there.ts";
 import type { Client } from "#client/client.ts";
 
 /** As upstream; not to be configured. */
@@ -88,17 +89,23 @@ export class ConversionWebhook {
     const body = JSON.stringify({ ...head, request: { uid, desiredAPIVersion: apiVersion, objects } });
     const { clientConfig } = webhook;
     try {
-      const call = { clientConfig, timeoutSeconds, body, agent: this.#agent, maxAnswerBytes };
-      const found = convertedObjects(
-        (await callWebhook(this.#client, call)) as Review,
-        version === "v1" ? uid : undefined,
+      const answer = await callWhenThere(
+        { clientConfig, timeoutSeconds },
+        () => this.#place(),
+        (place) => callWebhook(this.#client, { ...place, body, agent: this.#agent, maxAnswerBytes }),
       );
+      const found = convertedObjects(answer as Review, version === "v1" ? uid : undefined);
       if (found.length === objects.length) return found;
       throw failed(`conversion webhook for ${name} returned ${found.length} objects, expected ${objects.length}`);
     } catch (error) {
       if (error instanceof StatusError) throw error;
       throw failed(`conversion webhook for ${name} failed: ${error instanceof Error ? error.message : String(error)}`);
     }
+  }
+
+  #place(): WebhookPlace | undefined {
+    const clientConfig = this.#webhook?.clientConfig;
+    return clientConfig && { clientConfig, timeoutSeconds };
   }
 }
 

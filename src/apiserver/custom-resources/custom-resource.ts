@@ -120,7 +120,7 @@ function servedVersion(
     facts: factsOf(definition, version),
     stored,
     strategy: strategyOf(definition, version, schema),
-    schema: schema.schema,
+    schema: () => schema.schema,
     isCustom: true,
     ...(conversion === undefined ? {} : { conversion }),
     selectableFieldNames: selectablePaths(version),
@@ -219,6 +219,7 @@ function strategyOf(
   schema: CustomResourceSchema,
 ): KindStrategy {
   const hasStatus = version.subresources?.status !== undefined;
+  let table: TablePrinter | undefined;
   const check = (object: KubeObject, old?: KubeObject): readonly FieldError[] => [
     ...schema.validate(object as JsonObject, old as JsonObject | undefined),
     ...scaleErrors(object as JsonObject, version),
@@ -239,7 +240,10 @@ function strategyOf(
     ...deprecationOf(definition, version),
     allowsUnconditionalUpdate: false,
     hasStatus,
-    table: tableOf(version),
+    get table() {
+      table ??= tableOf(version);
+      return table;
+    },
   };
 }
 

@@ -60,7 +60,8 @@ export type ServedResourceInit = {
   readonly facts: ResourceFacts;
   readonly stored: StoredResource;
   readonly strategy: KindStrategy;
-  readonly schema: StructSchema | undefined;
+  /** Or what makes it, asked when it is first wanted. */
+  readonly schema: StructSchema | undefined | (() => StructSchema);
   readonly isCustom: boolean;
   readonly conversion?: VersionConversion;
   readonly selectableFieldNames?: readonly string[];
@@ -71,10 +72,14 @@ export type ServedResourceInit = {
 
 /** Completes an entry. */
 export function createServedResource(init: ServedResourceInit): ServedResource {
-  const { facts } = init;
+  const { facts, schema, ...rest } = init;
   const apiVersion = formatApiVersion(facts);
   return {
-    ...init,
+    ...rest,
+    facts,
+    get schema() {
+      return typeof schema === "function" ? schema() : schema;
+    },
     apiVersion,
     group: facts.group,
     resource: facts.resource,

@@ -10,6 +10,7 @@ import { createConnecters } from "#apiserver/connect/connecters.ts";
 import type { ConnectParts } from "#apiserver/connect/node-access.ts";
 import { nodeReader } from "#apiserver/connect/node-request.ts";
 import { createMetricsResources } from "#apiserver/node-metrics/metrics-resources.ts";
+import { readFirstObjects } from "./first-objects.ts";
 import { loopbackStrategyOf } from "./loopback-strategies.ts";
 import { StoredOnlyWarnings } from "./stored-only.ts";
 import { addressPlan, nodeAddresses } from "#cmd/machine/address-plan.ts";
@@ -88,6 +89,7 @@ export async function startApiServer(setup: ApiServerSetup): Promise<ApiServer> 
         logger,
       }),
     ),
+    ...(hasNodes ? { firstObjects: () => readFirstObjects(record) } : {}),
     services: { cidr: plan.serviceRange, apiAddress: hasNodes ? plan.controlPlane : "127.0.0.1" },
     aggregation: { certificate: pki.frontProxyClient.certificate, key: pki.frontProxyClient.privateKey },
     connecters: createConnecters(nodeAccess),
