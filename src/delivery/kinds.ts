@@ -83,6 +83,18 @@ export type LastPush = {
   readonly message?: string;
 };
 
+/** A push that was taken. */
+export type TakenPush = {
+  /** Counts the pushes of a repository, from 1. */
+  readonly number: number;
+  readonly branch: string;
+  readonly commit: string;
+  /** What the branch was before; absent: it is new. */
+  readonly before?: string;
+  readonly user?: string;
+  readonly time?: string;
+};
+
 /** What came from an outside host. */
 export type WebhookCounts = {
   readonly accepted: number;
@@ -104,6 +116,8 @@ export type RepositoryStatus = {
   readonly webhookUrl?: string;
   readonly branches?: readonly BranchStatus[];
   readonly lastPush?: LastPush;
+  /** The last 50 that were taken, oldest first. */
+  readonly pushes?: readonly TakenPush[];
   readonly webhook?: WebhookCounts;
 };
 

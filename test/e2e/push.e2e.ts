@@ -61,6 +61,21 @@ describe("push to deploy", { skip }, () => {
     cpSync(join(repository, "examples/push/site"), site, { recursive: true });
     await git(site, "init", "--quiet");
     await git(site, "remote", "add", "nodeless", url);
+    const ref = { apiVersion: "eventing.knative.dev/v1", kind: "Broker", name: "default" };
+    const objects = [
+      { apiVersion: ref.apiVersion, kind: "Broker", metadata: { name: "default" } },
+      {
+        apiVersion: "nodeless.dev/v1alpha1",
+        kind: "GitSource",
+        metadata: { name: "pushes" },
+        spec: { repository: "site", sink: { ref } },
+      },
+    ];
+    const input = JSON.stringify({ apiVersion: "v1", kind: "List", items: objects });
+    await eventually(
+      "Eventing takes them",
+      async () => (await cluster.kubectl(["apply", "-f", "-"], { input, mayFail: true })).code === 0,
+    );
   });
   after(async () => {
     await cluster.remove();
@@ -205,6 +220,26 @@ describe("push to deploy", { skip }, () => {
     assert.equal(await version("site"), isDone ? "killed\n" : "two\n");
     assert.ok((await git(site, "push", "nodeless", "main")).isDone);
     assert.equal(await version("site"), "killed\n");
+  });
+
+  test("each push that was taken is an event, in order, and none that was refused", async () => {
+    const { pushes = [] } = JSON.parse(await kubectl("get", "repo", "site", "-o", "jsonpath={.status}")) as {
+      readonly pushes?: readonly { readonly branch: string; readonly commit: string }[];
+    };
+    assert.ok(pushes.length >= 4, JSON.stringify(pushes));
+    const tail = ["event", "tail", "--no-follow", "--type", "dev.nodeless.git.push", "-o", "json", "--name", name];
+    const told = async () => {
+      const lines = (await cluster.nodeless(tail)).stdout.split("\n").filter((line) => line !== "");
+      const seen = lines.map((line) => (JSON.parse(line) as { readonly event: Record<string, string> }).event);
+      // What is sent again after a crash has the id it had.
+      const once = new Map(seen.map((event) => [event["id"], event]));
+      return [...once.values()].map((event) => `${event["subject"]} ${event["commit"]}`);
+    };
+    const wanted = pushes.map(({ branch, commit }) => `${branch} ${commit}`);
+
+    await eventually("all are told", async () => (await told()).length === wanted.length);
+
+    assert.deepEqual(await told(), wanted);
   });
 });
 

@@ -16,10 +16,11 @@ import {
   type RepositoryCondition,
   type RepositoryObject,
   type RepositoryStatus,
+  type TakenPush,
 } from "#delivery/kinds.ts";
 import { expiresAtMs } from "#delivery/push/branches.ts";
 import type { Pushes } from "#delivery/push/pushes.ts";
-import type { RepositoryRecord } from "#delivery/push/records.ts";
+import type { PushRecord, RepositoryRecord } from "#delivery/push/records.ts";
 import type { WebhookCounter } from "#delivery/webhooks/webhook-counter.ts";
 
 /** Where the Git server listens: "http://127.0.0.1:5080". */
@@ -133,6 +134,7 @@ class RepositoryController implements NamedController {
       ...(record === undefined ? {} : { branches: branchesOf(repository, record) }),
       ...(webhook === undefined ? {} : { webhook }),
       ...(record?.lastPush === undefined ? {} : { lastPush: record.lastPush }),
+      ...(record?.pushes === undefined ? {} : { pushes: record.pushes.map(pushOf) }),
     };
     if (semanticEqual(repository.status, status)) return;
     const ref = { resource: repositories, namespace, name, subresource: "status" };
@@ -153,6 +155,10 @@ class RepositoryController implements NamedController {
       before?.status === ready.status && before.reason === ready.reason && before.message === ready.message;
     return isSame ? before : { type: "Ready", ...ready, lastTransitionTime: formatTime(nowMs) };
   }
+}
+
+function pushOf({ atMs, ...push }: PushRecord): TakenPush {
+  return { ...push, time: formatTime(atMs) };
 }
 
 function branchesOf(repository: RepositoryObject, { branches }: RepositoryRecord): readonly BranchStatus[] {

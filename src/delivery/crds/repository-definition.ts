@@ -96,6 +96,17 @@ const status = object({
     "commit",
     "outcome",
   ),
+  pushes: described(
+    "The last pushes that were taken, oldest first.",
+    list(
+      object(
+        { number: int64, branch: string, commit: string, before: string, user: string, time },
+        "number",
+        "branch",
+        "commit",
+      ),
+    ),
+  ),
   webhook: object({ accepted: int64, refused: int64, repeated: int64, lastRefusal: string }),
 });
 

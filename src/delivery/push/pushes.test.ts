@@ -6,7 +6,7 @@ import { FakeClock } from "#component-base/clock.ts";
 import { DeployFailed } from "#delivery/deploy/deploy-failed.ts";
 import { branchesOf } from "#delivery/git/bare-repository.ts";
 import { failToDeploy, GitHouse, hasGit } from "#delivery/testing/git-house.ts";
-import { readRecord, writeRecord } from "./records.ts";
+import { readRecord, type RepositoryRecord, withBranch, writeRecord } from "./records.ts";
 
 const skip = hasGit() ? false : "needs git";
 
@@ -283,5 +283,27 @@ describe("a push", { skip }, () => {
     const { user, ...branch } = (await record()).branches.find(({ branch: name }) => name === "main") ?? {};
     assert.deepEqual(branch, { branch: "main", commit, deployedAtMs: clock.now(), urls: ["http://main.test"] });
     assert.equal(user?.name, "somebody");
+    const { pushes = [] } = await record();
+    const [last, next] = [pushes.at(-1), pushes.at(-2)];
+    assert.deepEqual([last?.branch, last?.commit, last?.user], ["main", commit, "somebody"]);
+    assert.equal(last?.number, (next?.number ?? 0) + 1);
+    assert.deepEqual(
+      pushes.map(({ number }) => number),
+      pushes.map((_, index) => index + 1),
+      "each is counted once, and none that was refused",
+    );
+  });
+
+  it("is remembered until fifty others have come", () => {
+    const user = { name: "jane", groups: [] };
+    let all: RepositoryRecord = { branches: [], pending: [] };
+    for (let turn = 1; turn <= 60; turn++)
+      all = withBranch(all, "main", { branch: "main", commit: `c${turn}`, user, deployedAtMs: turn, urls: [] });
+    all = withBranch(all, "main", { branch: "main", commit: "c60", user, deployedAtMs: 61, urls: ["again"] });
+    all = withBranch(all, "main", undefined);
+
+    assert.deepEqual([all.pushes?.length, all.pushes?.[0]?.number], [50, 11]);
+    const last = { number: 60, branch: "main", commit: "c60", before: "c59", user: "jane", atMs: 60 };
+    assert.deepEqual(all.pushes?.at(-1), last);
   });
 });

@@ -21,11 +21,28 @@ export type BranchRecord = {
 /** A branch on its way to another commit. What it ends at is what Git says. */
 export type PendingRecord = { readonly branch: string; readonly commit: string; readonly user: DeliveryUser };
 
+/** A branch that has come to another commit, whoever moved it. */
+export type PushRecord = {
+  /** Counts the pushes of a repository, from 1. */
+  readonly number: number;
+  readonly branch: string;
+  readonly commit: string;
+  /** Absent: the branch is new. */
+  readonly before?: string;
+  readonly user: string;
+  readonly atMs: number;
+};
+
 export type RepositoryRecord = {
   readonly branches: readonly BranchRecord[];
   readonly pending: readonly PendingRecord[];
   readonly lastPush?: LastPush;
+  /** The last ones, oldest first. */
+  readonly pushes?: readonly PushRecord[];
 };
+
+/** Who was away for more of them has missed some. */
+export const mostPushes = 50;
 
 const fileName = "deployments.json";
 const nothing: RepositoryRecord = { branches: [], pending: [] };
@@ -63,7 +80,7 @@ export async function writeDurably(path: string, text: string): Promise<void> {
   }
 }
 
-/** The record with this branch as it is now; without a commit it is gone. */
+/** The record with this branch as it is now; without a commit it is gone. Another commit than before is a push. */
 export function withBranch(
   record: RepositoryRecord,
   branch: string,
@@ -73,7 +90,25 @@ export function withBranch(
   const branches = deployed === undefined ? others : [...others, deployed];
   return {
     ...record,
+    ...withPush(record, deployed),
     branches: branches.toSorted((one, other) => (one.branch < other.branch ? -1 : 1)),
     pending: record.pending.filter((one) => one.branch !== branch),
   };
+}
+
+function withPush(
+  { branches, pushes = [] }: RepositoryRecord,
+  deployed: BranchRecord | undefined,
+): Pick<RepositoryRecord, "pushes"> {
+  const before = branches.find(({ branch }) => branch === deployed?.branch)?.commit;
+  if (deployed === undefined || deployed.commit === before) return {};
+  const push: PushRecord = {
+    number: (pushes.at(-1)?.number ?? 0) + 1,
+    branch: deployed.branch,
+    commit: deployed.commit,
+    ...(before === undefined ? {} : { before }),
+    user: deployed.user.name,
+    atMs: deployed.deployedAtMs,
+  };
+  return { pushes: [...pushes, push].slice(-mostPushes) };
 }

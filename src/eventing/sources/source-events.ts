@@ -119,12 +119,14 @@ export function gitEventSource(namespace: string, repository: string): string {
   return `/apis/nodeless.dev/v1alpha1/namespaces/${namespace}/repositories/${repository}`;
 }
 
-/** A branch as it was found. */
+/** A push as its Repository tells of it. */
 export type FoundPush = {
   readonly repository: string;
+  /** Counts the pushes of the repository. */
+  readonly number: number;
   readonly branch: string;
   readonly commit: string;
-  /** What the branch was before; absent: it is new, or was not known. */
+  /** What the branch was before; absent: it is new. */
   readonly before?: string;
   readonly user?: string;
   readonly timeMs: number;
@@ -133,11 +135,11 @@ export type FoundPush = {
 /** The event of one push to one branch. */
 export function gitPushEvent({ metadata }: KubeObject, push: FoundPush): CloudEvent {
   const { uid = "", namespace = "" } = metadata ?? {};
-  const { repository, branch, commit, before, user, timeMs } = push;
+  const { repository, number, branch, commit, before, user, timeMs } = push;
   const data = { repository, branch, ref: `refs/heads/${branch}`, commit, before: before ?? null, user: user ?? null };
   const attributes = new Map<string, AttributeValue>([
     ["specversion", "1.0"],
-    ["id", `${uid}-${branch}-${commit}`],
+    ["id", `${uid}-${number}-${commit}`],
     ["source", gitEventSource(namespace, repository)],
     ["type", gitPushEventType],
     ["subject", branch],

@@ -1,5 +1,5 @@
 /**
- * Sends a GitSource's events: what each branch of its Repository is, against what it was when it was last told of. Of several pushes to one branch while nobody looked, the last one is told.
+ * Sends a GitSource's events: the pushes that its Repository's status lists, each once and in order, from the one on that was told last. Repositories keep the last 50: who was away for more has missed those before, which is logged.
  */
 import type { KubeObject } from "#apimachinery/meta.ts";
 import { compileKeyPattern } from "#eventing/sources/key-pattern.ts";
@@ -11,13 +11,15 @@ import { deliver, targetOf, withOverrides } from "./deliver.ts";
 
 const repositories = { group: "nodeless.dev", version: "v1alpha1", resource: "repositories" };
 
-type Branch = {
-  readonly name: string;
+type Push = {
+  readonly number: number;
+  readonly branch: string;
   readonly commit: string;
+  readonly before?: string;
   readonly user?: string;
-  readonly deployedAt?: string;
+  readonly time?: string;
 };
-type Repository = KubeObject & { readonly status?: { readonly branches?: readonly Branch[] } };
+type Repository = KubeObject & { readonly status?: { readonly pushes?: readonly Push[] } };
 
 export function gitAdapter(context: SourceAdaptersContext): AdapterKind<GitSource> {
   return {
@@ -55,36 +57,47 @@ async function run(context: SourceAdaptersContext, source: GitSource, signal: Ab
   }
 }
 
-/** Branches that are there when the source is new are what there is to begin with, and no news. */
+/** Pushes before the source was made are no news. */
 async function tell(
   context: SourceAdaptersContext,
   source: GitSource,
   repository: Repository,
   signal: AbortSignal,
 ): Promise<void> {
-  const { places, clock } = context;
-  const prefix = `git/${source.metadata?.uid ?? ""}/${repository.metadata?.name ?? ""}/`;
-  const isNew = places.get(prefix) === undefined;
-  const madeMs = Date.parse(source.metadata?.creationTimestamp ?? "");
-  for (const { name, commit, user, deployedAt } of repository.status?.branches ?? []) {
-    const before = text(places.get(prefix + name));
-    if (before === commit) continue;
-    const timeMs = Date.parse(deployedAt ?? "") || clock.now();
-    if (isWanted(source, name) && !(isNew && timeMs < madeMs)) {
-      const push = {
-        repository: repository.metadata?.name ?? "",
-        branch: name,
-        commit,
-        timeMs,
-        ...(before && { before }),
-        ...(user && { user }),
-      };
-      await send(context, source, gitPushEvent(repository, push), signal);
+  const { places, logger } = context;
+  const { name = "", namespace = "", uid = "" } = repository.metadata ?? {};
+  const place = `git/${source.metadata?.uid ?? ""}/${name}/`;
+  const told = readPlace(places.get(place), uid);
+  const { pushes = [] } = repository.status ?? {};
+  const news = pushes.filter(({ number }) => number > (told ?? 0));
+  const [first] = news;
+  if (first !== undefined && told !== undefined && first.number > told + 1)
+    logger.warn("Missed pushes", { repository: `${namespace}/${name}`, pushes: first.number - told - 1 });
+  for (const push of news) {
+    if (isWanted(source, push.branch) && !(told === undefined && isOlder(push, source))) {
+      const { time, ...facts } = push;
+      const timeMs = Date.parse(time ?? "") || context.clock.now();
+      await send(context, source, gitPushEvent(repository, { ...facts, repository: name, timeMs }), signal);
     }
-    places.set(prefix + name, Buffer.from(commit));
+    places.set(place, Buffer.from(`${uid} ${push.number}`));
+    await places.flush();
   }
-  places.set(prefix, Buffer.from("begun"));
+  if (news.length > 0 || told !== undefined) return;
+  places.set(place, Buffer.from(`${uid} 0`));
   await places.flush();
+}
+
+/** The number that was told last; undefined: none, or those of another repository of this name. */
+function readPlace(bytes: Uint8Array | undefined, uid: string): number | undefined {
+  const [of, number] = Buffer.from(bytes ?? [])
+    .toString()
+    .split(" ");
+  return of === uid && number !== undefined ? Number(number) : undefined;
+}
+
+/** To the second, as objects know when they were made. */
+function isOlder({ time }: Push, { metadata }: GitSource): boolean {
+  return Date.parse(time ?? "") < Date.parse(metadata?.creationTimestamp ?? "");
 }
 
 function isWanted({ spec }: GitSource, branch: string): boolean {
@@ -101,8 +114,4 @@ async function send(
   if (target === undefined) return;
   const name = `gitsource ${metadata?.namespace}/${metadata?.name}`;
   await deliver(context, { event: withOverrides(event, spec?.ceOverrides), target, source: name, signal });
-}
-
-function text(bytes: Uint8Array | undefined): string | undefined {
-  return bytes === undefined ? undefined : Buffer.from(bytes).toString();
 }

@@ -379,38 +379,43 @@ describe("adapters of sources", () => {
   describe("GitSource", () => {
     const repositories = { group: "nodeless.dev", version: "v1alpha1", resource: "repositories" };
     const at = { resource: repositories, namespace: "default", name: "site" };
-    const branch = (name: string, commit: string) => ({
-      name,
-      commit,
-      user: "jane",
-      deployedAt: "2026-01-01T11:00:00Z",
+    const spec = { repository: "site", branches: ["main", "feature/*"] };
+    let pushes: readonly object[];
+
+    beforeEach(async () => {
+      pushes = [];
+      const metadata = { name: "site", namespace: "default" };
+      const repository = { apiVersion: "nodeless.dev/v1alpha1", kind: "Repository", metadata };
+      await client.create({ resource: repositories, namespace: "default" }, repository);
     });
 
-    async function push(...branches: readonly object[]): Promise<void> {
-      await client.patch({ ...at, subresource: "status" }, { type: "merge", body: { status: { branches } } });
+    async function push(branch: string, commit: string, more: object = {}): Promise<void> {
+      const number = pushes.length + 1;
+      const time = "2026-01-01T11:00:00Z";
+      pushes = [...pushes, { number, branch, commit, user: "jane", time, ...more }];
+      const status = { pushes: pushes.slice(-3) };
+      await client.patch({ ...at, subresource: "status" }, { type: "merge", body: { status } });
     }
 
-    it("tells of what has become of each branch that it is about, once", async () => {
-      const repository = {
-        apiVersion: "nodeless.dev/v1alpha1",
-        kind: "Repository",
-        metadata: { name: "site", namespace: "default" },
-      };
-      await client.create({ resource: repositories, namespace: "default" }, repository);
-      await make(gitSources, "pushes", { repository: "site", branches: ["main", "feature/*"] });
+    it("tells of each push to the branches that it is about, once and in order, whenever it comes back", async () => {
+      await make(gitSources, "pushes", spec);
       await start();
       await until(() => places.keys().length > 0);
 
-      await push(branch("main", "aaa"));
+      await push("main", "aaa");
       await until(() => sent.length === 1);
-      await push(branch("main", "bbb"), branch("other", "ccc"), branch("feature/x", "ddd"));
-      await until(() => sent.length === 3);
       await stop();
+      await push("main", "bbb", { before: "aaa" });
+      await push("other", "ccc");
+      await push("main", "aaa", { before: "bbb" });
       await start();
-      await push(branch("main", "eee"));
+      await until(() => sent.length === 3);
+      await push("feature/x", "ddd");
       await until(() => sent.length === 4);
 
-      assert.deepEqual(attribute("subject"), ["main", "main", "feature/x", "main"]);
+      assert.deepEqual(attribute("subject"), ["main", "main", "main", "feature/x"]);
+      assert.deepEqual(attribute("commit"), ["aaa", "bbb", "aaa", "ddd"]);
+      assert.equal(new Set(attribute("id")).size, 4, "a branch that goes back is news");
       assert.deepEqual(attribute("type"), Array(4).fill("dev.nodeless.git.push"));
       assert.deepEqual(json(sent[1]), {
         repository: "site",
@@ -420,6 +425,32 @@ describe("adapters of sources", () => {
         before: "aaa",
         user: "jane",
       });
+    });
+
+    it("tells nothing of what was pushed before it was made, and begins anew with another repository of the name", async () => {
+      await push("main", "old", { time: "2025-01-01T00:00:00Z" });
+      await make(gitSources, "pushes", spec);
+      await start();
+      await until(() => places.keys().length > 0);
+      await push("main", "new");
+      await until(() => sent.length === 1);
+      const { metadata } = await client.get<KubeObject>(at);
+      await client.delete(at);
+      pushes = [];
+      const again = {
+        apiVersion: "nodeless.dev/v1alpha1",
+        kind: "Repository",
+        metadata: { name: "site", namespace: "default" },
+      };
+      const { metadata: made } = await client.create<KubeObject>(
+        { resource: repositories, namespace: "default" },
+        again,
+      );
+      assert.notEqual(made?.uid, metadata?.uid);
+      await push("main", "first");
+      await until(() => sent.length === 2);
+
+      assert.deepEqual(attribute("commit"), ["new", "first"]);
     });
   });
 });
