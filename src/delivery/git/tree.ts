@@ -131,7 +131,8 @@ class BatchWriter {
     const left = this.#left ?? 0;
     const mine = bytes.subarray(0, Math.min(left, bytes.length));
     const content = left === mine.length ? mine.subarray(0, -1) : mine;
-    if (content.length > 0) await this.#handle?.write(content);
+    // All of it or an error: `write` may stop in the middle where the disk is full.
+    if (content.length > 0) await this.#handle?.appendFile(content);
     this.#left = left - mine.length;
     if (this.#left === 0) {
       await this.#handle?.close();

@@ -18,11 +18,14 @@ export class LogWriter {
   #file: number;
   readonly #sockets: Socket[] = [];
   readonly #drained: Promise<unknown>;
+  readonly #onFailure: (error: unknown) => void;
   #isClosed = false;
+  #isFailing = false;
 
-  /** Begins at once. */
-  constructor(folder: string, logPath: string) {
+  /** Begins at once. What cannot be written is lost, as conmon does on a full disk; `onFailure` is told of the first of such writes. */
+  constructor(folder: string, logPath: string, onFailure: (error: unknown) => void) {
     this.#file = openLog(logPath);
+    this.#onFailure = onFailure;
     this.#drained = Promise.all([this.#copy(folder, "stdout"), this.#copy(folder, "stderr")]);
   }
 
@@ -49,19 +52,29 @@ export class LogWriter {
     const socket = new Socket({ fd, readable: true, writable: false });
     this.#sockets.push(socket);
     let rest: Buffer = Buffer.alloc(0);
-    const write = (bytes: Buffer) => void (this.#isClosed || bytes.length === 0 || writeSync(this.#file, bytes));
     socket.on("data", (chunk: Buffer) => {
       const found = criLines(stream, Buffer.concat([rest, chunk]), new Date().toISOString());
       rest = found.rest;
-      write(found.lines);
+      this.#write(found.lines);
     });
     socket.on("error", () => {}); // "close" follows
     return new Promise((resolve) => {
       socket.once("close", () => {
-        if (rest.length > 0) write(piece(stream, rest, new Date().toISOString(), "P"));
+        if (rest.length > 0) this.#write(piece(stream, rest, new Date().toISOString(), "P"));
         resolve();
       });
     });
+  }
+
+  #write(bytes: Buffer): void {
+    if (this.#isClosed) return;
+    try {
+      for (let rest = bytes; rest.length > 0; ) rest = rest.subarray(writeSync(this.#file, rest));
+      this.#isFailing = false;
+    } catch (error) {
+      if (!this.#isFailing) this.#onFailure(error);
+      this.#isFailing = true;
+    }
   }
 }
 

@@ -56,7 +56,7 @@ export async function openRootlessEngine(options: RootlessEngineOptions): Promis
   sandboxRecords.open();
   const bounds = new ProcessBounds({ clock, processes: () => running(containers) });
   const sandboxes = new AddressSandboxes({ clock, bounds, records: sandboxRecords, addresses, bootId });
-  const maker = new RootlessMaker({ libc, namespaces, filterFile, searchPath });
+  const maker = new RootlessMaker({ libc, logger, namespaces, filterFile, searchPath });
   const containers: Containers = new Containers({
     clock,
     logger,

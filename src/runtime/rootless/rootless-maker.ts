@@ -21,6 +21,7 @@ import type { Libc } from "#linux/libc.ts";
 import { identifyProcess, signalProcess } from "#linux/processes.ts";
 import { makeBareRoot } from "#runtime/bare-root.ts";
 import type { ContainerRecord } from "#runtime/container-record.ts";
+import type { Logger } from "#component-base/logger.ts";
 import type { CreatedProcesses, MakePlan, ProcessMaker } from "#runtime/process-maker.ts";
 import { RuntimeFailure } from "#runtime/settings.ts";
 import type { CageFile } from "./cage-file.ts";
@@ -30,6 +31,7 @@ import type { NamespaceSupport } from "./user-namespaces.ts";
 /** What it works with. */
 export type RootlessMakerParts = {
   readonly libc: Libc;
+  readonly logger: Logger;
   readonly namespaces: NamespaceSupport;
   /** A compiled seccomp filter. */
   readonly filterFile: string;
@@ -97,7 +99,14 @@ export class RootlessMaker implements ProcessMaker {
 
   attend({ id, settings }: ContainerRecord, folder: string): void {
     if (this.#logs.has(id)) return;
-    if (existsSync(join(folder, outputFifos.stdout))) this.#logs.set(id, new LogWriter(folder, settings.logPath));
+    if (!existsSync(join(folder, outputFifos.stdout))) return;
+    const onFailure = (error: unknown) => {
+      this.#parts.logger.error("Could not write a container's log; lines of it are lost", {
+        path: settings.logPath,
+        error,
+      });
+    };
+    this.#logs.set(id, new LogWriter(folder, settings.logPath, onFailure));
   }
 
   async drained(id: string): Promise<void> {
