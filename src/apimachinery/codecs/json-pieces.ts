@@ -2,6 +2,7 @@
  * JSON texts too large for one turn of the event loop: cut at commas into pieces that the platform's parser takes in well under a millisecond each, and joined again. Collections that are small are parsed
  * with what stands around them. Whatever looks wrong is left to the plain parser, which has the words for it.
  */
+import { LARGE_MAP, noteLargeMap } from "#apimachinery/large-map.ts";
 import { isKeyEndingInBackslash, type JsonText, maxDepth, parseJson } from "./json-text.ts";
 import { setOwn } from "./own-key.ts";
 
@@ -20,6 +21,8 @@ type Open = {
   readonly startsAt: number;
   /** What was taken out of it in pieces; undefined as long as nothing was. */
   target: Record<string, unknown> | unknown[] | undefined;
+  /** Its keys, where that is an object. */
+  readonly keys: string[];
   /** Where what is not parsed yet begins. */
   rest: number;
   /** Where the member begins that is being looked at. */
@@ -27,6 +30,11 @@ type Open = {
   /** True behind a member that was joined: a comma must follow. */
   wantsComma: boolean;
 };
+
+function setMember({ keys }: Open, target: Record<string, unknown>, key: string, value: unknown): void {
+  if (!Object.hasOwn(target, key)) keys.push(key);
+  setOwn(target, key, value);
+}
 
 /** Something is wrong with the text, or may be. */
 class Irregular extends Error {
@@ -102,7 +110,15 @@ class Pieces {
   #enter(at: number): void {
     if (this.#root !== undefined || this.#open.length >= maxDepth) throw new Irregular();
     const isArray = this.#bytes[at] === 0x5b;
-    this.#open.push({ isArray, startsAt: at, target: undefined, rest: at + 1, member: at + 1, wantsComma: false });
+    this.#open.push({
+      isArray,
+      startsAt: at,
+      target: undefined,
+      keys: [],
+      rest: at + 1,
+      member: at + 1,
+      wantsComma: false,
+    });
   }
 
   #comma(at: number): void {
@@ -128,6 +144,7 @@ class Pieces {
     if (open.wantsComma) this.#mustBeBlank(open.rest, at);
     else if (open.target === undefined) open.target = this.#parsed(open, at);
     else this.#take(open, at);
+    if (open.keys.length > LARGE_MAP) noteLargeMap(open.target as object, { keys: open.keys });
     if (outer === undefined) this.#finish(open.target, at);
     else this.#join(outer, open, at);
   }
@@ -145,7 +162,7 @@ class Pieces {
     if (Array.isArray(outer.target)) {
       this.#mustBeBlank(outer.member, inner.startsAt);
       outer.target.push(inner.target);
-    } else setOwn(outer.target, this.#keyBefore(outer.member, inner.startsAt), inner.target);
+    } else setMember(outer, outer.target, this.#keyBefore(outer.member, inner.startsAt), inner.target);
     outer.rest = at + 1;
     outer.wantsComma = true;
   }
@@ -163,7 +180,8 @@ class Pieces {
     if (Array.isArray(open.target)) {
       for (const item of parsed as unknown[]) open.target.push(item);
     } else {
-      for (const key of Object.keys(parsed)) setOwn(open.target, key, (parsed as Record<string, unknown>)[key]);
+      for (const key of Object.keys(parsed))
+        setMember(open, open.target, key, (parsed as Record<string, unknown>)[key]);
     }
   }
 

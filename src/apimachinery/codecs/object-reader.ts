@@ -5,6 +5,7 @@
  */
 import { deducedSchema } from "#apimachinery/deduced-schema.ts";
 import { findDurationMs, formatDuration } from "#apimachinery/duration.ts";
+import { findLargeMap, keysOf, noteLargeMap } from "#apimachinery/large-map.ts";
 import { QuantityError, canonicalQuantity } from "#apimachinery/quantity.ts";
 import type { FieldSchema, MapSchema, ScalarSchema, Schema, StructSchema } from "#apimachinery/schema.ts";
 import { badRequest } from "#apimachinery/status-error.ts";
@@ -34,16 +35,22 @@ export function readObject(schema: StructSchema, value: unknown): ReadObject {
 
 /** {@link readObject} in steps, for values with collections too large for one turn of the event loop. Unknown fields in large collections come last. */
 export function* readObjectSteps(schema: StructSchema, value: unknown): Generator<void, ReadObject> {
-  const walk = new Walk(false, []);
+  const read = yield* walkSteps(schema, value, false);
+  if (!(read instanceof Error)) return read;
+  // Once more in the order of the text: which of several errors is told depends on it.
+  throw yield* walkSteps(schema, value, true);
+}
+
+/** {@link walkObject} in steps. */
+function* walkSteps(schema: StructSchema, value: unknown, isInTextOrder: boolean): Generator<void, ReadObject | Error> {
+  const walk = new Walk(isInTextOrder, []);
   try {
     const object = walk.struct(schema, value);
     for (const steps of walk.later ?? []) yield* steps;
-    const { typeError, unknownFields, memberCount } = walk;
-    if (typeError === undefined) return { object, unknownFields, memberCount };
-  } catch {
-    // Said below, in the order of the text.
+    return walk.typeError ?? { object, unknownFields: walk.unknownFields, memberCount: walk.memberCount };
+  } catch (error) {
+    return error as Error;
   }
-  return readObject(schema, value);
 }
 
 /** Gives the error instead of throwing it. */
@@ -142,7 +149,7 @@ class Walk {
 
   /** Counts members, reports those that the schema does not have, or keeps them where it says so. */
   #noteUnknown(schema: StructSchema, value: JsonObject, object: Record<string, unknown>): void {
-    const keys = Object.keys(value);
+    const keys = keysOf(value);
     if (this.later !== undefined && keys.length > LARGE) {
       this.later.push(this.#unknownSteps(schema, { value, object, keys, resume: this.#place() }));
       return;
@@ -227,7 +234,8 @@ class Walk {
       return this.#wrongType(value, goTypeOf(schema), {});
     }
     const read: Record<string, unknown> = {};
-    const given = Object.keys(value);
+    const known = findLargeMap(value)?.keys;
+    const given = known === undefined ? Object.keys(value) : [...known];
     this.memberCount += given.length;
     if (this.later !== undefined && given.length > LARGE) {
       this.later.push(this.#keySteps(read, given, { value, schema: schema.values, isCustom, resume: this.#place() }));
@@ -256,13 +264,17 @@ class Walk {
   *#keySteps(read: Record<string, unknown>, keys: string[], map: Collection<JsonObject>): Iterable<void> {
     if (!map.isCustom) yield* sortSteps(keys, (key) => key);
     map.resume();
+    let characters = 0;
     for (let index = 0; index < keys.length; index++) {
       const key = keys[index] as string;
       this.#path.push(`.${key}`);
-      setOwn(read, key, this.#item(map.schema, getOwn(map.value, key), map.isCustom));
+      const item = this.#item(map.schema, getOwn(map.value, key), map.isCustom);
+      setOwn(read, key, item);
+      if (typeof item === "string") characters += item.length;
       this.#path.pop();
       if (index % STEP === 0) yield;
     }
+    noteLargeMap(read, { keys, characters });
   }
 
   /** Comes back to where the walk is now. */

@@ -2,6 +2,7 @@
  * JSON merge patch, RFC 7396: objects are merged, null deletes, everything else replaces. Bad patches are refused as upstream refuses them.
  */
 import { isJsonArray, isJsonObject, type JsonDraft, type JsonObject, ownValue, setOwn } from "#apimachinery/json.ts";
+import { keysOf, LARGE_MAP, noteLargeMap } from "#apimachinery/large-map.ts";
 import type { Json } from "#apimachinery/meta.ts";
 import { takeAtOnce } from "#apimachinery/steps.ts";
 import { badRequest } from "#apimachinery/status-error.ts";
@@ -38,16 +39,23 @@ export function createMergePatch(from: JsonObject, to: JsonObject): JsonObject {
 
 function* mergeObjects(document: JsonObject, patch: JsonObject): Generator<void, JsonObject> {
   const merged: JsonDraft = { ...document };
+  const patchKeys = keysOf(patch);
+  const isLarge = patchKeys.length > LARGE_MAP;
+  const keys: string[] = isLarge ? [...keysOf(document)] : [];
+  let hasDeleted = false;
   let count = 0;
-  for (const key of Object.keys(patch)) {
+  for (const key of patchKeys) {
     if (++count % STEP === 0) yield;
     const value = patch[key] as Json;
+    hasDeleted ||= value === null;
+    if (isLarge && !Object.hasOwn(document, key)) keys.push(key);
     // Not in what is being made: that grows, and each look at an object of 100,000 keys is dear.
     const old = ownValue(document, key);
     if (value === null) delete merged[key];
     else if (isJsonObject(old) && isJsonObject(value)) setOwn(merged, key, yield* mergeObjects(old, value));
     else setOwn(merged, key, withoutNulls(value));
   }
+  if (isLarge && !hasDeleted) noteLargeMap(merged, { keys });
   return merged;
 }
 

@@ -4,19 +4,19 @@
 import { isDeepStrictEqual } from "node:util";
 import { type FieldError, forbiddenField, invalid, required, tooLong } from "#apimachinery/field-error.ts";
 import type { ConfigMap, Secret } from "#api/generated/types/core-v1.ts";
+import { findLargeMap, keysOf } from "#apimachinery/large-map.ts";
 import { isConfigMapKey } from "#apimachinery/names.ts";
 import { check, type Errors } from "#api/field-rules.ts";
 
 const maxBytes = 1_048_576;
-/** So many keys take several milliseconds to check. */
-const manyKeys = 10_000;
 const immutableText = "field is immutable when `immutable` is set";
 
 export function validateConfigMap({ data = {}, binaryData = {} }: ConfigMap): Errors {
   const errors: FieldError[] = [];
-  const keys = Object.keys(data);
   let size = bytesOf(binaryData);
-  if (keys.length > manyKeys && isTooLong(data, keys, size)) return [tooLong("[]", maxBytes)];
+  // What is too long is not looked at key by key, where that would take long.
+  if (size + (findLargeMap(data)?.characters ?? 0) > maxBytes) return [tooLong("[]", maxBytes)];
+  const keys = keysOf(data);
   // One walk, and no texts for keys that are fine: there may be a hundred thousand.
   for (const key of keys) {
     for (const detail of isConfigMapKey(key)) errors.push(invalid(`data[${key}]`, key, detail));
@@ -26,13 +26,6 @@ export function validateConfigMap({ data = {}, binaryData = {} }: ConfigMap): Er
   }
   for (const key of Object.keys(binaryData)) errors.push(...check(`binaryData[${key}]`, key, isConfigMapKey));
   return size > maxBytes ? [...errors, tooLong("[]", maxBytes)] : errors;
-}
-
-/** What is too long is not looked at key by key, where that would take long. */
-function isTooLong(data: Readonly<Record<string, string>>, keys: readonly string[], others: number): boolean {
-  let characters = others;
-  for (const key of keys) characters += (data[key] as string).length;
-  return characters > maxBytes;
 }
 
 export function validateConfigMapUpdate(after: ConfigMap, before: ConfigMap): Errors {

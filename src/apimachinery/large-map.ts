@@ -1,0 +1,32 @@
+/**
+ * What is known of large maps that were put together in steps. To be asked for its keys, a plain object of a hundred thousand takes 10 to 20 ms at once, each time; who has put it together key by key
+ * knows them. It travels with the object, unseen by whoever lists, copies or writes it.
+ */
+
+/** What is known of a map. */
+export type LargeMap = {
+  /** All of its keys, in any order. */
+  readonly keys: readonly string[];
+  /** Length of its texts together; of maps that were read by a schema. */
+  readonly characters?: number;
+};
+
+/** Maps of more keys are worth it. */
+export const LARGE_MAP = 2000;
+
+const KNOWN: unique symbol = Symbol("large map");
+
+/** Says what is known of a map that nobody changes any more. */
+export function noteLargeMap(map: object, known: LargeMap): void {
+  Object.defineProperty(map, KNOWN, { value: known, configurable: true });
+}
+
+/** What is known of a map, if anything is. */
+export function findLargeMap(map: object): LargeMap | undefined {
+  return (map as { readonly [KNOWN]?: LargeMap })[KNOWN];
+}
+
+/** Its keys: known ones in any order, others in the platform's. */
+export function keysOf(map: object): readonly string[] {
+  return findLargeMap(map)?.keys ?? Object.keys(map);
+}
