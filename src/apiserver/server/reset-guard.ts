@@ -7,8 +7,8 @@ import { constants, type ServerHttp2Session, type ServerHttp2Stream } from "node
 /** So many streams of one connection may come and go within one turn of the event loop. */
 const PATIENCE = 16;
 /** The same for each, once so many have come and gone on all connections together. */
-const ALL_PATIENCE = 64;
-const LITTLE_PATIENCE = 4;
+const ALL_PATIENCE = 32;
+const LITTLE_PATIENCE = 2;
 
 /** What came in this turn on one connection. */
 type Arrivals = { turn: number; gone: number; readonly open: ServerHttp2Stream[] };
