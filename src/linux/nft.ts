@@ -1,30 +1,25 @@
 /**
  * nftables, through the `nft` program: scripts go in as text, as one transaction each.
  */
-import { spawn } from "node:child_process";
+import { loadPrograms, type Programs, runOn } from "./programs.ts";
 
 /** nft refused a script. The message carries what it said and the lines that it pointed at. */
 export class NftError extends Error {
   readonly kind = "NftError";
 }
 
-/** Applies a script: all of it or nothing. Throws {@link NftError}. */
-export function applyNft(script: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const child = spawn("nft", ["-f", "-"], { stdio: ["pipe", "ignore", "pipe"] });
-    let errors = "";
-    child.stderr.on("data", (chunk: Buffer) => {
-      if (errors.length < 10_000) errors += chunk.toString();
-    });
-    child.on("error", (cause) =>
-      reject(new NftError(`nft could not be started: ${cause.message}; install nftables`, { cause })),
-    );
-    child.on("close", (code) =>
-      code === 0 ? resolve() : reject(new NftError(`nft refused a change: ${errors.trim()}`)),
-    );
-    child.stdin.on("error", () => {}); // nft ended early; its exit code tells
-    child.stdin.end(script);
-  });
+/** Applies a script: all of it or nothing. Whoever does that often hands in what starts the program. Throws {@link NftError}. */
+export async function applyNft(script: string, programs?: Programs): Promise<void> {
+  const { end, errors } = await runNft(script, programs ?? (await loadPrograms()));
+  if (!("code" in end) || end.code !== 0) throw new NftError(`nft refused a change: ${errors.trim()}`);
+}
+
+async function runNft(script: string, programs: Programs): ReturnType<typeof runOn> {
+  try {
+    return await runOn(programs, { path: "nft", args: ["-f", "-"], input: script });
+  } catch (cause) {
+    throw new NftError(`nft could not be started: ${(cause as Error).message}; install nftables`, { cause });
+  }
 }
 
 /** Removes a table. One that is not there is success. */

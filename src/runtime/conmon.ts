@@ -2,12 +2,12 @@
  * conmon: the small process that stands beside each container, holds its streams, writes its log and its exit code, and outlives us. Starting it creates the
  * container; that it ended is seen by a FIFO that it keeps open.
  */
-import { spawn } from "node:child_process";
 import { closeSync, constants, openSync, readFileSync, readSync, writeFileSync } from "node:fs";
 import { Socket } from "node:net";
 import { basename, join } from "node:path";
 import type { Libc } from "#linux/libc.ts";
 import { identifyProcess } from "#linux/processes.ts";
+import type { Programs } from "#linux/programs.ts";
 import type { CreatedProcesses } from "./process-maker.ts";
 import { RuntimeFailure } from "./settings.ts";
 
@@ -32,31 +32,55 @@ export type ConmonOptions = {
   readonly inherit?: readonly number[] | undefined;
 };
 
+/** What conmon is started by. */
+export type ConmonStarter = { readonly libc: Libc; readonly programs: Programs };
+
 /** Creates the container under a new conmon. Throws {@link RuntimeFailure}, at the step "start" with the OCI runtime's words. */
-export async function createUnderConmon(libc: Libc, options: ConmonOptions): Promise<CreatedProcesses> {
+export async function createUnderConmon(starter: ConmonStarter, options: ConmonOptions): Promise<CreatedProcesses> {
+  const { libc, programs } = starter;
   const alive = join(options.bundle, "alive");
   libc.mkfifo(alive, 0o600);
   // Both ways, so that opening does not wait for a reader.
   const aliveFd = openSync(alive, constants.O_RDWR | constants.O_NONBLOCK);
+  const pipe = programs.openPipe();
+  const report = readReport(new Socket({ fd: pipe.read, readable: true, writable: false }), options);
+  try {
+    const pid = await startConmon(programs, options, { report: pipe.write, alive: aliveFd });
+    // It leaves a child behind, which is the monitor, and ends at once.
+    void programs.waitFor(pid);
+  } catch (cause) {
+    report.catch(() => {}); // that it ended without one
+    throw new RuntimeFailure("create", `cannot start ${options.conmon}: ${(cause as Error).message}`, { cause });
+  } finally {
+    closeSync(aliveFd);
+    closeSync(pipe.write);
+  }
+  const created = await report;
+  const monitorPid = Number(readFileSync(join(options.bundle, "conmon.pid"), "utf8"));
+  const container = identifyProcess(created);
+  const monitor = identifyProcess(monitorPid);
+  if (!container || !monitor) throw new RuntimeFailure("start", "the container ended while it was created");
+  return { container, monitor };
+}
+
+function startConmon(
+  programs: Programs,
+  options: ConmonOptions,
+  { report, alive }: { readonly report: number; readonly alive: number },
+): Promise<number> {
   const { inherit = [] } = options;
-  const reportFd = firstInherited + inherit.length;
-  const child = spawn(options.conmon, conmonArguments(options), {
-    cwd: options.bundle,
-    detached: true,
-    stdio: ["ignore", "ignore", "ignore", ...inherit, "pipe", aliveFd],
+  return programs.start({
+    path: options.conmon,
+    args: conmonArguments(options),
+    folder: options.bundle,
+    ownSession: true,
+    descriptors: [undefined, undefined, undefined, ...inherit, report, alive],
     env: {
-      _OCI_SYNCPIPE: String(reportFd),
+      _OCI_SYNCPIPE: String(firstInherited + inherit.length),
       PATH: "/usr/sbin:/usr/bin:/sbin:/bin",
       ...(inherit.length > 0 && { LISTEN_FDS: String(inherit.length), LISTEN_PID: "1" }),
     },
   });
-  closeSync(aliveFd);
-  const report = await readReport(child, child.stdio[reportFd] as Socket, options);
-  const monitorPid = Number(readFileSync(join(options.bundle, "conmon.pid"), "utf8"));
-  const container = identifyProcess(report);
-  const monitor = identifyProcess(monitorPid);
-  if (!container || !monitor) throw new RuntimeFailure("start", "the container ended while it was created");
-  return { container, monitor };
 }
 
 /** Calls back once when the conmon that has the FIFO open has ended. Gives a function that stops watching. */
@@ -113,26 +137,21 @@ function conmonArguments(options: ConmonOptions): string[] {
 }
 
 // One line of JSON: the pid as a positive number, or -1 and what the runtime said.
-function readReport(child: ReturnType<typeof spawn>, pipe: Socket, options: ConmonOptions): Promise<number> {
+function readReport(pipe: Socket, options: ConmonOptions): Promise<number> {
   return new Promise((resolve, reject) => {
     let text = "";
     const fail = (message: string, cause?: unknown): void => {
       pipe.destroy();
       reject(new RuntimeFailure("create", message, { cause }));
     };
-    child.once("error", (error) => fail(`cannot start ${options.conmon}: ${error.message}`, error));
     pipe.on("error", (error) => fail(`lost conmon of ${options.id}: ${error.message}`, error));
     pipe.on("data", (chunk: Buffer) => {
       text += chunk.toString("utf8");
       if (!text.includes("\n")) return;
       const report = parseReport(text);
-      if (report.data > 0) {
-        pipe.destroy();
-        resolve(report.data);
-      } else {
-        pipe.destroy();
-        reject(refusal(options.runtime, report.message ?? `exit code ${-report.data}`));
-      }
+      pipe.destroy();
+      if (report.data > 0) resolve(report.data);
+      else reject(refusal(options.runtime, report.message ?? `exit code ${-report.data}`));
     });
     pipe.once("end", () => fail(`conmon of ${options.id} ended without a report: ${text}`));
   });

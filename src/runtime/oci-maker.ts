@@ -7,6 +7,7 @@ import { join } from "node:path";
 import type { Logger } from "#component-base/logger.ts";
 import type { ImageStore, StoredImage } from "#images/image-store.ts";
 import type { Libc } from "#linux/libc.ts";
+import type { Programs } from "#linux/programs.ts";
 import { mountOverlay, unmount } from "#linux/mounts.ts";
 import { makeBareRoot } from "./bare-root.ts";
 import { createUnderConmon, reopenConmonLog } from "./conmon.ts";
@@ -23,6 +24,7 @@ import { resolveUser, verifyNonRoot } from "./user.ts";
 /** What it works with. */
 export type OciMakerParts = {
   readonly libc: Libc;
+  readonly programs: Programs;
   readonly machine: MachineCapabilities;
   readonly images: ImageStore;
   readonly sandboxes: Sandboxes;
@@ -42,7 +44,7 @@ export class OciMaker implements ProcessMaker {
   }
 
   async create(plan: MakePlan): Promise<CreatedProcesses> {
-    const { libc, machine, runtimeRoot } = this.#parts;
+    const { libc, programs, machine, runtimeRoot } = this.#parts;
     if (!machine.conmon || !machine.runtime)
       throw new RuntimeFailure("create", "conmon or an OCI runtime is missing on this machine");
     const { record, image, folder, exitFolder, inherit } = plan;
@@ -50,20 +52,23 @@ export class OciMaker implements ProcessMaker {
     const rootfs = image ? this.#mountRoot(folder, image) : makeBareRoot(folder);
     const spec = await this.#buildSpec(plan, rootfs);
     writeFileSync(join(folder, "config.json"), JSON.stringify(spec), { mode: 0o600 });
-    return createUnderConmon(libc, {
-      conmon: machine.conmon,
-      runtime: machine.runtime.path,
-      runtimeRoot,
-      id,
-      name: settings.name,
-      bundle: folder,
-      exitFolder,
-      logPath: settings.logPath,
-      tty: settings.tty,
-      stdin: settings.stdin,
-      stdinOnce: settings.stdinOnce,
-      inherit,
-    });
+    return createUnderConmon(
+      { libc, programs },
+      {
+        conmon: machine.conmon,
+        runtime: machine.runtime.path,
+        runtimeRoot,
+        id,
+        name: settings.name,
+        bundle: folder,
+        exitFolder,
+        logPath: settings.logPath,
+        tty: settings.tty,
+        stdin: settings.stdin,
+        stdinOnce: settings.stdinOnce,
+        inherit,
+      },
+    );
   }
 
   async start(id: string): Promise<void> {

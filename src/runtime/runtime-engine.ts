@@ -9,6 +9,7 @@ import type { ImageStore } from "#images/image-store.ts";
 import { openCgroups } from "#linux/cgroups/open-cgroups.ts";
 import { linkMtu } from "#linux/ip.ts";
 import { type Libc, loadLibc } from "#linux/libc.ts";
+import { loadPrograms } from "#linux/programs.ts";
 import { readBootId } from "#linux/processes.ts";
 import { AddressPool } from "./addresses.ts";
 import type { ContainerRecord } from "./container-record.ts";
@@ -78,7 +79,11 @@ export async function openRuntime(options: RuntimeOptions, images: ImageStore): 
   const { clock, logger, stateFolder, runFolder } = options;
   // Containers inherit it, and the roots that are made for them must be open to users of theirs.
   process.umask(0o022);
-  const [libc, machine] = await Promise.all([loadLibc(), options.machine ?? lookAround(options)]);
+  const [libc, programs, machine] = await Promise.all([
+    loadLibc(),
+    loadPrograms(),
+    options.machine ?? lookAround(options),
+  ]);
   const [pins, runtimeRoot, exitFolder] = ["ns", "oci", "exits"].map((name) => join(runFolder, name)) as [
     string,
     string,
@@ -105,7 +110,7 @@ export async function openRuntime(options: RuntimeOptions, images: ImageStore): 
   const common = { libc, clock, logger, machine, cgroups, bootId, runtimeRoot };
   const sandboxes = new Sandboxes({ ...common, networks, addresses, records: sandboxRecords });
   const findProcess = (id: string): number => containers.runningProcess(id).pid;
-  const maker = new OciMaker({ libc, machine, images, sandboxes, runtimeRoot, findProcess, logger });
+  const maker = new OciMaker({ libc, programs, machine, images, sandboxes, runtimeRoot, findProcess, logger });
   const containers: Containers = new Containers({
     ...common,
     maker,

@@ -15,6 +15,7 @@ import { openCgroups } from "#linux/cgroups/open-cgroups.ts";
 import { openHeldSockets } from "#linux/held-sockets.ts";
 import { loadLibc } from "#linux/libc.ts";
 import { applyNft } from "#linux/nft.ts";
+import { loadPrograms } from "#linux/programs.ts";
 import { createClusterDns } from "#network/dns/cluster-dns.ts";
 import { setUpNodeNetwork } from "#network/node-network.ts";
 import { forgetFlows } from "#network/service-proxy/conntrack.ts";
@@ -110,7 +111,9 @@ function isolates(
 
 function serviceProxy({ plan, clock, logger }: GroundOptions, informers: InformerFactory): Service {
   const settings = plan.serviceTable;
-  return new ServiceProxy({ informers, nodeName: plan.name, settings, applyNft, forgetFlows, clock, logger });
+  const programs = loadPrograms();
+  const apply = async (script: string) => applyNft(script, await programs);
+  return new ServiceProxy({ informers, nodeName: plan.name, settings, applyNft: apply, forgetFlows, clock, logger });
 }
 
 async function createDns(
