@@ -3,9 +3,9 @@
  */
 import { createHash } from "node:crypto";
 import type { GroupVersionResource, KubeObject } from "#apimachinery/meta.ts";
-import { hasReason } from "#apimachinery/status-error.ts";
 import type { Clock } from "#component-base/clock.ts";
 import type { Client } from "./client.ts";
+import { findObject } from "./find-object.ts";
 
 const definitions: GroupVersionResource = {
   group: "apiextensions.k8s.io",
@@ -41,7 +41,7 @@ function withHash(definition: KubeObject): KubeObject {
 
 async function ensure(client: Client, wanted: Definition, signal: AbortSignal): Promise<void> {
   const ref = { resource: definitions, name: wanted.metadata?.name ?? "" };
-  const found = await find(client, ref, signal);
+  const found = await findObject<Definition>(client, ref, { signal });
   if (found === undefined) {
     await client.create({ resource: definitions }, wanted, { signal });
     return;
@@ -53,19 +53,6 @@ async function ensure(client: Client, wanted: Definition, signal: AbortSignal): 
     spec: wanted.spec,
   };
   await client.patch(ref, { type: "merge", body }, { signal });
-}
-
-async function find(
-  client: Client,
-  ref: { readonly resource: GroupVersionResource; readonly name: string },
-  signal: AbortSignal,
-): Promise<Definition | undefined> {
-  try {
-    return await client.get<Definition>(ref, { signal });
-  } catch (error) {
-    if (hasReason(error, "NotFound")) return undefined;
-    throw error;
-  }
 }
 
 async function waitUntilServed(

@@ -7,6 +7,7 @@ import type { Logger } from "#component-base/logger.ts";
 import { hasReason } from "#apimachinery/status-error.ts";
 import { formatMicroTime } from "#apimachinery/time.ts";
 import type { Client } from "./client.ts";
+import { findObject } from "./find-object.ts";
 
 export type LeaderElectionOptions = {
   readonly client: Client;
@@ -110,7 +111,7 @@ class Candidate {
   async #tryHold(signal: AbortSignal): Promise<boolean> {
     const { client, namespace, name, logger } = this.#options;
     try {
-      const lease = await this.#find(signal);
+      const lease = await findObject<Lease>(client, { resource: leases, namespace, name }, { signal });
       if (lease === undefined) {
         const created = {
           apiVersion: "coordination.k8s.io/v1",
@@ -129,16 +130,6 @@ class Candidate {
         logger.debug("Lease could not be written", { lease: name, error: String(error) });
       }
       return false;
-    }
-  }
-
-  async #find(signal: AbortSignal): Promise<Lease | undefined> {
-    const { client, namespace, name } = this.#options;
-    try {
-      return await client.get<Lease>({ resource: leases, namespace, name }, { signal });
-    } catch (error) {
-      if (hasReason(error, "NotFound")) return undefined;
-      throw error;
     }
   }
 

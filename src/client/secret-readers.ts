@@ -5,6 +5,7 @@ import type { Role } from "#api/generated/types/rbac-v1.ts";
 import type { GroupVersionResource, KubeObject } from "#apimachinery/meta.ts";
 import { hasReason } from "#apimachinery/status-error.ts";
 import type { Client } from "./client.ts";
+import { ensureDeleted } from "./find-object.ts";
 
 const group = "rbac.authorization.k8s.io";
 /** For whoever watches the Roles that it keeps. */
@@ -65,10 +66,6 @@ async function put(
 
 async function remove({ client, name }: SecretReadersOptions, { namespace, signal }: ReadableSecrets): Promise<void> {
   for (const resource of [bindingResource, roleResource]) {
-    try {
-      await client.delete({ resource, namespace, name }, { signal });
-    } catch (error) {
-      if (!hasReason(error, "NotFound")) throw error;
-    }
+    await ensureDeleted(client, { resource, namespace, name }, { signal });
   }
 }

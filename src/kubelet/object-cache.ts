@@ -7,8 +7,8 @@ import type { ConfigMap, Pod, Secret, Service as KubeService } from "#api/genera
 import type { RuntimeClass } from "#api/generated/types/node-v1.ts";
 import type { GroupVersionResource, KubeObject } from "#apimachinery/meta.ts";
 import { matchesLabelSelector } from "#apimachinery/label-selector.ts";
-import { hasReason } from "#apimachinery/status-error.ts";
 import type { Client } from "#client/client.ts";
+import { findObject } from "#client/find-object.ts";
 import type { Informer } from "#client/informer.ts";
 import { createInformer } from "#client/reflector.ts";
 import type { OwnedInformer } from "#client/reflector.ts";
@@ -113,7 +113,7 @@ export class ObjectCache implements PodObjects, Service {
       this.#classes = createInformer<RuntimeClass>({ client, clock, logger, resource });
       void this.#classes.start(this.#stop.signal); // resolves at once
     }
-    return orUndefined(client.get<RuntimeClass>({ resource, name }));
+    return await findObject<RuntimeClass>(client, { resource, name });
   }
 
   async clusterTrustBundles(
@@ -122,7 +122,7 @@ export class ObjectCache implements PodObjects, Service {
     const resource = { group: "certificates.k8s.io", version: "v1beta1", resource: "clustertrustbundles" };
     const { client } = this.#options;
     if (selection.name !== undefined) {
-      const found = await orUndefined(client.get<ClusterTrustBundle>({ resource, name: selection.name }));
+      const found = await findObject<ClusterTrustBundle>(client, { resource, name: selection.name });
       return found ? [found] : [];
     }
     const fieldSelector = `spec.signerName=${selection.signerName ?? ""}`;
@@ -134,7 +134,7 @@ export class ObjectCache implements PodObjects, Service {
   async #read<T extends KubeObject>(resource: string, namespace: string, name: string): Promise<T | undefined> {
     const watched = this.#watched.get(`${resource}/${namespace}/${name}`);
     if (watched?.informer.hasSynced()) return watched.informer.lister.find(namespace, name) as T | undefined;
-    const object = await orUndefined(this.#options.client.get<T>({ resource: core(resource), namespace, name }));
+    const object = await findObject<T>(this.#options.client, { resource: core(resource), namespace, name });
     if (watched) watched.readVersion = object?.metadata?.resourceVersion;
     return object;
   }
@@ -182,13 +182,4 @@ export class ObjectCache implements PodObjects, Service {
 
 function core(resource: string): GroupVersionResource {
   return { group: "", version: "v1", resource };
-}
-
-async function orUndefined<T>(request: Promise<T>): Promise<T | undefined> {
-  try {
-    return await request;
-  } catch (error) {
-    if (hasReason(error, "NotFound")) return undefined;
-    throw error;
-  }
 }

@@ -13,6 +13,7 @@ import { createHash } from "node:crypto";
 import type { GroupVersionResource, KubeObject } from "#apimachinery/meta.ts";
 import { hasReason } from "#apimachinery/status-error.ts";
 import type { Client } from "#client/client.ts";
+import { ensureDeleted } from "#client/find-object.ts";
 import { UserError } from "#cli/command.ts";
 import type { FunctionObject } from "#api/nodeless/function.ts";
 
@@ -230,11 +231,7 @@ async function write(client: Client, { kind, words }: FunctionTrigger, made: Kub
 
 async function remove(client: Client, kind: Kind, { metadata }: TriggerObject): Promise<void> {
   const { namespace = "", name = "" } = metadata ?? {};
-  try {
-    await client.delete({ resource: kind.resource, namespace, name }, {});
-  } catch (error) {
-    if (!hasReason(error, "NotFound")) throw error;
-  }
+  await ensureDeleted(client, { resource: kind.resource, namespace, name }, {});
 }
 
 /** Follows the object until it is ready, or for a while: it becomes ready without us too. */

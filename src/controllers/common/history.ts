@@ -6,6 +6,7 @@ import type { PodTemplateSpec } from "#api/generated/types/core-v1.ts";
 import type { Json, KubeObject } from "#apimachinery/meta.ts";
 import { hasReason } from "#apimachinery/status-error.ts";
 import type { Client } from "#client/client.ts";
+import { ensureDeleted } from "#client/find-object.ts";
 import { semanticEqual } from "#apimachinery/semantic-equal.ts";
 import { templateHash } from "./hash.ts";
 import { controllerReference } from "#apimachinery/owner-references.ts";
@@ -62,11 +63,7 @@ export async function pruneRevisions(
   const unused = byNumber(revisions).filter((one) => !options.inUse.has(one.metadata?.name ?? ""));
   for (const { metadata } of unused.slice(0, Math.max(0, unused.length - options.limit))) {
     const ref = { resource: controllerRevisions, namespace: metadata?.namespace ?? "", name: metadata?.name ?? "" };
-    try {
-      await client.delete(ref, { signal: options.signal });
-    } catch (error) {
-      if (!hasReason(error, "NotFound")) throw error;
-    }
+    await ensureDeleted(client, ref, { signal: options.signal });
   }
 }
 

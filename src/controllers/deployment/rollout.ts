@@ -8,6 +8,7 @@ import type { Clock } from "#component-base/clock.ts";
 import { StatusError, hasReason } from "#apimachinery/status-error.ts";
 import type { Client } from "#client/client.ts";
 import type { EventRecorder } from "#client/event-recorder.ts";
+import { ensureDeleted } from "#client/find-object.ts";
 import { findCondition } from "#controllers/common/conditions.ts";
 import { semanticEqual } from "#apimachinery/semantic-equal.ts";
 import { templateHash } from "#controllers/common/hash.ts";
@@ -237,11 +238,7 @@ export class Rollout {
       const { generation = 0, namespace = "", name = "" } = set.metadata ?? {};
       const isEmpty = (set.status?.replicas ?? 0) === 0 && desiredReplicasOf(set) === 0;
       if (!isEmpty || generation > (set.status?.observedGeneration ?? 0)) continue;
-      try {
-        await this.#client.delete({ resource: replicaSets, namespace, name }, { signal: this.#signal });
-      } catch (error) {
-        if (!hasReason(error, "NotFound")) throw error;
-      }
+      await ensureDeleted(this.#client, { resource: replicaSets, namespace, name }, { signal: this.#signal });
     }
   }
 

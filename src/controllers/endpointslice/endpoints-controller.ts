@@ -2,10 +2,10 @@
  * Keeps the older Endpoints objects of Services true to the pods that they select, for clients that read those still.
  */
 import type { EndpointAddress, EndpointSubset, Endpoints, Pod, Service } from "#api/generated/types/core-v1.ts";
-import { hasReason } from "#apimachinery/status-error.ts";
 import { keyOf, splitKey } from "#client/object-store.ts";
 import { KeyedController } from "#client/controller.ts";
 import type { ControllerContext, NamedController } from "#client/controller.ts";
+import { ensureDeleted } from "#client/find-object.ts";
 import { semanticEqual } from "#apimachinery/semantic-equal.ts";
 import { isNamespaceTerminating, isPodReady } from "#controllers/common/pods.ts";
 import { endpoints } from "#controllers/common/resources.ts";
@@ -47,11 +47,7 @@ export function createEndpointsController(context: ControllerContext): NamedCont
   async function removeOrphan(current: Endpoints | undefined, signal: AbortSignal): Promise<void> {
     if (current?.metadata?.labels?.[managedByLabel] !== controllerName) return;
     const { namespace = "", name = "" } = current.metadata;
-    try {
-      await context.client.delete({ resource: endpoints, namespace, name }, { signal });
-    } catch (error) {
-      if (!hasReason(error, "NotFound")) throw error;
-    }
+    await ensureDeleted(context.client, { resource: endpoints, namespace, name }, { signal });
   }
   return controller;
 }

@@ -8,6 +8,7 @@ import { hasReason } from "#apimachinery/status-error.ts";
 import { keyOf, splitKey } from "#client/object-store.ts";
 import { KeyedController } from "#client/controller.ts";
 import type { ControllerContext, NamedController } from "#client/controller.ts";
+import { ensureDeleted } from "#client/find-object.ts";
 import { semanticEqual } from "#apimachinery/semantic-equal.ts";
 import { templateHash } from "#controllers/common/hash.ts";
 import { controllerReference } from "#apimachinery/owner-references.ts";
@@ -81,11 +82,7 @@ export function createEndpointSliceMirroringController(context: ControllerContex
     const names = new Set(wanted.map((slice) => slice.metadata?.name));
     for (const { metadata } of current) {
       if (names.has(metadata?.name)) continue;
-      try {
-        await context.client.delete({ ...ref, name: metadata?.name ?? "" }, { signal });
-      } catch (error) {
-        if (!hasReason(error, "NotFound")) throw error;
-      }
+      await ensureDeleted(context.client, { ...ref, name: metadata?.name ?? "" }, { signal });
     }
   }
   return controller;

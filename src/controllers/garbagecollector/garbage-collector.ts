@@ -2,12 +2,13 @@
  * Deletes what has lost its owners: in the background once they are gone, in the foreground before they go, or lets it live on as an orphan. Same decisions as
  * kube-controller-manager's garbage collector; before anything is deleted its owners are looked up live.
  */
-import type { KubeObject, ObjectMeta, OwnerReference } from "#apimachinery/meta.ts";
+import type { ObjectMeta, OwnerReference } from "#apimachinery/meta.ts";
 import { hasReason } from "#apimachinery/status-error.ts";
 import type { ResourceRef } from "#client/client.ts";
 import type { EventRecorder } from "#client/event-recorder.ts";
 import { Reconciler } from "#client/reconciler.ts";
 import type { ControllerContext, NamedController } from "#client/controller.ts";
+import { ensureDeleted, findObject } from "#client/find-object.ts";
 import { OwnerGraph, foregroundFinalizer, isRightOwner, orphanFinalizer } from "./owner-graph.ts";
 import type { GraphNode, Identity } from "./owner-graph.ts";
 import { ResourceMonitors } from "./resource-monitors.ts";
@@ -223,24 +224,14 @@ class GarbageCollector implements NamedController {
     if (ref === undefined) return;
     const { uid } = identity;
     const exact = isExact && latest.resourceVersion !== undefined ? { resourceVersion: latest.resourceVersion } : {};
-    try {
-      await this.#context.client.delete(ref, { propagationPolicy, preconditions: { uid, ...exact }, signal });
-    } catch (error) {
-      if (!hasReason(error, "NotFound")) throw error;
-    }
+    await ensureDeleted(this.#context.client, ref, { propagationPolicy, preconditions: { uid, ...exact }, signal });
   }
 
   /** The object's metadata as it is now; undefined when it is not there. */
   async #read(identity: Identity, signal: AbortSignal): Promise<ObjectMeta | undefined> {
     const ref = this.#refOf(identity);
     if (ref === undefined) throw new Error(`no resource is known for ${identity.kind} of ${identity.apiVersion}`);
-    try {
-      const object = await this.#context.client.get<KubeObject>(ref, { metadataOnly: true, signal });
-      return object.metadata;
-    } catch (error) {
-      if (hasReason(error, "NotFound")) return undefined;
-      throw error;
-    }
+    return (await findObject(this.#context.client, ref, { metadataOnly: true, signal }))?.metadata;
   }
 
   #refOf(identity: Identity): ResourceRef | undefined {

@@ -6,6 +6,7 @@ import type { Job, JobCondition, JobStatus } from "#api/generated/types/batch-v1
 import type { Pod } from "#api/generated/types/core-v1.ts";
 import { hasReason } from "#apimachinery/status-error.ts";
 import type { Client } from "#client/client.ts";
+import { findObject } from "#client/find-object.ts";
 import { findCondition, withoutCondition } from "#controllers/common/conditions.ts";
 import { semanticEqual } from "#apimachinery/semantic-equal.ts";
 import { jobs, pods as podsResource } from "#controllers/common/resources.ts";
@@ -166,12 +167,7 @@ export async function removeFinalizer(client: Client, pod: Pod, signal: AbortSig
 
 async function findPod(client: Client, pod: Pod, signal: AbortSignal): Promise<Pod | undefined> {
   const { namespace = "", name = "" } = pod.metadata ?? {};
-  try {
-    return await client.get<Pod>({ resource: podsResource, namespace, name }, { signal });
-  } catch (error) {
-    if (hasReason(error, "NotFound")) return undefined;
-    throw error;
-  }
+  return await findObject<Pod>(client, { resource: podsResource, namespace, name }, { signal });
 }
 
 /** The interim condition, which says why the Job ends while its pods are let go. */

@@ -10,6 +10,7 @@ import type { DiscoveredResource } from "#client/discovery.ts";
 import { findCondition, withoutCondition } from "#controllers/common/conditions.ts";
 import { KeyedController } from "#client/controller.ts";
 import type { ControllerContext, NamedController } from "#client/controller.ts";
+import { findObject } from "#client/find-object.ts";
 import { semanticEqual } from "#apimachinery/semantic-equal.ts";
 import { namespaceInformer, namespaces, podInformer } from "#controllers/common/resources.ts";
 import { describeContent } from "./deletion-conditions.ts";
@@ -61,7 +62,7 @@ class NamespaceController {
   }
 
   async #reconcile(name: string, signal: AbortSignal): Promise<number | void> {
-    const namespace = await this.#find(name, signal);
+    const namespace = await findObject<Namespace>(this.#context.client, { resource: namespaces, name }, { signal });
     if (namespace?.metadata?.deletionTimestamp === undefined) return;
     if (!(namespace.spec?.finalizers ?? []).includes(finalizer)) return;
     const remains = await this.#deleteContent(name, signal);
@@ -72,15 +73,6 @@ class NamespaceController {
     const looks = this.#looks.get(name) ?? 0;
     this.#looks.set(name, looks + 1);
     return Math.min(maxLookMs, firstLookMs * 2 ** looks);
-  }
-
-  async #find(name: string, signal: AbortSignal): Promise<Namespace | undefined> {
-    try {
-      return await this.#context.client.get<Namespace>({ resource: namespaces, name }, { signal });
-    } catch (error) {
-      if (hasReason(error, "NotFound")) return undefined;
-      throw error;
-    }
   }
 
   /** Deletes everything and tells what is there still. While pods are, nothing else is touched: they may need it to end well. */
@@ -172,7 +164,7 @@ class NamespaceController {
   }
 
   async #finalize(name: string, signal: AbortSignal): Promise<void> {
-    const namespace = await this.#find(name, signal);
+    const namespace = await findObject<Namespace>(this.#context.client, { resource: namespaces, name }, { signal });
     if (namespace === undefined) return;
     const finalizers = (namespace.spec?.finalizers ?? []).filter((one) => one !== finalizer);
     const ref = { resource: namespaces, name, subresource: "finalize" };

@@ -6,7 +6,7 @@ import { type FunctionObject, functions } from "#api/nodeless/function.ts";
 import type { KubeObject } from "#apimachinery/meta.ts";
 import { hasReason, StatusError } from "#apimachinery/status-error.ts";
 import type { Client } from "#client/client.ts";
-import { findObject } from "#client/find-object.ts";
+import { ensureDeleted, findObject } from "#client/find-object.ts";
 import { buildLogVersion } from "#client/nodeless/build-lines.ts";
 import { followFunction, FunctionFailed } from "#client/nodeless/follow-function.ts";
 import { tryAgain } from "#client/nodeless/try-again.ts";
@@ -55,16 +55,9 @@ export async function pruneFunctions(
   const labelSelector = `${repositoryLabel}=${repository.metadata?.name},${branchLabel}=${slugOf(branch)}`;
   const { items } = await client.list<FunctionObject>({ resource: functions, namespace }, { labelSelector });
   const gone = items.map(nameOf).filter((name) => !keep.includes(name));
-  for (const name of gone) await deleteQuietly(client, namespace, name);
+  for (const name of gone)
+    await ensureDeleted(client, { resource: functions, namespace, name }, { propagationPolicy: "Background" });
   return gone;
-}
-
-async function deleteQuietly(client: Client, namespace: string, name: string): Promise<void> {
-  try {
-    await client.delete({ resource: functions, namespace, name }, { propagationPolicy: "Background" });
-  } catch (error) {
-    if (!hasReason(error, "NotFound")) throw error;
-  }
 }
 
 /** What somebody else made is not taken from him because a name is the same. */

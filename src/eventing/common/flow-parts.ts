@@ -4,9 +4,9 @@
 import type { GroupVersionResource, KubeObject } from "#apimachinery/meta.ts";
 import { isControlledBy } from "#apimachinery/owner-references.ts";
 import { semanticEqual } from "#apimachinery/semantic-equal.ts";
-import { hasReason } from "#apimachinery/status-error.ts";
 import { formatTime } from "#apimachinery/time.ts";
 import type { Client } from "#client/client.ts";
+import { ensureDeleted } from "#client/find-object.ts";
 import type { Informer } from "#client/informer.ts";
 import {
   type Channelable,
@@ -103,11 +103,7 @@ export class FlowParts {
   }
 
   async #delete(resource: GroupVersionResource, object: KubeObject, signal: AbortSignal): Promise<void> {
-    try {
-      await this.#client.delete(refOf(resource, object), { signal });
-    } catch (error) {
-      if (!hasReason(error, "NotFound")) throw error;
-    }
+    await ensureDeleted(this.#client, refOf(resource, object), { signal });
   }
 }
 

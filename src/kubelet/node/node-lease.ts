@@ -3,8 +3,8 @@
  */
 import type { Lease } from "#api/generated/types/coordination-v1.ts";
 import type { Node } from "#api/generated/types/core-v1.ts";
-import { hasReason } from "#apimachinery/status-error.ts";
 import type { Client, ResourceRef } from "#client/client.ts";
+import { findObject } from "#client/find-object.ts";
 import type { Clock, Timer } from "#component-base/clock.ts";
 import type { Service } from "#component-base/life-cycle.ts";
 import type { Logger } from "#component-base/logger.ts";
@@ -58,18 +58,9 @@ export class NodeLease implements Service {
 
   async #renew(): Promise<Lease> {
     const { client, nodeName } = this.#options;
-    const known = this.#lease ?? (await this.#find());
+    const known = this.#lease ?? (await findObject<Lease>(client, leaseRef(nodeName)));
     if (known) return client.update<Lease>(leaseRef(nodeName), this.#renewed(known));
     return client.create<Lease>({ resource: leaseRef("").resource, namespace }, this.#renewed(undefined));
-  }
-
-  async #find(): Promise<Lease | undefined> {
-    try {
-      return await this.#options.client.get<Lease>(leaseRef(this.#options.nodeName));
-    } catch (error) {
-      if (hasReason(error, "NotFound")) return undefined;
-      throw error;
-    }
   }
 
   #renewed(known: Lease | undefined): Lease {

@@ -3,9 +3,9 @@
  * `pkg/reconciler/domainmapping` (v1.23) with direct route traffic: there is no second pass through the engine.
  */
 import { controllerOf, isControlledBy } from "#apimachinery/owner-references.ts";
-import { hasReason } from "#apimachinery/status-error.ts";
 import type { KubeObject } from "#apimachinery/meta.ts";
 import { KeyedController, type NamedController } from "#client/controller.ts";
+import { ensureDeleted } from "#client/find-object.ts";
 import type { Informer } from "#client/informer.ts";
 import { keyOf, splitKey } from "#client/object-store.ts";
 import { Conditions, findCondition, isFalse, isTrue, isUnknown, type Mark } from "#knative/conditions.ts";
@@ -153,11 +153,7 @@ class DomainMappingController {
     const claim = this.#claims.lister.find("", name);
     const [[label, value] = ["", ""]] = Object.entries(managedBy);
     if (claim?.spec?.namespace !== namespace || claim.metadata?.labels?.[label] !== value) return;
-    try {
-      await this.#context.client.delete({ resource: domainClaims, name }, { signal });
-    } catch (error) {
-      if (!hasReason(error, "NotFound")) throw error;
-    }
+    await ensureDeleted(this.#context.client, { resource: domainClaims, name }, { signal });
   }
 
   #httpOptionOf({ metadata }: DomainMapping): HttpOption | ConfigError {

@@ -1,8 +1,8 @@
 /**
  * Deletes revisions that no route has used for long: those that are stale by `config-gc`, and the oldest beyond the most that are kept. As upstream's `pkg/reconciler/gc` (v1.23).
  */
-import { hasReason } from "#apimachinery/status-error.ts";
 import { KeyedController, type NamedController } from "#client/controller.ts";
+import { ensureDeleted } from "#client/find-object.ts";
 import type { Informer } from "#client/informer.ts";
 import { keyOf, splitKey } from "#client/object-store.ts";
 import { refOf } from "#knative/objects.ts";
@@ -52,11 +52,7 @@ class GcController {
       nowMs: clock.now(),
     });
     for (const revision of gone) {
-      try {
-        await client.delete(refOf(revisions, revision), { signal });
-      } catch (error) {
-        if (!hasReason(error, "NotFound")) throw error;
-      }
+      await ensureDeleted(client, refOf(revisions, revision), { signal });
     }
   }
 }
