@@ -1,19 +1,10 @@
 /**
  * Commands on clusters as a whole: up, down, status, list, reset, delete.
  */
-import {
-  type Arguments,
-  type Command,
-  type CommandContext,
-  type Flag,
-  numberFlag,
-  textFlag,
-  UserError,
-} from "#cli/command.ts";
+import { type Arguments, type Command, type CommandContext, numberFlag, textFlag, UserError } from "#cli/command.ts";
+import { columns } from "#cli/columns.ts";
 import type { ClusterStatus, UpOptions } from "#cli/machine.ts";
-
-/** --name, which every command on a cluster has. */
-export const nameFlag: Flag = { type: "string", value: "NAME", default: "default", help: "Name of the cluster" };
+import { clusterOf, nameFlag } from "./cluster-and-namespace.ts";
 
 const up: Command = {
   name: "up",
@@ -95,7 +86,7 @@ function upOptions(args: Arguments): UpOptions {
   ];
   const [dataFolder, kubeconfig] = [textFlag(args, "data-dir"), textFlag(args, "kubeconfig")];
   return {
-    name: textFlag(args, "name") ?? "default",
+    name: clusterOf(args),
     ...(dataFolder === undefined ? {} : { dataFolder }),
     ...(kubeconfig === undefined ? {} : { kubeconfig }),
     ...(nodes === undefined ? {} : { nodes }),
@@ -129,7 +120,7 @@ const down: Command = {
   maxPositionals: 0,
   flags: { name: nameFlag },
   async run(args, { terminal, machine }) {
-    const name = textFlag(args, "name") ?? "default";
+    const name = clusterOf(args);
     const up = name === "default" ? "nodeless up" : `nodeless up --name ${name}`;
     const outcomes = {
       stopped: `Cluster "${name}" is down. '${up}' brings it back.`,
@@ -152,7 +143,7 @@ const status: Command = {
     output: { type: "string", short: "o", value: "FORMAT", help: "json: also ports, addresses and versions" },
   },
   async run(args, { terminal, machine }) {
-    const found = await machine.status(textFlag(args, "name") ?? "default");
+    const found = await machine.status(clusterOf(args));
     if (wantsJson(args)) terminal.print(JSON.stringify(found, null, 2));
     else for (const line of describe(found)) terminal.print(line);
     return found.isRunning ? 0 : 3;
@@ -248,7 +239,7 @@ const reset: Command = {
   },
   async run(args, context) {
     const { terminal, machine } = context;
-    const name = textFlag(args, "name") ?? "default";
+    const name = clusterOf(args);
     if (!(await isMeant(`Remove all objects and their data from cluster "${name}"?`, args, context))) return 1;
     await machine.reset(name, terminal);
     terminal.print(`Cluster "${name}" is empty.`);
@@ -259,7 +250,7 @@ const reset: Command = {
 /** Removes a whole cluster. Joined with the deletion of objects in `objects.ts`. */
 export async function deleteCluster(args: Arguments, context: CommandContext): Promise<number> {
   const { terminal, machine } = context;
-  const name = textFlag(args, "name") ?? "default";
+  const name = clusterOf(args);
   if (!(await isMeant(`Delete the whole cluster "${name}" with all its objects and data?`, args, context))) return 1;
   await machine.delete(name, terminal);
   terminal.print(`Cluster "${name}" is deleted.`);
@@ -268,22 +259,11 @@ export async function deleteCluster(args: Arguments, context: CommandContext): P
 
 /** Asks before data goes, if somebody is there to answer. Throws UserError when there is no such cluster. */
 async function isMeant(question: string, args: Arguments, { terminal, machine }: CommandContext): Promise<boolean> {
-  const hasData = machine.hasData(textFlag(args, "name") ?? "default");
+  const hasData = machine.hasData(clusterOf(args));
   if (args.flags["yes"] === true || !hasData) return true;
   const answer = await terminal.confirm(question);
   if (answer === false) terminal.warn("Nothing was done.");
   return answer !== false;
-}
-
-/** Pads cells so that columns stand under each other. */
-export function columns(rows: readonly (readonly string[])[]): string[] {
-  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => (row[column] ?? "").length)));
-  return rows.map((row) =>
-    row
-      .map((cell, column) => cell.padEnd((widths[column] ?? 0) + 3))
-      .join("")
-      .trimEnd(),
-  );
 }
 
 /** All commands of this file. */

@@ -3,6 +3,7 @@
  */
 import type { Transport } from "#client/transport.ts";
 import { type Arguments, type Command, numberFlag, textFlag, UserError } from "#cli/command.ts";
+import { columns } from "#cli/columns.ts";
 import {
   deadHeadings,
   describeDead,
@@ -12,12 +13,12 @@ import {
   parseSince,
 } from "#cli/events/event-lines.ts";
 import { newEvent } from "#cli/events/new-event.ts";
-import { columns, nameFlag } from "./clusters.ts";
-import { namespaceFlag, namespaceOf, withTransport } from "./objects.ts";
+import { clusterOf, nameFlag, namespaceFlag, namespaceOf } from "./cluster-and-namespace.ts";
+import { withTransport } from "./with-transport.ts";
 
 const common = {
-  name: { ...nameFlag, help: "Name of the cluster" },
-  namespace: { ...namespaceFlag, help: "Namespace of the Broker and its Triggers" },
+  name: nameFlag,
+  namespace: namespaceFlag("Namespace of the Broker and its Triggers"),
 } as const;
 const brokerFlag = {
   broker: { type: "string", short: "b", value: "NAME", default: "default", help: "Which Broker" },
@@ -195,10 +196,6 @@ function topicPath(args: Arguments): string {
   const topic =
     channel === undefined ? `brokers/${textFlag(args, "broker") ?? "default"}` : `inmemorychannels/${channel}`;
   return `${eventsApi}/namespaces/${namespaceOf(args)}/${topic}`;
-}
-
-function clusterOf(args: Arguments): string {
-  return textFlag(args, "name") ?? "default";
 }
 
 async function ask(transport: Transport, path: string, body: object): Promise<unknown> {

@@ -2,7 +2,7 @@
  * `nodeless image load|build|ls|tag|push|rm`, `nodeless doctor` and `nodeless version`: the machine's images and abilities.
  */
 import { type Command, textFlag, UserError } from "#cli/command.ts";
-import { columns } from "./clusters.ts";
+import { columns } from "#cli/columns.ts";
 
 const load: Command = {
   name: "image load",

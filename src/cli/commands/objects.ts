@@ -2,7 +2,6 @@
  * The few commands on objects for people without kubectl: get, apply, delete; logs and exec are in pods.ts. Everything else is kubectl's.
  */
 import type { KubeObject } from "#apimachinery/meta.ts";
-import { hasReason } from "#apimachinery/status-error.ts";
 import type { ResourceRef } from "#client/client.ts";
 import { pathOf } from "#client/resource-path.ts";
 import { createClient } from "#client/rest-client.ts";
@@ -10,19 +9,13 @@ import type { Transport, TransportRequest } from "#client/transport.ts";
 import { stringify } from "yaml";
 import { type Arguments, type Command, type CommandContext, textFlag, UserError } from "#cli/command.ts";
 import { readObjects } from "#cli/object-files.ts";
-import type { Machine } from "#cli/machine.ts";
 import { findObjects, type ObjectChoice } from "#cli/object-words.ts";
 import { type FoundResource, findResourceOfKind } from "#cli/resource-finder.ts";
-import { columns, deleteCluster, nameFlag } from "./clusters.ts";
+import { columns } from "#cli/columns.ts";
+import { nameFlag, namespaceFlag, namespaceOf } from "./cluster-and-namespace.ts";
+import { deleteCluster } from "./clusters.ts";
+import { withTransport } from "./with-transport.ts";
 
-/** --namespace, which every command on objects has. */
-export const namespaceFlag = {
-  type: "string",
-  short: "n",
-  value: "NAMESPACE",
-  default: "default",
-  help: "Namespace of the objects",
-} as const;
 const fileFlag = {
   type: "string",
   short: "f",
@@ -47,7 +40,7 @@ const get: Command = {
   minPositionals: 1,
   flags: {
     name: nameFlag,
-    namespace: namespaceFlag,
+    namespace: namespaceFlag(),
     "all-namespaces": { type: "boolean", short: "A", help: "In all namespaces" },
     selector: selectorFlag,
     output: { type: "string", short: "o", value: "FORMAT", help: "wide, name, json or yaml" },
@@ -171,7 +164,7 @@ const apply: Command = {
   summary: "Create or change objects so that they are as a file says (server-side apply)",
   examples: ["apply -f app.yaml", "apply -f manifests -R", "apply -f https://example.com/app.yaml"],
   maxPositionals: 0,
-  flags: { name: nameFlag, namespace: namespaceFlag, filename: fileFlag, recursive: recursiveFlag },
+  flags: { name: nameFlag, namespace: namespaceFlag(), filename: fileFlag, recursive: recursiveFlag },
   run: (args, context) => {
     if (args.flags["filename"] === undefined) throw new UserError("wants -f FILE", { exitCode: 2 });
     return withTransport(args, context, async (transport) => {
@@ -195,7 +188,7 @@ const apply: Command = {
   },
 };
 
-const { default: _, ...optionalNamespaceFlag } = namespaceFlag;
+const { default: _, ...optionalNamespaceFlag } = namespaceFlag();
 
 const deleteCommand: Command = {
   name: "delete",
@@ -288,40 +281,6 @@ async function findDoomed(transport: Transport, args: Arguments): Promise<readon
   );
 }
 
-/** Does something with the cluster that is named, as its administrator. */
-export async function withTransport<T>(
-  args: Arguments,
-  { machine, terminal }: CommandContext,
-  use: (transport: Transport) => Promise<T>,
-): Promise<T> {
-  const said = new Set<string>();
-  const onWarning = (text: string) => {
-    if (!said.has(text)) terminal.warn(`Warning: ${text}`);
-    said.add(text);
-  };
-  const cluster = textFlag(args, "name") ?? "default";
-  const transport = await machine.connect(cluster, onWarning);
-  try {
-    return await use(transport);
-  } catch (error) {
-    throw (await explained(error, { machine, cluster })) ?? error;
-  } finally {
-    await transport.close();
-  }
-}
-
-/** What a stopped cluster's silence means, in words. */
-async function explained(
-  error: unknown,
-  { machine, cluster }: { readonly machine: Machine; readonly cluster: string },
-): Promise<UserError | undefined> {
-  if (!hasReason(error, "ServiceUnavailable")) return undefined;
-  const { isRunning } = await machine.status(cluster);
-  if (isRunning) return undefined;
-  const name = cluster === "default" ? "" : ` --name ${cluster}`;
-  return new UserError(`cluster "${cluster}" is stopped: 'nodeless up${name}' starts it`, { cause: error });
-}
-
 function refOf(resource: FoundResource, args: Arguments, name: string | undefined): ResourceRef {
   const isAll = args.flags["all-namespaces"] === true && name === undefined;
   return {
@@ -352,11 +311,6 @@ async function objectsOf({ flags }: Arguments): Promise<readonly KubeObject[]> {
 
 function titleOf(resource: FoundResource, object: KubeObject): string {
   return `${resource.kind.toLowerCase()}${resource.group === "" ? "" : `.${resource.group}`}/${object.metadata?.name}`;
-}
-
-/** The namespace that is meant when an object does not name its own. */
-export function namespaceOf(args: Arguments): string {
-  return textFlag(args, "namespace") ?? "default";
 }
 
 function isNotFound(error: Error): boolean {

@@ -13,8 +13,8 @@ import { createClient } from "#client/rest-client.ts";
 import type { Transport } from "#client/transport.ts";
 import { type Arguments, type Command, type CommandContext, textFlag, UserError } from "#cli/command.ts";
 import { findObjects } from "#cli/object-words.ts";
-import { nameFlag } from "./clusters.ts";
-import { namespaceFlag, namespaceOf, withTransport } from "./objects.ts";
+import { clusterOf, nameFlag, namespaceFlag, namespaceOf } from "./cluster-and-namespace.ts";
+import { withTransport } from "./with-transport.ts";
 
 const pods = { group: "", version: "v1", resource: "pods" } as const;
 const containerFlag = {
@@ -33,7 +33,7 @@ const logs: Command = {
   maxPositionals: 1,
   flags: {
     name: nameFlag,
-    namespace: namespaceFlag,
+    namespace: namespaceFlag(),
     container: containerFlag,
     follow: { type: "boolean", short: "f", help: "Go on as the log grows" },
     previous: { type: "boolean", short: "p", help: "Of the container's run before this one" },
@@ -52,7 +52,7 @@ const logs: Command = {
     }
     for (const flag of ["follow", "previous"] as const) if (args.flags[flag] === true) query.set(flag, "true");
     const path = pathOf({ resource: pods, namespace: namespaceOf(args), name, subresource: "log" });
-    for await (const chunk of await machine.readStream(textFlag(args, "name") ?? "default", `${path}?${query}`))
+    for await (const chunk of await machine.readStream(clusterOf(args), `${path}?${query}`))
       await terminal.write(chunk);
     return 0;
   },
@@ -70,7 +70,7 @@ const exec: Command = {
   minPositionals: 2,
   flags: {
     name: nameFlag,
-    namespace: namespaceFlag,
+    namespace: namespaceFlag(),
     container: containerFlag,
     stdin: { type: "boolean", short: "i", help: "Pass standard input on" },
     tty: { type: "boolean", short: "t", help: "With a terminal" },
@@ -78,7 +78,7 @@ const exec: Command = {
   run: async (args, context) => {
     const [word = "", ...command] = args.positionals;
     const container = textFlag(args, "container");
-    return await context.machine.exec(textFlag(args, "name") ?? "default", {
+    return await context.machine.exec(clusterOf(args), {
       namespace: namespaceOf(args),
       pod: await podNameOf(word, args, context),
       ...(container === undefined ? {} : { container }),

@@ -3,19 +3,18 @@
  */
 import type { KubeObject } from "#apimachinery/meta.ts";
 import { hasReason } from "#apimachinery/status-error.ts";
+import { findObject } from "#client/find-object.ts";
 import { followObject } from "#client/follow-object.ts";
-import { createClient } from "#client/rest-client.ts";
 import { type Command, numberFlag, textFlag, UserError } from "#cli/command.ts";
-import { nameFlag } from "./clusters.ts";
-import { namespaceFlag, showObjects, withTransport } from "./objects.ts";
+import { clusterOf, nameFlag, namespaceFlag, namespaceOf } from "./cluster-and-namespace.ts";
+import { deleteCommand, listCommand } from "./kind-commands.ts";
+import { withClient } from "./with-transport.ts";
 
 const repositories = { group: "nodeless.dev", version: "v1alpha1", resource: "repositories" };
 const fieldManager = "nodeless-repo";
 const lookAgainMs = 100;
-const common = {
-  name: { ...nameFlag, help: "Name of the cluster" },
-  namespace: { ...namespaceFlag, help: "Namespace of the repository" },
-};
+const place = { name: nameFlag, namespace: namespaceFlag("Namespace of the repository") };
+const words = { word: "repo", kind: "Repository", resource: repositories, place };
 
 type LogMap = KubeObject & { readonly data?: { readonly log?: string } };
 
@@ -39,7 +38,7 @@ const create: Command = {
   minPositionals: 1,
   maxPositionals: 1,
   flags: {
-    ...common,
+    ...place,
     branch: { type: "string", value: "BRANCH", help: "The branch that is live; main unless said otherwise" },
     path: { type: "string", value: "FOLDER", help: "The folder of the tree that is deployed" },
     timeout: { type: "string", value: "SECONDS", default: "60", help: "How long to wait for its address" },
@@ -47,13 +46,12 @@ const create: Command = {
   async run(args, context) {
     const [name = ""] = args.positionals;
     const { terminal, machine } = context;
-    const namespace = textFlag(args, "namespace") ?? "default";
-    await machine.functions.ensureFunctions(textFlag(args, "name") ?? "default", terminal);
+    const namespace = namespaceOf(args);
+    await machine.functions.ensureFunctions(clusterOf(args), terminal);
     const [branch, path] = [textFlag(args, "branch"), textFlag(args, "path")];
     const spec = { ...(branch === undefined ? {} : { branch }), ...(path === undefined ? {} : { path }) };
     const timeoutMs = (numberFlag(args, "timeout", { min: 1, max: 3600 }) ?? 60) * 1000;
-    return await withTransport(args, context, async (transport) => {
-      const client = createClient(transport);
+    return await withClient(args, context, async (client) => {
       const ref = { resource: repositories, namespace, name };
       const body = { apiVersion: "nodeless.dev/v1alpha1", kind: "Repository", metadata: { name, namespace }, spec };
       const signal = AbortSignal.timeout(timeoutMs);
@@ -88,64 +86,29 @@ function addressOf({ status }: Repository): string | undefined {
   return ready?.status === "True" ? status?.url : undefined;
 }
 
-const list: Command = {
-  name: "repo list",
-  aliases: ["repo ls"],
-  usage: "",
-  summary: "List repositories and what came of their last pushes",
-  maxPositionals: 0,
-  flags: {
-    ...common,
-    "all-namespaces": { type: "boolean", short: "A", help: "In all namespaces" },
-    output: { type: "string", short: "o", value: "FORMAT", help: "wide, json or yaml" },
-  },
-  run: (args, context) =>
-    withTransport(args, context, (transport) =>
-      showObjects(transport, { ...args, positionals: ["repositories.nodeless.dev"] }, context),
-    ),
-};
-
 const log: Command = {
   name: "repo log",
   usage: "NAME",
   summary: "Print what the last push to a repository said",
   minPositionals: 1,
   maxPositionals: 1,
-  flags: common,
+  flags: place,
   run: (args, context) =>
-    withTransport(args, context, async (transport) => {
+    withClient(args, context, async (client) => {
       const [name = ""] = args.positionals;
-      const namespace = textFlag(args, "namespace") ?? "default";
+      const namespace = namespaceOf(args);
       const ref = { resource: { group: "", version: "v1", resource: "configmaps" }, namespace, name: `${name}-push` };
-      const found = await createClient(transport)
-        .get<LogMap>(ref)
-        .catch((error: unknown) => {
-          if (!hasReason(error, "NotFound")) throw error;
-          throw new UserError(`nothing was pushed to ${name} yet`);
-        });
+      const found = await findObject<LogMap>(client, ref);
+      if (found === undefined) throw new UserError(`nothing was pushed to ${name} yet`);
       context.terminal.print((found.data?.log ?? "").trimEnd());
       return 0;
     }),
 };
 
-const remove: Command = {
-  name: "repo delete",
-  aliases: ["repo rm"],
-  usage: "NAME…",
-  summary: "Delete repositories with all that they deployed into their namespace",
-  minPositionals: 1,
-  flags: common,
-  run: (args, context) =>
-    withTransport(args, context, async (transport) => {
-      const client = createClient(transport);
-      for (const name of args.positionals) {
-        const ref = { resource: repositories, namespace: textFlag(args, "namespace") ?? "default", name };
-        await client.delete(ref, { propagationPolicy: "Background" });
-        context.terminal.print(`Repository ${name} is deleted.`);
-      }
-      return 0;
-    }),
-};
-
 /** All commands of this file. */
-export const repositoryCommands: readonly Command[] = [create, list, log, remove];
+export const repositoryCommands: readonly Command[] = [
+  create,
+  listCommand(words, "List repositories and what came of their last pushes"),
+  log,
+  deleteCommand(words, "Delete repositories with all that they deployed into their namespace"),
+];

@@ -3,7 +3,7 @@
  */
 import type { KubeObject } from "#apimachinery/meta.ts";
 import type { Client } from "#client/client.ts";
-import { columns } from "#cli/commands/clusters.ts";
+import { columns } from "#cli/columns.ts";
 
 type Event = KubeObject & {
   readonly involvedObject?: { readonly name?: string };
