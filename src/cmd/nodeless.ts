@@ -22,7 +22,9 @@ const dataRoot = defaultDataRoot(environment, isRoot);
 const runRoot = defaultRunRoot(environment, dataRoot, isRoot);
 
 // Whoever reads our output may stop reading: `nodeless list | head -1`. What changes something is brought to its end.
-const isShowing = /^(get|logs|list|status|doctor|exec|image|fn|help|version|-.*)$/.test(process.argv[2] ?? "help");
+const isShowing = /^(get|logs|list|status|doctor|exec|image|fn|event|repo|help|version|-.*)$/.test(
+  process.argv[2] ?? "help",
+);
 for (const stream of [process.stdout, process.stderr]) {
   stream.on("error", (error: NodeJS.ErrnoException) => {
     if (error.code !== "EPIPE") throw error;
