@@ -42,6 +42,10 @@ describe("sources", { skip }, () => {
       / ✓ On cron: \*\/2 \* \* \* \* \* {2}\(pingsources\/report-cron-/,
     );
     await logged("report", /report for \d{4}-\d\d-\d\d, due at /);
+    assert.match(
+      await nodeless("event", "status"),
+      /^NAME +SENT .*\npingsource\/report-cron-[0-9a-f]+ +[1-9]\d* +\d+ +0 +0 +[0-9.ms]+/m,
+    );
     assert.match(await nodeless("fn", "describe", "report"), /Runs on:\n {2}cron: \*\/2/);
 
     await deploy("none");

@@ -35,7 +35,7 @@ async function run(line: readonly string[], stream: readonly object[] = lines) {
   const transport = {
     async request({ method, path, body }: { readonly method: string; readonly path: string; readonly body?: unknown }) {
       asked.push(`${method} ${path}`, body);
-      return { status: 202, body: { positions: [7], delivering: 2 } };
+      return { status: 202, body: { positions: [7], delivering: 2, items: stream } };
     },
     close: async () => {},
   };
@@ -154,4 +154,26 @@ test("events are delivered again from a place on, or those that were given up", 
   );
   assert.deepEqual(await body(), []);
   assert.deepEqual((await run(["event", "replay", "billing", "--dead"])).said, ["Delivering 2 events again"]);
+});
+
+test("how sources send and Triggers deliver is shown in a table", async () => {
+  const failure = { status: 403, why: "no JWT\u001b[2J token\nat all", time: "2026-01-01T10:00:00Z" };
+  const { said, asked } = await run(
+    ["event", "status", "-n", "default"],
+    [
+      { kind: "pingsource", name: "nightly", sent: 3, retried: 7, failed: 1, lagMs: 1250.4, lastFailure: failure },
+      { kind: "trigger", name: "billing", delivered: 12, retried: 0, failed: 2, lag: 4, isHeld: true },
+    ],
+  );
+
+  assert.equal(asked[0], `GET ${api}/deliveries`);
+  assert.deepEqual(
+    said.map((line) => line.trimEnd().split(/\s{2,}/)),
+    [
+      ["NAME", "SENT", "RETRIED", "FAILED", "WAITING", "LAG", "TROUBLE"],
+      ["pingsource/nightly", "3", "7", "1", "0", "1.25s", "403 no JWT [2J token"],
+      ["trigger/billing", "12", "0", "2", "4", "nobody to deliver to"],
+    ],
+  );
+  assert.deepEqual((await run(["event", "status"], [])).said, ["Nothing sends or delivers events here"]);
 });

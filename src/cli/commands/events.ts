@@ -6,7 +6,10 @@ import { type Arguments, type Command, numberFlag, textFlag, UserError } from "#
 import { columns } from "#cli/columns.ts";
 import {
   deadHeadings,
+  type DeliveryFacts,
+  deliveryHeadings,
   describeDead,
+  describeDelivery,
   describeEvent,
   eventLines,
   eventsApi,
@@ -166,6 +169,29 @@ const replay: Command = {
   },
 };
 
+const status: Command = {
+  name: "event status",
+  usage: "",
+  summary: "Show how sources send and Triggers deliver",
+  details: [
+    "SENT: events that were taken. RETRIED: tries that were put off. FAILED: events that were given up. WAITING: events that are still to be delivered. LAG: how long after what happened the last event was taken.",
+    "Counted since the process that delivers events began.",
+  ],
+  examples: ["event status", "event status -n shop -o json"],
+  maxPositionals: 0,
+  flags: { ...common, output: outputFlag },
+  async run(args, context) {
+    const path = `${eventsApi}/namespaces/${namespaceOf(args)}/deliveries`;
+    const { body } = await withTransport(args, context, (transport) => transport.request({ method: "GET", path }));
+    const { items = [] } = body as { readonly items?: readonly DeliveryFacts[] };
+    const { terminal } = context;
+    if (textFlag(args, "output") === "json") for (const one of items) terminal.print(JSON.stringify(one));
+    else if (items.length === 0) terminal.print("Nothing sends or delivers events here");
+    else for (const row of columns([deliveryHeadings, ...items.map(describeDelivery)])) terminal.print(row);
+    return 0;
+  },
+};
+
 function replayBody(args: Arguments): object {
   const { since, from } = Object.fromEntries(placeOf(args));
   const positions = ((args.flags["position"] as readonly string[] | undefined) ?? []).map(positionOf);
@@ -203,4 +229,4 @@ async function ask(transport: Transport, path: string, body: object): Promise<un
 }
 
 /** All commands of this file. */
-export const eventCommands: readonly Command[] = [send, tail, replay, dead];
+export const eventCommands: readonly Command[] = [send, tail, replay, dead, status];

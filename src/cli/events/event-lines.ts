@@ -1,6 +1,7 @@
 /**
  * Events as the cluster's API of events gives them, line by line, and as people read them.
  */
+import { formatDuration } from "#apimachinery/duration.ts";
 import { UserError } from "#cli/command.ts";
 
 /** Of all requests about events. */
@@ -66,6 +67,41 @@ export const deadHeadings: readonly string[] = [
   "DEAD-LETTER",
   "ERROR",
 ];
+
+/** How a source sends, or a Trigger delivers. */
+export type DeliveryFacts = {
+  readonly kind: string;
+  readonly name: string;
+  /** Of sources. */
+  readonly sent?: number;
+  readonly lagMs?: number;
+  readonly waitingSince?: string;
+  readonly lastFailure?: { readonly status?: number; readonly why?: string };
+  /** Of Triggers and Subscriptions: events that were delivered, and that wait. */
+  readonly delivered?: number;
+  readonly lag?: number;
+  readonly isHeld?: boolean;
+  readonly retried?: number;
+  readonly failed?: number;
+};
+
+export const deliveryHeadings: readonly string[] = ["NAME", "SENT", "RETRIED", "FAILED", "WAITING", "LAG", "TROUBLE"];
+
+/** The same as columns. */
+export function describeDelivery(facts: DeliveryFacts): readonly string[] {
+  const { kind, name, sent, delivered = sent ?? 0, retried = 0, failed = 0, lag, lagMs, waitingSince } = facts;
+  const { status, why } = facts.lastFailure ?? {};
+  const trouble = facts.isHeld === true ? "nobody to deliver to" : [status, why?.trim().split("\n")[0]].join(" ");
+  return [
+    `${kind}/${name}`,
+    String(delivered),
+    String(retried),
+    String(failed),
+    String(lag ?? (waitingSince === undefined ? 0 : 1)),
+    lagMs === undefined ? "" : formatDuration(Math.round(lagMs)),
+    shorten(trouble.trim()),
+  ];
+}
 
 function dataOf(event: JsonEvent): string | undefined {
   const { data, data_base64: bytes } = event;

@@ -80,7 +80,13 @@ function rolesOfUsers(): readonly KubeObject[] {
   const edit = { resources: [...sent, "triggers/replay", "subscriptions/replay"], verbs: ["create"] };
   const apiGroups = [eventApiGroup];
   return [
-    clusterRole("nodeless-events-view", { labels: aggregateTo("view"), rules: [{ apiGroups, ...view }] }),
+    clusterRole("nodeless-events-view", {
+      labels: aggregateTo("view"),
+      rules: [
+        { apiGroups, ...view },
+        { apiGroups, resources: ["deliveries"], verbs: ["list"] },
+      ],
+    }),
     clusterRole("nodeless-events-edit", { labels: aggregateTo("edit"), rules: [{ apiGroups, ...edit }] }),
   ];
 }

@@ -17,6 +17,7 @@ import { Dispatcher } from "#eventing/dispatcher/dispatcher.ts";
 import type { EventLogs } from "#eventing/dispatcher/event-log.ts";
 import { Receiver } from "#eventing/dispatcher/receiver.ts";
 import { eventApiService, ingressService } from "#eventing/names.ts";
+import { SourceMetrics } from "#eventing/sources/adapters/source-metrics.ts";
 import { keepEndpoints } from "#eventing/topology-source/endpoints.ts";
 import { TopologySource } from "#eventing/topology-source/topology-source.ts";
 import { openHeldListener } from "#linux/held-sockets.ts";
@@ -69,6 +70,7 @@ export class EventingAgent {
     const lookup = clusterLookup(addressPlan(cluster.record).dnsService);
     const dispatcher = new Dispatcher({ logs, clock, logger, lookup });
     this.#dispatcher = dispatcher;
+    const metrics = new SourceMetrics(dispatcher.metrics.registry);
     const transport = await this.#transportOptions();
     this.#transport = createHttpTransport(transport);
     const client = createClient(this.#transport);
@@ -84,7 +86,7 @@ export class EventingAgent {
     this.#receiver = receiver;
     const place = await this.#openListener();
     source.follow();
-    this.#api = await this.#openApi(dispatcher, place.address);
+    this.#api = await this.#openApi(dispatcher, metrics, place.address);
     const keeping = { address: place.address, client, informers, clock, logger, signal: this.#abort.signal };
     keepEndpoints({ ...keeping, service: ingressService, portName: "http", port: place.port });
     keepEndpoints({ ...keeping, service: eventApiService, portName: "https", port: this.#api.port });
@@ -95,7 +97,7 @@ export class EventingAgent {
     logger.info("Took events", { address: place.address, port: place.port });
     const { apiServerUrl } = sourceOptions(cluster);
     // Some send to the receiver, which is there by now.
-    const sending = { folder: join(data, "sources"), transport, client, informers, lookup, apiServerUrl };
+    const sending = { folder: join(data, "sources"), transport, client, informers, lookup, apiServerUrl, metrics };
     this.#senders = await startSourceSenders({ ...sending, clock, logger });
   }
 
@@ -122,11 +124,11 @@ export class EventingAgent {
     return await openNatsLogs({ servers, prefix: `nodeless-${cluster.record.name}`, logger });
   }
 
-  async #openApi(dispatcher: Dispatcher, host: string): Promise<EventApiServer> {
+  async #openApi(dispatcher: Dispatcher, metrics: SourceMetrics, host: string): Promise<EventApiServer> {
     const { cluster, clock, logger } = this.#options;
     const load = async () => {
       const { EventApi } = await import("#eventing/dispatcher/api/event-api.ts");
-      return new EventApi({ dispatcher, clock, logger });
+      return new EventApi({ dispatcher, sources: () => metrics.all(), clock, logger });
     };
     return await EventApiServer.open({ folder: cluster.layout.pki, host, load, logger });
   }

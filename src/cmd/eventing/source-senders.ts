@@ -11,6 +11,7 @@ import type { Logger } from "#component-base/logger.ts";
 import { openDiskFolder } from "#disk/disk-files.ts";
 import { DurableMap } from "#disk/durable-map.ts";
 import { type Lookup, Sender } from "#eventing/dispatcher/sender.ts";
+import type { SourceMetrics } from "#eventing/sources/adapters/source-metrics.ts";
 import { startSourceAdapters } from "#eventing/sources/adapters/source-adapters.ts";
 
 /** What they work with. */
@@ -23,6 +24,7 @@ export type SourceSendersOptions = {
   readonly informers: InformerFactory;
   readonly lookup: Lookup;
   readonly apiServerUrl: string;
+  readonly metrics: SourceMetrics;
   readonly clock: Clock;
   readonly logger: Logger;
 };
@@ -33,7 +35,7 @@ const maxReplyBytes = 2 ** 20;
 
 /** Resolves when sources are followed. */
 export async function startSourceSenders(options: SourceSendersOptions): Promise<Pick<Service, "stop">> {
-  const { folder, client, informers, lookup, apiServerUrl, clock, logger } = options;
+  const { folder, client, informers, lookup, apiServerUrl, metrics, clock, logger } = options;
   const places = await DurableMap.open(await openDiskFolder(folder));
   const sender = new Sender({ clock, maxReplyBytes, lookup });
   const accounts = new AccountClients(options.transport);
@@ -45,6 +47,7 @@ export async function startSourceSenders(options: SourceSendersOptions): Promise
     apiServerUrl,
     lookup,
     places,
+    metrics,
     clientFor: (account) => accounts.clientFor(account),
     send: async (event, target, signal) => await sender.send(event, target, { timeoutMs, signal }),
   });

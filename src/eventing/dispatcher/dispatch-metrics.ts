@@ -1,12 +1,21 @@
 /**
  * What the dispatcher counts. Names, labels and units that upstream's broker ingress and filter have are theirs; lag, dead and retried events are ours.
  */
-import { type MetricRegistry, MetricRegistry as Registry } from "#component-base/metrics.ts";
+import {
+  type LabelValues,
+  type Metric,
+  type MetricRegistry,
+  MetricRegistry as Registry,
+  type Value,
+} from "#component-base/metrics.ts";
 import type { Subscription, Topic } from "./topology.ts";
 
 /** Types of events are a stranger's words: those beyond this number are counted together. */
 const mostTypes = 500;
 const latencyBoundsMs = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 5000, 10_000];
+
+/** Of one subscription: events that were delivered, tries that were put off, events that were given up and that were dropped. */
+export type SubscriptionCounts = Readonly<Record<"delivered" | "retried" | "failed" | "expired", number>>;
 
 /** Counters of one dispatcher. */
 export class DispatchMetrics {
@@ -101,6 +110,21 @@ export class DispatchMetrics {
 
   gaveUp({ namespace, name }: Subscription, deadLetter: string): void {
     this.#dead.with(namespace, name, deadLetter).add();
+  }
+
+  /** What was counted of a subscription. */
+  countsOf({ namespace, name }: Subscription): SubscriptionCounts {
+    const sum = (metric: Metric<Value>, isCounted: (labels: LabelValues) => boolean = () => true) =>
+      metric
+        .entries()
+        .filter(({ labels }) => labels[0] === namespace && labels[1] === name && isCounted(labels))
+        .reduce((all, { series }) => all + series.value, 0);
+    return {
+      delivered: sum(this.#tries, (labels) => labels[3] === "2xx"),
+      retried: sum(this.#retried),
+      failed: sum(this.#dead),
+      expired: sum(this.#expired),
+    };
   }
 
   /** Set when somebody asks. */

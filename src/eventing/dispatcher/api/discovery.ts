@@ -13,6 +13,7 @@ const resources: readonly { readonly name: string; readonly kind: string; readon
     { name: `${subscription}/delivery`, kind: "Delivery", verbs: ["get"] },
     { name: `${subscription}/replay`, kind: "Replay", verbs: ["create"] },
   ]),
+  { name: "deliveries", kind: "Delivery", verbs: ["list"] },
 ];
 
 /** The document at this path, if it is one of discovery. */

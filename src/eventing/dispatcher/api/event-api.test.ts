@@ -4,12 +4,17 @@ import { test, type TestContext } from "node:test";
 import { systemClock } from "#component-base/clock.ts";
 import { silentLogger } from "#component-base/logger.ts";
 import { type House, main, openHouse, openSubscriber, trigger, until } from "#eventing/dispatcher/testing/house.ts";
+import type { SourceDelivery } from "#eventing/sources/adapters/source-metrics.ts";
 import { EventApi } from "./event-api.ts";
 
 const base = "/apis/events.nodeless.dev/v1/namespaces/default";
 
-async function openApi(t: TestContext, { dispatcher }: House): Promise<string> {
-  const api = new EventApi({ dispatcher, clock: systemClock, logger: silentLogger });
+async function openApi(
+  t: TestContext,
+  { dispatcher }: House,
+  sources: () => readonly SourceDelivery[] = () => [],
+): Promise<string> {
+  const api = new EventApi({ dispatcher, sources, clock: systemClock, logger: silentLogger });
   const server = createServer((request, response) => void api.serve(request, response));
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   t.after(() => {
@@ -89,7 +94,30 @@ test("what was given up is listed with why, and delivered again on request", asy
   await until(() => subscriber.got.length === 5, "the second once more");
   assert.equal((await replay({})).code, 400);
   const delivery = await (await fetch(`${url}${base}/triggers/t/delivery`)).json();
-  assert.equal((delivery as { readonly isHeld: boolean }).isHeld, false);
+  const { isHeld, delivered, failed, lag } = delivery as Record<string, unknown>;
+  assert.deepEqual([isHeld, delivered, failed, lag], [false, 3, 2, 0]);
+});
+
+test("how Triggers deliver and sources send is told for a namespace", async (t) => {
+  const house = await openHouse(t);
+  const counts = { sent: 3, retried: 1, failed: 0, lagMs: 12 };
+  const source = (namespace: string) => ({ kind: "pingsource", namespace, name: "nightly", ...counts });
+  const url = await openApi(t, house, () => [source("default"), source("other")]);
+  const subscriber = await openSubscriber(t);
+  await house.dispatcher.apply({ topics: [main], subscriptions: [trigger("t", subscriber.url)] });
+  await house.send("1");
+  await until(() => subscriber.got.length === 1, "it is delivered");
+
+  const facts = async () => {
+    const response = await fetch(`${url}${base}/deliveries`);
+    return ((await response.json()) as { readonly items: readonly Record<string, unknown>[] }).items;
+  };
+  await until(async () => (await facts())[1]?.["delivered"] === 1, "it is counted");
+
+  assert.deepEqual((await facts())[0], { kind: "pingsource", name: "nightly", ...counts });
+  const [, { kind, name, lag } = {}] = await facts();
+  assert.deepEqual([kind, name, lag], ["trigger", "t", 0]);
+  assert.equal((await facts()).length, 2);
 });
 
 test("an event is sent, and what is not there is not found", async (t) => {

@@ -11,11 +11,19 @@ import { withTrace } from "#eventing/dispatcher/broker-attributes.ts";
 import type { Dispatcher } from "#eventing/dispatcher/dispatcher.ts";
 import type { SubscriptionRunner } from "#eventing/dispatcher/subscription-runner.ts";
 import type { TopicRunner } from "#eventing/dispatcher/topic-runner.ts";
+import type { SourceDelivery } from "#eventing/sources/adapters/source-metrics.ts";
+import { describeSubscription, deliveriesOf } from "./deliveries.ts";
 import { discoveryDocument, group, version } from "./discovery.ts";
 import { readDead, streamDead, streamEvents } from "./event-stream.ts";
 
 /** What it works with. */
-export type EventApiOptions = { readonly dispatcher: Dispatcher; readonly clock: Clock; readonly logger: Logger };
+export type EventApiOptions = {
+  readonly dispatcher: Dispatcher;
+  /** How the sending of sources goes. Default: there are none. */
+  readonly sources?: () => readonly SourceDelivery[];
+  readonly clock: Clock;
+  readonly logger: Logger;
+};
 
 /** An answer that is an error. */
 class Refusal extends Error {
@@ -32,6 +40,10 @@ class Refusal extends Error {
 const longestBody = 2 ** 20;
 const pathPattern = new RegExp(
   `^/apis/${group.replaceAll(".", "\\.")}/${version}/namespaces/([^/]+)/(brokers|inmemorychannels|triggers|subscriptions)/([^/]+)/([a-z]+)$`,
+);
+
+const deliveriesPattern = new RegExp(
+  `^/apis/${group.replaceAll(".", "\\.")}/${version}/namespaces/([^/]+)/deliveries$`,
 );
 
 /** Answers requests. */
@@ -59,6 +71,11 @@ export class EventApi {
     const url = new URL(request.url ?? "/", "http://dispatcher");
     const document = discoveryDocument(url.pathname);
     if (document) return answer(response, 200, document);
+    const [, inNamespace] = deliveriesPattern.exec(url.pathname) ?? [];
+    if (inNamespace !== undefined && request.method === "GET") {
+      const { dispatcher, sources = () => [] } = this.#options;
+      return answer(response, 200, deliveriesOf(decodeURIComponent(inNamespace), dispatcher, sources()));
+    }
     const [, namespace = "", resource = "", name = "", verb = ""] = pathPattern.exec(url.pathname) ?? [];
     const isTopic = resource === "brokers" || resource === "inmemorychannels";
     if (verb === "") throw new Refusal(404, "NotFound", `there is nothing at ${url.pathname}`);
@@ -70,7 +87,10 @@ export class EventApi {
       if (verb === "dead" && method === "GET") return await this.#listDead(topic, url, response);
     } else {
       const runner = this.#findSubscription(resource, namespace, decodeURIComponent(name));
-      if (verb === "delivery" && method === "GET") return answer(response, 200, describe(runner));
+      if (verb === "delivery" && method === "GET") {
+        const { metrics } = this.#options.dispatcher;
+        return answer(response, 200, describeSubscription(runner, metrics));
+      }
       if (verb === "replay" && method === "POST") return await this.#replay(runner, request, response);
     }
     throw new Refusal(405, "MethodNotAllowed", `${method} is not for ${resource}/${verb}`);
@@ -139,11 +159,6 @@ export class EventApi {
     runner.rewind(first);
     answer(response, 202, { from: first, delivering: Math.max(0, log.end - first) });
   }
-}
-
-function describe({ subscription, topic, lag }: SubscriptionRunner): object {
-  const { first, end, bytes } = topic.log;
-  return { lag, isHeld: subscription.isHeld ?? false, topic: { first, end, bytes } };
 }
 
 async function deadPositions(runner: SubscriptionRunner, only: unknown): Promise<number[]> {

@@ -8,10 +8,11 @@ import type { Logger } from "#component-base/logger.ts";
 import type { CloudEvent } from "#eventing/cloudevents/cloud-event.ts";
 import type { Lookup } from "#eventing/dispatcher/sender.ts";
 import type { Target } from "#eventing/dispatcher/topology.ts";
+import type { SourceMetrics } from "./source-metrics.ts";
 
 /** What came of sending an event once. The dispatcher's own sender gives it. */
 export type SendOutcome =
-  | { readonly kind: "taken" }
+  | { readonly kind: "taken"; readonly status: number }
   | {
       readonly kind: "refused";
       readonly status: number;
@@ -41,6 +42,7 @@ export type SourceAdaptersContext = {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly places: SourcePlaces;
+  readonly metrics: SourceMetrics;
   /** Sends once. Rejects only with the signal's reason. */
   readonly send: (event: CloudEvent, target: Target, signal: AbortSignal) => Promise<SendOutcome>;
   /** A client that may do what this service account may, and no more. */

@@ -6,6 +6,8 @@ import type { Informer } from "#client/informer.ts";
 import type { Clock } from "#component-base/clock.ts";
 import type { Logger } from "#component-base/logger.ts";
 import type { SourcePlaces } from "./adapter-context.ts";
+import { sourceRef } from "./deliver.ts";
+import type { SourceMetrics } from "./source-metrics.ts";
 
 /** How a kind of sources is run. */
 export type AdapterKind<T extends KubeObject> = {
@@ -21,7 +23,12 @@ export type AdapterKind<T extends KubeObject> = {
 
 type Running = { readonly fingerprint: string; readonly abort: AbortController; readonly done: Promise<void> };
 
-export type AdapterSetOptions = { readonly clock: Clock; readonly logger: Logger; readonly places: SourcePlaces };
+export type AdapterSetOptions = {
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly places: SourcePlaces;
+  readonly metrics: Pick<SourceMetrics, "forget">;
+};
 
 const firstPauseMs = 1000;
 const longestPauseMs = 60_000;
@@ -31,6 +38,7 @@ export class AdapterSet<T extends KubeObject> {
   readonly #clock: Clock;
   readonly #logger: Logger;
   readonly #places: SourcePlaces;
+  readonly #metrics: Pick<SourceMetrics, "forget">;
   readonly #running = new Map<string, Running>();
   #isStopped = false;
 
@@ -39,6 +47,7 @@ export class AdapterSet<T extends KubeObject> {
     this.#clock = options.clock;
     this.#logger = options.logger;
     this.#places = options.places;
+    this.#metrics = options.metrics;
   }
 
   /** How many run. */
@@ -56,7 +65,10 @@ export class AdapterSet<T extends KubeObject> {
         const done = this.#running.get(uid)?.done;
         this.#end(uid);
         // Not before the adapter has ended: it may be writing them.
-        void (done ?? Promise.resolve()).then(() => this.#forget((other) => other === uid));
+        void (done ?? Promise.resolve()).then(() => {
+          this.#forget((other) => other === uid);
+          this.#metrics.forget(sourceRef(this.#kind.name, source));
+        });
       },
     });
   }

@@ -14,7 +14,7 @@ import type { ApiServerSource, ResourceSelector } from "#eventing/sources/kinds.
 import { apiServerEvent, type ApiServerVerb } from "#eventing/sources/source-events.ts";
 import type { AdapterKind } from "./adapter-set.ts";
 import type { SourceAdaptersContext } from "./adapter-context.ts";
-import { deliver, targetOf, withOverrides } from "./deliver.ts";
+import { deliver, sourceRef, targetOf, withOverrides } from "./deliver.ts";
 
 const pageSize = 500;
 const pauseMs = 1000;
@@ -99,7 +99,6 @@ function senderOf(
 ): Watch["send"] {
   const { spec = {}, metadata = {} } = source;
   const filter = compileFilter(spec.filters === undefined ? {} : { filters: spec.filters });
-  const name = `apiserversource ${metadata.namespace}/${metadata.name}`;
   const { mode = "Reference", owner, ceOverrides } = spec;
   return async (verb, object) => {
     if (owner !== undefined && !isControlledBy(object, owner)) return;
@@ -107,7 +106,12 @@ function senderOf(
     const event = apiServerEvent(options);
     const target = targetOf(source.status);
     if (target === undefined || filter?.(event) === false) return;
-    await deliver(context, { event: withOverrides(event, ceOverrides), target, source: name, signal });
+    await deliver(context, {
+      event: withOverrides(event, ceOverrides),
+      target,
+      source: sourceRef("apiserversource", source),
+      signal,
+    });
   };
 }
 

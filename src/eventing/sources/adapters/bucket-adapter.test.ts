@@ -7,6 +7,7 @@ import { createClient } from "#client/rest-client.ts";
 import { FakeTransport } from "#client/testing/fake-transport.ts";
 import { until } from "#client/testing/settle.ts";
 import { FakeClock } from "#component-base/clock.ts";
+import { MetricRegistry } from "#component-base/metrics.ts";
 import { silentLogger } from "#component-base/logger.ts";
 import type { CloudEvent } from "#eventing/cloudevents/cloud-event.ts";
 import { type ObjectSource, objectSources, type ObjectSourceSpec, type S3Spec } from "#eventing/sources/kinds.ts";
@@ -14,6 +15,7 @@ import { MemoryPlaces } from "#eventing/sources/testing/memory-places.ts";
 import { TestS3 } from "#eventing/sources/testing/s3-server.ts";
 import type { SendOutcome } from "./adapter-context.ts";
 import { type SourceAdapters, startSourceAdapters } from "./source-adapters.ts";
+import { SourceMetrics } from "./source-metrics.ts";
 
 const secrets = { group: "", version: "v1", resource: "secrets" };
 const keys = new Map([["AKIDEXAMPLE", "geheim/+="]]);
@@ -23,6 +25,7 @@ describe("ObjectSource of a bucket", () => {
   let client: Client;
   let informers: InformerFactory;
   let places: MemoryPlaces;
+  let metrics: SourceMetrics;
   let sent: CloudEvent[];
   let answer: (event: CloudEvent) => SendOutcome;
   let adapters: SourceAdapters | undefined;
@@ -32,8 +35,9 @@ describe("ObjectSource of a bucket", () => {
     clock = new FakeClock(Date.UTC(2026, 0, 1));
     client = createClient(new FakeTransport({ clock }));
     places = new MemoryPlaces();
+    metrics = new SourceMetrics(new MetricRegistry());
     sent = [];
-    answer = () => ({ kind: "taken" });
+    answer = () => ({ kind: "taken", status: 202 });
     s3 = await TestS3.start({ keys, pageKeys: 2 });
     s3.makeBucket("uploads");
   });
@@ -53,6 +57,7 @@ describe("ObjectSource of a bucket", () => {
       clock,
       logger: silentLogger,
       places,
+      metrics,
       apiServerUrl: "https://10.41.0.1:443",
       async send(event, _target, sendSignal) {
         sendSignal.throwIfAborted();
@@ -180,12 +185,12 @@ describe("ObjectSource of a bucket", () => {
     answer = ({ attributes }) =>
       attributes.get("subject") === "d"
         ? { kind: "refused", status: 503, isRetryable: true, retryAfterMs: undefined, why: "down" }
-        : { kind: "taken" };
+        : { kind: "taken", status: 202 };
     await make();
     await start();
     await untilTold("created a", "created b", "created c");
     await stop();
-    answer = () => ({ kind: "taken" });
+    answer = () => ({ kind: "taken", status: 202 });
 
     await start();
     await untilTold("created e");

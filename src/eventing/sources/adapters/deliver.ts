@@ -1,17 +1,18 @@
 /**
  * Sends an event until somebody has taken it. A source has no subscription and no dead-letter sink: what it does not get rid of it keeps trying, at longer and longer intervals, and it goes on from its place.
  */
+import type { KubeObject } from "#apimachinery/meta.ts";
 import type { CloudEvent } from "#eventing/cloudevents/cloud-event.ts";
 import type { Target } from "#eventing/dispatcher/topology.ts";
 import type { CloudEventOverrides, SourceStatus } from "#eventing/sources/kinds.ts";
 import type { SendOutcome, SourceAdaptersContext } from "./adapter-context.ts";
+import type { SourceRef } from "./source-metrics.ts";
 
 /** What is sent, where, and until when it is of use. */
 export type Delivery = {
   readonly event: CloudEvent;
   readonly target: Target;
-  /** For the log: "pingsource default/nightly". */
-  readonly source: string;
+  readonly source: SourceRef;
   /** Absent: for ever. */
   readonly untilMs?: number;
   readonly signal: AbortSignal;
@@ -22,23 +23,38 @@ const longestDelayMs = 30_000;
 
 /** What came of it in the end: taken, refused for good, or refused until `untilMs` came. Rejects with the signal's reason. */
 export async function deliver(context: SourceAdaptersContext, delivery: Delivery): Promise<SendOutcome> {
-  const { clock, logger, send } = context;
+  const { clock, logger, metrics, send } = context;
   const { event, target, source, untilMs = Number.POSITIVE_INFINITY, signal } = delivery;
+  // Changes of objects have no time of their own.
+  const happenedMs = Date.parse(String(event.attributes.get("time"))) || clock.now();
   for (let delayMs = firstDelayMs; ; delayMs = Math.min(delayMs * 2, longestDelayMs)) {
     const outcome = await send(event, target, signal);
-    if (outcome.kind === "taken") return outcome;
+    metrics.tried(source, outcome.status);
+    if (outcome.kind === "taken") {
+      metrics.sent(source, happenedMs, clock.now());
+      return outcome;
+    }
     const { status, isRetryable, retryAfterMs, why } = outcome;
-    const facts = { source, event: String(event.attributes.get("id")), status, error: why };
+    const { kind, namespace, name } = source;
+    const facts = {
+      source: `${kind} ${namespace}/${name}`,
+      event: String(event.attributes.get("id")),
+      status,
+      error: why,
+    };
     if (!isRetryable) {
+      metrics.failed(source, outcome, clock.now());
       logger.warn("Sink refused an event of a source for good", facts);
       return outcome;
     }
     const waitMs = Math.max(delayMs, Math.min(retryAfterMs ?? 0, longestDelayMs));
     if (clock.now() + waitMs >= untilMs) {
+      metrics.failed(source, outcome, clock.now());
       logger.warn("Gave up sending an event of a source, since the next is due", facts);
       return outcome;
     }
     if (delayMs === firstDelayMs) logger.info("Could not send an event of a source at once", facts);
+    metrics.retried(source, outcome, clock.now());
     await clock.sleep(waitMs, signal);
   }
 }
@@ -59,4 +75,9 @@ export function withOverrides(event: CloudEvent, overrides: CloudEventOverrides 
   const extensions = Object.entries(overrides?.extensions ?? {});
   if (extensions.length === 0) return event;
   return { ...event, attributes: new Map([...event.attributes, ...extensions]) };
+}
+
+/** How an object is called where its sending is counted. */
+export function sourceRef(kind: string, { metadata }: KubeObject): SourceRef {
+  return { kind, namespace: metadata?.namespace ?? "", name: metadata?.name ?? "" };
 }

@@ -7,7 +7,7 @@ import type { GitSource } from "#eventing/sources/kinds.ts";
 import { gitPushEvent } from "#eventing/sources/source-events.ts";
 import type { AdapterKind } from "./adapter-set.ts";
 import type { SourceAdaptersContext } from "./adapter-context.ts";
-import { deliver, targetOf, withOverrides } from "./deliver.ts";
+import { deliver, sourceRef, targetOf, withOverrides } from "./deliver.ts";
 
 const repositories = { group: "nodeless.dev", version: "v1alpha1", resource: "repositories" };
 
@@ -106,12 +106,12 @@ function isWanted({ spec }: GitSource, branch: string): boolean {
 
 async function send(
   context: SourceAdaptersContext,
-  { metadata, spec, status }: GitSource,
+  source: GitSource,
   event: ReturnType<typeof gitPushEvent>,
   signal: AbortSignal,
 ): Promise<void> {
-  const target = targetOf(status);
+  const target = targetOf(source.status);
   if (target === undefined) return;
-  const name = `gitsource ${metadata?.namespace}/${metadata?.name}`;
-  await deliver(context, { event: withOverrides(event, spec?.ceOverrides), target, source: name, signal });
+  const told = withOverrides(event, source.spec?.ceOverrides);
+  await deliver(context, { event: told, target, source: sourceRef("gitsource", source), signal });
 }

@@ -7,7 +7,7 @@ import { parsePingSchedule } from "#eventing/sources/ping-schedule.ts";
 import { pingEvent } from "#eventing/sources/source-events.ts";
 import type { AdapterKind } from "./adapter-set.ts";
 import type { SourceAdaptersContext } from "./adapter-context.ts";
-import { deliver, targetOf, withOverrides } from "./deliver.ts";
+import { deliver, sourceRef, targetOf, withOverrides } from "./deliver.ts";
 
 /** Longest sleep: clocks are set, and timers have a largest value. */
 const longestSleepMs = 600_000;
@@ -58,8 +58,7 @@ async function send(
   const target = targetOf(source.status);
   if (target === undefined) return;
   const event = withOverrides(pingEvent(source, dueMs), source.spec?.ceOverrides);
-  const { namespace, name } = source.metadata ?? {};
-  await deliver(context, { event, target, source: `pingsource ${namespace}/${name}`, untilMs, signal });
+  await deliver(context, { event, target, source: sourceRef("pingsource", source), untilMs, signal });
 }
 
 /** A source that was never followed begins when it was made; one whose schedule has changed, now. */

@@ -4,7 +4,7 @@
 import type { ObjectSource } from "#eventing/sources/kinds.ts";
 import { type FoundObject, objectEvent, type ObjectVerb } from "#eventing/sources/source-events.ts";
 import type { SourceAdaptersContext } from "./adapter-context.ts";
-import { deliver, targetOf, withOverrides } from "./deliver.ts";
+import { deliver, sourceRef, targetOf, withOverrides } from "./deliver.ts";
 
 /** Largest object that an event carries. Of a larger one it tells facts only. */
 export const maxContentBytes: number = 8 << 20;
@@ -22,15 +22,14 @@ export async function sendObject(
   { verb, object }: ObjectChange,
   options: { readonly read: () => Promise<ObjectData | undefined>; readonly signal: AbortSignal },
 ): Promise<void> {
-  const { spec, metadata, status } = source;
+  const { spec, status } = source;
   const target = targetOf(status);
   if (target === undefined) return;
   const isWhole = verb !== "deleted" && spec?.mode === "Content" && object.sizeBytes <= maxContentBytes;
   const content = isWhole ? await options.read() : undefined;
-  const name = `objectsource ${metadata?.namespace}/${metadata?.name}`;
   const send = (data?: ObjectData) => {
     const event = withOverrides(objectEvent(source, verb, object, data), spec?.ceOverrides);
-    return deliver(context, { event, target, source: name, signal: options.signal });
+    return deliver(context, { event, target, source: sourceRef("objectsource", source), signal: options.signal });
   };
   const outcome = await send(content);
   // Too large for the sink: it gets to know of it at least.

@@ -10,15 +10,18 @@ import { createClient } from "#client/rest-client.ts";
 import { FakeTransport } from "#client/testing/fake-transport.ts";
 import { until } from "#client/testing/settle.ts";
 import { FakeClock } from "#component-base/clock.ts";
+import { MetricRegistry, metricText } from "#component-base/metrics.ts";
 import { silentLogger } from "#component-base/logger.ts";
 import type { CloudEvent } from "#eventing/cloudevents/cloud-event.ts";
 import { apiServerSources, gitSources, objectSources, pingSources } from "#eventing/sources/kinds.ts";
 import { MemoryPlaces } from "#eventing/sources/testing/memory-places.ts";
 import type { SendOutcome } from "./adapter-context.ts";
 import { type SourceAdapters, startSourceAdapters } from "./source-adapters.ts";
+import { SourceMetrics } from "./source-metrics.ts";
 
 const pods = { group: "", version: "v1", resource: "pods" };
 const ready = { sinkUri: "http://sink", conditions: [{ type: "SufficientPermissions", status: "True" }] };
+const taken: SendOutcome = { kind: "taken", status: 202 };
 const refused: SendOutcome = { kind: "refused", status: 503, isRetryable: true, retryAfterMs: undefined, why: "down" };
 
 describe("adapters of sources", () => {
@@ -27,6 +30,7 @@ describe("adapters of sources", () => {
   let client: Client;
   let informers: InformerFactory;
   let places: MemoryPlaces;
+  let metrics: SourceMetrics;
   let sent: CloudEvent[];
   let accounts: string[];
   let answer: (event: CloudEvent) => SendOutcome;
@@ -38,9 +42,10 @@ describe("adapters of sources", () => {
     transport = new FakeTransport({ clock });
     client = createClient(transport);
     places = new MemoryPlaces();
+    metrics = new SourceMetrics(new MetricRegistry());
     sent = [];
     accounts = [];
-    answer = () => ({ kind: "taken" });
+    answer = () => ({ kind: "taken", status: 202 });
     folder = mkdtempSync(join(tmpdir(), "nodeless-objects-"));
   });
 
@@ -59,6 +64,7 @@ describe("adapters of sources", () => {
       clock,
       logger: silentLogger,
       places,
+      metrics,
       apiServerUrl: "https://10.41.0.1:443",
       async send(event, _target, sendSignal) {
         sendSignal.throwIfAborted();
@@ -135,7 +141,7 @@ describe("adapters of sources", () => {
 
     it("tries again while nobody takes the event, and goes over to the next when that is due", async () => {
       let tries = 0;
-      answer = () => (++tries < 4 ? refused : { kind: "taken" });
+      answer = () => (++tries < 4 ? refused : { kind: "taken", status: 202 });
       await make(pingSources, "minutely", {});
       await start();
       await clock.advance(40_000);
@@ -143,7 +149,7 @@ describe("adapters of sources", () => {
 
       answer = () => refused;
       await clock.advance(120_000);
-      answer = () => ({ kind: "taken" });
+      answer = () => ({ kind: "taken", status: 202 });
       await clock.advance(60_000);
 
       assert.deepEqual(
@@ -174,6 +180,38 @@ describe("adapters of sources", () => {
       await until(() => adapters?.count === 0);
       await until(() => places.keys().length === 0, source.metadata?.uid);
     });
+  });
+
+  it("count what they send, put off and give up, as long as there is the source", async () => {
+    const registry = new MetricRegistry();
+    metrics = new SourceMetrics(registry);
+    const made = await make(pingSources, "minutely", {});
+    let tries = 0;
+    answer = () => (++tries < 3 ? refused : tries === 4 ? { ...refused, status: 400, isRetryable: false } : taken);
+    await start();
+    await clock.advance(30_000);
+    await clock.advance(1000);
+    await until(() => sent.length === 1);
+    await clock.advance(60_000);
+    await until(() => tries === 4);
+    await clock.advance(0);
+
+    const text = metricText(registry.snapshot());
+    const labels = 'namespace_name="default",name="minutely",resource_group="pingsources.sources.knative.dev"';
+    for (const line of [
+      `source_event_count{${labels},response_code="503",response_code_class="5xx"} 2`,
+      `source_event_count{${labels},response_code="202",response_code_class="2xx"} 1`,
+      `source_retry_event_count{${labels}} 2`,
+      `source_failed_total{${labels}} 1`,
+      `source_lag_milliseconds{${labels}} 150`,
+    ])
+      assert(text.includes(`${line}\n`), `${line} is not in\n${text}`);
+    const [facts] = metrics.all();
+    assert.deepEqual([facts?.sent, facts?.retried, facts?.failed, facts?.waitingSince], [1, 2, 1, undefined]);
+    assert.equal(facts?.lastFailure?.status, 400);
+    await client.delete({ resource: pingSources, namespace: "default", name: made.metadata?.name ?? "" });
+    await until(() => metrics.all().length === 0);
+    assert.equal(metricText(registry.snapshot()), "");
   });
 
   describe("ApiServerSource", () => {
@@ -343,7 +381,7 @@ describe("adapters of sources", () => {
       answer = ({ data }) =>
         data?.length === 1000
           ? { kind: "refused", status: 413, isRetryable: false, retryAfterMs: undefined, why: "" }
-          : { kind: "taken" };
+          : { kind: "taken", status: 202 };
       await make(objectSources, "uploads", { ...spec, mode: "Content" }, { ...ready, path: folder });
       await start();
       await untilTold("created a.png", "created big.png");
