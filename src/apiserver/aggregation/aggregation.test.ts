@@ -68,6 +68,7 @@ async function startOther(context: TestContext): Promise<Other> {
     if (other.isBroken) return send({}, 500);
     if (url === "/apis/wardle.example.com/v1") return send(resourceList);
     if (url.startsWith("/openapi/v3/apis/")) return send({ openapi: "3.0.0", info: { title: "wardle" } });
+    if (url === "/openapi/v2") return send(openApiV2);
     if (url === "/openapi/v3") {
       const serverRelativeURL = "/openapi/v3/apis/wardle.example.com/v1?hash=ABC";
       return send({ paths: { "apis/wardle.example.com/v1": { serverRelativeURL } } });
@@ -130,6 +131,23 @@ function apiService(other: Other): APIService {
     },
   };
 }
+
+const flunderDefinition = {
+  type: "object",
+  properties: { metadata: { $ref: "#/definitions/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta" } },
+  "x-kubernetes-group-version-kind": [{ group: "wardle.example.com", version: "v1", kind: "Flunder" }],
+};
+const listFlunders = {
+  get: { responses: { 200: { schema: { $ref: "#/definitions/com.example.wardle.v1.Flunder" } } } },
+};
+const openApiV2 = {
+  swagger: "2.0",
+  paths: {
+    "/apis/wardle.example.com/v1/namespaces/{namespace}/flunders": listFlunders,
+    "/apis/somebody.else/v1/things": listFlunders,
+  },
+  definitions: { "com.example.wardle.v1.Flunder": flunderDefinition },
+};
 
 const service: KubeObject & { readonly spec: object } = {
   apiVersion: "v1",
@@ -235,6 +253,24 @@ test("discovery shows what the other server has, and that it is stale while it d
   await reason(setup, "FailedDiscoveryCheck");
   assert.deepEqual((await discoverResources(client, signal)).failed, ["wardle.example.com/v1"]);
   await assert.rejects(client.list({ resource: flunders }), { code: 503 });
+});
+
+test("what the other server has is in /openapi/v2 as well, asked for once a minute at most, and stays while it does not answer", async (context) => {
+  const setup = await start(context);
+  await register(setup);
+  const { client, other } = setup;
+  const get = async (): Promise<{ readonly paths: object; readonly definitions: Record<string, unknown> }> =>
+    (await client.transport.request({ method: "GET", path: "/openapi/v2" })).body as never;
+
+  const { paths, definitions } = await get();
+  await get();
+  other.isBroken = true;
+
+  assert.ok(Object.hasOwn(paths, "/apis/wardle.example.com/v1/namespaces/{namespace}/flunders"));
+  assert.ok(!Object.hasOwn(paths, "/apis/somebody.else/v1/things"));
+  assert.deepEqual(definitions["com.example.wardle.v1.Flunder"], flunderDefinition);
+  assert.ok(Object.hasOwn((await get()).definitions, "com.example.wardle.v1.Flunder"));
+  assert.equal(other.seen.filter(({ url }) => url === "/openapi/v2").length, 1);
 });
 
 test("requests reach the other server in the user's name, and only in that", async (context) => {

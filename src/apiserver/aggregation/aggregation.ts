@@ -11,6 +11,7 @@ import { formatTime } from "#apimachinery/time.ts";
 import type { ApiResult, RequestContext } from "#apiserver/api-request.ts";
 import { findServiceTarget } from "#apiserver/connect/proxy-target.ts";
 import type { DiscoveryVersion } from "#apiserver/discovery/discovery.ts";
+import type { RemoteSpec } from "#apiserver/openapi/merge-openapi-v2.ts";
 import type { ResourceTable } from "#apiserver/registry/served-resource.ts";
 import type { Connecter } from "#apiserver/server/connecter.ts";
 import type { Client } from "#client/client.ts";
@@ -24,6 +25,7 @@ import { type Availability, checkAvailability } from "./availability.ts";
 import { callRemote, unavailable } from "./in-process-call.ts";
 import { apiServices, registerLocal } from "./local-api-services.ts";
 import { type FindEndpoint, type FrontProxy, RemoteApi } from "./remote-api.ts";
+import type { RemoteOpenApi } from "./remote-openapi.ts";
 import { readDocuments, type RemoteDocuments } from "./remote-documents.ts";
 
 /** How often a server that answered is looked at again. */
@@ -51,6 +53,8 @@ type Remote = {
   isAvailable: boolean;
   failures: number;
   documents: RemoteDocuments | undefined;
+  /** There when somebody has asked for /openapi/v2. */
+  openApi?: RemoteOpenApi;
 };
 
 /** All APIServices. */
@@ -109,8 +113,7 @@ export class Aggregation implements Service {
 
   /** Groups and versions of other servers, for discovery. */
   versions(): readonly DiscoveryVersion[] {
-    const byPriority = [...this.#remotes.values()].sort((a, b) => priorityOf(b) - priorityOf(a));
-    return byPriority.map(({ api, documents, isAvailable }) => ({
+    return this.#byPriority().map(({ api, documents, isAvailable }) => ({
       group: api.apiService.spec?.group ?? "",
       version: api.apiService.spec?.version ?? "",
       resources: documents?.resources ?? [],
@@ -124,6 +127,22 @@ export class Aggregation implements Service {
       documents?.openApiHash === undefined ? [] : [[path, documents.openApiHash] as const],
     );
     return new Map(found);
+  }
+
+  /** What other servers have for /openapi/v2, the most important first. */
+  async openApiV2(): Promise<readonly RemoteSpec[]> {
+    if (this.#remotes.size === 0) return [];
+    const { RemoteOpenApi } = await import("./remote-openapi.ts");
+    const { clock } = this.#options;
+    const specs = this.#byPriority().map((remote) => {
+      remote.openApi ??= new RemoteOpenApi(remote.api, clock);
+      return remote.openApi.spec(remote.isAvailable);
+    });
+    return (await Promise.all(specs)).filter((spec) => spec !== undefined);
+  }
+
+  #byPriority(): readonly Remote[] {
+    return [...this.#remotes.values()].sort((a, b) => priorityOf(b) - priorityOf(a));
   }
 
   /** Who serves a path, when that is another server. */

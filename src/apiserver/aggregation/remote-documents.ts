@@ -92,6 +92,11 @@ async function getJson<T>(api: RemoteApi, path: string, accept: string, signal: 
 
 /** A whole body. Throws when it is longer than that. */
 export async function readText(response: IncomingMessage, limitBytes: number): Promise<string> {
+  return (await readBytes(response, limitBytes)).toString();
+}
+
+/** The same, as bytes. */
+export async function readBytes(response: IncomingMessage, limitBytes: number): Promise<Buffer> {
   const parts: Buffer[] = [];
   let size = 0;
   for await (const part of response) {
@@ -99,7 +104,7 @@ export async function readText(response: IncomingMessage, limitBytes: number): P
     size += (part as Buffer).length;
     if (size > limitBytes) throw new Error(`the answer is longer than ${limitBytes} bytes`);
   }
-  return Buffer.concat(parts).toString();
+  return Buffer.concat(parts);
 }
 
 function fromAggregated(own: GroupVersion, found: AggregatedResource): ResourceFacts {

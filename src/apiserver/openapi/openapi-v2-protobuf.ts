@@ -1,6 +1,6 @@
 /**
  * OpenAPI 2.0 as protobuf, which kubectl and client-go ask for first: application/com.github.proto-openapi.spec.v2@v1.0+protobuf. Messages and numbers as in
- * gnostic's OpenAPIv2.proto; only what buildOpenApiV2 writes is known here. Fields are written last first (see protobuf-writer.ts).
+ * gnostic's OpenAPIv2.proto; only what buildOpenApiV2 writes is known here, and what other servers' documents have of the same kind. Fields are written last first (see protobuf-writer.ts).
  */
 import { ProtobufWriter } from "#apimachinery/codecs/protobuf-writer.ts";
 import type { Slices } from "#apiserver/negotiation/slices.ts";
@@ -148,8 +148,8 @@ const schemaMessage: Message = {
     (writer, value, number) =>
       delimited(writer, number, () => (typeof value === "boolean" ? flag(writer, value, 2) : schema(writer, value, 1))),
   ],
-  type: [22, choice(1, text)],
-  items: [23, choice(1, schema)],
+  type: [22, (writer, value, number) => delimited(writer, number, () => repeated(text)(writer, [value].flat(), 1))],
+  items: [23, (writer, value, number) => delimited(writer, number, () => repeated(schema)(writer, [value].flat(), 1))],
   allOf: [24, repeated(schema)],
   properties: [25, named(schema)],
   example: [30, any],
@@ -175,6 +175,14 @@ const queryParameter: Message = {
   type: [6, text],
   uniqueItems: [20, flag],
 };
+const headerParameter: Message = {
+  required: [1, flag],
+  in: [2, text],
+  description: [3, text],
+  name: [4, text],
+  type: [5, text],
+  uniqueItems: [19, flag],
+};
 const pathParameter: Message = {
   required: [1, flag],
   in: [2, text],
@@ -184,14 +192,22 @@ const pathParameter: Message = {
   uniqueItems: [19, flag],
 };
 
-/** ParametersItem → Parameter → body, or non-body of query or path. */
+/** What is no body, by its place: the field of NonBodyParameter. Forms look as queries do. */
+const placedParameters: Readonly<Record<string, readonly [number: number, fields: Message]>> = {
+  header: [1, headerParameter],
+  formData: [2, queryParameter],
+  query: [3, queryParameter],
+  path: [4, pathParameter],
+};
+
+/** ParametersItem → Parameter → body, or another. */
 const parameter: Write = (writer, value, number) =>
   delimited(writer, number, () =>
     delimited(writer, 1, () => {
-      const place = (value as JsonObject)["in"];
+      const place = String((value as JsonObject)["in"]);
+      const [number, fields] = placedParameters[place] ?? [4, pathParameter];
       if (place === "body") message(() => bodyParameter)(writer, value, 1);
-      else if (place === "query") delimited(writer, 2, () => message(() => queryParameter)(writer, value, 3));
-      else delimited(writer, 2, () => message(() => pathParameter)(writer, value, 4));
+      else delimited(writer, 2, () => message(() => fields)(writer, value, number));
     }),
   );
 

@@ -67,6 +67,24 @@ test("documents of what stays the same are carried over when something else chan
   assert.equal(after.urlOf("apis/apps/v1"), before.urlOf("apis/apps/v1"));
 });
 
+test("what other servers have is in version 2, in both forms; the document is made again when that changes", async () => {
+  const parameters = [{ name: "Accept", in: "header", type: "string", description: "a header of theirs" }];
+  const definition = { type: ["string", "null"], items: [{ type: "string", description: "an item of theirs" }] };
+  const other = {
+    paths: { "/apis/wardle/v1/flunders": { get: { parameters } } },
+    definitions: { Flunder: definition },
+  };
+
+  const json = await openApi.v2Json([other]);
+  const protobuf = (await openApi.v2Protobuf([other])).body.toString("latin1");
+
+  assert.deepEqual(JSON.parse(json.body.toString()).definitions.Flunder, definition);
+  for (const text of ["/apis/wardle/v1/flunders", "a header of theirs", "an item of theirs"])
+    assert(protobuf.includes(text));
+  assert.equal(await openApi.v2Json([other]), json);
+  assert.notEqual((await openApi.v2Json([])).etag, json.etag);
+});
+
 test("all references lead to a definition", async () => {
   for (const path of Object.keys(JSON.parse(openApi.index().body.toString()).paths)) {
     const text = (await openApi.v3(path))?.body.toString() ?? "";

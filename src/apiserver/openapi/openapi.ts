@@ -8,6 +8,7 @@ import { formatApiVersion } from "#apimachinery/meta.ts";
 import { Slices } from "#apiserver/negotiation/slices.ts";
 import type { JsonObject } from "./definitions.ts";
 import { sizeOfOwnWords } from "./descriptions.ts";
+import { mergeSpecs, type RemoteSpec } from "./merge-openapi-v2.ts";
 import { buildOpenApiV2 } from "./openapi-v2.ts";
 import { encodeOpenApiV2 } from "./openapi-v2-protobuf.ts";
 import { buildOpenApiV3 } from "./openapi-v3.ts";
@@ -38,13 +39,16 @@ type V3Entry = {
   document?: Promise<OpenApiDocument>;
 };
 
+/** A document of version 2 and what it has of other servers. */
+type V2Entry = { readonly others: readonly RemoteSpec[]; readonly document: Promise<OpenApiDocument> };
+
 /** Gives documents by path. */
 export class OpenApi {
   readonly #init: Omit<OpenApiInit, "previous">;
   readonly #byPath = new Map<string, V3Entry>();
   readonly #words: Words;
-  #v2Json: Promise<OpenApiDocument> | undefined;
-  #v2Protobuf: Promise<OpenApiDocument> | undefined;
+  #v2Json: V2Entry | undefined;
+  #v2Protobuf: V2Entry | undefined;
   #index: OpenApiDocument | undefined;
 
   constructor({ previous, ...init }: OpenApiInit) {
@@ -86,16 +90,16 @@ export class OpenApi {
     return entry.document;
   }
 
-  /** /openapi/v2 as JSON. */
-  v2Json(): Promise<OpenApiDocument> {
-    this.#v2Json ??= this.#buildV2Json();
-    return this.#v2Json;
+  /** /openapi/v2 as JSON, with what other servers have. */
+  v2Json(others: readonly RemoteSpec[] = []): Promise<OpenApiDocument> {
+    if (!hasSame(this.#v2Json, others)) this.#v2Json = { others, document: this.#buildV2Json(others) };
+    return this.#v2Json.document;
   }
 
   /** /openapi/v2 as application/com.github.proto-openapi.spec.v2@v1.0+protobuf. */
-  v2Protobuf(): Promise<OpenApiDocument> {
-    this.#v2Protobuf ??= this.#buildV2Protobuf();
-    return this.#v2Protobuf;
+  v2Protobuf(others: readonly RemoteSpec[] = []): Promise<OpenApiDocument> {
+    if (!hasSame(this.#v2Protobuf, others)) this.#v2Protobuf = { others, document: this.#buildV2Protobuf(others) };
+    return this.#v2Protobuf.document;
   }
 
   #carryOver(previous: OpenApi): void {
@@ -125,24 +129,30 @@ export class OpenApi {
   }
 
   /** Not kept: as objects the document takes ten times the room of its bytes, and hardly anybody asks for both forms. */
-  #buildV2(slices: Slices): Promise<JsonObject> {
+  async #buildV2(others: readonly RemoteSpec[], slices: Slices): Promise<JsonObject> {
+    const { facts, resources, version } = this.#init;
     // Without words: nobody reads them there, and old clients load it at every start.
-    return buildOpenApiV2(this.#init.facts, this.#init.resources, this.#init.version, slices, new Words({}));
+    const own = await buildOpenApiV2(facts, resources, version, slices, new Words({}));
+    return others.length === 0 ? own : mergeSpecs(own, others, slices);
   }
 
-  async #buildV2Json(): Promise<OpenApiDocument> {
+  async #buildV2Json(others: readonly RemoteSpec[]): Promise<OpenApiDocument> {
     const slices = new Slices();
-    return toDocument(await stringify(await this.#buildV2(slices), 2, slices));
+    return toDocument(await stringify(await this.#buildV2(others, slices), 2, slices));
   }
 
-  async #buildV2Protobuf(): Promise<OpenApiDocument> {
+  async #buildV2Protobuf(others: readonly RemoteSpec[]): Promise<OpenApiDocument> {
     const slices = new Slices();
-    return toDocument(await encodeOpenApiV2(await this.#buildV2(slices), slices));
+    return toDocument(await encodeOpenApiV2(await this.#buildV2(others, slices), slices));
   }
 }
 
 /** Raised whenever the builders' output changes, so that clients do not go on with what an older nodeless gave them. */
 const generation = 2;
+
+function hasSame(entry: V2Entry | undefined, others: readonly RemoteSpec[]): entry is V2Entry {
+  return entry?.others.length === others.length && others.every((other, index) => other === entry.others[index]);
+}
 
 function v3Path(facts: { readonly group: string; readonly version: string }): string {
   return `${facts.group === "" ? "api" : "apis"}/${formatApiVersion(facts)}`;

@@ -4,6 +4,7 @@
 import type { KindFacts } from "#api/kind-facts.ts";
 import { StatusError } from "#apimachinery/status-error.ts";
 import type { ApiResult, RequestContext } from "#apiserver/api-request.ts";
+import type { RemoteSpec } from "#apiserver/openapi/merge-openapi-v2.ts";
 import type { OpenApi, OpenApiDocument } from "#apiserver/openapi/openapi.ts";
 import type { Words } from "#apiserver/openapi/words.ts";
 import type { ResourceTable } from "#apiserver/registry/served-resource.ts";
@@ -16,7 +17,12 @@ const V2_PROTOBUF_ANSWER = "application/com.github.proto-openapi.spec.v2.v1.0+pr
 const YEAR_SECONDS = 31_536_000;
 
 /** Documents that other servers have: hash by path. `generation` is raised with every change. */
-export type RemoteOpenApi = { readonly generation: number; openApiHashes(): ReadonlyMap<string, string> };
+export type RemoteOpenApi = {
+  readonly generation: number;
+  openApiHashes(): ReadonlyMap<string, string>;
+  /** For version 2, which is one document for all. */
+  openApiV2(): Promise<readonly RemoteSpec[]>;
+};
 
 /** Serves OpenAPI of what the table holds at the moment. */
 export function createOpenApiHandler(
@@ -49,7 +55,7 @@ export function createOpenApiHandler(
   return {
     handle(context) {
       const { path } = context.info;
-      if (path === "/openapi/v2") return current().then((openApi) => v2(openApi, context));
+      if (path === "/openapi/v2") return v2(current(), remote, context);
       if (path === "/openapi/v3" || path === "/openapi/v3/") {
         return current().then((openApi) => document(openApi.index(), "application/json", context));
       }
@@ -59,14 +65,19 @@ export function createOpenApiHandler(
   };
 }
 
-async function v2(openApi: OpenApi, context: RequestContext): Promise<ApiResult> {
+async function v2(
+  current: Promise<OpenApi>,
+  remote: RemoteOpenApi | undefined,
+  context: RequestContext,
+): Promise<ApiResult> {
+  const [openApi, others = []] = await Promise.all([current, remote?.openApiV2()]);
   const { accept } = context.request.headers;
   const text = typeof accept === "string" ? accept : "";
   if (text.includes(V2_PROTOBUF) || text.includes(V2_PROTOBUF_ANSWER)) {
-    return document(await openApi.v2Protobuf(), V2_PROTOBUF_ANSWER, context);
+    return document(await openApi.v2Protobuf(others), V2_PROTOBUF_ANSWER, context);
   }
   if (text === "" || /application\/json|application\/\*|\*\/\*/.test(text)) {
-    return document(await openApi.v2Json(), "application/json", context);
+    return document(await openApi.v2Json(others), "application/json", context);
   }
   throw new StatusError({ reason: "NotAcceptable", code: 406, message: "only JSON and protobuf are served" });
 }
