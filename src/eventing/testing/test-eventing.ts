@@ -9,7 +9,6 @@ import type { NamedController } from "#client/controller.ts";
 import type { EventInput, EventRecorder } from "#client/event-recorder.ts";
 import { installDefinitions } from "#client/custom-resources.ts";
 import { createInformerFactory, type InformerFactory } from "#client/informer-factory.ts";
-import { settle } from "#client/testing/settle.ts";
 import { FakeClock, systemClock } from "#component-base/clock.ts";
 import { silentLogger } from "#component-base/logger.ts";
 import { eventingReviewers } from "#eventing/admission/reviewers.ts";
@@ -26,6 +25,7 @@ import { noConverter } from "#eventing/testing/no-converter.ts";
 import { endpointSlices } from "#knative/kube-services.ts";
 import { ensureClusterRoles } from "#knative/roles.ts";
 import { inProcessWebhooks } from "#knative/testing/in-process-webhooks.ts";
+import { comeToRest, PartNamespace } from "#knative/testing/part-namespace.ts";
 
 const namespaces: GroupVersionResource = { group: "", version: "v1", resource: "namespaces" };
 export const services: GroupVersionResource = { group: "", version: "v1", resource: "services" };
@@ -126,12 +126,7 @@ export class TestEventing {
 
   /** Lets all come to rest, in the time that first retries take and no more. */
   async settle(): Promise<void> {
-    let quiet = 0;
-    for (let round = 0; round < 400 && quiet < 6; round++) {
-      await settle(3);
-      await this.clock.advance(10);
-      quiet = this.#controllers.every((controller) => controller.isIdle) ? quiet + 1 : 0;
-    }
+    await comeToRest(this.clock, this.#controllers);
   }
 
   /** A namespace of its own, for one test. */
@@ -151,34 +146,12 @@ export class TestEventing {
 }
 
 /** Eventing, as one test sees it. Writes return when all has come to rest. */
-export class TestNamespace {
-  readonly name: string;
+export class TestNamespace extends PartNamespace {
   readonly #eventing: TestEventing;
 
   constructor(eventing: TestEventing, name: string) {
+    super(eventing, name);
     this.#eventing = eventing;
-    this.name = name;
-  }
-
-  async create<T extends KubeObject>(resource: GroupVersionResource, object: object): Promise<T> {
-    const made = await this.#eventing.client.create<T>({ resource, namespace: this.name }, object as T);
-    await this.#eventing.settle();
-    return made;
-  }
-
-  async get<T extends KubeObject>(resource: GroupVersionResource, name: string): Promise<T> {
-    return await this.#eventing.client.get<T>({ resource, namespace: this.name, name });
-  }
-
-  async list<T extends KubeObject>(resource: GroupVersionResource): Promise<readonly T[]> {
-    return (await this.#eventing.client.list<T>({ resource, namespace: this.name })).items;
-  }
-
-  async merge<T extends KubeObject>(resource: GroupVersionResource, name: string, body: object): Promise<T> {
-    const ref = { resource, namespace: this.name, name };
-    const patched = await this.#eventing.client.patch<T>(ref, { type: "merge", body });
-    await this.#eventing.settle();
-    return patched;
   }
 
   /** As somebody who is not the control plane. */
@@ -190,11 +163,6 @@ export class TestNamespace {
   async mergeStatus(resource: GroupVersionResource, name: string, status: object): Promise<void> {
     const ref = { resource, namespace: this.name, name, subresource: "status" };
     await this.#eventing.client.patch(ref, { type: "merge", body: { status } });
-    await this.#eventing.settle();
-  }
-
-  async delete(resource: GroupVersionResource, name: string): Promise<void> {
-    await this.#eventing.client.delete({ resource, namespace: this.name, name });
     await this.#eventing.settle();
   }
 

@@ -2,7 +2,6 @@
  * Serving on a real API server in this process, with the controllers it stands on, a data plane that is only an address, and a node agent that is played: for tests of scenarios.
  */
 import type { Pod } from "#api/generated/types/core-v1.ts";
-import type { GroupVersionResource, KubeObject } from "#apimachinery/meta.ts";
 import { formatTime } from "#apimachinery/time.ts";
 import { allowAll, startTestApiServer, type TestApiServer, trustAll } from "#apiserver/testing/test-api-server.ts";
 import type { Client } from "#client/client.ts";
@@ -17,6 +16,7 @@ import { createDeploymentController } from "#controllers/deployment/deployment-c
 import { createEndpointSliceController } from "#controllers/endpointslice/endpointslice-controller.ts";
 import { createReplicaSetController } from "#controllers/replicaset/replicaset-controller.ts";
 import { inProcessWebhooks } from "#knative/testing/in-process-webhooks.ts";
+import { comeToRest, PartNamespace } from "#knative/testing/part-namespace.ts";
 import { servingReviewers } from "#serving/admission/reviewers.ts";
 import { Autoscaler } from "#serving/autoscaler/autoscaler.ts";
 import { byRevision, podInformer, pods } from "#serving/common/context.ts";
@@ -146,13 +146,7 @@ export class TestServing {
 
   /** Lets all come to rest, in the time that first retries take and no more. */
   async settle(): Promise<void> {
-    let quiet = 0;
-    for (let round = 0; round < 400 && quiet < 6; round++) {
-      await settle(3);
-      await this.#played;
-      await this.clock.advance(10);
-      quiet = this.#controllers.every((controller) => controller.isIdle) ? quiet + 1 : 0;
-    }
+    await comeToRest(this.clock, this.#controllers, () => this.#played);
   }
 
   /** Turns the clock, a second at a time, doing something in each. */
@@ -212,39 +206,12 @@ export class TestServing {
 }
 
 /** Serving, as one test sees it. Writes return when all has come to rest. */
-export class TestNamespace {
-  readonly name: string;
+export class TestNamespace extends PartNamespace {
   readonly #serving: TestServing;
 
   constructor(serving: TestServing, name: string) {
+    super(serving, name);
     this.#serving = serving;
-    this.name = name;
-  }
-
-  async create<T extends KubeObject>(resource: GroupVersionResource, object: object): Promise<T> {
-    const made = await this.#serving.client.create<T>({ resource, namespace: this.name }, object as T);
-    await this.#serving.settle();
-    return made;
-  }
-
-  async get<T extends KubeObject>(resource: GroupVersionResource, name: string): Promise<T> {
-    return await this.#serving.client.get<T>({ resource, namespace: this.name, name });
-  }
-
-  async list<T extends KubeObject>(resource: GroupVersionResource): Promise<readonly T[]> {
-    return (await this.#serving.client.list<T>({ resource, namespace: this.name })).items;
-  }
-
-  async merge<T extends KubeObject>(resource: GroupVersionResource, name: string, body: object): Promise<T> {
-    const ref = { resource, namespace: this.name, name };
-    const patched = await this.#serving.client.patch<T>(ref, { type: "merge", body });
-    await this.#serving.settle();
-    return patched;
-  }
-
-  async delete(resource: GroupVersionResource, name: string): Promise<void> {
-    await this.#serving.client.delete({ resource, namespace: this.name, name });
-    await this.#serving.settle();
   }
 
   /** Turns the clock, a second at a time, doing something in each. */
