@@ -10,7 +10,7 @@ import { withFolder } from "#store/lmdb/testing/temporary-folder.ts";
 
 const MIB = 1 << 20;
 
-test("the map of the store's file, and no other, is let go when 16 MiB are mapped", async () => {
+test("the map of the store's file, and no other, is let go when 32 MiB are mapped", async () => {
   await withFolder(async (folder) => {
     const file = join(folder, "data.mdb");
     const database = LmdbDatabase.open(file, { maxBytes: 64 * MIB });
@@ -20,16 +20,42 @@ test("the map of the store's file, and no other, is let go when 16 MiB are mappe
     let mapped = 40 * MIB;
     const memory = new MappedMemory(file, libc, { mappedBytes: () => mapped });
 
-    mapped = 55 * MIB;
+    mapped = 71 * MIB;
     memory.touched(MIB);
     assert.deepEqual(released, []);
-    mapped = 57 * MIB;
+    mapped = 73 * MIB;
     memory.touched(1000);
     assert.deepEqual(released, [], "too little was touched for a look");
     memory.touched(MIB);
     assert.deepEqual(released, [BigInt(64 * MIB)]);
 
+    memory.stop();
     await Promise.all([database.close(), other.close()]);
+  });
+});
+
+test("16 MiB of it are let go in the next pause, and not while somebody reads or writes", async () => {
+  await withFolder(async (folder) => {
+    const file = join(folder, "data.mdb");
+    const database = LmdbDatabase.open(file, { maxBytes: 64 * MIB });
+    const clock = new FakeClock();
+    let released = 0;
+    const libc: Libc = { ...loadLibc(), letGoOfMap: () => void released++ };
+    let mapped = 40 * MIB;
+    const memory = new MappedMemory(file, libc, { clock, mappedBytes: () => mapped });
+
+    mapped = 57 * MIB;
+    memory.touched(MIB);
+    for (let i = 0; i < 5; i++) {
+      await clock.advance(150);
+      memory.touched(1000);
+    }
+    assert.equal(released, 0);
+    await clock.advance(400);
+    assert.equal(released, 1);
+
+    memory.stop();
+    await database.close();
   });
 });
 
@@ -72,7 +98,7 @@ test("what was let go is there again when it is read", async () => {
     const before = mappedKiB(file);
 
     let looks = 0;
-    new MappedMemory(file, loadLibc(), { mappedBytes: () => (looks++ === 0 ? 0 : 16 * MIB) }).touched(MIB);
+    new MappedMemory(file, loadLibc(), { mappedBytes: () => (looks++ === 0 ? 0 : 32 * MIB) }).touched(MIB);
 
     assert.ok(before > 2000 && mappedKiB(file) < 100, `${before} KiB, then ${mappedKiB(file)} KiB`);
     for (const key of names) assert.deepEqual(database.readEntry(key), entryOf(key));

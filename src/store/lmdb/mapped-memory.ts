@@ -6,8 +6,11 @@ import { readFileSync, realpathSync } from "node:fs";
 import { type Clock, systemClock, type Timer } from "#component-base/clock.ts";
 import type { Libc } from "#store/lmdb/libc.ts";
 
-/** Most that may stay mapped, while the store is at work. */
+/** What may stay mapped while the store is at work: more is let go in its next pause, for that takes some milliseconds, which whoever waits for a write would feel. */
 const KEPT_BYTES = 16 << 20;
+const PAUSE_MS = 200;
+/** Where no pause comes, this is most. */
+const MOST_BYTES = 32 << 20;
 /** Most that may stay mapped so long after something was touched: a store at rest is in the file cache alone. */
 const RESTING_BYTES = 1 << 20;
 const REST_MS = 10_000;
@@ -26,6 +29,8 @@ export class MappedMemory {
   #floorBytes: number;
   #isWriting = false;
   #timer: Timer | undefined;
+  #pauseTimer: Timer | undefined;
+  #touchedAtMs = 0;
 
   /** `mappedBytes` says how much of all files is mapped and in memory. */
   constructor(file: string, libc: Libc, options: { readonly clock?: Clock; readonly mappedBytes?: () => number } = {}) {
@@ -39,10 +44,13 @@ export class MappedMemory {
   /** Says that about so many bytes of the file were read or written. */
   touched(bytes: number): void {
     this.#touchedBytes += bytes;
+    this.#touchedAtMs = this.#clock.now();
     this.#timer ??= this.#clock.setTimer(REST_MS, () => this.#rest());
     if (this.#isWriting || this.#touchedBytes < LOOK_BYTES) return;
     this.#touchedBytes = 0;
-    this.#keep(KEPT_BYTES);
+    const mappedBytes = this.#mappedBytes() - this.#floorBytes;
+    if (mappedBytes >= MOST_BYTES) this.#release();
+    else if (mappedBytes >= KEPT_BYTES) this.#awaitPause();
   }
 
   /** Says whether a transaction writes: LMDB may move the map then, so nothing is let go. */
@@ -53,6 +61,15 @@ export class MappedMemory {
   /** The file is closed. */
   stop(): void {
     this.#timer?.clear();
+    this.#pauseTimer?.clear();
+  }
+
+  #awaitPause(): void {
+    this.#pauseTimer ??= this.#clock.setTimer(PAUSE_MS, () => {
+      this.#pauseTimer = undefined;
+      if (this.#isWriting || this.#clock.now() - this.#touchedAtMs < PAUSE_MS) this.#awaitPause();
+      else this.#keep(KEPT_BYTES);
+    });
   }
 
   #rest(): void {
@@ -64,7 +81,6 @@ export class MappedMemory {
   #keep(keptBytes: number): void {
     if (this.#mappedBytes() < this.#floorBytes + keptBytes) return;
     this.#release();
-    this.#floorBytes = this.#mappedBytes();
   }
 
   /** Looks the map up each time: LMDB moves it when it grows, and letting go of somebody else's memory would lose what is in it. */
@@ -76,6 +92,7 @@ export class MappedMemory {
       const [start, end] = [BigInt(`0x${found[1]}`), BigInt(`0x${found[2]}`)];
       this.#libc.letGoOfMap(start, end - start);
     }
+    this.#floorBytes = this.#mappedBytes();
   }
 }
 
