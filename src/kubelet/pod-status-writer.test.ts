@@ -56,12 +56,33 @@ describe("the status writer", () => {
     assert.deepEqual(await phases(), ["Pending"]);
     writer.stop();
   });
+
+  it("lets a pod that is being deleted wait for its end, and tells that it has seen the deletion with that", async () => {
+    const { writer, clock, written } = await setUp(30, { deletionTimestamp: "2026-01-01T00:00:00Z", generation: 2 });
+    const conditions = [{ type: "Ready", status: "False", lastTransitionTime: "2026-01-01T00:00:00Z" }];
+
+    writer.set(ref, { phase: "Running", conditions });
+    await settle();
+    writer.set(ref, { phase: "Succeeded", conditions });
+    await settle();
+    await clock.advance(100);
+
+    assert.deepEqual(
+      written.map(({ phase, observedGeneration }) => [phase, observedGeneration]),
+      [["Succeeded", 2]],
+    );
+    writer.stop();
+  });
 });
 
-async function setUp(settleMs: number): Promise<{
+async function setUp(
+  settleMs: number,
+  metadata: Partial<Pod["metadata"]> = {},
+): Promise<{
   readonly writer: PodStatusWriter;
   readonly clock: FakeClock;
   readonly phases: () => Promise<readonly string[]>;
+  readonly written: readonly PodStatus[];
 }> {
   const clock = new FakeClock();
   const client = createClient(new FakeTransport({ clock }));
@@ -82,7 +103,7 @@ async function setUp(settleMs: number): Promise<{
           }
         : Reflect.get(target, name),
   });
-  const findPod = () => ({ ...pod, metadata: { ...pod.metadata, uid: ref.uid } });
+  const findPod = () => ({ ...pod, metadata: { ...pod.metadata, ...metadata, uid: ref.uid } });
   const writer = new PodStatusWriter({ client: counting, findPod, hostIPs: [], settleMs, clock, logger: silentLogger });
-  return { writer, clock, phases: async () => written.map(({ phase = "" }) => phase) };
+  return { writer, clock, written, phases: async () => written.map(({ phase = "" }) => phase) };
 }

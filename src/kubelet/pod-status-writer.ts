@@ -21,8 +21,8 @@ export type PodStatusWriterOptions = {
   readonly findPod: (ref: PodRef) => Pod | undefined;
   readonly hostIPs: readonly string[];
   /**
-   * A status that says that the pod is still starting, or runs and is not ready yet, waits this long for a better one: where pods start within milliseconds, the write of the first would hold up
-   * the one that matters. Default 0, at once.
+   * A status that says that the pod is still starting, runs and is not ready yet, or is about to end, waits this long for a better one: where pods start within milliseconds, the write of the first
+   * would hold up the one that matters. Default 0, at once.
    */
   readonly settleMs?: number;
   /** Told of each status at once, before the API is. */
@@ -71,7 +71,7 @@ export class PodStatusWriter {
     entry.status = status;
     const { settleMs = 0, onStatus, clock } = this.#options;
     if (onStatus !== undefined && pod !== undefined) onStatus({ ...pod, status });
-    if (settleMs === 0 || !isStarting(status, pod?.status)) this.#kick(entry);
+    if (settleMs === 0 || !isPassing(status, pod)) this.#kick(entry);
     else if (!entry.busy) entry.timer ??= clock.setTimer(settleMs, () => this.#kick(entry));
   }
 
@@ -181,7 +181,7 @@ export class PodStatusWriter {
     const pod = this.#newest(entry);
     if (!pod || !entry.status) return;
     const defaults = { hostIPs: this.#options.hostIPs, nowMs: this.#options.clock.now() };
-    const merged = mergePodStatus(pod, withAdditions(entry.status, entry), defaults);
+    const merged = mergePodStatus(pod, atItsEnd(pod, withAdditions(entry.status, entry)), defaults);
     const patch = statusPatch(pod.status ?? {}, merged);
     if (!patch) return;
     const body = { metadata: { uid: entry.ref.uid }, status: patch };
@@ -220,10 +220,19 @@ export class PodStatusWriter {
 }
 
 /** True while a better status is on its way. `written` is what the API has. */
-function isStarting(status: PodStatus, written: PodStatus | undefined): boolean {
+function isPassing(status: PodStatus, written: Pod | undefined): boolean {
   if (status.phase === "Pending") return true;
-  const hasBegun = status.phase === "Running" && (written?.phase ?? "Pending") === "Pending";
+  // Its endpoints have heard of its end by the deletion.
+  if (written?.metadata?.deletionTimestamp !== undefined) return !isTerminalPhase(status.phase);
+  const hasBegun = status.phase === "Running" && (written?.status?.phase ?? "Pending") === "Pending";
   return hasBegun && status.conditions?.some(({ type, status: is }) => type === "Ready" && is === "False") === true;
+}
+
+/** What has ended because it was deleted has seen the deletion: said with its end, and not in a write of its own. */
+function atItsEnd({ metadata }: Pod, status: PodStatus): PodStatus {
+  const { deletionTimestamp, generation } = metadata ?? {};
+  if (deletionTimestamp === undefined || generation === undefined || !isTerminalPhase(status.phase)) return status;
+  return { ...status, observedGeneration: generation };
 }
 
 /** The provider's status with what the kubelet itself has to say. */

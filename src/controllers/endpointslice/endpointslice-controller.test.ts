@@ -3,6 +3,7 @@ import { test } from "node:test";
 import type { Endpoints, Pod, Service } from "#api/generated/types/core-v1.ts";
 import type { EndpointSlice } from "#api/generated/types/discovery-v1.ts";
 import { endpointSlices, endpoints, nodes, pods, services } from "#controllers/common/resources.ts";
+import { settle } from "#client/testing/settle.ts";
 import { TestCluster } from "#controllers/testing/cluster.ts";
 import { createEndpointsController } from "./endpoints-controller.ts";
 import { createEndpointSliceController } from "./endpointslice-controller.ts";
@@ -102,6 +103,30 @@ test("pods that come, become ready, lose their label, end and go are followed", 
   await cluster.settle();
 
   assert.deepEqual(await addresses(), ["10.0.0.1"]);
+  await cluster.stop();
+});
+
+test("a service's only slice stays the same one while pods come and go, and pods that are not ready yet are told of a moment later", async () => {
+  const cluster = await setUp();
+  await cluster.create(services, service());
+  await cluster.settle();
+  const [empty] = await cluster.list<EndpointSlice>(endpointSlices);
+
+  await cluster.create(pods, pod("a", "10.0.0.1", { ready: false }));
+  await settle();
+  assert.deepEqual((await cluster.list<EndpointSlice>(endpointSlices))[0]?.endpoints, []);
+  await cluster.clock.advance(100);
+  await cluster.settle();
+  const [withPod, ...others] = await cluster.list<EndpointSlice>(endpointSlices);
+  assert.equal(withPod?.endpoints?.[0]?.conditions?.ready, false);
+  await cluster.client.delete({ resource: pods, namespace: "default", name: "a" }, { gracePeriodSeconds: 0 });
+  await cluster.clock.advance(100);
+  await cluster.settle();
+  const [emptyAgain, ...more] = await cluster.list<EndpointSlice>(endpointSlices);
+
+  assert.deepEqual(emptyAgain?.endpoints, []);
+  assert.deepEqual([others, more], [[], []]);
+  for (const slice of [withPod, emptyAgain]) assert.equal(slice?.metadata?.uid, empty?.metadata?.uid);
   await cluster.stop();
 });
 

@@ -6,12 +6,16 @@ import type { Informer } from "#client/informer.ts";
 import { keyOf } from "#client/object-store.ts";
 import type { ControllerContext, KeyedController } from "#client/controller.ts";
 import { semanticEqual } from "#apimachinery/semantic-equal.ts";
+import { isPodReady, isPodTerminating } from "#controllers/common/pods.ts";
 import { nodeInformer, podInformer, services } from "#controllers/common/resources.ts";
 import { endpointChanged, selects } from "./service-pods.ts";
 
 /** Changes of a large Service's pods wait for each other: a millisecond for every 20 pods. Small ones are served at once. */
 const podsPerMs = 20;
 const maxBatchMs = 500;
+
+/** How long the two wait with what moves no traffic: a pod that comes is ready a moment later, one that goes is gone a moment later. */
+const lullMs = 100;
 
 /** The copies that both controllers read. */
 export type ServiceSources = {
@@ -33,21 +37,24 @@ export function watchServices(controller: KeyedController, context: ControllerCo
       controller.queue.add(keyOf(service));
     },
   });
-  const enqueueFor = (pod: Pod) => {
+  const enqueueFor = (pod: Pod, before: Pod = pod) => {
+    const isUrgent = isUsable(pod) || isUsable(before);
     for (const service of maySelect(all, pod)) {
       if (!selects(service, pod.metadata?.labels)) continue;
       const key = keyOf(service);
-      controller.queue.addAfter(key, Math.min(maxBatchMs, Math.floor((sizes.get(key) ?? 0) / podsPerMs)));
+      const batchMs = Math.min(maxBatchMs, Math.floor((sizes.get(key) ?? 0) / podsPerMs));
+      const mayWait = !isUrgent && service.spec?.publishNotReadyAddresses !== true;
+      controller.queue.addAfter(key, mayWait ? Math.max(lullMs, batchMs) : batchMs);
     }
   };
   const pods = controller.watch(podInformer(context), {
-    onAdd: enqueueFor,
+    onAdd: (pod) => enqueueFor(pod),
     onUpdate: (before, pod) => {
       if (!endpointChanged(before, pod)) return;
-      enqueueFor(pod);
+      enqueueFor(pod, before);
       if (!semanticEqual(before.metadata?.labels, pod.metadata?.labels)) enqueueFor(before);
     },
-    onDelete: enqueueFor,
+    onDelete: (pod) => enqueueFor(pod),
   });
   const podsOf = (service: Service) => {
     const inNamespace = pods.lister.list(service.metadata?.namespace ?? "");
@@ -56,6 +63,11 @@ export function watchServices(controller: KeyedController, context: ControllerCo
     return selected;
   };
   return { services: all, pods, nodes: controller.watch(nodeInformer(context)), podsOf };
+}
+
+/** New connections may go there. */
+function isUsable(pod: Pod): boolean {
+  return isPodReady(pod) && !isPodTerminating(pod);
 }
 
 /** Index of Services by one of the labels that they select: "namespace/key=value". */

@@ -72,12 +72,29 @@ function planFamily(input: PlanInput, family: AddressType): SlicePlan {
   }
   for (const [key, slices] of byPorts) if (!groups.has(key)) remove.push(...slices);
   // A Service without endpoints has one empty slice, so that readers can tell "none" from "not looked at yet".
-  if (remove.length !== all.length || create.length > 0) return { create, update, remove };
-  const placeholder = newSlice(service, family, []);
-  const [only] = remove;
-  if (remove.length === 1 && only !== undefined && isSameEmptySlice(only, placeholder))
-    return { create, update, remove: [] };
-  return { create: [placeholder], update, remove };
+  if (remove.length === all.length && create.length === 0) {
+    const placeholder = newSlice(service, family, []);
+    const [only] = remove;
+    if (remove.length === 1 && only !== undefined && isSameEmptySlice(only, placeholder))
+      return { create, update, remove: [] };
+    create.push(placeholder);
+  }
+  const plan = reused({ create, remove }, isOwn);
+  return { ...plan, update: [...update, ...plan.update] };
+}
+
+/** A slice that would go becomes one that would come: one write in place of two. */
+function reused(
+  { create, remove }: Pick<SlicePlan, "create" | "remove">,
+  isOwn: (slice: EndpointSlice) => boolean | undefined,
+): SlicePlan {
+  const [own, strangers] = [remove.filter(isOwn), remove.filter((slice) => !isOwn(slice))];
+  const count = Math.min(own.length, create.length);
+  const update = own.slice(0, count).map((old, index): EndpointSlice => {
+    const { metadata: { labels = {} } = {}, ...fresh } = create[index]!;
+    return { ...old, ...fresh, metadata: { ...old.metadata, labels } };
+  });
+  return { create: create.slice(count), update, remove: [...strangers, ...own.slice(count)] };
 }
 
 function groupPods(input: PlanInput, family: AddressType): ReadonlyMap<string, Group> {
