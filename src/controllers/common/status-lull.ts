@@ -4,7 +4,7 @@
  */
 import type { Clock } from "#component-base/clock.ts";
 
-const lullMs = 50;
+const lullMs = 250;
 
 /** The moments of one controller's objects, by key. */
 export class StatusLull {

@@ -38,8 +38,8 @@ export function createPodAutoscalerController(context: ServingContext): NamedCon
   return new PodAutoscalerController(context).controller;
 }
 
-/** How long what there is to say of a revision that wakes up waits: an isolate has answered by then, and nobody reads it sooner. */
-const lullMs = 60;
+/** How long what there is to say of a revision that wakes up waits: its pod is ready by then, and all of it is one write, which the revision follows with one. */
+const lullMs = 250;
 
 const revisionKind = { apiVersion: "serving.knative.dev/v1", kind: "Revision" };
 
