@@ -144,6 +144,15 @@ CMD ["cat", "/app/hello"]
     await assert.rejects(build({ context: denied }), { kind: "BuildFailed", message: /registry\.invalid/ });
   });
 
+  test("a base may be named as Docker Hub's are, without a registry", async () => {
+    await buildImage({ store }, { base: "busybox", layers: [], name: "docker.io/library/shortly:1" });
+    const context = project("short", { Dockerfile: "FROM shortly:1\nRUN echo short > /name\n" });
+
+    const image = await build({ context });
+
+    assert.equal(read(image, "name"), "short\n");
+  });
+
   test("a base that says nothing of how it was made can be built upon too", async () => {
     const built = await buildImage({ store }, { base: "busybox", layers: [] });
     const { history: _, ...config } = JSON.parse((await store.blobs.read(built.id)).toString()) as { history: unknown };

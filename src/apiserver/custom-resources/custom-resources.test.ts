@@ -188,6 +188,21 @@ test("versions share their objects, and selectable fields select", async () => {
   );
 });
 
+test("what is written in another version is followed in the one that was asked for", async () => {
+  await using setup = await start();
+  const { client } = setup;
+  await install(client);
+  const second = { ...crontabs, resource: { ...crontabs.resource, version: "v2" } };
+  const events = await client.watch(crontabs);
+  const seen: (string | undefined)[] = [];
+
+  const made = await client.create(second, { ...cronTab({ cron: "* *" }), apiVersion: "stable.example.com/v2" });
+  await client.update({ ...second, name: "a" }, { ...made, spec: { cron: "1 1" } } as KubeObject);
+
+  for await (const { object } of events) if (seen.push(object.apiVersion) === 2) break;
+  assert.deepEqual(seen, ["stable.example.com/v1", "stable.example.com/v1"]);
+});
+
 test("another storage version leaves objects readable", async () => {
   await using setup = await start();
   const { client } = setup;

@@ -61,7 +61,7 @@ export class StoredObject {
     this.revision = init.revision;
     const { bytes } = init;
     this.#bytes = Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    this.#parsed = init.parsed;
+    this.#parsed = init.parsed && inStoredVersion(resource, init.parsed);
   }
 
   /** Plain JSON (never encrypted) without resourceVersion; begins with the resource's head. */
@@ -253,6 +253,13 @@ export class StoredObject {
       parsed: this.#object?.deref() ?? this.#parsed,
     });
   }
+}
+
+// Versions of one kind may differ in apiVersion only: what the bytes were made from then has that of the request.
+function inStoredVersion({ apiVersion, keepsVersions }: StoredResource, object: KubeObject): KubeObject {
+  return keepsVersions === true || object.apiVersion === apiVersion || object.apiVersion === undefined
+    ? object
+    : { ...object, apiVersion };
 }
 
 /** An object as it is stored: kind, apiVersion and metadata first, no resourceVersion. */

@@ -2,7 +2,7 @@
  * Finds hosts as pods do: names of the cluster from its DNS, all others from the machine's resolver.
  */
 import { lookup as lookupOnMachine, promises } from "node:dns";
-import type { Lookup } from "#eventing/dispatcher/sender.ts";
+import type { Lookup } from "#eventing/dispatcher/reach.ts";
 
 const clusterDomain = ".cluster.local";
 const timeoutMs = 2000;

@@ -22,6 +22,7 @@ import { keepEndpoints } from "#eventing/topology-source/endpoints.ts";
 import { TopologySource } from "#eventing/topology-source/topology-source.ts";
 import { openHeldListener } from "#linux/held-sockets.ts";
 import { loadLibc } from "#linux/libc.ts";
+import { forbidsOwnMachine } from "#eventing/dispatcher/reach.ts";
 import { clusterLookup } from "./cluster-lookup.ts";
 import { EventApiServer } from "./event-api-server.ts";
 import { startIngressRules } from "./ingress-rules.ts";
@@ -68,7 +69,7 @@ export class EventingAgent {
     const folder = await openDiskFolder(data);
     const logs = await this.#openLogs(data);
     const lookup = clusterLookup(addressPlan(cluster.record).dnsService);
-    const dispatcher = new Dispatcher({ logs, clock, logger, lookup });
+    const dispatcher = new Dispatcher({ logs, clock, logger, lookup, forbids: forbidsOwnMachine });
     this.#dispatcher = dispatcher;
     const metrics = new SourceMetrics(dispatcher.metrics.registry);
     const transport = await this.#transportOptions();

@@ -10,7 +10,8 @@ import type { Service } from "#component-base/life-cycle.ts";
 import type { Logger } from "#component-base/logger.ts";
 import { openDiskFolder } from "#disk/disk-files.ts";
 import { DurableMap } from "#disk/durable-map.ts";
-import { type Lookup, Sender } from "#eventing/dispatcher/sender.ts";
+import { forbidsOwnMachine, type Lookup } from "#eventing/dispatcher/reach.ts";
+import { Sender } from "#eventing/dispatcher/sender.ts";
 import type { SourceMetrics } from "#eventing/sources/adapters/source-metrics.ts";
 import { startSourceAdapters } from "#eventing/sources/adapters/source-adapters.ts";
 
@@ -37,7 +38,7 @@ const maxReplyBytes = 2 ** 20;
 export async function startSourceSenders(options: SourceSendersOptions): Promise<Pick<Service, "stop">> {
   const { folder, client, informers, lookup, apiServerUrl, metrics, clock, logger } = options;
   const places = await DurableMap.open(await openDiskFolder(folder));
-  const sender = new Sender({ clock, maxReplyBytes, lookup });
+  const sender = new Sender({ clock, maxReplyBytes, lookup, forbids: forbidsOwnMachine });
   const accounts = new AccountClients(options.transport);
   const adapters = startSourceAdapters({
     client,

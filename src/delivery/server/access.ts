@@ -27,7 +27,9 @@ export class Access {
   /** Who asks. Throws {@link HttpFault} when nobody says so: `git` asks for name and password then, of which the second is a token. */
   async identify({ headers, socket }: IncomingMessage): Promise<DeliveryUser> {
     const token = tokenOf(headers.authorization);
-    const user = token === undefined ? await this.#localUser(socket) : await this.#userOf(token);
+    // What else the administrator's programs can be led to send is not his word: events, pages, hooks of somebody.
+    const isGit = /git/i.test(headers["user-agent"] ?? "");
+    const user = token !== undefined ? await this.#userOf(token) : isGit ? await this.#localUser(socket) : undefined;
     if (user !== undefined) return user;
     throw new HttpFault(401, "a token of the cluster is needed as password, such as of: kubectl create token NAME", {
       "www-authenticate": 'Basic realm="nodeless", charset="UTF-8"',

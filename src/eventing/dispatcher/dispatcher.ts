@@ -7,7 +7,8 @@ import { DispatchMetrics } from "./dispatch-metrics.ts";
 import type { EventLogs } from "./event-log.ts";
 import { PartCache } from "./part-cache.ts";
 import { PlaceKeeper } from "./place-keeper.ts";
-import { type Lookup, Sender } from "./sender.ts";
+import type { Forbids, Lookup } from "./reach.ts";
+import { Sender } from "./sender.ts";
 import { type SubscriptionParts, SubscriptionRunner } from "./subscription-runner.ts";
 import { deadLogName, TopicRunner } from "./topic-runner.ts";
 import type { Topology } from "./topology.ts";
@@ -20,6 +21,8 @@ export type DispatcherOptions = {
   readonly logger: Logger;
   /** Finds hosts of subscribers. Default: the machine's resolver. */
   readonly lookup?: Lookup;
+  /** Addresses at which no subscriber may be. Default: none. */
+  readonly forbids?: Forbids;
   /** A bearer token for targets that ask for one. */
   readonly tokenFor?: (audience: string) => Promise<string>;
   /** Largest reply of a subscriber. Default 1 MiB. */
@@ -182,8 +185,9 @@ export class Dispatcher {
   }
 
   #subscriptionParts(): SubscriptionParts {
-    const { clock, logger, lookup, tokenFor, maxEventBytes = mebibyte } = this.#options;
-    const sender = { clock, maxReplyBytes: maxEventBytes, ...(lookup && { lookup }), ...(tokenFor && { tokenFor }) };
+    const { clock, logger, lookup, forbids, tokenFor, maxEventBytes = mebibyte } = this.#options;
+    const given = { ...(lookup && { lookup }), ...(forbids && { forbids }), ...(tokenFor && { tokenFor }) };
+    const sender = { clock, maxReplyBytes: maxEventBytes, ...given };
     return {
       places: this.#places,
       makeSender: () => new Sender(sender),

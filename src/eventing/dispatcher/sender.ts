@@ -1,12 +1,14 @@
 /**
  * Sends one event to one address over HTTP, once, and says what came of it. Whoever is slow, answers without end or redirects gets a clear verdict in bounded time and memory.
  */
+import { lookup as lookupOnMachine } from "node:dns";
 import { Agent, type Dispatcher as HttpDispatcher } from "undici";
 import type { Clock } from "#component-base/clock.ts";
 import type { CloudEvent } from "#eventing/cloudevents/cloud-event.ts";
 import { decodeReply, encodeBinary, encodeStructured } from "#eventing/cloudevents/http-binding.ts";
 import { isRetryable, retryAfterMs } from "./back-off.ts";
 import { traceHeaders } from "./broker-attributes.ts";
+import { checkHost, ForbiddenAddress, type Forbids, guardedLookup, type Lookup } from "./reach.ts";
 import type { Target } from "./topology.ts";
 
 /** What came of it. */
@@ -33,10 +35,6 @@ export type SendOptions = {
   readonly signal: AbortSignal;
 };
 
-/** Finds the address of a host, as `dns.lookup` does. */
-export type Lookup =
-  NonNullable<Agent.Options["connect"]> extends infer C ? (C extends { lookup?: infer L } ? L : never) : never;
-
 /** What a sender works with. */
 export type SenderOptions = {
   readonly clock: Clock;
@@ -44,6 +42,8 @@ export type SenderOptions = {
   readonly maxReplyBytes: number;
   /** Default: the machine's resolver. */
   readonly lookup?: Lookup;
+  /** Addresses that nothing is sent to. Default: none. */
+  readonly forbids?: Forbids;
   /** A bearer token for targets that ask for one. */
   readonly tokenFor?: (audience: string) => Promise<string>;
 };
@@ -68,6 +68,9 @@ export class Sender {
     signal.throwIfAborted();
     try {
       const url = new URL(target.url);
+      if (url.protocol !== "http:" && url.protocol !== "https:")
+        return neverTaken(`events are sent over HTTP, not to ${target.url}`);
+      if (this.#options.forbids) checkHost(url.hostname, this.#options.forbids);
       const { headers, body } = format === "json" ? encodeStructured(event) : encodeBinary(event);
       const all = [...headers, ...traceHeaders(event), "prefer", "reply", "accept-encoding", "identity"];
       const token = target.audience === undefined ? undefined : await this.#options.tokenFor?.(target.audience);
@@ -98,8 +101,9 @@ export class Sender {
   #agentFor(ca = ""): Agent {
     const known = this.#agents.get(ca);
     if (known) return known;
-    const { lookup } = this.#options;
-    const connect = { timeout: connectTimeoutMs, ...(lookup && { lookup }), ...(ca !== "" && { ca }) };
+    const { lookup = lookupOnMachine as Lookup, forbids } = this.#options;
+    const guarded = forbids ? guardedLookup(lookup, forbids) : lookup;
+    const connect = { timeout: connectTimeoutMs, lookup: guarded, ...(ca !== "" && { ca }) };
     const agent = new Agent({ connections: mostConnections, pipelining: 1, connect });
     this.#agents.set(ca, agent);
     return agent;
@@ -214,10 +218,17 @@ function unanswered(
   error: unknown,
   isReached = !nobodyThere.has((error as NodeJS.ErrnoException).code ?? ""),
 ): Outcome {
+  if (error instanceof ForbiddenAddress) return neverTaken(error.message);
   const { message, code } = error as NodeJS.ErrnoException;
   const why = `dispatch error: ${message || code || String(error)}`;
   const nothing = { isAnswered: false, isRetryable: true, retryAfterMs: undefined } as const;
   return { kind: "refused", status: 500, ...nothing, isReached, why };
+}
+
+/** Nobody was asked, and asking again would be no different. */
+function neverTaken(why: string): Outcome {
+  const nothing = { isAnswered: false, isReached: true, isRetryable: false, retryAfterMs: undefined } as const;
+  return { kind: "refused", status: 500, ...nothing, why: `dispatch error: ${why}` };
 }
 
 /** The subscriber took the event: sending it again would have it done twice, and answered as badly. */

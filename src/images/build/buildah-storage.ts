@@ -160,7 +160,9 @@ function registriesConf({ mirrors = {}, plainHttp = [], loaded }: ReachSettings)
     ]);
   });
   const parts = [...[...hosts].map((host) => registry(host, "", [])), ...here];
-  return ['unqualified-search-registries = ["docker.io"]\n', ...parts].join("\n");
+  // "node:24" is Docker Hub's, as everywhere.
+  const shortNames = 'unqualified-search-registries = ["docker.io"]\nshort-name-mode = "disabled"\n';
+  return [shortNames, ...parts].join("\n");
 }
 
 async function countLayers(storage: string): Promise<number> {

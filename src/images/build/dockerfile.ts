@@ -142,9 +142,11 @@ type Job = Attempt & { readonly dockerfile: string; readonly storage: BuildStora
 const damagedStorage = 97;
 
 // One entry into the namespaces for both: building, and giving the image out as a layout. What a killed build left goes first.
+// For a base such as "node:24" buildah locks a table in /var/cache, which is root's: it gets an empty one.
 const script = `
 tool="$1" driver="$2"; shift 2
 buildah() { "$tool" --root "/mnt/storage/$driver" --runroot /mnt/run --storage-driver "$driver" "$@"; }
+if [ -d /var/cache ]; then mount -t tmpfs -o size=1m,mode=700 tmpfs /var/cache; fi
 buildah rm --all >/dev/null || exit ${damagedStorage}
 buildah build --signature-policy /mnt/policy.json --isolation chroot --network host --iidfile /mnt/work/id "$@"
 buildah push --signature-policy /mnt/policy.json --quiet --format oci "$(cat /mnt/work/id)" oci:/mnt/work/layout:built`;

@@ -6,7 +6,7 @@ import type { InformerFactory } from "#client/informer-factory.ts";
 import type { Clock } from "#component-base/clock.ts";
 import type { Logger } from "#component-base/logger.ts";
 import type { CloudEvent } from "#eventing/cloudevents/cloud-event.ts";
-import type { Lookup } from "#eventing/dispatcher/sender.ts";
+import type { Lookup } from "#eventing/dispatcher/reach.ts";
 import type { Target } from "#eventing/dispatcher/topology.ts";
 import type { SourceMetrics } from "./source-metrics.ts";
 

@@ -4,7 +4,7 @@
 import { AwsV4Signer } from "aws4fetch";
 import { Agent, request } from "undici";
 import type { Clock } from "#component-base/clock.ts";
-import type { Lookup } from "#eventing/dispatcher/sender.ts";
+import type { Lookup } from "#eventing/dispatcher/reach.ts";
 import { BucketProblem, type BucketReason } from "./bucket-problem.ts";
 import type { BucketSettings } from "./bucket-settings.ts";
 import { findServiceError, type ListPage, readListPage } from "./list-answer.ts";
