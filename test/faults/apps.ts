@@ -61,16 +61,21 @@ export async function createNamespace(client: Client, name: string): Promise<voi
   await eventually("the namespace's service account", () => client.get(account));
 }
 
-/** Deletes a namespace and waits until it has gone. */
+/** Deletes a namespace and waits until it has gone. Throws with what it says of itself, or with what the API answers. */
 export async function deleteNamespace(client: Client, name: string): Promise<void> {
   const ref = { resource: namespaces, name };
-  await eventually(`no namespace ${name}`, async () => {
+  let last: unknown;
+  const isGone = async () => {
     try {
-      await client.delete(ref);
+      last = ((await client.delete(ref)) as KubeObject & { readonly status?: unknown }).status;
       return false;
     } catch (error) {
+      last = (error as Error).message;
       return (error as { readonly reason?: string }).reason === "NotFound";
     }
+  };
+  await eventually(`no namespace ${name}`, isGone).catch((error: unknown) => {
+    throw new Error(`${(error as Error).message}; it says ${JSON.stringify(last)}`, { cause: error });
   });
 }
 

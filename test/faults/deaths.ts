@@ -14,6 +14,7 @@ export type Role = ClusterStatus["processes"][number]["role"];
 export function killProcess({ machine }: FaultContext, role: Role): ProcessIdentity {
   const found = machine.findProcess(role);
   assert.ok(found, `the ${role} lives`);
+  if (role === "node") machine.nodeDeathsMs.push(performance.now());
   process.kill(found.pid, "SIGKILL");
   return found;
 }
@@ -24,6 +25,7 @@ export function killBoth({ machine }: FaultContext): readonly ProcessIdentity[] 
     (found) => found !== undefined,
   );
   assert.equal(both.length, 2, "both live");
+  machine.nodeDeathsMs.push(performance.now());
   for (const { pid } of both) process.kill(pid, "SIGKILL");
   return both;
 }

@@ -10,7 +10,7 @@ import { eventually, repository } from "../support/cluster.ts";
 import { createNamespace, deleteNamespace, exposeWeb } from "./apps.ts";
 import { ended, killBoth } from "./deaths.ts";
 import type { Fault, FaultContext } from "./fault.ts";
-import { lookUp, timeoutMs } from "./load.ts";
+import { askedMs, lookUp, timeoutMs } from "./load.ts";
 
 const namespace = "names";
 
@@ -46,7 +46,6 @@ async function nodeAlone(context: FaultContext): Promise<void> {
     assert.ok(machine.findProcess("node"), "the node lives");
     assert.equal((await machine.status()).processes.find(({ role }) => role === "control-plane")?.isReady, false);
     // On a machine with much else to do nobody may be there in time for the first ones.
-    const askedMs = (failure: string) => Number(/\d+/.exec(failure)?.[0]);
     const late = failures.filter((failure) => askedMs(failure) > firstAnswerMs - timeoutMs);
     assert.deepEqual(late, []);
     assert.ok(count > 50, `only ${count} lookups`);

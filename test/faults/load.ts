@@ -8,6 +8,8 @@ import { encode } from "dns-packet";
 /** What became of all requests of a kind. */
 export type LoadReport = {
   readonly count: number;
+  /** When it began, on the clock of `performance`. */
+  readonly startMs: number;
   /** When, and what went wrong. */
   readonly failures: readonly string[];
   /** When the first answer came, in ms after the beginning. */
@@ -16,6 +18,11 @@ export type LoadReport = {
   readonly longestMs: number;
   readonly p50Ms: number;
 };
+
+/** When what failed had been asked, in ms after the beginning. */
+export function askedMs(failure: string): number {
+  return Number(/\d+/.exec(failure)?.[0]);
+}
 
 /** A load that goes on until `stop`, which waits for what is under way. */
 export type Load = { readonly stop: () => Promise<LoadReport> };
@@ -86,7 +93,8 @@ function repeat(everyMs: number, once: () => Promise<void>): Load {
       await Promise.all(open);
       tookMs.sort((a, b) => a - b);
       const at = (share: number) => Math.round(tookMs[Math.floor((tookMs.length - 1) * share)] ?? 0);
-      return { count: tookMs.length + failures.length, failures, firstAnswerMs, longestMs: at(1), p50Ms: at(0.5) };
+      const count = tookMs.length + failures.length;
+      return { count, startMs, failures, firstAnswerMs, longestMs: at(1), p50Ms: at(0.5) };
     },
   };
 }

@@ -29,6 +29,8 @@ export class ClusterMachine {
   readonly node: string;
   readonly dataFolder: string;
   readonly runFolder: string;
+  /** When the node's process was killed, on the clock of `performance`. */
+  readonly nodeDeathsMs: number[] = [];
   readonly #slot: number;
 
   private constructor(cluster: TestCluster, status: ClusterStatus) {
