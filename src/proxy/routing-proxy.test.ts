@@ -5,6 +5,7 @@ import assert from "node:assert/strict";
 import { createServer, type Socket } from "node:net";
 import { once } from "node:events";
 import { test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { HeldRequest, HoldVerdict } from "./config/hold.ts";
 import type { RouteRule } from "./config/route.ts";
 import { TestProxy, until } from "./testing/test-proxy.ts";
@@ -170,6 +171,35 @@ test("a connection that breaks before the answer is tried again only when that i
   assert.equal(proxy.entries.at(-1)?.tries, 2);
 });
 
+test("a request that two instances broke off while they had nothing else is not sent to a third", async (t) => {
+  const proxy = await TestProxy.start(t);
+  const upstreams = [];
+  for (let count = 0; count < 4; count++) upstreams.push(await proxy.upstream((socket) => void socket.destroy()));
+  await proxy.route(upstreams, { rule: { retry: { attempts: 5 } } });
+
+  assert.match(await proxy.ask(get), /^HTTP\/1\.1 502 [^]*instances ended twice while this was their only request/);
+  assert.equal(upstreams.filter(({ received }) => received.length > 0).length, 2);
+  assert.equal(proxy.entries.at(-1)?.tries, 2);
+});
+
+test("one that was not alone there is sent on, as often as its rule allows", async (t) => {
+  const proxy = await TestProxy.start(t);
+  const waiting: Socket[] = [];
+  let deaths = 0;
+  // Two at once each time, and the instance takes both with it.
+  const upstream = await proxy.upstream((socket) => {
+    if (deaths === 3) return void socket.write(plainResponse("alive"));
+    if (waiting.push(socket) < 2) return;
+    deaths++;
+    for (const one of waiting.splice(0)) one.destroy();
+  });
+  await proxy.route([upstream], { rule: { retry: { attempts: 5 } } });
+
+  const answers = await Promise.all([proxy.ask(get), proxy.ask(get)]);
+
+  for (const answer of answers) assert.match(answer, /alive$/);
+});
+
 test("connections that went stale while they waited cost no request", async (t) => {
   const proxy = await TestProxy.start(t);
   let isBroken = false;
@@ -318,6 +348,25 @@ test("where only what nobody serves is held, requests go by the hold until an en
   waiting[1]?.go({ kind: "go" });
   assert.match(await unreached, /up$/);
   assert.match(upstream.received.at(-1) ?? "", /\r\n\r\nbody$/);
+});
+
+test("a hold that lets go what has nowhere to go is asked less and less often", async (t) => {
+  let asked = 0;
+  const admit = async (): Promise<HoldVerdict> => {
+    asked++;
+    return { kind: "go" };
+  };
+  const proxy = await TestProxy.start(t, { engine: { holds: new Map([["h", { admit }]]) } });
+  const upstream = await proxy.upstream(plainResponse("up"));
+  await proxy.route([], { hold: "h", holds: "unserved" });
+  const answer = proxy.ask(get);
+  await until(() => asked >= 3);
+  await sleep(100);
+  // Without pauses it would be thousands.
+  assert.ok(asked <= 20, `${asked} times`);
+
+  await proxy.set({ kind: "cluster", config: { name: "c", endpoints: [upstream.endpoint] } });
+  assert.match(await answer, /up$/);
 });
 
 test("one can wait until an endpoint has no request, whether it still belongs to its cluster or not", async (t) => {

@@ -16,6 +16,7 @@ import { changeFields } from "#proxy/routing/field-changes.ts";
 import { type RequestPath, readPath } from "#proxy/routing/request-path.ts";
 import { changePath, redirectLocation } from "#proxy/routing/rewrite.ts";
 import type { Endpoint } from "#proxy/upstream/endpoint.ts";
+import { Breaks } from "./breaks.ts";
 import { EndpointSearch, type EndpointSeeker, type NoEndpoint } from "./endpoint-search.ts";
 import type { ExchangeParts } from "./exchange-parts.ts";
 import { accessEntry } from "./exchange-record.ts";
@@ -36,6 +37,9 @@ import type {
 } from "./streams.ts";
 
 const IDLE_MS = 300_000;
+/** A request that is held more often than this, though nothing came of it, waits before it is held again: hold and cluster may see the same thing differently. */
+const CALM_HOLDS = 3;
+const LONGEST_PAUSE_MS = 1000;
 
 export class Exchange implements ClientOwner, UpstreamOwner, EndpointSeeker {
   readonly #parts: ExchangeParts;
@@ -57,6 +61,8 @@ export class Exchange implements ClientOwner, UpstreamOwner, EndpointSeeker {
   #onDue: (() => void) | undefined;
   #requestId = "";
   #tries = 0;
+  #holds = 0;
+  readonly #breaks = new Breaks();
   #needsFresh = false;
   #status = 0;
   #flag: ResponseFlag = "-";
@@ -116,6 +122,12 @@ export class Exchange implements ClientOwner, UpstreamOwner, EndpointSeeker {
   }
 
   #hold(name: string, unreachable?: string): void {
+    const inVain = this.#holds++ - CALM_HOLDS;
+    if (inVain < 0) return this.#keep(name, unreachable);
+    this.#await(Math.min(LONGEST_PAUSE_MS, 10 * 2 ** inVain), () => this.#keep(name, unreachable));
+  }
+
+  #keep(name: string, unreachable: string | undefined): void {
     const { method, authority, target } = this.#head;
     const about = { route: this.#entry?.route.name ?? "", cluster: this.#backend?.cluster ?? "" };
     const held = { ...about, method, authority, target, ...(unreachable === undefined ? {} : { unreachable }) };
@@ -321,6 +333,8 @@ export class Exchange implements ClientOwner, UpstreamOwner, EndpointSeeker {
     if (this.#status !== 0) return this.#break(failure.kind === "bad-response" ? "UPE" : "UC");
     // One that had served before was at its end, and so may the others be that wait.
     if (failure.wasReused && failure.kind === "reset") this.#needsFresh = true;
+    const endpoint = this.#search?.endpoint;
+    if (endpoint !== undefined) this.#breaks.onFailure(failure, endpoint, this.#parts.clock.now());
     this.#onTryOver({ kind: "failure", failure });
   }
 
@@ -334,6 +348,8 @@ export class Exchange implements ClientOwner, UpstreamOwner, EndpointSeeker {
     const willRetry = this.#mayRetry(outcome);
     this.#upstream?.abort();
     this.#upstream = undefined;
+    if (this.#breaks.areEnough)
+      return this.#reply(502, "instances ended twice while this was their only request; it is not sent again", "UC");
     if (this.#holdUnreached(outcome)) return;
     const wasStale = outcome.kind === "failure" && outcome.failure.kind === "reset" && outcome.failure.wasReused;
     if (!wasStale) this.#search?.avoid();

@@ -5,6 +5,7 @@ import { connect, type Socket } from "node:net";
 import { connect as connectTls, type ConnectionOptions } from "node:tls";
 import type { BalancedEndpoint, Random } from "#proxy/balance/balancer.ts";
 import type { ClusterConfig, EndpointConfig } from "#proxy/config/cluster.ts";
+import type { Breakable } from "#proxy/exchange/breaks.ts";
 import type { UpstreamOwner, UpstreamStream } from "#proxy/exchange/streams.ts";
 import type { Deadlines } from "#proxy/message/deadlines.ts";
 import { Http1Upstream, type Http1UpstreamKeeper } from "./http1-upstream.ts";
@@ -20,10 +21,12 @@ export type ClusterParts = {
 };
 
 const MOST_IDLE = 512;
+/** Connections that break within this belong to one death. */
+const TOGETHER_MS = 50;
 /** Bytes that may wait in a socket before it asks to pause. */
 const HIGH_WATER_BYTES = 128 * 1024;
 
-export class Endpoint implements BalancedEndpoint, Http1UpstreamKeeper {
+export class Endpoint implements BalancedEndpoint, Breakable, Http1UpstreamKeeper {
   /** Weight and draining may change; address and port do not. */
   config: EndpointConfig;
   readonly name: string;
@@ -34,6 +37,7 @@ export class Endpoint implements BalancedEndpoint, Http1UpstreamKeeper {
   readonly #idle: Http1Upstream[] = [];
   #http2: Http2Upstreams | undefined;
   #isRetired = false;
+  #brokeMs = Number.NEGATIVE_INFINITY;
 
   constructor(config: EndpointConfig, cluster: ClusterConfig, { deadlines, readBuffer }: ClusterParts) {
     this.config = config;
@@ -52,6 +56,12 @@ export class Endpoint implements BalancedEndpoint, Http1UpstreamKeeper {
     const upstream = (isFresh ? undefined : this.#idle.pop()) ?? this.#openHttp1();
     upstream.take(owner);
     return upstream;
+  }
+
+  breaksAlone(nowMs: number): boolean {
+    const isAlone = this.active <= 1 && nowMs - this.#brokeMs > TOGETHER_MS;
+    this.#brokeMs = nowMs;
+    return isAlone;
   }
 
   onIdle(upstream: Http1Upstream): number {

@@ -340,11 +340,10 @@ export class NodeEngine implements Pick<Service, "stop"> {
   /** A request met nobody there: others shall not, until somebody is back. */
   #onUnreachable(key: string, endpoint: string): void {
     if (this.#peers.lose(endpoint)) return;
-    const endpoints = this.#endpoints.get(key);
-    const pod = endpoints?.find(endpoint);
-    if (pod === undefined) return;
-    this.#learn(key, pod, "suspect");
-    this.#probe(key, pod);
+    for (const pod of this.#endpoints.get(key)?.find(endpoint) ?? []) {
+      this.#learn(key, pod, "suspect");
+      this.#probe(key, pod);
+    }
   }
 
   /** What the engine still has of it nobody is to be sent to. */

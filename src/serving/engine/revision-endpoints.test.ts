@@ -58,4 +58,24 @@ describe("a revision's endpoints", () => {
     endpoints.update([]);
     assert.deepEqual([endpoints.configs(), endpoints.isServed], [[], false]);
   });
+
+  it("are one place where two pods have the same, as an address that is given on at once: open while one of them is", () => {
+    for (const order of [
+      [pod("terminating", "old"), pod("ready", "new")],
+      [pod("ready", "new"), pod("terminating", "old")],
+    ]) {
+      const endpoints = new RevisionEndpoints();
+      endpoints.update(order);
+      assert.deepEqual([endpoints.configs(), endpoints.isServed], [[open], true]);
+
+      for (const there of endpoints.find("10.0.0.1:8080")) endpoints.learn(there, "suspect");
+      assert.deepEqual([endpoints.configs(), endpoints.isServed], [[closed], false]);
+      assert.deepEqual(
+        endpoints.unproved.map((one) => one.pod),
+        ["new"],
+      );
+      endpoints.clear(pod("ready", "new"));
+      assert.deepEqual([endpoints.configs(), endpoints.isServed], [[open], true]);
+    }
+  });
 });

@@ -7,20 +7,20 @@ import type { PodEndpoint } from "./pod-endpoints.ts";
 /** What this node knows of a pod beyond what the API says. `proved`: it takes connections. `suspect`: it does not. `leaving`: it is about to end. */
 type Knowledge = "proved" | "suspect" | "leaving";
 
-/** The endpoints of one revision. */
+/** The endpoints of one revision. Two pods may have one for a moment: an address is given to another as soon as it is free, and the API hears of both ends in any order. */
 export class RevisionEndpoints {
   #pods: readonly PodEndpoint[] = [];
-  readonly #known = new Map<string, { readonly pod: string; readonly what: Knowledge }>();
+  readonly #known = new Map<string, Knowledge>();
 
-  /** Pods have changed. What was known of a pod that became another, or ready, or left, is not known any more. */
+  /** Pods have changed. What was known of a pod that moved, or became ready, or left, is not known any more. */
   update(pods: readonly PodEndpoint[]): void {
-    const before = new Map(this.#pods.map((pod) => [endpointName(pod), pod]));
+    const before = new Map(this.#pods.map((pod) => [nameOfPod(pod), pod]));
     this.#pods = pods;
-    const now = new Map(pods.map((pod) => [endpointName(pod), pod]));
-    for (const [name, { pod, what }] of this.#known) {
+    const now = new Map(pods.map((pod) => [nameOfPod(pod), pod]));
+    for (const [name, what] of this.#known) {
       const current = now.get(name);
       const hasTurned = before.get(name)?.state !== current?.state;
-      if (current === undefined || current.pod !== pod || (what === "proved" && hasTurned)) this.#known.delete(name);
+      if (current === undefined || (what === "proved" && hasTurned)) this.#known.delete(name);
     }
   }
 
@@ -34,14 +34,17 @@ export class RevisionEndpoints {
     return this.#pods.filter((pod) => this.#isOpen(pod));
   }
 
-  /** What the engine is told, of all pods or of a node's. Those that get nothing new stay known to it, so that what they have is counted. */
+  /** What the engine is told, of all pods or of a node's. Those that get nothing new stay known to it, so that what they have is counted. One place is said once: open where one pod there is. */
   configs(node?: string): readonly EndpointConfig[] {
-    return this.#pods
-      .filter((pod) => node === undefined || pod.node === node)
-      .map((pod) => {
-        const { address, port } = pod;
-        return this.#isOpen(pod) ? { address, port } : { address, port, isDraining: true };
-      });
+    const places = new Map<string, EndpointConfig>();
+    for (const pod of this.#pods) {
+      if (node !== undefined && pod.node !== node) continue;
+      const { address, port } = pod;
+      const name = endpointName(pod);
+      if (this.#isOpen(pod)) places.set(name, { address, port });
+      else if (!places.has(name)) places.set(name, { address, port, isDraining: true });
+    }
+    return [...places.values()];
   }
 
   /** Pods that may take connections sooner than the kubelet says so. */
@@ -54,8 +57,9 @@ export class RevisionEndpoints {
     return this.#pods.filter((pod) => !this.#isOpen(pod) && pod.state !== "terminating");
   }
 
-  find(name: string): PodEndpoint | undefined {
-    return this.#pods.find((pod) => endpointName(pod) === name);
+  /** The pods of which this ("address:port") is the endpoint. */
+  find(name: string): readonly PodEndpoint[] {
+    return this.#pods.filter((pod) => endpointName(pod) === name);
   }
 
   /** The pod's endpoints, by its address. */
@@ -65,12 +69,12 @@ export class RevisionEndpoints {
 
   /** This node has learnt something. A pod that is about to end stays so. */
   learn(pod: PodEndpoint, what: Knowledge): void {
-    if (this.#whatOf(pod) !== "leaving") this.#known.set(endpointName(pod), { pod: pod.pod, what });
+    if (this.#whatOf(pod) !== "leaving") this.#known.set(nameOfPod(pod), what);
   }
 
   /** A suspect takes connections again. */
   clear(pod: PodEndpoint): void {
-    if (this.#whatOf(pod) === "suspect") this.#known.delete(endpointName(pod));
+    if (this.#whatOf(pod) === "suspect") this.#known.delete(nameOfPod(pod));
     if (pod.state === "starting") this.learn(pod, "proved");
   }
 
@@ -80,9 +84,12 @@ export class RevisionEndpoints {
   }
 
   #whatOf(pod: PodEndpoint): Knowledge | undefined {
-    const known = this.#known.get(endpointName(pod));
-    return known?.pod === pod.pod ? known.what : undefined;
+    return this.#known.get(nameOfPod(pod));
   }
+}
+
+function nameOfPod(pod: PodEndpoint): string {
+  return `${endpointName(pod)} ${pod.pod}`;
 }
 
 /** An endpoint, as the L7 engine names it. */
