@@ -107,7 +107,13 @@ describe("a revision's cluster", () => {
 });
 
 describe("a revision's hold", () => {
-  const unserved = { isServed: () => false, onFirst: () => {}, onUnreachable: () => {}, onAnswer: () => {} };
+  const unserved = {
+    isServed: () => false,
+    onFirst: () => {},
+    onUnreachable: () => {},
+    refusalFor: () => undefined,
+    onAnswer: () => {},
+  };
   const request = { route: "r", cluster: "serving/default/one", method: "GET", authority: "a", target: "/" };
 
   it("makes one cold start of many requests, and lets all go at once", async () => {
@@ -129,6 +135,20 @@ describe("a revision's hold", () => {
     client.abort();
 
     assert.equal((await held).kind, "refuse");
+    assert.equal(hold.heldFor(request.cluster), 0);
+  });
+
+  it("refuses at once where waiting is of no use, and those that wait when it is told so", async () => {
+    const refusal = { kind: "refuse", status: 503, message: "no" } as const;
+    let known: typeof refusal | undefined;
+    const hold = new RevisionHold({ ...unserved, refusalFor: () => known });
+    const { signal } = new AbortController();
+    const held = hold.admit(request, signal);
+    known = refusal;
+    hold.release(request.cluster, refusal);
+
+    assert.deepEqual(await held, refusal);
+    assert.deepEqual(await hold.admit(request, signal), refusal);
     assert.equal(hold.heldFor(request.cluster), 0);
   });
 

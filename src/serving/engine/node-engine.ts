@@ -14,6 +14,7 @@ import type { Service } from "#component-base/life-cycle.ts";
 import type { Logger } from "#component-base/logger.ts";
 import type { MetricSnapshot } from "#component-base/metrics.ts";
 import type { ConfigChange, ConfigSink } from "#proxy/config/route-source.ts";
+import type { HoldVerdict } from "#proxy/config/hold.ts";
 import type { ClusterLoad } from "#proxy/observe/cluster-loads.ts";
 import type { ColdStart } from "#serving/data-plane.ts";
 import { type Ingress, ingresses, type Revision, revisions } from "#serving/kinds.ts";
@@ -46,6 +47,7 @@ import {
 } from "./pod-endpoints.ts";
 import { endpointName, RevisionEndpoints } from "./revision-endpoints.ts";
 import { RevisionHold } from "./revision-hold.ts";
+import { RevisionTroubles } from "./revision-troubles.ts";
 import { RouteCertificates } from "./route-certificates.ts";
 import { ServingMetrics } from "./serving-metrics.ts";
 
@@ -94,6 +96,7 @@ export class NodeEngine implements Pick<Service, "stop"> {
   readonly #abort = new AbortController();
   readonly #reports: LoadReports;
   readonly #probes: EndpointProbes;
+  readonly #troubles: RevisionTroubles;
   readonly #peers: PeerPlanes;
   readonly #certificates: RouteCertificates;
   #securePort: number | undefined;
@@ -126,8 +129,10 @@ export class NodeEngine implements Pick<Service, "stop"> {
       isServed: (cluster) => this.#served.has(keyOfCluster(cluster)),
       onFirst: (cluster) => this.#onDemand(keyOfCluster(cluster)),
       onUnreachable: (cluster, endpoint) => this.#onUnreachable(keyOfCluster(cluster), endpoint),
+      refusalFor: (cluster) => this.#troubles.refusalFor(keyOfCluster(cluster)),
       onAnswer: (cluster) => this.#coldStarts.onAnswer(keyOfCluster(cluster)),
     });
+    this.#troubles = new RevisionTroubles(options.clock, (...known) => this.#onTrouble(...known));
     this.#reports = new LoadReports({ ...options, read: () => this.#status() });
     this.#probes = new EndpointProbes(options.clock);
     const { client, clock, nodeName: node, peer } = options;
@@ -168,6 +173,7 @@ export class NodeEngine implements Pick<Service, "stop"> {
     this.#abort.abort(new Error("the data plane stops"));
     for (const disconnect of this.#disconnect.splice(0)) disconnect();
     this.#probes.stop();
+    this.#troubles.stop();
     this.#peers.stop();
     this.#certificates.stop();
     await Promise.all([this.#applying, this.#reports.stop()]);
@@ -316,7 +322,11 @@ export class NodeEngine implements Pick<Service, "stop"> {
   #updateEndpoints(key: string): void {
     const endpoints = this.#endpoints.get(key) ?? new RevisionEndpoints();
     this.#endpoints.set(key, endpoints);
-    endpoints.update(this.#podsOf(key).flatMap((pod) => endpointOf(pod) ?? []));
+    const pods = this.#podsOf(key);
+    const running = pods.flatMap((pod) => endpointOf(pod) ?? []);
+    endpoints.update(running);
+    if (endpoints.isServed) this.#troubles.forget(key);
+    else this.#troubles.look(key, pods, running);
     const known = new Set(endpoints.unproved.map((pod) => probeName(key, pod)));
     this.#probes.keep((probe) => !probe.startsWith(`${key} `) || known.has(probe));
     if (!endpoints.isServed) for (const pod of endpoints.starting) this.#proveStarting(key, pod);
@@ -344,6 +354,11 @@ export class NodeEngine implements Pick<Service, "stop"> {
       this.#learn(key, pod, "suspect");
       this.#probe(key, pod);
     }
+  }
+
+  /** Who waits for a revision that cannot run is told. */
+  #onTrouble(key: string, refusal: HoldVerdict): void {
+    for (const cluster of [clusterOfKey(key), `${ownPrefix}${key}`]) this.hold.release(cluster, refusal);
   }
 
   /** What the engine still has of it nobody is to be sent to. */
@@ -404,6 +419,7 @@ export class NodeEngine implements Pick<Service, "stop"> {
   #forget(key: string): void {
     const { namespace, name } = splitKey(key);
     this.#endpoints.delete(key);
+    this.#troubles.forget(key);
     this.#concurrency.delete(key);
     this.#coldStarts.forget(key);
     this.#lastPods.delete(key);
@@ -436,7 +452,11 @@ export class NodeEngine implements Pick<Service, "stop"> {
   #onDemand(key: string): void {
     // Pods that are there and take no requests are another matter.
     const isAsleep = this.#podsOf(key).length === 0;
-    if (isAsleep) this.#coldStarts.begin(key);
+    if (isAsleep) {
+      this.#coldStarts.begin(key);
+      // What was in the way may be gone.
+      this.#troubles.forget(key);
+    }
     this.#reports.now();
     const name = this.#lastPods.get(key);
     // The report is on its way first.

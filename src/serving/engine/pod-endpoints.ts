@@ -1,7 +1,7 @@
 /**
  * Pods of revisions, as a data plane needs them: where they take requests and how they are. Read from the pods themselves: their EndpointSlices tell the same later.
  */
-import type { Container, Pod } from "#api/generated/types/core-v1.ts";
+import type { Container, ContainerStatus, Pod } from "#api/generated/types/core-v1.ts";
 import type { InformerFactory } from "#client/informer-factory.ts";
 import type { Informer } from "#client/informer.ts";
 import { pods } from "#serving/common/context.ts";
@@ -63,20 +63,28 @@ function userContainerOf(
 /** What is kept of a pod. */
 function essence(pod: Pod): Pod {
   const { name, namespace, uid, resourceVersion, labels: own, deletionTimestamp } = pod.metadata ?? {};
-  const { podIP, phase, conditions, containerStatuses = [] } = pod.status ?? {};
+  const { podIP, phase, conditions, containerStatuses = [], initContainerStatuses = [] } = pod.status ?? {};
   const revision = own?.[labels.revision] ?? "";
   const containers = (pod.spec?.containers ?? []).flatMap(({ name: container, ports }) =>
     ports === undefined ? [] : [{ name: container, ports }],
   );
-  const ready = (conditions ?? []).filter(({ type }) => type === "Ready");
+  const told = (conditions ?? []).filter(
+    ({ type, status }) => type === "Ready" || (type === "PodScheduled" && status === "False"),
+  );
+  const waiting = initContainerStatuses.filter(({ state }) => state?.waiting !== undefined).map(stateOf);
   return Object.freeze({
     metadata: { name, namespace, uid, resourceVersion, labels: { [labels.revision]: revision }, deletionTimestamp },
     spec: { nodeName: pod.spec?.nodeName, containers },
     status: {
       podIP,
       phase,
-      conditions: ready,
-      containerStatuses: containerStatuses.map(({ name: container, state }) => ({ name: container, state })),
+      conditions: told,
+      containerStatuses: containerStatuses.map(stateOf),
+      ...(waiting.length === 0 ? {} : { initContainerStatuses: waiting }),
     },
   } as unknown as Pod);
+}
+
+function stateOf({ name, state }: ContainerStatus): Pick<ContainerStatus, "name" | "state"> {
+  return { name, ...(state === undefined ? {} : { state }) };
 }
