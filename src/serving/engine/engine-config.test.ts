@@ -140,11 +140,11 @@ describe("a revision's hold", () => {
 
   it("refuses at once where waiting is of no use, and those that wait when it is told so", async () => {
     const refusal = { kind: "refuse", status: 503, message: "no" } as const;
-    let known: typeof refusal | undefined;
-    const hold = new RevisionHold({ ...unserved, refusalFor: () => known });
+    const known: (typeof refusal)[] = [];
+    const hold = new RevisionHold({ ...unserved, refusalFor: () => known[0] });
     const { signal } = new AbortController();
     const held = hold.admit(request, signal);
-    known = refusal;
+    known.push(refusal);
     hold.release(request.cluster, refusal);
 
     assert.deepEqual(await held, refusal);

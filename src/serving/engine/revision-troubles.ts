@@ -74,7 +74,7 @@ export class RevisionTroubles {
   }
 
   stop(): void {
-    for (const key of [...this.#troubles.keys()]) this.forget(key);
+    for (const key of this.#troubles.keys()) this.forget(key);
   }
 
   #tell(key: string): void {
