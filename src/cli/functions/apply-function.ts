@@ -3,11 +3,14 @@
  */
 import { join } from "node:path";
 import { type FunctionObject, functionFile, functions } from "#api/nodeless/function.ts";
+import { controllerOf } from "#apimachinery/owner-references.ts";
 import { UserError } from "#cli/command.ts";
 import type { Client } from "#client/client.ts";
+import { findObject } from "#client/find-object.ts";
 import type { WantedFunction } from "./function-spec.ts";
 
 const fieldManager = "nodeless-fn";
+const services = { group: "serving.knative.dev", version: "v1", resource: "services" };
 
 /** Writes the Function; `reference` is its source where that is a folder. Throws what the API server says. */
 export async function applyFunction(
@@ -24,6 +27,16 @@ export async function applyFunction(
   } catch (error) {
     throw inFile(error, folder);
   }
+}
+
+/** Throws when the name is a Knative Service's that is not this function's: what is built could not run. */
+export async function refuseTakenName(client: Client, namespace: string, name: string): Promise<void> {
+  const service = await findObject(client, { resource: services, namespace, name });
+  const owner = service && controllerOf(service);
+  if (service === undefined || (owner?.kind === "Function" && owner.name === name)) return;
+  throw new UserError(
+    `there is a Knative Service "${name}" already that is not this function's: deploy it under another name, or delete that one ('kubectl -n ${namespace} delete ksvc ${name}')`,
+  );
 }
 
 /** What the API server has against a field that no flag can say, in the words of the file that it is in. */

@@ -240,7 +240,7 @@ describe("the controller of Functions", () => {
     assert.equal(tries, 2);
   });
 
-  it("leaves a Service alone that is somebody else's", async () => {
+  it("leaves a Service alone that is somebody else's, and builds nothing until it is gone", async () => {
     const service = {
       apiVersion: "serving.knative.dev/v1",
       kind: "Service",
@@ -256,6 +256,12 @@ describe("the controller of Functions", () => {
       reason: "NotOwned",
       message: 'There is an existing Service "taken" that we do not own.',
     });
+    assert.equal(
+      jobs.some(({ repository }) => repository.endsWith("/taken")),
+      false,
+    );
+    await api.client.delete({ resource: knativeServices, namespace: "default", name: "taken" });
+    await until("taken", built);
   });
 
   it("runs an image that is built already, and says what is not enforced there", async () => {

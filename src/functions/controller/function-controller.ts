@@ -2,7 +2,7 @@
  * Makes Functions run: source → image → Knative Service, and says in the status how far it is. What runs goes on running while something newer does not build.
  */
 import { createHash } from "node:crypto";
-import { isControlledBy } from "#apimachinery/owner-references.ts";
+import { controllerOf, isControlledBy } from "#apimachinery/owner-references.ts";
 import { semanticEqual } from "#apimachinery/semantic-equal.ts";
 import { hasReason } from "#apimachinery/status-error.ts";
 import { type ControllerContext, KeyedController, type NamedController } from "#client/controller.ts";
@@ -64,6 +64,13 @@ type ImageState = {
   readonly againAfterMs?: number;
 };
 
+const notBuilt: ImageState = {
+  marks: {
+    SourceReady: isUnknown("NotFetched", "Nothing is fetched or built while another Service has the name."),
+    Built: isUnknown("SourceNotReady", "The source is not there yet."),
+  },
+};
+
 class FunctionController implements NamedController {
   readonly name = "functions";
   readonly #context: FunctionControllerContext;
@@ -96,11 +103,10 @@ class FunctionController implements NamedController {
       onUpdate: (_before, fn) => queue.add(keyOf(fn)),
       onDelete: (fn) => queue.add(keyOf(fn)),
     });
+    // Its own has its name, and so has somebody else's that is in its way.
     const ofFunction = (service: KnativeService) => {
-      const owner = service.metadata?.ownerReferences?.find(
-        ({ kind, controller }) => controller && kind === "Function",
-      );
-      if (owner) queue.add(`${service.metadata?.namespace}/${owner.name}`);
+      const { namespace = "", name = "" } = service.metadata ?? {};
+      if (this.#functions.lister.find(namespace, name) !== undefined) queue.add(keyOf(service));
     };
     this.#services = this.#frame.watch(context.informers.informer<KnativeService>({ resource: knativeServices }), {
       onAdd: ofFunction,
@@ -138,12 +144,20 @@ class FunctionController implements NamedController {
       if (fn === undefined) this.#forgetLater({ namespace, name });
       return;
     }
-    const state = this.#ensureImage(key, fn);
+    const state = this.#isTaken(fn) ? notBuilt : this.#ensureImage(key, fn);
     // What is asked for beside the code comes with the code that it is about.
     const image = state.marks.Built.status === "True" ? state.image : undefined;
     const service = await this.#ensureService(fn, image, signal);
     await this.#writeStatus(fn, state, service, signal);
     return state.againAfterMs;
+  }
+
+  /** True when its name is another Service's: what is built could not run. One of a function that had this name before is about to go. */
+  #isTaken({ metadata }: FunctionObject): boolean {
+    const { namespace = "", name = "" } = metadata ?? {};
+    const found = this.#services.lister.find(namespace, name);
+    const owner = found && controllerOf(found);
+    return found !== undefined && !(owner?.kind === "Function" && owner.name === name);
   }
 
   #forgetLater(one: FunctionName, delayMs = keptMs): void {

@@ -8,7 +8,7 @@ import { tryAgain } from "#client/nodeless/try-again.ts";
 import { type Command, type CommandContext, numberFlag } from "#cli/command.ts";
 import { clusterOf, namespaceOf } from "#cli/commands/cluster-and-namespace.ts";
 import { withClient } from "#cli/commands/with-transport.ts";
-import { applyFunction } from "#cli/functions/apply-function.ts";
+import { applyFunction, refuseTakenName } from "#cli/functions/apply-function.ts";
 import { followDeploy, type FollowDeployOptions } from "#cli/functions/follow-deploy.ts";
 import { sourceFlags, specFlags, wantedFunction } from "#cli/functions/function-spec.ts";
 import { shareLine, trafficOf } from "#cli/functions/function-traffic.ts";
@@ -67,6 +67,7 @@ export const deployFunction: Command = {
       // What is refused is refused before anything is packed.
       await apply("not-pushed-yet", true);
       const { name, folder } = wanted;
+      await refuseTakenName(client, namespace, name);
       const reference = folder === undefined ? "" : await push(context, cluster, { folder, namespace, name });
       const deployed = { client, terminal, namespace, name, timeoutSeconds };
       const fn = await writeAndFollow(deployed, () => apply(reference, false));
