@@ -53,6 +53,8 @@ export type KindStrategy<T extends KubeObject = KubeObject> = {
   /** Before an update of /status: the registry resets spec and most of metadata itself. */
   readonly prepareForStatusUpdate?: (draft: Draft, old: T) => void;
   readonly validate?: (object: T) => readonly FieldError[];
+  /** What is too long for the kind, also in a part of an object: found without looking at the rest. */
+  readonly validateSize?: (object: T) => readonly FieldError[];
   readonly validateUpdate?: (object: T, old: T) => readonly FieldError[];
   readonly validateStatusUpdate?: (object: T, old: T) => readonly FieldError[];
   /** Loads the checks of a kind that need much code and are seldom used; they stand in for those above. */

@@ -3,6 +3,8 @@
  * knows them. It travels with the object, unseen by whoever lists, copies or writes it.
  */
 
+import { setOwn } from "./codecs/own-key.ts";
+
 /** What is known of a map. */
 export type LargeMap = {
   /** All of its keys, in any order. */
@@ -24,6 +26,16 @@ export function noteLargeMap(map: object, known: LargeMap): void {
 /** What is known of a map, if anything is. */
 export function findLargeMap(map: object): LargeMap | undefined {
   return (map as { readonly [KNOWN]?: LargeMap })[KNOWN];
+}
+
+/** A deep copy in which large maps and lists are the same: nobody changes these in place. */
+export function cloneSmall<T>(value: T): T {
+  if (typeof value !== "object" || value === null) return value;
+  if (Array.isArray(value)) return value.length > LARGE_MAP ? value : (value.map(cloneSmall) as T);
+  if (findLargeMap(value) !== undefined) return value;
+  const copy: Record<string, unknown> = {};
+  for (const key of Object.keys(value)) setOwn(copy, key, cloneSmall((value as Record<string, unknown>)[key]));
+  return copy as T;
 }
 
 /** Its keys: known ones in any order, others in the platform's. */

@@ -3,10 +3,11 @@
  */
 import type { ConfigMap } from "#api/generated/types/core-v1.ts";
 import type { KindStrategy } from "#api/strategy.ts";
-import { validateConfigMap, validateConfigMapUpdate } from "./validation/keyed-data.ts";
+import { validateConfigMap, validateConfigMapSize, validateConfigMapUpdate } from "./validation/keyed-data.ts";
 
 // Upstream defaults data to an empty map, which omitempty then hides: nothing to do.
 export const configMapStrategy: KindStrategy<ConfigMap> = {
+  validateSize: validateConfigMapSize,
   validate: validateConfigMap,
   validateUpdate: validateConfigMapUpdate,
 };

@@ -4,7 +4,7 @@
 import type { Secret } from "#api/generated/types/core-v1.ts";
 import { setTextDefault } from "#api/defaults.ts";
 import type { KindStrategy } from "#api/strategy.ts";
-import { validateSecret, validateSecretUpdate } from "./validation/keyed-data.ts";
+import { validateSecret, validateSecretSize, validateSecretUpdate } from "./validation/keyed-data.ts";
 
 export const secretStrategy: KindStrategy<Secret> = {
   applyDefaults(draft) {
@@ -16,6 +16,7 @@ export const secretStrategy: KindStrategy<Secret> = {
     draft["data"] = { ...draft["data"], ...data };
     delete draft["stringData"];
   },
+  validateSize: validateSecretSize,
   validate: validateSecret,
   validateUpdate: validateSecretUpdate,
   selectableFields: ({ type }) => ({ type: type ?? "" }),

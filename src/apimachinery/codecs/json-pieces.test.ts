@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { takeAtOnce } from "#apimachinery/steps.ts";
-import { parseJsonSteps } from "./json-pieces.ts";
-import { type JsonText, parseJson } from "./json-text.ts";
+import { countMembersSteps, parseJsonSteps } from "./json-pieces.ts";
+import { countMembersOf, type JsonText, parseJson } from "./json-text.ts";
 
 function inPieces(text: string): JsonText {
   return takeAtOnce(parseJsonSteps(Buffer.from(text)));
@@ -90,4 +90,15 @@ test("keys that stand twice are counted, and the last one counts", () => {
   const text = `{"a":${padding},"b":{"a":1,"z":${padding},"y":2},"a":2,"b":{"c":${padding},"d":3}}`;
 
   assert.deepEqual(inPieces(text), { value: JSON.parse(text), memberCount: 9 });
+});
+
+test("members are as many counted in steps as at once", () => {
+  fc.assert(
+    fc.property(fc.array(values, { maxLength: 20 }), (value) => {
+      const { value: read } = inPieces(JSON.stringify({ a: value, many: value }));
+
+      assert.equal(takeAtOnce(countMembersSteps(read)), countMembersOf(read));
+    }),
+    { numRuns: 30 },
+  );
 });

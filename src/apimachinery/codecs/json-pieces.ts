@@ -2,7 +2,7 @@
  * JSON texts too large for one turn of the event loop: cut at commas into pieces that the platform's parser takes in well under a millisecond each, and joined again. Collections that are small are parsed
  * with what stands around them. Whatever looks wrong is left to the plain parser, which has the words for it.
  */
-import { LARGE_MAP, noteLargeMap } from "#apimachinery/large-map.ts";
+import { keysOf, LARGE_MAP, noteLargeMap } from "#apimachinery/large-map.ts";
 import { isKeyEndingInBackslash, type JsonText, maxDepth, parseJson } from "./json-text.ts";
 import { setOwn } from "./own-key.ts";
 
@@ -13,6 +13,23 @@ const PIECE_BYTES = 16 * 1024;
 export function* parseJsonSteps(bytes: Uint8Array): Generator<void, JsonText> {
   const text = yield* new Pieces(bytes).read();
   return text ?? parseJson(bytes);
+}
+
+/** Entries that are counted in one step. */
+const COUNTED = 500;
+
+/** How many pairs of key and value are in a value, in steps. */
+export function* countMembersSteps(value: unknown): Generator<void, number> {
+  if (typeof value !== "object" || value === null) return 0;
+  const keys = Array.isArray(value) ? undefined : keysOf(value);
+  const { length } = keys ?? (value as readonly unknown[]);
+  let count = keys === undefined ? 0 : length;
+  for (let index = 0; index < length; index++) {
+    const inner = (value as Record<string | number, unknown>)[keys?.[index] ?? index];
+    if (typeof inner === "object" && inner !== null) count += yield* countMembersSteps(inner);
+    if (index % COUNTED === COUNTED - 1) yield;
+  }
+  return count;
 }
 
 /** An object or array that is not closed yet. */

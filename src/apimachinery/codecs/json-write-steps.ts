@@ -2,6 +2,8 @@
  * JSON.stringify in steps, for values too large for one turn of the event loop.
  */
 
+import { findLargeMap } from "#apimachinery/large-map.ts";
+
 /** Entries of a step, of lists and objects that have many. */
 const STEP = 100;
 /** Objects and lists with fewer entries than this, none of which has any in it, are written at once. */
@@ -66,6 +68,8 @@ function isShallow(value: unknown): boolean {
 }
 
 function isFlat(value: object): boolean {
+  // To begin going through the keys of a large one lists them all.
+  if (findLargeMap(value) !== undefined) return false;
   let count = 0;
   for (const key in value) {
     const inner = (value as Readonly<Record<string, unknown>>)[key];

@@ -8,7 +8,7 @@ import { Worker } from "node:worker_threads";
 import type { Clock, Timer } from "#component-base/clock.ts";
 import { badRequest } from "#apimachinery/status-error.ts";
 import { type TakeSteps, takeAtOnce } from "#apimachinery/steps.ts";
-import { parseJsonSteps } from "./json-pieces.ts";
+import { countMembersSteps, parseJsonSteps } from "./json-pieces.ts";
 import { countMembersOf, type JsonText, parseJson } from "./json-text.ts";
 import type { YamlText } from "./yaml-text.ts";
 
@@ -56,7 +56,9 @@ export class YamlThread {
     if (bytes[0] !== 0x7b) return undefined;
     try {
       const { value, memberCount } = await this.#readJson(bytes);
-      return countMembersOf(value) === memberCount ? value : undefined;
+      const isLarge = bytes.length > LARGE_BYTES;
+      const count = isLarge ? await this.#takeSteps(countMembersSteps(value)) : countMembersOf(value);
+      return count === memberCount ? value : undefined;
     } catch {
       return undefined;
     }

@@ -11,9 +11,11 @@ import {
   ownValue,
   setOwn,
 } from "#apimachinery/json.ts";
+import { keysOf, LARGE_MAP, noteLargeMap } from "#apimachinery/large-map.ts";
 import type { Json } from "#apimachinery/meta.ts";
 import type { FieldSchema, Schema, StructSchema } from "#apimachinery/schema.ts";
 import { badRequest, StatusError } from "#apimachinery/status-error.ts";
+import { takeAtOnce } from "#apimachinery/steps.ts";
 import {
   checkOrder,
   deleteScalars,
@@ -30,21 +32,50 @@ const ORDER_PREFIX = "$setElementOrder";
 
 /** The document with the patch applied; `schema` is the kind's. Throws StatusError: 400 for bad directives, 422 for lists of lists, 500 as upstream for the rest. */
 export function applyStrategicMergePatch(document: JsonObject, patch: unknown, schema: StructSchema): JsonObject {
-  if (!isJsonObject(patch)) throw badRequest("invalid JSON document");
-  return mergeObject(document, patch, schema);
+  return takeAtOnce(applyStrategicMergePatchSteps(document, patch, schema));
 }
 
-function mergeObject(original: JsonObject, patch: JsonObject, schema: Schema | undefined): JsonObject {
+/** {@link applyStrategicMergePatch} in steps, for large patches. */
+export function* applyStrategicMergePatchSteps(
+  document: JsonObject,
+  patch: unknown,
+  schema: StructSchema,
+): Generator<void, JsonObject> {
+  if (!isJsonObject(patch)) throw badRequest("invalid JSON document");
+  return yield* mergeObject(document, patch, schema);
+}
+
+/** Keys that are merged in one step. */
+const STEP = 500;
+
+function* mergeObject(
+  original: JsonObject,
+  patch: JsonObject,
+  schema: Schema | undefined,
+): Generator<void, JsonObject> {
   const directive = ownValue(patch, PATCH);
-  if (directive !== undefined) return directed(directive, patch);
+  if (directive !== undefined) return yield* directed(directive, patch);
   const retained = applyRetainKeys(original, patch);
   const merged: JsonDraft = { ...retained };
   const ordered = mergeOrderedLists(merged, patch, schema);
-  for (const key of Object.keys(patch)) {
+  let count = 0;
+  for (const key of keysOf(patch)) {
+    if (++count % STEP === 0) yield;
     if (key === RETAIN_KEYS || key.startsWith(ORDER_PREFIX) || ordered.has(key)) continue;
-    mergeKey(merged, key, patch[key] as Json, schema);
+    const value = patch[key] as Json;
+    if (typeof value !== "object" && !key.startsWith(DELETE_PREFIX)) setOwn(merged, key, value);
+    else yield* mergeKey(merged, key, value, schema);
   }
+  noteKeys(merged, retained, patch);
   return merged;
+}
+
+/** Of a large patch of texts and numbers it is known what it has led to. */
+function noteKeys(merged: JsonObject, original: JsonObject, patch: JsonObject): void {
+  const added = keysOf(patch);
+  if (added.length <= LARGE_MAP || !added.every((key) => typeof patch[key] !== "object" && !key.startsWith("$")))
+    return;
+  noteLargeMap(merged, { keys: [...keysOf(original), ...added.filter((key) => !Object.hasOwn(original, key))] });
 }
 
 /** A value that is new: without nulls, which have nothing to delete, and without directives. Undefined when a directive says to leave it out. */
@@ -56,18 +87,26 @@ function withoutDirectives(value: Json): Json | undefined {
 }
 
 function cleaned(value: JsonObject): JsonObject {
+  return takeAtOnce(cleanedSteps(value));
+}
+
+function* cleanedSteps(value: JsonObject): Generator<void, JsonObject> {
   const kept: JsonDraft = {};
-  for (const [key, inner] of Object.entries(value)) {
+  let count = 0;
+  for (const key of keysOf(value)) {
+    if (++count % STEP === 0) yield;
+    const inner = value[key] as Json;
     if (inner === null || key === PATCH || key === RETAIN_KEYS) continue;
     if (key.startsWith(ORDER_PREFIX) || key.startsWith(DELETE_PREFIX)) continue;
     const clean = withoutDirectives(inner);
     if (clean !== undefined) setOwn(kept, key, clean);
   }
+  noteKeys(kept, {}, value);
   return kept;
 }
 
-function directed(directive: Json, patch: JsonObject): JsonObject {
-  if (directive === "replace") return cleaned(patch);
+function* directed(directive: Json, patch: JsonObject): Generator<void, JsonObject> {
+  if (directive === "replace") return yield* cleanedSteps(patch);
   if (directive === "delete") return {};
   throw plainError(`unknown patch type: ${goText(directive)} in map: ${goText(patch)}`);
 }
@@ -89,7 +128,7 @@ function applyRetainKeys(original: JsonObject, patch: JsonObject): JsonObject {
 /** Merges the lists that a $setElementOrder directive orders, and tells which keys these were. */
 function mergeOrderedLists(merged: JsonDraft, patch: JsonObject, schema: Schema | undefined): ReadonlySet<string> {
   const done = new Set<string>();
-  for (const directive of Object.keys(patch)) {
+  for (const directive of keysOf(patch)) {
     if (!directive.startsWith(ORDER_PREFIX)) continue;
     const order = listOf(patch[directive] as Json);
     const key = keyOf(directive, ORDER_PREFIX, "invalid patch format of setElementOrder list");
@@ -116,7 +155,7 @@ function mergeOrderedLists(merged: JsonDraft, patch: JsonObject, schema: Schema 
   return done;
 }
 
-function mergeKey(merged: JsonDraft, key: string, value: Json, schema: Schema | undefined): void {
+function* mergeKey(merged: JsonDraft, key: string, value: Json, schema: Schema | undefined): Generator<void, void> {
   if (key.startsWith(DELETE_PREFIX)) {
     const name = keyOf(key, DELETE_PREFIX, "invalid patch format of primitive list");
     const current = ownValue(merged, name);
@@ -125,26 +164,27 @@ function mergeKey(merged: JsonDraft, key: string, value: Json, schema: Schema | 
   }
   const old = ownValue(merged, key);
   if (value === null) delete merged[key];
-  else if (isJsonObject(old) && isJsonObject(value)) mergeStructField(merged, key, old, value, schema);
+  else if (isJsonObject(old) && isJsonObject(value)) yield* mergeStructField(merged, key, old, value, schema);
   else if (isJsonArray(old) && isJsonArray(value)) {
     setOwn(merged, key, mergeListField(old, value, listRules(fieldOf(schema, key), schema, key)));
   } else {
-    const added = withoutDirectives(value);
+    const isPlain = isJsonObject(value) && !Object.hasOwn(value, PATCH);
+    const added = isPlain ? yield* cleanedSteps(value) : withoutDirectives(value);
     if (added === undefined) delete merged[key];
     else setOwn(merged, key, added);
   }
 }
 
-function mergeStructField(
+function* mergeStructField(
   merged: JsonDraft,
   key: string,
   old: JsonObject,
   value: JsonObject,
   schema: Schema | undefined,
-): void {
+): Generator<void, void> {
   const field = fieldOf(schema, key);
   const isReplaced = field.patchStrategy.includes("replace");
-  setOwn(merged, key, isReplaced ? cleaned(value) : mergeObject(old, value, field.schema));
+  setOwn(merged, key, yield* isReplaced ? cleanedSteps(value) : mergeObject(old, value, field.schema));
 }
 
 function mergeListField(original: readonly Json[], patch: readonly Json[], rules: ListRules): readonly Json[] {
@@ -175,7 +215,7 @@ function listRules(field: KnownField, parent: Schema | undefined, key: string): 
     mergeKey: list?.patchMergeKey ?? "",
     ...(list === undefined ? {} : { items: list.items }),
     name: parent?.kind === "struct" ? key : "map",
-    mergeElement: (old, patch) => mergeObject(old, patch, list?.items),
+    mergeElement: (old, patch) => takeAtOnce(mergeObject(old, patch, list?.items)),
     cleanElement: cleaned,
   };
 }

@@ -13,7 +13,7 @@ import type { ServedResource } from "#apiserver/registry/served-resource.ts";
 import { updateObject } from "#apiserver/registry/update.ts";
 import { updateRules } from "#apiserver/registry/update-rules.ts";
 import { type HandlerParts, readValue } from "./handler-parts.ts";
-import { checkFields, conform } from "./object-body.ts";
+import { checkApplied, conform } from "./object-body.ts";
 import { parseWriteOptions } from "./write-options.ts";
 
 export async function handleApply(
@@ -26,8 +26,7 @@ export async function handleApply(
   if (!isJsonObject(applied)) throw badRequest("error decoding YAML: json: cannot unmarshal into Go value of type map");
   const { namespace, name, subresource } = context.info;
   const wanted = withName(applied as KubeObject, name);
-  if (resource.schema !== undefined)
-    checkFields(resource.schema, applied as Draft, { context, fieldValidation: options.fieldValidation });
+  await checkApplied(resource, applied as Draft, name, { context, fieldValidation: options.fieldValidation });
   const rules = updateRules(resource, subresource);
   const output = await updateObject(parts.registry, {
     resource,

@@ -2,6 +2,7 @@
  * The object that a create or update sends: decoded, of the kind that the path names, free of what the kind does not know, with defaults.
  */
 import { type BodyOptions, decodeBody } from "#apimachinery/codecs/body-codec.ts";
+import { writeJsonSteps } from "#apimachinery/codecs/json-write-steps.ts";
 import { type ReadObject, readObject, readObjectSteps } from "#apimachinery/codecs/object-reader.ts";
 import type { StructSchema } from "#apimachinery/schema.ts";
 import { invalid, invalidObject } from "#apimachinery/field-error.ts";
@@ -9,6 +10,7 @@ import { badRequest, StatusError } from "#apimachinery/status-error.ts";
 import type { Draft } from "#api/strategy.ts";
 import type { RequestContext } from "#apiserver/api-request.ts";
 import { mediaTypeOf } from "#apiserver/negotiation/decode-body.ts";
+import { refuseTooLong } from "#apiserver/registry/refuse-too-long.ts";
 import type { ServedResource } from "#apiserver/registry/served-resource.ts";
 import { betweenStages, isLarge } from "#apiserver/turns.ts";
 import { type HandlerParts, readBody } from "./handler-parts.ts";
@@ -65,29 +67,50 @@ export async function conform(value: Draft, resource: ServedResource, check: Che
     schema === undefined
       ? (copyJson(value) as Draft)
       : isLarge(check.context)
-        ? await patchedOrInvalid(value, async () =>
-            told(await check.context.takeSteps(readObjectSteps(schema, value)), value, check),
-          )
+        ? await patchedOrInvalid(value, () => conformedInSteps(schema, value, check), check)
         : await patchedOrInvalid(value, () => conformed(schema, value, check));
   if (draft["kind"] !== resource.kind || draft["apiVersion"] !== resource.apiVersion) throw wrongKind(draft, resource);
   resource.strategy.applyDefaults?.(draft);
   return draft;
 }
 
-/** Says, or refuses, what the kind does not know in what was sent for server-side apply. */
-export function checkFields(schema: StructSchema, value: Draft, check: Check): void {
-  conformed(schema, value, check);
+/** Says, or refuses, what the kind does not know in what was sent for server-side apply; and what is too long, where it would take long to find out later. */
+export async function checkApplied(resource: ServedResource, value: Draft, name: string, check: Check): Promise<void> {
+  const { schema, strategy } = resource;
+  if (schema === undefined) return;
+  if (!isLarge(check.context)) return void conformed(schema, value, check);
+  const read = await conformedInSteps(schema, value, check);
+  refuseTooLong(resource, name, strategy.validateSize?.(read) ?? []);
+}
+
+async function conformedInSteps(schema: StructSchema, value: Draft, check: Check): Promise<Draft> {
+  return told(await check.context.takeSteps(readObjectSteps(schema, value)), value, check);
 }
 
 // What is wrong with a patched object is wrong with the patch: 422, as upstream.
-async function patchedOrInvalid(value: Draft, read: () => Promise<Draft> | Draft): Promise<Draft> {
+async function patchedOrInvalid(value: Draft, read: () => Promise<Draft> | Draft, large?: Check): Promise<Draft> {
   try {
     return await read();
   } catch (error) {
     if (!(error instanceof StatusError) || error.code !== 400) throw error;
-    throw invalidObject({ group: "", kind: "", name: "" }, [invalid("patch", JSON.stringify(value), error.message)]);
+    const text = await (large?.context.takeSteps(beginningOf(value)) ?? JSON.stringify(value));
+    throw invalidObject({ group: "", kind: "", name: "" }, [invalid("patch", text, error.message)]);
   }
 }
+
+/** Upstream tells all of it, twice; here megabytes are cut off. */
+function* beginningOf(value: Draft): Generator<void, string> {
+  let text = "";
+  for (const piece of writeJsonSteps(value)) {
+    text += piece;
+    if (text.length > MAX_TOLD) return `${text.slice(0, MAX_TOLD)}...`;
+    yield;
+  }
+  return text;
+}
+
+/** So much of a large patched object is told in an error, in characters. */
+const MAX_TOLD = 16 * 1024;
 
 function conformed(schema: StructSchema, value: Draft, check: Check): Draft {
   return told(readObject(schema, value), value, check);

@@ -6,7 +6,7 @@ import type { JsonObject } from "#apimachinery/json.ts";
 import type { KubeObject } from "#apimachinery/meta.ts";
 import { applyJsonPatch } from "#apimachinery/patch/json-patch.ts";
 import { applyMergePatch, applyMergePatchSteps } from "#apimachinery/patch/merge-patch.ts";
-import { applyStrategicMergePatch } from "#apimachinery/patch/strategic-merge-patch.ts";
+import { applyStrategicMergePatch, applyStrategicMergePatchSteps } from "#apimachinery/patch/strategic-merge-patch.ts";
 import { badRequest, notFound } from "#apimachinery/status-error.ts";
 import type { Draft } from "#api/strategy.ts";
 import type { ApiResult, RequestContext } from "#apiserver/api-request.ts";
@@ -74,6 +74,7 @@ function patched(
       return input.context.takeSteps(applyMergePatchSteps(old, input.patch));
     default:
       if (resource.schema === undefined) throw badRequest("strategic merge patch is not supported for this kind");
-      return applyStrategicMergePatch(old, input.patch, resource.schema);
+      if (!isLarge(input.context)) return applyStrategicMergePatch(old, input.patch, resource.schema);
+      return input.context.takeSteps(applyStrategicMergePatchSteps(old, input.patch, resource.schema));
   }
 }

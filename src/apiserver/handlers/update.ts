@@ -2,6 +2,7 @@
  * PUT of an object, or of a subresource that writes the object itself (status, …).
  */
 import { cloneJson } from "#apimachinery/json.ts";
+import { cloneSmall } from "#apimachinery/large-map.ts";
 import { badRequest } from "#apimachinery/status-error.ts";
 import type { Draft } from "#api/strategy.ts";
 import type { ApiResult, RequestContext } from "#apiserver/api-request.ts";
@@ -9,6 +10,7 @@ import { metadataOf } from "#apiserver/registry/object-meta.ts";
 import type { ServedResource } from "#apiserver/registry/served-resource.ts";
 import { updateObject } from "#apiserver/registry/update.ts";
 import { updateRules } from "#apiserver/registry/update-rules.ts";
+import { isLarge } from "#apiserver/turns.ts";
 import type { HandlerParts } from "./handler-parts.ts";
 import { readObjectBody } from "./object-body.ts";
 import { parseWriteOptions } from "./write-options.ts";
@@ -29,7 +31,7 @@ export async function handleUpdate(
     name,
     subresource,
     // A second attempt after a conflict begins with what was sent.
-    change: () => cloneJson(sent),
+    change: () => (isLarge(context) ? cloneSmall(sent) : cloneJson(sent)),
     createsWhenAbsent: subresource === "" && resource.strategy.allowsCreateOnUpdate === true,
     options,
     context,

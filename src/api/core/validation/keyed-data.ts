@@ -11,11 +11,28 @@ import { check, type Errors } from "#api/field-rules.ts";
 const maxBytes = 1_048_576;
 const immutableText = "field is immutable when `immutable` is set";
 
+/** Only of large maps, by what is known of them. */
+export function validateConfigMapSize({ data = {}, binaryData = {} }: ConfigMap): Errors {
+  const least = (findLargeMap(data)?.characters ?? 0) + leastBytesOf(binaryData);
+  return least > maxBytes ? [tooLong("[]", maxBytes)] : [];
+}
+
+/** Only of large maps, by what is known of them. */
+export function validateSecretSize({ data = {} }: Secret): Errors {
+  return leastBytesOf(data) > maxBytes ? [tooLong("data", maxBytes)] : [];
+}
+
+/** Three bytes for four characters, but for the last ones of each text. */
+function leastBytesOf(data: object): number {
+  const { characters = 0, keys = [] } = findLargeMap(data) ?? {};
+  return (characters / 4) * 3 - 2 * keys.length;
+}
+
 export function validateConfigMap({ data = {}, binaryData = {} }: ConfigMap): Errors {
-  const errors: FieldError[] = [];
-  let size = bytesOf(binaryData);
+  const errors: FieldError[] = [...validateConfigMapSize({ data, binaryData })];
   // What is too long is not looked at key by key, where that would take long.
-  if (size + (findLargeMap(data)?.characters ?? 0) > maxBytes) return [tooLong("[]", maxBytes)];
+  if (errors.length > 0) return errors;
+  let size = bytesOf(binaryData);
   const keys = keysOf(data);
   // One walk, and no texts for keys that are fine: there may be a hundred thousand.
   for (const key of keys) {
@@ -34,6 +51,8 @@ export function validateConfigMapUpdate(after: ConfigMap, before: ConfigMap): Er
 
 export function validateSecret(secret: Secret): Errors {
   const data = secret.data ?? {};
+  const large = validateSecretSize(secret);
+  if (large.length > 0) return large;
   const errors: FieldError[] = Object.keys(data).flatMap((key) => check(`data[${key}]`, key, isConfigMapKey));
   if (bytesOf(data) > maxBytes) errors.push(tooLong("data", maxBytes));
   return [...errors, ...validateType(secret, data)];
