@@ -85,6 +85,7 @@ export class IsolatesRuntime implements RuntimeOfClass {
       size: options.poolSize,
       make: () => this.#makeReady(),
       isInUse: () => this.#sandboxIds.size > 0,
+      isBusy: () => this.#ahead.isWaiting,
       isAlive: (cage) => this.#isWaiting(cage),
       discard: (cage) => this.#discard(cage),
       clock: options.clock,

@@ -58,6 +58,11 @@ export class LoadedAhead {
     this.#options = options;
   }
 
+  /** Whether pods are on their way for which code was loaded. */
+  get isWaiting(): boolean {
+    return this.#ahead.size > 0;
+  }
+
   /** A pod runs this code. */
   remember(pod: NamedPod, code: IsolateCode, resources: LinuxResources): void {
     const kind = kindOf(pod);

@@ -30,6 +30,27 @@ describe("the pool of those that are ready", () => {
     assert.deepEqual(made, [1, 2, 3]);
   });
 
+  it("makes none while a pod is on its way, but does not wait for the end of starts that follow each other", async () => {
+    const { pool, clock, made, use } = setUp();
+    use.isBusy = true;
+    pool.take();
+    await passTime(clock);
+    assert.equal(made.length, 0);
+    use.isBusy = false;
+    await passTime(clock);
+    assert.equal(made.length, 2);
+
+    use.isBusy = true;
+    pool.take();
+    for (let round = 0; round < 19; round++) {
+      pool.postpone();
+      await passTime(clock);
+    }
+    assert.equal(made.length, 2);
+    await passTime(clock);
+    assert.equal(made.length, 3);
+  });
+
   it("does not give one that has died, and takes it away", async () => {
     const { pool, clock, dead, discarded } = setUp();
     pool.take();
@@ -90,7 +111,7 @@ function setUp() {
   const discarded: number[] = [];
   const dead = new Set<number>();
   const failures = { count: 0 };
-  const use = { isInUse: false };
+  const use = { isInUse: false, isBusy: false };
   const pool = new ReadyPool<number>({
     size: 2,
     make: async () => {
@@ -99,6 +120,7 @@ function setUp() {
       return made.length;
     },
     isInUse: () => use.isInUse,
+    isBusy: () => use.isBusy,
     isAlive: (item) => !dead.has(item),
     discard: async (item) => void discarded.push(item),
     clock,

@@ -12,6 +12,8 @@ export type ReadyPoolOptions<T> = {
   readonly isAlive: (item: T) => boolean;
   /** Whether any are in use: while there are, more may be wanted at any time. */
   readonly isInUse: () => boolean;
+  /** Whether a start is under way or will be in a moment. More are made later then, but no later than two seconds after one was taken: starts may follow each other without end. */
+  readonly isBusy?: () => boolean;
   /** Takes away what was made and is not needed. */
   readonly discard: (item: T) => Promise<void>;
   readonly clock: Clock;
@@ -20,6 +22,8 @@ export type ReadyPoolOptions<T> = {
 
 /** The machine must have been quiet for this long before the next one is made. */
 const quietMs = 100;
+/** Nobody waits longer for that. */
+const longestWaitMs = 2000;
 /** After a failure. */
 const retryMs = 5_000;
 /** Without any in use for so long, those that wait are given up: they cost memory. */
@@ -32,6 +36,8 @@ export class ReadyPool<T> {
   #making: Promise<void> | undefined;
   #timer: Timer | undefined;
   #idleTimer: Timer | undefined;
+  /** When more were first wanted, and not made yet. */
+  #wantedMs: number | undefined;
   #isStopped = false;
 
   constructor(options: ReadyPoolOptions<T>) {
@@ -40,6 +46,7 @@ export class ReadyPool<T> {
 
   /** One that is ready, or undefined. Either way the pool is filled up again later. */
   take(): T | undefined {
+    this.#wantedMs ??= this.#options.clock.now();
     this.#fillLater(quietMs);
     this.#watchIdleness();
     for (let item = this.#ready.shift(); item !== undefined; item = this.#ready.shift()) {
@@ -56,7 +63,7 @@ export class ReadyPool<T> {
 
   /** Puts off making more: a pod is being started. */
   postpone(): void {
-    if (this.#timer) this.#fillLater(quietMs);
+    if (this.#timer && this.#mayWait()) this.#fillLater(quietMs);
   }
 
   /** Takes those that wait away. */
@@ -82,8 +89,15 @@ export class ReadyPool<T> {
     if (this.#isStopped) return;
     this.#timer = this.#options.clock.setTimer(delayMs, () => {
       this.#timer = undefined;
+      if (this.#options.isBusy?.() === true && this.#mayWait()) return this.#fillLater(quietMs);
+      this.#wantedMs = undefined;
       this.#making ??= this.#fill().finally(() => (this.#making = undefined));
     });
+  }
+
+  #mayWait(): boolean {
+    const nowMs = this.#options.clock.now();
+    return nowMs - (this.#wantedMs ?? nowMs) < longestWaitMs;
   }
 
   async #fill(): Promise<void> {
