@@ -101,3 +101,11 @@ export class Control {
     });
   }
 }
+
+/** What went wrong, or undefined. */
+export function outcomeOf(loading: Promise<void>): Promise<unknown> {
+  return loading.then(
+    () => undefined,
+    (error: unknown) => error,
+  );
+}
