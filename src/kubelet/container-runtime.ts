@@ -158,6 +158,8 @@ export type ImageInfo = {
   readonly user: string;
   /** True when somebody brought it to this machine by hand; such an image stands in for its registry while that is out of reach. */
   readonly isLoaded?: boolean;
+  /** True of one that every node has by itself: no registry knows it, and it is never pulled. */
+  readonly isBuiltIn?: boolean;
 };
 
 /** An image that was just pulled. */

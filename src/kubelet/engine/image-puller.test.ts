@@ -57,3 +57,10 @@ test("Always asks the registry: what it refuses, and what others pulled, is not 
   await assert.rejects(pullerOn({ isLoaded: true }, "ErrImagePull").ensure(), ImageNotReady);
   await assert.rejects(pullerOn({}, "RegistryUnavailable").ensure(), ImageNotReady);
 });
+
+test("an image that nodes have by themselves is not pulled under any policy", async () => {
+  const { ensure, said } = pullerOn({ isBuiltIn: true }, "ErrImagePull");
+
+  assert.equal((await ensure()).id, "sha256:1");
+  assert.deepEqual(said, ['Container image "busybox" already present on machine and can be accessed by the pod']);
+});

@@ -62,8 +62,8 @@ export class ImagePuller {
     const found = await this.#find(pod, container, reference);
     const isOpen =
       found !== undefined &&
-      policy !== "Always" &&
-      !(await this.#options.pulled.mustPull(reference, found, credentials));
+      (found.isBuiltIn === true ||
+        (policy !== "Always" && !(await this.#options.pulled.mustPull(reference, found, credentials))));
     if (found && isOpen) {
       const message = `Container image ${JSON.stringify(requested)} already present on machine and can be accessed by the pod`;
       this.#say(pod, container, "Normal", "Pulled", message);

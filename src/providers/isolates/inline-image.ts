@@ -11,6 +11,7 @@ export const inlineImage: ImageInfo = {
   tags: [reference],
   digests: [],
   sizeBytes: 0,
+  isBuiltIn: true,
   // Isolates have users of their own, never root.
   user: "65534",
 };

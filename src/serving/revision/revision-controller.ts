@@ -35,8 +35,8 @@ import {
   tellsWhy,
 } from "./revision-status.ts";
 
-/** How long news of a ready revision's parts are gathered: when it wakes they come for about so long. */
-const burstMs = 100;
+/** How long news of a ready revision's parts are gathered: when it wakes they come for about so long, its PodAutoscaler's as the last. */
+const burstMs = 300;
 
 /** The controller of Revisions. */
 export function createRevisionController(context: ServingContext): NamedController {
