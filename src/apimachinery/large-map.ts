@@ -11,6 +11,8 @@ export type LargeMap = {
   readonly keys: readonly string[];
   /** Length of its texts together; of maps that were read by a schema. */
   readonly characters?: number;
+  /** True where the keys stand in the platform's order and the map never changes: it may be written by them. */
+  readonly isFinal?: boolean;
 };
 
 /** Maps of more keys are worth it. */

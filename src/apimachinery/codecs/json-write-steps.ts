@@ -40,7 +40,8 @@ function* writeList(list: readonly unknown[]): Generator<string, void> {
 function* writeObject(object: Readonly<Record<string, unknown>>): Generator<string, void> {
   let text = "{";
   let isFirst = true;
-  const keys = Object.keys(object);
+  const known = findLargeMap(object);
+  const keys = known?.isFinal === true ? known.keys : Object.keys(object);
   if (keys.length > STEP) yield "";
   for (let index = 0; index < keys.length; index++) {
     const key = keys[index] as string;
@@ -80,6 +81,7 @@ function isFlat(value: object): boolean {
 }
 
 function isEmpty(value: object): boolean {
+  if (findLargeMap(value) !== undefined) return false;
   for (const _ in value) return false;
   return true;
 }

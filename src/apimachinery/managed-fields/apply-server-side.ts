@@ -6,6 +6,7 @@ import { type JsonObject, jsonEqual } from "#apimachinery/json.ts";
 import type { KubeObject, ManagedFieldsEntry, ObjectMeta } from "#apimachinery/meta.ts";
 import type { StructSchema } from "#apimachinery/schema.ts";
 import { badRequest, StatusError } from "#apimachinery/status-error.ts";
+import { takeAtOnce } from "#apimachinery/steps.ts";
 import { formatTime } from "#apimachinery/time.ts";
 import { applyConflict, type Conflict } from "./conflicts.ts";
 import {
@@ -69,9 +70,17 @@ export type ApplyResult = {
 
 /** Applies. Throws StatusError: 400 for a wrong version or kind, 409 for conflicts, 500 as upstream for what does not fit the schema. */
 export function applyServerSide(apply: ServerSideApply): ApplyResult {
+  return takeAtOnce(applyServerSideSteps(apply));
+}
+
+/** {@link applyServerSide} in steps, for large objects: of each walk one. */
+export function* applyServerSideSteps(apply: ServerSideApply): Generator<void, ApplyResult> {
   checkRequest(apply);
-  const managers = startingManagers(apply, readManagers(apply.live));
-  const result = withLastAppliedConflicts(apply, managers);
+  yield;
+  const managers = yield* startingManagers(apply, readManagers(apply.live));
+  yield;
+  const result = yield* withLastAppliedConflicts(apply, managers);
+  yield;
   const object = withLastApplied(result.object, apply);
   const entries = encodeManagers(result.managers, apply.live?.metadata?.managedFields);
   return { object: withManagedFields(object, entries), isUnchanged: result.isUnchanged };
@@ -112,39 +121,44 @@ function readManagers(live: KubeObject | undefined): Managers {
 }
 
 /** What is there before the first apply belongs to "before-first-apply". */
-function startingManagers(apply: ServerSideApply, managers: Managers): Managers {
+function* startingManagers(apply: ServerSideApply, managers: Managers): Generator<void, Managers> {
   if (managers.size > 0 || apply.live === undefined) return managers;
   const { live, apiVersion, subresource, now, schema } = apply;
   const update = { live: undefined, next: live, manager: "before-first-apply", apiVersion, subresource, now, schema };
-  return trackUpdate(
+  return yield* trackUpdate(
     apply.resetFields === undefined ? update : { ...update, resetFields: apply.resetFields },
     managers,
   );
 }
 
 /** kubectl may take over what it set by client-side apply and nobody changed since. */
-function withLastAppliedConflicts(apply: ServerSideApply, managers: Managers): Merged {
+function* withLastAppliedConflicts(apply: ServerSideApply, managers: Managers): Generator<void, Merged> {
   try {
-    return merged(apply, managers, apply.force);
+    return yield* merged(apply, managers, apply.force);
   } catch (error) {
     if (!(error instanceof ConflictsError)) throw error;
     const allowed = apply.manager === "kubectl" ? allowedByLastApplied(apply.live, apply) : undefined;
     if (allowed === undefined) throw applyConflict(error.conflicts);
     const conflicts = error.conflicts.filter((conflict) => !hasField(allowed, conflict.path));
     if (conflicts.length > 0) throw applyConflict(conflicts);
-    return merged(apply, managers, true);
+    return yield* merged(apply, managers, true);
   }
 }
 
-function merged(apply: ServerSideApply, before: Managers, force: boolean): Merged {
+function* merged(apply: ServerSideApply, before: Managers, force: boolean): Generator<void, Merged> {
   const live = (apply.live ?? { apiVersion: apply.apiVersion, kind: apply.kind }) as JsonObject;
   const self = selfOf(apply, before);
+  yield;
   const managers = new Map(before).set(self.key, self.manager);
   const merging = mergeObjects(live, apply.applied as JsonObject, apply.schema);
-  const object = prune(merging, managers, self.previous, self.manager.set, apply.schema);
+  yield;
+  const object = yield* prune(merging, managers, self.previous, self.manager.set, apply.schema);
+  yield;
   const comparison = filterComparison(compareObjects(live, object, apply.schema), apply.resetFields);
+  yield;
   if (!force) refuseConflicts(managers, self.key, union(comparison.modified, comparison.added));
-  const after = new Map(withoutChanged(managers, comparison, self.key));
+  const after = new Map(yield* withoutChanged(managers, comparison, self.key));
+  yield;
   if (isEmptySet(self.manager.set)) after.delete(self.key);
   const isUnchanged = apply.live !== undefined && jsonEqual(live, object);
   return {
@@ -183,20 +197,26 @@ function refuseConflicts(managers: Managers, selfKey: string, changed: FieldSet)
 }
 
 /** Takes away what this manager applied last time, does not apply now, and nobody else owns. */
-function prune(
+function* prune(
   object: JsonObject,
   managers: Managers,
   previous: Manager | undefined,
   wanted: FieldSet,
   schema: StructSchema,
-): JsonObject {
+): Generator<void, JsonObject> {
   if (previous === undefined || isEmptySet(difference(previous.set, wanted))) return object;
   const last = withNamedParents(previous.set, schema);
+  yield;
   const all = withNamedParents(fieldSetOf(object, schema), schema);
+  yield;
   const owned = [...managers.values()].reduce<FieldSet>((sum, manager) => union(sum, manager.set), emptySet);
+  yield;
   const bare = setOfRest(removeFields(object, last, schema), schema);
+  yield;
   const unowned = difference(all, union(bare, withNamedParents(owned, schema)));
+  yield;
   const rest = setOfRest(removeFields(object, unowned, schema), schema);
+  yield;
   // Only what this manager owned may go: what nobody owns below it stays.
   return removeFields(object, intersection(difference(all, rest), last), schema);
 }

@@ -3,6 +3,7 @@
  * Working on the stored form spares decoding and encoding. Sets are never changed; operations share what stays the same and
  * give back their input when nothing changes. Meaning as in structured-merge-diff's fieldpath.Set.
  */
+import { findLargeMap } from "#apimachinery/large-map.ts";
 import type { Schema } from "#apimachinery/schema.ts";
 import { elementText, fieldNameOf } from "./path-element.ts";
 
@@ -21,7 +22,7 @@ export const emptySet: FieldSet = leaf;
 /** True for a set without members. */
 export function isEmptySet(set: FieldSet): boolean {
   // To be asked whether there is any, an object of 100,000 keys lists them all.
-  if (set["."] !== undefined) return false;
+  if (set["."] !== undefined || findLargeMap(set) !== undefined) return false;
   for (const _ in set) return false;
   return true;
 }

@@ -3,6 +3,7 @@
  * to make an object of that many.
  */
 import type { JsonObject } from "#apimachinery/json.ts";
+import { keysOf, LARGE_MAP, noteLargeMap } from "#apimachinery/large-map.ts";
 import type { Json } from "#apimachinery/meta.ts";
 import type { ListSchema } from "#apimachinery/schema.ts";
 import { sortSteps } from "#apimachinery/sort-steps.ts";
@@ -28,15 +29,22 @@ type NodeOf = (item: Json) => FieldSet | undefined;
 
 /** Puts an object's keys into `set`, in order. */
 export function* fillFromMap(set: FieldSetDraft, object: JsonObject, nodeOf: NodeOf): Iterable<void> {
-  const keys = Object.keys(object);
+  const keys = [...keysOf(object)];
   yield;
   yield* sortSteps(keys, (key) => key);
+  const elements = Object.keys(set);
   for (let index = 0; index < keys.length; index++) {
     const key = keys[index] as string;
     const node = nodeOf(object[key] as Json);
-    if (node !== undefined) set[fieldElement(key)] = node;
+    if (node !== undefined) {
+      const element = fieldElement(key);
+      set[element] = node;
+      elements.push(element);
+    }
     if (index % STEP === 0) yield;
   }
+  // Elements begin with letters, so that they stand as they came.
+  if (elements.length > LARGE_MAP) noteLargeMap(set, { keys: elements, isFinal: true });
 }
 
 /** Puts a list's items into `set`, in the order of their elements. Those that stand there twice are leaves. */

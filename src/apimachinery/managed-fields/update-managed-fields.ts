@@ -5,6 +5,7 @@
 import type { JsonObject } from "#apimachinery/json.ts";
 import type { KubeObject, ManagedFieldsEntry } from "#apimachinery/meta.ts";
 import type { StructSchema } from "#apimachinery/schema.ts";
+import { takeAtOnce } from "#apimachinery/steps.ts";
 import { formatTime } from "#apimachinery/time.ts";
 import { difference, type FieldSet, isEmptySet, recursiveDifference, union } from "./field-set.ts";
 import type { Later } from "./large-collections.ts";
@@ -43,29 +44,39 @@ export type ManagedFieldsUpdate = {
 
 /** The managedFields that `next` is to be stored with; undefined for none. */
 export function updateManagedFields(update: ManagedFieldsUpdate): readonly ManagedFieldsEntry[] | undefined {
+  return takeAtOnce(updateManagedFieldsSteps(update));
+}
+
+/** {@link updateManagedFields} in steps, for large objects: of each set operation one. */
+export function* updateManagedFieldsSteps(
+  update: ManagedFieldsUpdate,
+): Generator<void, readonly ManagedFieldsEntry[] | undefined> {
   const { live, next, subresource } = update;
   const given = subresource === "" ? next.metadata?.managedFields : undefined;
   const before = live?.metadata?.managedFields;
-  if (isReset(given)) return live === undefined ? tracked(update, new Map()) : undefined;
+  if (isReset(given)) return live === undefined ? yield* tracked(update, new Map()) : undefined;
   const managers = readOr(given, () => readOr(before, () => new Map()));
   // An object that nobody is tracked for stays so until its first apply.
   if (managers.size === 0 && live !== undefined) return undefined;
-  return tracked(update, managers, given?.length ? given : before);
+  yield;
+  return yield* tracked(update, managers, given?.length ? given : before);
 }
 
-function tracked(
+function* tracked(
   update: ManagedFieldsUpdate,
   managers: Managers,
   before: readonly ManagedFieldsEntry[] = [],
-): readonly ManagedFieldsEntry[] | undefined {
-  return encodeManagers(capUpdateManagers(trackUpdate(update, managers)), before);
+): Generator<void, readonly ManagedFieldsEntry[] | undefined> {
+  const after = yield* trackUpdate(update, managers);
+  yield;
+  return encodeManagers(capUpdateManagers(after), before);
 }
 
 /** The managers after the write. */
-export function trackUpdate(
+export function* trackUpdate(
   update: Omit<ManagedFieldsUpdate, "subresource"> & { readonly subresource?: string },
   managers: Managers,
-): Managers {
+): Generator<void, Managers> {
   const { live, next, schema, apiVersion, manager, resetFields, subresource = "" } = update;
   const identity: ManagerIdentity = {
     name: manager === "" ? "unknown" : manager,
@@ -81,8 +92,10 @@ export function trackUpdate(
     return isEmptySet(set) ? managers : new Map([[key, { ...identity, set, isSorted: true, time }]]);
   }
   const compared = compareObjects((live ?? {}) as JsonObject, next as JsonObject, schema);
+  yield;
   const comparison = filterComparison(compared, resetFields);
-  const after = withoutChanged(managers, comparison);
+  const after = yield* withoutChanged(managers, comparison);
+  yield;
   const changed = union(comparison.modified, comparison.added);
   if (isEmptySet(changed)) return after;
   const previous = after.get(key);
@@ -101,13 +114,20 @@ export function filterComparison(comparison: Comparison, resetFields: FieldSet |
 }
 
 /** The managers without what changed under them; those that own nothing any more are gone. */
-export function withoutChanged(managers: Managers, comparison: Comparison, exceptKey?: string): Managers {
+export function* withoutChanged(
+  managers: Managers,
+  comparison: Comparison,
+  exceptKey?: string,
+): Generator<void, Managers> {
   const { added, removed, modified } = comparison;
   if (isEmptySet(added) && isEmptySet(removed) && isEmptySet(modified)) return managers;
   const kept = new Map<string, Manager>();
   for (const [key, manager] of managers) {
-    const set =
-      key === exceptKey ? manager.set : difference(difference(difference(manager.set, modified), added), removed);
+    let { set } = manager;
+    for (const changed of key === exceptKey ? [] : [modified, added, removed]) {
+      yield;
+      set = difference(set, changed);
+    }
     if (set === manager.set) kept.set(key, manager);
     else if (!isEmptySet(set)) kept.set(key, { ...manager, set });
   }

@@ -1,10 +1,11 @@
 /**
  * Server-side apply: a PATCH that says what its manager wants of an object, which is created when it is absent.
  */
-import { applyServerSide } from "#apimachinery/managed-fields/apply-server-side.ts";
+import { applyServerSideSteps } from "#apimachinery/managed-fields/apply-server-side.ts";
 import { isJsonObject } from "#apimachinery/json.ts";
 import type { KubeObject } from "#apimachinery/meta.ts";
 import { badRequest, StatusError } from "#apimachinery/status-error.ts";
+import { takeAtOnce } from "#apimachinery/steps.ts";
 import type { Draft } from "#api/strategy.ts";
 import type { ApiResult, RequestContext } from "#apiserver/api-request.ts";
 import { authorize } from "#apiserver/filters/authorization.ts";
@@ -12,6 +13,7 @@ import { resetFieldsOf } from "#apiserver/registry/field-ownership.ts";
 import type { ServedResource } from "#apiserver/registry/served-resource.ts";
 import { updateObject } from "#apiserver/registry/update.ts";
 import { updateRules } from "#apiserver/registry/update-rules.ts";
+import { isLarge } from "#apiserver/turns.ts";
 import { type HandlerParts, readValue } from "./handler-parts.ts";
 import { checkApplied, conform } from "./object-body.ts";
 import { parseWriteOptions } from "./write-options.ts";
@@ -35,7 +37,8 @@ export async function handleApply(
     subresource,
     change: async (old) => {
       if (old === undefined) await authorizeCreate(parts, context);
-      const merged = merge(parts, { resource, context, old, applied: wanted, options });
+      const steps = merge(parts, { resource, context, old, applied: wanted, options });
+      const merged = isLarge(context) ? await context.takeSteps(steps) : takeAtOnce(steps);
       return await conform(merged as Draft, resource, { context, fieldValidation: "Ignore" });
     },
     createsWhenAbsent: subresource === "",
@@ -53,7 +56,7 @@ async function authorizeCreate(parts: HandlerParts, context: RequestContext): Pr
   await authorize(parts.registry.parts.authorizer, context.user, { info, query: context.request.query });
 }
 
-function merge(
+function* merge(
   parts: HandlerParts,
   input: {
     readonly resource: ServedResource;
@@ -62,10 +65,10 @@ function merge(
     readonly applied: KubeObject;
     readonly options: { readonly fieldManager: string; readonly force: boolean };
   },
-): KubeObject {
+): Generator<void, KubeObject> {
   const { resource, context, old, applied, options } = input;
   if (resource.schema === undefined) throw unsupported(resource);
-  const { object } = applyServerSide({
+  const { object } = yield* applyServerSideSteps({
     live: old,
     applied,
     manager: options.fieldManager,

@@ -4,8 +4,13 @@
 import type { FieldSet } from "#apimachinery/managed-fields/field-set.ts";
 import type { Later } from "#apimachinery/managed-fields/large-collections.ts";
 import { managerName } from "#apimachinery/managed-fields/managers.ts";
-import { updateManagedFields } from "#apimachinery/managed-fields/update-managed-fields.ts";
-import type { KubeObject } from "#apimachinery/meta.ts";
+import {
+  type ManagedFieldsUpdate,
+  updateManagedFields,
+  updateManagedFieldsSteps,
+} from "#apimachinery/managed-fields/update-managed-fields.ts";
+import type { KubeObject, ManagedFieldsEntry } from "#apimachinery/meta.ts";
+import type { StructSchema } from "#apimachinery/schema.ts";
 import type { Draft } from "#api/strategy.ts";
 import type { RequestContext } from "#apiserver/api-request.ts";
 import { metadataOf } from "./object-meta.ts";
@@ -30,19 +35,41 @@ export function managerOf(context: RequestContext, fieldManager: string): string
 
 /** Sets the draft's managedFields for what this write changes. `old` is absent for a create. */
 export function recordOwnership(draft: Draft, old: KubeObject | undefined, ownership: Ownership): void {
-  const { resource, manager, subresource, nowMs, later } = ownership;
-  if (resource.schema === undefined) return;
-  const entries = updateManagedFields({
+  const { schema } = ownership.resource;
+  if (schema !== undefined) setEntries(draft, updateManagedFields(updateOf(draft, old, { ...ownership, schema })));
+}
+
+/** {@link recordOwnership} in steps, for large objects. */
+export function* recordOwnershipSteps(
+  draft: Draft,
+  old: KubeObject | undefined,
+  ownership: Ownership,
+): Generator<void, void> {
+  const { schema } = ownership.resource;
+  if (schema === undefined) return;
+  setEntries(draft, yield* updateManagedFieldsSteps(updateOf(draft, old, { ...ownership, schema })));
+}
+
+function updateOf(
+  draft: Draft,
+  old: KubeObject | undefined,
+  ownership: Ownership & { readonly schema: StructSchema },
+): ManagedFieldsUpdate {
+  const { resource, manager, subresource, nowMs, later, schema } = ownership;
+  return {
     live: old,
     next: draft as KubeObject,
     manager,
     apiVersion: resource.apiVersion,
     subresource,
     now: nowMs,
-    schema: resource.schema,
+    schema,
     resetFields: resetFieldsOf(resource, subresource),
     ...(later === undefined ? {} : { later }),
-  });
+  };
+}
+
+function setEntries(draft: Draft, entries: readonly ManagedFieldsEntry[] | undefined): void {
   const metadata = metadataOf(draft);
   if (entries === undefined) delete metadata["managedFields"];
   else metadata["managedFields"] = entries;

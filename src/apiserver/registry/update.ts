@@ -17,7 +17,7 @@ import { betweenStages, isLarge } from "#apiserver/turns.ts";
 import { type AdmissionWrite, mutate, validate } from "./admission-chain.ts";
 import { createObject, hasGeneration, unstored } from "./create.ts";
 import { subjectOf } from "./errors.ts";
-import { hasStatus, managerOf, recordOwnership } from "./field-ownership.ts";
+import { hasStatus, managerOf, recordOwnership, recordOwnershipSteps } from "./field-ownership.ts";
 import { metadataRules, validateMetadata, validateMetadataUpdate } from "./metadata-validation.ts";
 import { ensureNamespace, metadataOf } from "./object-meta.ts";
 import { refuseTooLong } from "./refuse-too-long.ts";
@@ -115,8 +115,9 @@ async function updateOnce(registry: Registry, input: UpdateInput, existing: Stor
   if (input.isOwned !== true) {
     const manager = managerOf(context, options.fieldManager);
     const nowMs = registry.parts.clock.now();
-    recordOwnership(changed, old, { resource, manager, subresource: input.subresource, nowMs });
-    if (isLarge(context)) await betweenStages(context);
+    const ownership = { resource, manager, subresource: input.subresource, nowMs };
+    if (isLarge(context)) await context.takeSteps(recordOwnershipSteps(changed, old, ownership));
+    else recordOwnership(changed, old, ownership);
   }
   const draft = (await mutate(admission, write, { object: changed as KubeObject, oldObject: old })) as Draft;
   if (draft !== changed) prepare(input, draft, old);
