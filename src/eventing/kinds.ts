@@ -69,8 +69,12 @@ export type TriggerSpec = FilterSpec & {
   readonly delivery?: DeliverySpec;
 };
 
+/** Whose tokens go with what is sent. */
+export type AuthStatus = { readonly serviceAccountName?: string; readonly serviceAccountNames?: readonly string[] };
+
 export type TriggerStatus = DuckStatus &
   DeliveryStatus & {
+    readonly auth?: AuthStatus;
     readonly subscriberUri?: string;
     readonly subscriberCACerts?: string;
     readonly subscriberAudience?: string;
@@ -118,6 +122,7 @@ export type SubscriberSpec = {
   readonly replyCACerts?: string;
   readonly replyAudience?: string;
   readonly delivery?: DeliverySpec;
+  readonly auth?: AuthStatus;
 };
 
 export type SubscriberStatus = {
@@ -169,7 +174,7 @@ export type PhysicalSubscription = DeliveryStatus &
 /** Has a channel's events delivered to somebody, and what he answers to somebody else. */
 export type Subscription = KubeObject & {
   readonly spec?: SubscriptionSpec;
-  readonly status?: DuckStatus & { readonly physicalSubscription?: PhysicalSubscription };
+  readonly status?: DuckStatus & { readonly physicalSubscription?: PhysicalSubscription; readonly auth?: AuthStatus };
 };
 
 /** How an object of a flow is. */
@@ -187,6 +192,7 @@ export type Sequence = KubeObject & {
   readonly status?: DuckStatus &
     AddressStatus &
     AppliedPolicies & {
+      readonly auth?: AuthStatus;
       readonly subscriptionStatuses?: readonly PartStatus<"subscription">[];
       readonly channelStatuses?: readonly PartStatus<"channel">[];
     };
@@ -215,6 +221,7 @@ export type Parallel = KubeObject & {
   readonly status?: DuckStatus &
     AddressStatus &
     AppliedPolicies & {
+      readonly auth?: AuthStatus;
       readonly ingressChannelStatus?: PartStatus<"channel">;
       readonly branchStatuses?: readonly ParallelBranchStatus[];
     };

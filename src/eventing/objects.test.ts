@@ -550,7 +550,7 @@ describe("Eventing's objects", () => {
     const channel = await within.get<Channel>(channels, "c");
     await house.configure("config-features", {});
 
-    assert.deepEqual(found, [["of-c"], ["of-s"], undefined]);
+    assert.deepEqual(found, [["of-c"], ["of-s"], ["s-s-kn-sequence-1"]]);
     assert.equal(channel.status?.policies?.[0]?.name, "of-c");
   });
 

@@ -79,7 +79,9 @@ describe("sources", { skip }, () => {
   });
 
   test("a bucket of a service: an object arrives, and the same function makes the small one", async () => {
-    const s3 = await TestS3.start({ keys: new Map([["AKIDEXAMPLE", "secret/+="]]) });
+    // At loopback nobody is asked.
+    const address = await kubectl("get", "nodes", "-o", "jsonpath={.items[0].status.addresses[0].address}");
+    const s3 = await TestS3.start({ address, keys: new Map([["AKIDEXAMPLE", "secret/+="]]) });
     try {
       s3.makeBucket("pictures");
       s3.put("pictures", "in/bucket.png", png(200, 100));
@@ -162,11 +164,35 @@ describe("sources", { skip }, () => {
     await eventually("the picture is made again", async () => (await runs()) > before);
   });
 
+  test("where tokens are asked for, sources and Subscriptions send those of service accounts of their own", async () => {
+    const feature = "--from-literal=authentication-oidc=enabled";
+    await kubectl("create", "configmap", "config-features", "-n", "knative-eventing", feature);
+    const apiVersion = "messaging.knative.dev/v1";
+    const channel = { apiVersion, kind: "InMemoryChannel", name: "pings" };
+    const broker = { apiVersion: "eventing.knative.dev/v1", kind: "Broker", name: "default" };
+    const source = { apiVersion: "sources.knative.dev/v1", kind: "PingSource", metadata: { name: "known" } };
+    const items = [
+      { apiVersion, kind: channel.kind, metadata: { name: channel.name } },
+      { apiVersion, kind: "Subscription", metadata: { name: "on" }, spec: { channel, subscriber: { ref: broker } } },
+      { ...source, spec: { schedule: "* * * * * *", sink: { ref: channel } } },
+    ];
+    const input = JSON.stringify({ apiVersion: "v1", kind: "List", items });
+    await cluster.kubectl(["apply", "-f", "-"], { input });
+
+    const line = await eventuallyEvent("dev.knative.sources.ping");
+
+    assert.equal(line.event.source, "/apis/v1/namespaces/default/pingsources/known");
+    const path = "jsonpath={.status.auth.serviceAccountName}";
+    assert.equal(await kubectl("get", "subscription", "on", "-o", path), "on-oidc-messaging.knative.dev-subscription");
+    const url = "http://broker-ingress.knative-eventing.svc.cluster.local/default/default";
+    assert.equal(await kubectl("get", "broker", "default", "-o", "jsonpath={.status.address.url}"), url);
+  });
+
   async function folder(): Promise<string> {
     return await kubectl("get", "objectsource", "pictures", "-o", "jsonpath={.status.path}");
   }
 
-  type Line = { readonly event: { readonly id: string; readonly data_base64?: string } };
+  type Line = { readonly event: { readonly id: string; readonly source: string; readonly data_base64?: string } };
 
   async function events(type: string): Promise<readonly Line[]> {
     const text = await nodeless("event", "tail", "--no-follow", "--type", type, "-o", "json");

@@ -65,6 +65,8 @@ function ownRole(): KubeObject {
     { apiGroups: ["nodeless.dev"], resources: ["objectsources/status"], verbs: ["patch"] },
     // Keys of buckets, by the names that sources say.
     { apiGroups: [""], resources: ["secrets"], verbs: ["get"] },
+    // With which it sends, where that is asked for.
+    { apiGroups: [""], resources: ["serviceaccounts/token"], verbs: ["create"] },
     // A source sees what its service account sees, and no more.
     { apiGroups: [""], resources: ["serviceaccounts"], verbs: ["impersonate"] },
   ];

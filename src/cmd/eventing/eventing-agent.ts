@@ -16,6 +16,7 @@ import { openDiskFolder } from "#disk/disk-files.ts";
 import { Dispatcher } from "#eventing/dispatcher/dispatcher.ts";
 import type { EventLogs } from "#eventing/dispatcher/event-log.ts";
 import { Receiver } from "#eventing/dispatcher/receiver.ts";
+import { createTokenSource } from "#eventing/eventpolicy/token-source.ts";
 import { eventApiService, ingressService } from "#eventing/names.ts";
 import { SourceMetrics } from "#eventing/sources/adapters/source-metrics.ts";
 import { keepEndpoints } from "#eventing/topology-source/endpoints.ts";
@@ -69,12 +70,13 @@ export class EventingAgent {
     const folder = await openDiskFolder(data);
     const logs = await this.#openLogs(data);
     const lookup = clusterLookup(addressPlan(cluster.record).dnsService);
-    const dispatcher = new Dispatcher({ logs, clock, logger, lookup, forbids: forbidsOwnMachine });
-    this.#dispatcher = dispatcher;
-    const metrics = new SourceMetrics(dispatcher.metrics.registry);
     const transport = await this.#transportOptions();
     this.#transport = createHttpTransport(transport);
     const client = createClient(this.#transport);
+    const tokens = createTokenSource(client, clock);
+    const dispatcher = new Dispatcher({ logs, clock, logger, lookup, forbids: forbidsOwnMachine, tokens });
+    this.#dispatcher = dispatcher;
+    const metrics = new SourceMetrics(dispatcher.metrics.registry);
     const informers = createInformerFactory({ client, clock, logger, transform: withoutManagedFields });
     this.#informers = informers;
     const apply = async (topology: Parameters<Dispatcher["apply"]>[0]) => await dispatcher.apply(topology);
@@ -98,7 +100,16 @@ export class EventingAgent {
     logger.info("Took events", { address: place.address, port: place.port });
     const { apiServerUrl } = sourceOptions(cluster);
     // Some send to the receiver, which is there by now.
-    const sending = { folder: join(data, "sources"), transport, client, informers, lookup, apiServerUrl, metrics };
+    const sending = {
+      folder: join(data, "sources"),
+      transport,
+      client,
+      informers,
+      lookup,
+      apiServerUrl,
+      metrics,
+      tokens,
+    };
     this.#senders = await startSourceSenders({ ...sending, clock, logger });
   }
 

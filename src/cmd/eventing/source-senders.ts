@@ -11,7 +11,7 @@ import type { Logger } from "#component-base/logger.ts";
 import { openDiskFolder } from "#disk/disk-files.ts";
 import { DurableMap } from "#disk/durable-map.ts";
 import { forbidsOwnMachine, type Lookup } from "#eventing/dispatcher/reach.ts";
-import { Sender } from "#eventing/dispatcher/sender.ts";
+import { Sender, type TokenSource } from "#eventing/dispatcher/sender.ts";
 import type { SourceMetrics } from "#eventing/sources/adapters/source-metrics.ts";
 import { startSourceAdapters } from "#eventing/sources/adapters/source-adapters.ts";
 
@@ -26,6 +26,7 @@ export type SourceSendersOptions = {
   readonly lookup: Lookup;
   readonly apiServerUrl: string;
   readonly metrics: SourceMetrics;
+  readonly tokens: TokenSource;
   readonly clock: Clock;
   readonly logger: Logger;
 };
@@ -36,9 +37,9 @@ const maxReplyBytes = 2 ** 20;
 
 /** Resolves when sources are followed. */
 export async function startSourceSenders(options: SourceSendersOptions): Promise<Pick<Service, "stop">> {
-  const { folder, client, informers, lookup, apiServerUrl, metrics, clock, logger } = options;
+  const { folder, client, informers, lookup, apiServerUrl, metrics, tokens, clock, logger } = options;
   const places = await DurableMap.open(await openDiskFolder(folder));
-  const sender = new Sender({ clock, maxReplyBytes, lookup, forbids: forbidsOwnMachine });
+  const sender = new Sender({ clock, maxReplyBytes, lookup, forbids: forbidsOwnMachine, tokens });
   const accounts = new AccountClients(options.transport);
   const adapters = startSourceAdapters({
     client,
@@ -47,6 +48,7 @@ export async function startSourceSenders(options: SourceSendersOptions): Promise
     logger,
     apiServerUrl,
     lookup,
+    forbids: forbidsOwnMachine,
     places,
     metrics,
     clientFor: (account) => accounts.clientFor(account),

@@ -12,6 +12,7 @@ import type { Conditioned } from "#knative/duck.ts";
 import { KindController, type Look } from "#knative/kind-controller.ts";
 import { UnknownKind } from "#knative/tracker.ts";
 import { FlowParts } from "./flow-parts.ts";
+import { ensureFlowPolicies, flowAuth, type FlowLink } from "./flow-policies.ts";
 
 const dependents = ["ChannelsReady", "SubscriptionsReady", "Addressable", "EventPoliciesReady"];
 
@@ -23,8 +24,16 @@ export type FlowKind<T extends Conditioned> = {
   readonly resource: GroupVersionResource;
   /** How what is not so yet is marked: upstream's kinds differ. */
   readonly isNot: (reason: string, message: string) => Mark;
-  /** Makes the parts of one, marks how they are, and gives its status but for policies. May throw UnknownKind. */
-  readonly look: (flow: T, look: Look, parts: FlowParts) => Promise<NonNullable<T["status"]>>;
+  /** Makes the parts of one, marks how they are, and gives its status but for policies and identities. May throw UnknownKind. */
+  readonly look: (flow: T, look: Look, parts: FlowParts) => Promise<FlowLook<T>>;
+};
+
+/** What was seen of a flow. */
+export type FlowLook<T extends Conditioned> = {
+  readonly status: NonNullable<T["status"]>;
+  readonly subscriptions: readonly Subscription[];
+  /** Channels within it, with who sends into them. */
+  readonly links: readonly FlowLink[];
 };
 
 /** The controller of one kind of flow. */
@@ -39,10 +48,17 @@ export function createFlowController<T extends Conditioned>(
 
   async function lookAt(flow: T, at: Look): Promise<NonNullable<T["status"]>> {
     try {
-      const status = await look(flow, at, parts);
+      const { status, subscriptions, links } = await look(flow, at, parts);
+      const { features } = context.config.current;
+      await ensureFlowPolicies(context.client, policies, {
+        owner: flow,
+        label: `flows.knative.dev/${kind.toLowerCase()}-name`,
+        links: features.authenticationOidc ? links : [],
+        signal: at.signal,
+      });
       const known = policies.lister.list(flow.metadata?.namespace ?? "");
       const applied = policiesOf(known, { group: flowsGroup, kind }, flow);
-      return { ...status, ...markPolicies(applied, context.config.current.features, at.conditions) };
+      return { ...status, ...flowAuth(subscriptions), ...markPolicies(applied, features, at.conditions) };
     } catch (error) {
       if (!(error instanceof UnknownKind)) throw error;
       at.conditions.mark("ChannelsReady", isNot("ChannelsNotReady", error.message));

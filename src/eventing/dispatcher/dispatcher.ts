@@ -8,7 +8,7 @@ import type { EventLogs } from "./event-log.ts";
 import { PartCache } from "./part-cache.ts";
 import { PlaceKeeper } from "./place-keeper.ts";
 import type { Forbids, Lookup } from "./reach.ts";
-import { Sender } from "./sender.ts";
+import { Sender, type TokenSource } from "./sender.ts";
 import { type SubscriptionParts, SubscriptionRunner } from "./subscription-runner.ts";
 import { deadLogName, TopicRunner } from "./topic-runner.ts";
 import type { Topology } from "./topology.ts";
@@ -23,8 +23,8 @@ export type DispatcherOptions = {
   readonly lookup?: Lookup;
   /** Addresses at which no subscriber may be. Default: none. */
   readonly forbids?: Forbids;
-  /** A bearer token for targets that ask for one. */
-  readonly tokenFor?: (audience: string) => Promise<string>;
+  /** Tokens for targets that ask for one. */
+  readonly tokens?: TokenSource;
   /** Largest reply of a subscriber. Default 1 MiB. */
   readonly maxEventBytes?: number;
 };
@@ -185,8 +185,8 @@ export class Dispatcher {
   }
 
   #subscriptionParts(): SubscriptionParts {
-    const { clock, logger, lookup, forbids, tokenFor, maxEventBytes = mebibyte } = this.#options;
-    const given = { ...(lookup && { lookup }), ...(forbids && { forbids }), ...(tokenFor && { tokenFor }) };
+    const { clock, logger, lookup, forbids, tokens, maxEventBytes = mebibyte } = this.#options;
+    const given = { ...(lookup && { lookup }), ...(forbids && { forbids }), ...(tokens && { tokens }) };
     const sender = { clock, maxReplyBytes: maxEventBytes, ...given };
     return {
       places: this.#places,

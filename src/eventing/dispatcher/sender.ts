@@ -35,6 +35,14 @@ export type SendOptions = {
   readonly signal: AbortSignal;
 };
 
+/** Where bearer tokens come from. */
+export interface TokenSource {
+  /** A token of this service account for this audience. Rejects when there is none to be had. */
+  get(identity: { readonly namespace: string; readonly name: string }, audience: string): Promise<string>;
+  /** It was refused. True: the next one will be another. */
+  forget(identity: { readonly namespace: string; readonly name: string }, audience: string): boolean;
+}
+
 /** What a sender works with. */
 export type SenderOptions = {
   readonly clock: Clock;
@@ -44,8 +52,8 @@ export type SenderOptions = {
   readonly lookup?: Lookup;
   /** Addresses that nothing is sent to. Default: none. */
   readonly forbids?: Forbids;
-  /** A bearer token for targets that ask for one. */
-  readonly tokenFor?: (audience: string) => Promise<string>;
+  /** Tokens for targets that ask for one. Default: none are sent. */
+  readonly tokens?: TokenSource;
 };
 
 /** Most connections to one origin: those beyond wait, and the time they wait counts. */
@@ -73,7 +81,8 @@ export class Sender {
       if (this.#options.forbids) checkHost(url.hostname, this.#options.forbids);
       const { headers, body } = format === "json" ? encodeStructured(event) : encodeBinary(event);
       const all = [...headers, ...traceHeaders(event), "prefer", "reply", "accept-encoding", "identity"];
-      const token = target.audience === undefined ? undefined : await this.#options.tokenFor?.(target.audience);
+      const token = await this.#tokenFor(target);
+      signal.throwIfAborted();
       if (token !== undefined) all.push("authorization", `Bearer ${token}`);
       if (body.length === 0) all.push("content-length", "0");
       const request = { origin: url.origin, path: url.pathname + url.search, method: "POST" as const, headers: all };
@@ -87,11 +96,29 @@ export class Sender {
       const outcome = await answer.outcome;
       signal.removeEventListener("abort", onAbort);
       signal.throwIfAborted();
-      return outcome;
+      const isTokenSpent = token !== undefined && outcome.status === 401 && this.#forgetToken(target);
+      return isTokenSpent && outcome.kind === "refused" ? { ...outcome, isRetryable: true } : outcome;
     } catch (error) {
       signal.throwIfAborted();
-      return unanswered(error);
+      return error instanceof NoToken ? unanswered(error, false) : unanswered(error);
     }
+  }
+
+  async #tokenFor({ audience, identity }: Target): Promise<string | undefined> {
+    const { tokens } = this.#options;
+    if (audience === undefined || identity === undefined || tokens === undefined) return undefined;
+    try {
+      return await tokens.get(identity, audience);
+    } catch (error) {
+      const { namespace, name } = identity;
+      throw new NoToken(`no token of service account ${namespace}/${name}: ${(error as Error).message}`, {
+        cause: error,
+      });
+    }
+  }
+
+  #forgetToken({ audience = "", identity }: Target): boolean {
+    return identity !== undefined && this.#options.tokens?.forget(identity, audience) === true;
   }
 
   async close(): Promise<void> {
@@ -108,6 +135,11 @@ export class Sender {
     this.#agents.set(ca, agent);
     return agent;
   }
+}
+
+/** Nothing was sent. */
+class NoToken extends Error {
+  readonly kind = "NoToken";
 }
 
 /** One answer, as it comes. */

@@ -52,6 +52,8 @@ export type Target = {
   readonly caCerts?: string;
   /** Whom the bearer token is for, when the target asks for one. */
   readonly audience?: string;
+  /** The service account whose token it is. */
+  readonly identity?: { readonly namespace: string; readonly name: string } | undefined;
 };
 
 /** DeliverySpec with its defaults worked out. */

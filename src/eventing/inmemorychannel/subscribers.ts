@@ -64,6 +64,7 @@ function subscriberOf(subscription: Subscription, channel: InMemoryChannel): Sub
     uid,
     generation,
     ...addresses,
+    ...(subscription.status?.auth === undefined ? {} : { auth: subscription.status.auth }),
     ...(Object.keys(delivery).length === 0 ? {} : { delivery }),
   };
 }

@@ -17,6 +17,7 @@ import { messagingGroup } from "#eventing/names.ts";
 import { isFalse } from "#knative/conditions.ts";
 import type { Condition } from "#knative/duck.ts";
 import type { Look } from "#knative/kind-controller.ts";
+import { childName } from "#knative/names.ts";
 
 const subscriptionType = { apiVersion: `${messagingGroup}/v1`, kind: "Subscription" };
 
@@ -40,7 +41,12 @@ export function createParallelController(context: EventingContext): NamedControl
     async look(parallel, look, flow) {
       const parts = await ensureParts(parallel, look, flow);
       markParts(look.conditions, summaryOf(parts));
-      return statusOf(parallel, parts, context.clock.now());
+      const links = parts.branches.map(({ channel, filter: from }) => {
+        const name = childName(parallel.metadata?.name ?? "", `-ep-${channel.metadata?.name}`);
+        return { name, channel, from };
+      });
+      const subscriptions = parts.branches.flatMap(({ filter, subscriber }) => [filter, subscriber]);
+      return { status: statusOf(parallel, parts, context.clock.now()), subscriptions, links };
     },
   });
 }

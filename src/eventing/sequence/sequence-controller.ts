@@ -3,7 +3,7 @@
  */
 import type { NamedController } from "#client/controller.ts";
 import type { EventingContext } from "#eventing/common/context.ts";
-import { areReady, createFlowController, markParts } from "#eventing/common/flow-controller.ts";
+import { areReady, createFlowController, type FlowLook, markParts } from "#eventing/common/flow-controller.ts";
 import { type FlowParts, partStatus } from "#eventing/common/flow-parts.ts";
 import {
   type Channelable,
@@ -17,6 +17,7 @@ import { messagingGroup } from "#eventing/names.ts";
 import { isUnknown } from "#knative/conditions.ts";
 import type { Destination } from "#knative/destination.ts";
 import type { Look } from "#knative/kind-controller.ts";
+import { childName } from "#knative/names.ts";
 
 const subscriptionType = { apiVersion: `${messagingGroup}/v1`, kind: "Subscription" };
 
@@ -35,7 +36,7 @@ async function lookAt(
   sequence: Sequence,
   look: Look,
   { parts, nowMs }: { readonly parts: FlowParts; readonly nowMs: number },
-): Promise<NonNullable<Sequence["status"]>> {
+): Promise<FlowLook<Sequence>> {
   const { steps = [], channelTemplate: template = {} } = sequence.spec ?? {};
   const names = steps.map((_step, index) => partName(sequence, index));
   const channels: Channelable[] = [];
@@ -56,7 +57,12 @@ async function lookAt(
     isNot: isUnknown,
   });
   const { channelStatuses = [], subscriptionStatuses = [] } = sequence.status ?? {};
-  return {
+  const links = channels.slice(1).flatMap((channel, index) => {
+    const name = childName(sequence.metadata?.name ?? "", `-${channel.metadata?.name}`);
+    const from = subscriptions[index];
+    return from === undefined ? [] : [{ name, channel, from }];
+  });
+  const status = {
     ...(address === undefined ? {} : { address: withoutName(address) }),
     channelStatuses: channels.map((one, index) =>
       partStatus("channel", one, { before: channelStatuses[index], nowMs, type: template }),
@@ -65,6 +71,7 @@ async function lookAt(
       partStatus("subscription", one, { before: subscriptionStatuses[index], nowMs, type: subscriptionType }),
     ),
   };
+  return { status, subscriptions, links };
 }
 
 function partName({ metadata }: Sequence, index: number): string {

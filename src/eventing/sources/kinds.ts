@@ -6,6 +6,7 @@ import type { PodTemplateSpec } from "#api/generated/types/core-v1.ts";
 import type { LabelSelector } from "#api/generated/types/meta-v1.ts";
 import type { GroupVersionResource, KubeObject } from "#apimachinery/meta.ts";
 import type { SubscriptionsFilter } from "#eventing/filters/filter-spec.ts";
+import type { AuthStatus } from "#eventing/kinds.ts";
 import type { Destination } from "#knative/destination.ts";
 import type { DuckStatus } from "#knative/duck.ts";
 
@@ -47,6 +48,7 @@ export type SourceStatus = DuckStatus & {
   readonly sinkUri?: string;
   readonly sinkCACerts?: string;
   readonly sinkAudience?: string;
+  readonly auth?: AuthStatus;
   readonly ceAttributes?: readonly CloudEventAttributes[];
 };
 

@@ -5,6 +5,7 @@
 import type { NamedController } from "#client/controller.ts";
 import type { EventingContext } from "#eventing/common/context.ts";
 import { deliveryStatusOf } from "#eventing/common/dead-letter.ts";
+import { ensureIdentity } from "#eventing/common/identity.ts";
 import {
   type Channel,
   type Channelable,
@@ -38,22 +39,29 @@ type Status = NonNullable<Subscription["status"]> & { readonly physicalSubscript
 
 /** The controller of Subscriptions. */
 export function createSubscriptionController(context: EventingContext): NamedController {
-  return new KindController<Subscription>(context, {
+  const controller = new KindController<Subscription>(context, {
     name: "eventing-subscription",
     kind: "Subscription",
     resource: subscriptions,
     dependents,
-    look: (subscription, look) => lookAt(subscription, look, context.config.current.features.crossNamespaceEventLinks),
+    async look(subscription, look) {
+      const identity = await ensureIdentity(
+        context,
+        subscription,
+        { group: messagingGroup, kind: "Subscription" },
+        look,
+      );
+      const { crossNamespaceEventLinks } = context.config.current.features;
+      return { ...(await lookAt(subscription, look, crossNamespaceEventLinks)), ...identity };
+    },
   });
+  context.config.onChange(() => controller.enqueueAll());
+  return controller;
 }
 
 async function lookAt(subscription: Subscription, look: Look, mayLink: boolean): Promise<Status> {
   const { conditions } = look;
   const before = subscription.status?.physicalSubscription;
-  conditions.mark("OIDCIdentityCreated", {
-    status: "True",
-    reason: "authentication-oidc feature disabled",
-  });
   const channel = await findChannel(subscription, look, mayLink);
   if ("problem" in channel) {
     const message = `Failed to get Spec.Channel or backing channel: ${channel.problem}`;

@@ -6,6 +6,7 @@ import { parseQuantity } from "#apimachinery/quantity.ts";
 import { findIsoDurationMs } from "#eventing/common/iso-duration.ts";
 import type { Delivery, Target, Topic } from "#eventing/dispatcher/topology.ts";
 import type {
+  AuthStatus,
   Broker,
   DeliverySpec,
   DeliveryStatus,
@@ -104,7 +105,8 @@ function hostsOf(url: string | undefined): readonly string[] {
 function ofTrigger(trigger: Trigger, broker: Broker): PlainSubscription {
   const { metadata, spec, status } = trigger;
   const { filter, filters } = spec ?? {};
-  const subscriber = targetOf(status?.subscriberUri, status?.subscriberCACerts, status?.subscriberAudience);
+  const identity = identityOf(metadata?.namespace, status?.auth);
+  const subscriber = targetOf(identity, status?.subscriberUri, status?.subscriberCACerts, status?.subscriberAudience);
   const hasFilter = filter !== undefined || filters !== undefined;
   return {
     id: metadata?.uid ?? "",
@@ -115,7 +117,7 @@ function ofTrigger(trigger: Trigger, broker: Broker): PlainSubscription {
     ...(hasFilter && { filter: { ...(filter && { filter }), ...(filters && { filters }) } }),
     ...(subscriber ? { subscriber } : { isHeld: true }),
     reply: "topic",
-    delivery: deliveryOf(spec?.delivery ?? broker.spec?.delivery, sinkOf(status), orderOf(trigger)),
+    delivery: deliveryOf(spec?.delivery ?? broker.spec?.delivery, sinkOf(identity, status), orderOf(trigger)),
   };
 }
 
@@ -124,8 +126,9 @@ function ofSubscriber(
   channel: InMemoryChannel,
   origin: Subscription | undefined,
 ): PlainSubscription {
-  const subscriber = targetOf(one.subscriberUri, one.subscriberCACerts, one.subscriberAudience);
-  const reply = targetOf(one.replyUri, one.replyCACerts, one.replyAudience);
+  const identity = identityOf(origin?.metadata?.namespace ?? channel.metadata?.namespace, one.auth);
+  const subscriber = targetOf(identity, one.subscriberUri, one.subscriberCACerts, one.subscriberAudience);
+  const reply = targetOf(identity, one.replyUri, one.replyCACerts, one.replyAudience);
   const sink = one.delivery?.deadLetterSink;
   return {
     id: one.uid ?? "",
@@ -136,7 +139,7 @@ function ofSubscriber(
     ...(subscriber && { subscriber }),
     ...(reply && { reply }),
     ...(!subscriber && !reply && { isHeld: true }),
-    delivery: deliveryOf(one.delivery, targetOf(sink?.uri, sink?.CACerts, sink?.audience), orderOf(origin)),
+    delivery: deliveryOf(one.delivery, targetOf(identity, sink?.uri, sink?.CACerts, sink?.audience), orderOf(origin)),
   };
 }
 
@@ -150,13 +153,22 @@ function orderOf(object: KubeObject | undefined): string | undefined {
   return object?.metadata?.annotations?.[deliveryAnnotations.orderBy];
 }
 
-function sinkOf(status: DeliveryStatus | undefined): Target | undefined {
-  return targetOf(status?.deadLetterSinkUri, status?.deadLetterSinkCACerts, status?.deadLetterSinkAudience);
+function sinkOf(identity: Target["identity"], status: DeliveryStatus | undefined): Target | undefined {
+  return targetOf(identity, status?.deadLetterSinkUri, status?.deadLetterSinkCACerts, status?.deadLetterSinkAudience);
 }
 
-function targetOf(url: string | undefined, caCerts?: string, audience?: string): Target | undefined {
+function targetOf(
+  identity: Target["identity"],
+  url: string | undefined,
+  caCerts?: string,
+  audience?: string,
+): Target | undefined {
   if (url === undefined || url === "") return undefined;
-  return { url, ...(caCerts && { caCerts }), ...(audience && { audience }) };
+  return { url, ...(caCerts && { caCerts }), ...(audience && { audience, ...(identity && { identity }) }) };
+}
+
+function identityOf(namespace = "", auth: AuthStatus | undefined): Target["identity"] {
+  return auth?.serviceAccountName === undefined ? undefined : { namespace, name: auth.serviceAccountName };
 }
 
 function deliveryOf(

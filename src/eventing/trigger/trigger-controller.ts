@@ -7,6 +7,7 @@ import { readDependency } from "#eventing/admission/trigger-admission.ts";
 import { isOurBroker } from "#eventing/broker/broker-controller.ts";
 import type { EventingContext } from "#eventing/common/context.ts";
 import { passDeadLetter, resolveDeadLetter } from "#eventing/common/dead-letter.ts";
+import { ensureIdentity } from "#eventing/common/identity.ts";
 import {
   type Broker,
   brokers,
@@ -15,7 +16,7 @@ import {
   triggers,
   type TriggerStatus,
 } from "#eventing/kinds.ts";
-import { annotations } from "#eventing/names.ts";
+import { annotations, eventingGroup } from "#eventing/names.ts";
 import { type Resolved, Unresolved } from "#knative/addressable-resolver.ts";
 import { findCondition, isFalse, isTrue, isUnknown, type Mark } from "#knative/conditions.ts";
 import type { Conditioned } from "#knative/duck.ts";
@@ -45,8 +46,12 @@ export function createTriggerController(context: EventingContext): NamedControll
       const broker = findBroker(trigger);
       return broker === undefined || isOurBroker(broker);
     },
-    look: (trigger, look) => lookAt(trigger, findBroker(trigger), look),
+    async look(trigger, look) {
+      const identity = await ensureIdentity(context, trigger, { group: eventingGroup, kind: "Trigger" }, look);
+      return { ...(await lookAt(trigger, findBroker(trigger), look)), ...identity };
+    },
   });
+  context.config.onChange(() => controller.enqueueAll());
   controller.objects.addIndex(byBroker, (trigger) => {
     const { namespace, name } = brokerKey(trigger);
     return [`${namespace}/${name}`];
@@ -80,10 +85,6 @@ function keyOfBroker(
 async function lookAt(trigger: Trigger, broker: Broker | undefined, look: Look): Promise<TriggerStatus> {
   const { conditions } = look;
   const before = statusBefore(trigger);
-  conditions.mark("OIDCIdentityCreated", {
-    status: "True",
-    reason: "authentication-oidc feature not yet supported for this Broker class",
-  });
   if (broker === undefined) {
     const name = JSON.stringify(trigger.spec?.broker || trigger.spec?.brokerRef?.name || "");
     conditions.mark("BrokerReady", isFalse("BrokerDoesNotExist", `Broker ${name} does not exist`));
@@ -108,7 +109,7 @@ async function lookAt(trigger: Trigger, broker: Broker | undefined, look: Look):
 
 /** While its Broker is not ready, a Trigger keeps what it was found to be. */
 function statusBefore({ status }: Trigger): TriggerStatus {
-  const { conditions: _conditions, observedGeneration: _generation, ...rest } = status ?? {};
+  const { conditions: _conditions, observedGeneration: _generation, auth: _auth, ...rest } = status ?? {};
   return rest;
 }
 

@@ -6,7 +6,7 @@ import type { InformerFactory } from "#client/informer-factory.ts";
 import type { Clock } from "#component-base/clock.ts";
 import type { Logger } from "#component-base/logger.ts";
 import type { CloudEvent } from "#eventing/cloudevents/cloud-event.ts";
-import type { Lookup } from "#eventing/dispatcher/reach.ts";
+import type { Forbids, Lookup } from "#eventing/dispatcher/reach.ts";
 import type { Target } from "#eventing/dispatcher/topology.ts";
 import type { SourceMetrics } from "./source-metrics.ts";
 
@@ -51,4 +51,6 @@ export type SourceAdaptersContext = {
   readonly apiServerUrl: string;
   /** How hosts of services are found. Default: the machine's resolver. */
   readonly lookup?: Lookup;
+  /** Addresses that services of buckets must not be at. Default: none. */
+  readonly forbids?: Forbids;
 };

@@ -25,8 +25,8 @@ export function apiServerAdapter(context: SourceAdaptersContext): AdapterKind<Ap
     name: "apiserversource",
     fingerprint(source) {
       const { spec, status } = source;
-      if (targetOf(status) === undefined || !isPermitted(source)) return undefined;
-      return JSON.stringify([spec, targetOf(status), status?.namespaces]);
+      if (targetOf(source) === undefined || !isPermitted(source)) return undefined;
+      return JSON.stringify([spec, targetOf(source), status?.namespaces]);
     },
     run: (source, signal) => run(context, source, signal),
     placePrefix: "apiserver",
@@ -104,7 +104,7 @@ function senderOf(
     if (owner !== undefined && !isControlledBy(object, owner)) return;
     const options = { source: context.apiServerUrl, uid: metadata.uid ?? "", mode, verb, object, resource };
     const event = apiServerEvent(options);
-    const target = targetOf(source.status);
+    const target = targetOf(source);
     if (target === undefined || filter?.(event) === false) return;
     await deliver(context, {
       event: withOverrides(event, ceOverrides),

@@ -89,7 +89,12 @@ class BucketLook {
     this.#signal = signal;
     this.#scope = listingScope(source.spec ?? {});
     this.#known = new ObjectPlaces(context.places, source.metadata?.uid ?? "", `bucket ${settings.base}`);
-    this.#client = new BucketClient({ settings, clock: context.clock, lookup: context.lookup });
+    this.#client = new BucketClient({
+      settings,
+      clock: context.clock,
+      lookup: context.lookup,
+      forbids: context.forbids,
+    });
   }
 
   async run(): Promise<void> {

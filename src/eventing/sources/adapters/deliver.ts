@@ -4,7 +4,7 @@
 import type { KubeObject } from "#apimachinery/meta.ts";
 import type { CloudEvent } from "#eventing/cloudevents/cloud-event.ts";
 import type { Target } from "#eventing/dispatcher/topology.ts";
-import type { CloudEventOverrides, SourceStatus } from "#eventing/sources/kinds.ts";
+import type { CloudEventOverrides, Source } from "#eventing/sources/kinds.ts";
 import type { SendOutcome, SourceAdaptersContext } from "./adapter-context.ts";
 import type { SourceRef } from "./source-metrics.ts";
 
@@ -60,13 +60,15 @@ export async function deliver(context: SourceAdaptersContext, delivery: Delivery
 }
 
 /** The sink that the controller found. Undefined while there is none. */
-export function targetOf(status: SourceStatus | undefined): Target | undefined {
-  const { sinkUri, sinkCACerts, sinkAudience } = status ?? {};
+export function targetOf({ metadata, status }: Source): Target | undefined {
+  const { sinkUri, sinkCACerts, sinkAudience, auth } = status ?? {};
+  const { serviceAccountName: name } = auth ?? {};
   if (sinkUri === undefined || sinkUri === "") return undefined;
   return {
     url: sinkUri,
     ...(sinkCACerts === undefined ? {} : { caCerts: sinkCACerts }),
     ...(sinkAudience === undefined ? {} : { audience: sinkAudience }),
+    ...(name === undefined ? {} : { identity: { namespace: metadata?.namespace ?? "", name } }),
   };
 }
 

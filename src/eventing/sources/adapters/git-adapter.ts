@@ -25,9 +25,9 @@ export function gitAdapter(context: SourceAdaptersContext): AdapterKind<GitSourc
   return {
     name: "gitsource",
     placePrefix: "git",
-    fingerprint({ spec, status }) {
-      const target = targetOf(status);
-      return target === undefined ? undefined : JSON.stringify([spec, target]);
+    fingerprint(source) {
+      const target = targetOf(source);
+      return target === undefined ? undefined : JSON.stringify([source.spec, target]);
     },
     run: (source, signal) => run(context, source, signal),
   };
@@ -110,7 +110,7 @@ async function send(
   event: ReturnType<typeof gitPushEvent>,
   signal: AbortSignal,
 ): Promise<void> {
-  const target = targetOf(source.status);
+  const target = targetOf(source);
   if (target === undefined) return;
   const told = withOverrides(event, source.spec?.ceOverrides);
   await deliver(context, { event: told, target, source: sourceRef("gitsource", source), signal });

@@ -24,10 +24,12 @@ const lookMs = 10_000;
 export function objectAdapter(context: SourceAdaptersContext): AdapterKind<ObjectSource> {
   return {
     name: "objectsource",
-    fingerprint({ spec, status }) {
-      if (targetOf(status) === undefined) return undefined;
-      if (spec?.s3 !== undefined) return JSON.stringify([spec, targetOf(status)]);
-      return status?.path === undefined ? undefined : JSON.stringify([spec, targetOf(status), status.path]);
+    fingerprint(source) {
+      const { spec, status } = source;
+      const target = targetOf(source);
+      if (target === undefined) return undefined;
+      if (spec?.s3 !== undefined) return JSON.stringify([spec, target]);
+      return status?.path === undefined ? undefined : JSON.stringify([spec, target, status.path]);
     },
     async run(source, signal) {
       if (source.spec?.s3 === undefined) return await new ObjectRun(context, source, signal).run();

@@ -15,8 +15,8 @@ const longestSleepMs = 600_000;
 export function pingAdapter(context: SourceAdaptersContext): AdapterKind<PingSource> {
   return {
     name: "pingsource",
-    fingerprint: ({ spec, status }) =>
-      targetOf(status) === undefined ? undefined : JSON.stringify([spec, targetOf(status)]),
+    fingerprint: (source) =>
+      targetOf(source) === undefined ? undefined : JSON.stringify([source.spec, targetOf(source)]),
     run: (source, signal) => run(context, source, signal),
     placePrefix: "ping",
   };
@@ -55,7 +55,7 @@ async function send(
   },
 ): Promise<void> {
   const { source, dueMs, untilMs, signal } = options;
-  const target = targetOf(source.status);
+  const target = targetOf(source);
   if (target === undefined) return;
   const event = withOverrides(pingEvent(source, dueMs), source.spec?.ceOverrides);
   await deliver(context, { event, target, source: sourceRef("pingsource", source), untilMs, signal });

@@ -22,8 +22,8 @@ export async function sendObject(
   { verb, object }: ObjectChange,
   options: { readonly read: () => Promise<ObjectData | undefined>; readonly signal: AbortSignal },
 ): Promise<void> {
-  const { spec, status } = source;
-  const target = targetOf(status);
+  const { spec } = source;
+  const target = targetOf(source);
   if (target === undefined) return;
   const isWhole = verb !== "deleted" && spec?.mode === "Content" && object.sizeBytes <= maxContentBytes;
   const content = isWhole ? await options.read() : undefined;

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { afterEach, describe, it } from "node:test";
 import { systemClock } from "#component-base/clock.ts";
+import { forbidsOwnMachine, type Lookup } from "#eventing/dispatcher/reach.ts";
 import type { S3Spec } from "#eventing/sources/kinds.ts";
 import { TestS3, type TestS3Options } from "#eventing/sources/testing/s3-server.ts";
 import { BucketClient } from "./bucket-client.ts";
@@ -12,6 +13,10 @@ import { listingScope } from "./listing-scope.ts";
 const secret = { AWS_ACCESS_KEY_ID: "AKIDEXAMPLE", AWS_SECRET_ACCESS_KEY: "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY" };
 const keys = new Map([[secret.AWS_ACCESS_KEY_ID, secret.AWS_SECRET_ACCESS_KEY]]);
 const all = { prefix: "", isFlat: false, from: undefined };
+
+/** Names under .test are this machine, as a bucket's own host is the service's. */
+const here: Lookup = (_host, options, callback) =>
+  options.all ? callback(null, [{ address: "127.0.0.1", family: 4 }]) : callback(null, "127.0.0.1", 4);
 
 describe("a client of a bucket", () => {
   const { signal } = new AbortController();
@@ -29,10 +34,7 @@ describe("a client of a bucket", () => {
 
   function clientOf(spec: S3Spec, given: Readonly<Record<string, string>> | undefined = secret): BucketClient {
     const settings = bucketSettings({ bucket: "uploads", ...spec }, given);
-    // Names under .test are this machine, as a bucket's own host is the service's.
-    const lookup: NonNullable<ConstructorParameters<typeof BucketClient>[0]["lookup"]> = (_host, options, callback) =>
-      options.all ? callback(null, [{ address: "127.0.0.1", family: 4 }]) : callback(null, "127.0.0.1", 4);
-    const client = new BucketClient({ settings, clock: systemClock, lookup });
+    const client = new BucketClient({ settings, clock: systemClock, lookup: here });
     open.push(client);
     return client;
   }
@@ -151,6 +153,17 @@ describe("a client of a bucket", () => {
       s3.fault = () => ({ status: 200, body });
       await assert.rejects(client.list(all, signal), problem("BadAnswer", message));
     }
+  });
+
+  it("leaves addresses alone that are forbidden, by number and by name", async () => {
+    const s3 = await service({ host: "s3.test" });
+    for (const endpoint of [s3.url, s3.url.replace("s3.test", "127.0.0.1")]) {
+      const settings = bucketSettings({ bucket: "uploads", endpoint }, secret);
+      const client = new BucketClient({ settings, clock: systemClock, lookup: here, forbids: forbidsOwnMachine });
+      open.push(client);
+      await assert.rejects(client.list(all, signal), problem("Unreachable", /is an address of the machine itself/));
+    }
+    assert.deepEqual(s3.asked, []);
   });
 
   it("is left at once when its source goes", async () => {

@@ -2,9 +2,10 @@
  * Asks an S3-compatible service about one bucket: lists it page by page, reads an object. Signatures (SigV4) are `aws4fetch`'s. Whatever goes wrong is a BucketProblem in bounded time and memory; redirects are told, not followed.
  */
 import { AwsV4Signer } from "aws4fetch";
+import { lookup as findHost } from "node:dns";
 import { Agent, request } from "undici";
 import type { Clock } from "#component-base/clock.ts";
-import type { Lookup } from "#eventing/dispatcher/reach.ts";
+import { checkHost, type Forbids, guardedLookup, type Lookup } from "#eventing/dispatcher/reach.ts";
 import { BucketProblem, type BucketReason } from "./bucket-problem.ts";
 import type { BucketSettings } from "./bucket-settings.ts";
 import { findServiceError, type ListPage, readListPage } from "./list-answer.ts";
@@ -15,6 +16,8 @@ export type BucketClientOptions = {
   readonly clock: Clock;
   /** Default: the machine's resolver. */
   readonly lookup?: Lookup | undefined;
+  /** Addresses that nothing is asked at. Default: none. */
+  readonly forbids?: Forbids | undefined;
 };
 
 /** What to list. */
@@ -50,7 +53,8 @@ export class BucketClient {
 
   constructor(options: BucketClientOptions) {
     this.#options = options;
-    const { settings, lookup } = options;
+    const { settings, forbids } = options;
+    const lookup = forbids === undefined ? options.lookup : guardedLookup(options.lookup ?? findHost, forbids);
     const ca = settings.caCerts;
     const connect = { timeout: connectTimeoutMs, ...(lookup && { lookup }), ...(ca !== undefined && { ca }) };
     this.#agent = new Agent({ connections: 2, pipelining: 1, connect });
@@ -109,6 +113,7 @@ export class BucketClient {
     const { headers = {}, mostBytes, signal } = options;
     const url = `${this.#options.settings.base}${path}`;
     try {
+      if (this.#options.forbids) checkHost(new URL(url).hostname, this.#options.forbids);
       const answer = await request(url, {
         headers: await this.#signed(url, headers),
         dispatcher: this.#agent,

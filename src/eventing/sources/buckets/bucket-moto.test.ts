@@ -29,7 +29,7 @@ test("moto's lists and objects are read as they are", { skip }, async () => {
   try {
     for (
       let tries = 0;
-      !(await fetch(url).then(
+      !(await fetch(url, { signal: AbortSignal.timeout(2000) }).then(
         () => true,
         () => false,
       ));

@@ -6,16 +6,20 @@ import { parseApiVersion, type KubeObject } from "#apimachinery/meta.ts";
 import type { Client } from "#client/client.ts";
 import type { NamedController } from "#client/controller.ts";
 import type { EventingContext } from "#eventing/common/context.ts";
+import { ensureIdentity } from "#eventing/common/identity.ts";
 import {
   type ApiServerSource,
   apiServerSources,
   type BucketListing,
   type GitSource,
   gitSources,
+  nodelessGroup,
   type ObjectSource,
   objectSources,
   type PingSource,
   pingSources,
+  type Source,
+  sourcesGroup,
 } from "#eventing/sources/kinds.ts";
 import {
   apiServerEventType,
@@ -29,23 +33,36 @@ import {
 import { isFalse, isTrue, isUnknown, type Mark } from "#knative/conditions.ts";
 import { KindController, type Look } from "#knative/kind-controller.ts";
 import { resourceOf, UnknownKind } from "#knative/tracker.ts";
-import { noIdentityNeeded, resolveSink } from "./resolve-sink.ts";
+import { resolveSink } from "./resolve-sink.ts";
 
 export function createPingSourceController(context: EventingContext): NamedController {
-  return new KindController<PingSource>(context, {
-    name: "pingsource",
-    kind: "PingSource",
-    resource: pingSources,
-    dependents: ["SinkProvided", "Deployed", "OIDCIdentityCreated"],
-    async look(source, look) {
-      const { namespace = "", name = "" } = source.metadata ?? {};
-      look.conditions.mark("OIDCIdentityCreated", noIdentityNeeded);
-      const sink = await resolveSink(source, look);
-      if (sink === undefined) return {};
-      look.conditions.mark("Deployed", isTrue);
-      return { ...sink, ceAttributes: [{ type: pingEventType, source: pingEventSource(namespace, name) }] };
-    },
-  });
+  return following(
+    context,
+    new KindController<PingSource>(context, {
+      name: "pingsource",
+      kind: "PingSource",
+      resource: pingSources,
+      dependents: ["SinkProvided", "Deployed", "OIDCIdentityCreated"],
+      async look(source, look) {
+        const { namespace = "", name = "" } = source.metadata ?? {};
+        const identity = await ensureIdentity(context, source, { group: sourcesGroup, kind: "PingSource" }, look);
+        const sink = await resolveSink(source, look);
+        if (sink === undefined) return identity;
+        look.conditions.mark("Deployed", isTrue);
+        return {
+          ...sink,
+          ...identity,
+          ceAttributes: [{ type: pingEventType, source: pingEventSource(namespace, name) }],
+        };
+      },
+    }),
+  );
+}
+
+/** Looks at all sources again when a feature is switched. */
+function following<T extends Source>(context: EventingContext, controller: KindController<T>): KindController<T> {
+  context.config.onChange(() => controller.enqueueAll());
+  return controller;
 }
 
 const namespaces = { group: "", version: "v1", resource: "namespaces" };
@@ -60,9 +77,9 @@ export function createApiServerSourceController(context: EventingContext, apiSer
     async look(source, look) {
       const { conditions, signal } = look;
       const { mode = "Reference" } = source.spec ?? {};
-      conditions.mark("OIDCIdentityCreated", noIdentityNeeded);
+      const identity = await ensureIdentity(context, source, { group: sourcesGroup, kind: "ApiServerSource" }, look);
       const sink = await resolveSink(source, look);
-      if (sink === undefined) return {};
+      if (sink === undefined) return identity;
       const watched = namespacesOf(source, all.lister.list());
       const permission = await checkPermissions(context.client, source, watched, signal);
       conditions.mark("SufficientPermissions", permission);
@@ -70,7 +87,12 @@ export function createApiServerSourceController(context: EventingContext, apiSer
       if (permission.status !== "True") look.retry(new Error(`insufficient permissions: ${permission.message}`));
       conditions.mark("Deployed", isTrue);
       const types = (["add", "delete", "update"] as const).map((verb) => apiServerEventType(mode, verb));
-      return { ...sink, namespaces: watched, ceAttributes: types.map((type) => ({ type, source: apiServerUrl })) };
+      return {
+        ...sink,
+        ...identity,
+        namespaces: watched,
+        ceAttributes: types.map((type) => ({ type, source: apiServerUrl })),
+      };
     },
   });
   const all = controller.watch<KubeObject>(namespaces, () =>
@@ -79,7 +101,7 @@ export function createApiServerSourceController(context: EventingContext, apiSer
       .filter(({ spec }) => spec?.namespaceSelector !== undefined)
       .map(({ metadata }) => `${metadata?.namespace}/${metadata?.name}`),
   );
-  return controller;
+  return following(context, controller);
 }
 
 function namespacesOf({ metadata, spec }: ApiServerSource, all: readonly KubeObject[]): readonly string[] {
@@ -152,23 +174,27 @@ export function createObjectSourceController(
   context: EventingContext,
   bucketFolder: (namespace: string, bucket: string) => string,
 ): NamedController {
-  return new KindController<ObjectSource>(context, {
-    name: "objectsource",
-    kind: "ObjectSource",
-    resource: objectSources,
-    dependents: ["SinkProvided", "BucketFound", "Deployed"],
-    async look(source, look): Promise<ObjectStatus> {
-      const { namespace = "", name = "" } = source.metadata ?? {};
-      const sink = await resolveSink(source, look);
-      const place = await placeOf(source, look, bucketFolder);
-      look.conditions.mark("BucketFound", place.mark);
-      if (sink === undefined || place.status === undefined) return place.status ?? {};
-      look.conditions.mark("Deployed", isTrue);
-      const types = (["created", "updated", "deleted"] as const).map((verb) => objectEventType(verb));
-      const from = objectEventSource(namespace, name);
-      return { ...sink, ...place.status, ceAttributes: types.map((type) => ({ type, source: from })) };
-    },
-  });
+  return following(
+    context,
+    new KindController<ObjectSource>(context, {
+      name: "objectsource",
+      kind: "ObjectSource",
+      resource: objectSources,
+      dependents: ["SinkProvided", "BucketFound", "Deployed", "OIDCIdentityCreated"],
+      async look(source, look): Promise<ObjectStatus> {
+        const { namespace = "", name = "" } = source.metadata ?? {};
+        const sink = await resolveSink(source, look);
+        const identity = await ensureIdentity(context, source, { group: nodelessGroup, kind: "ObjectSource" }, look);
+        const place = await placeOf(source, look, bucketFolder);
+        look.conditions.mark("BucketFound", place.mark);
+        if (sink === undefined || place.status === undefined) return { ...identity, ...place.status };
+        look.conditions.mark("Deployed", isTrue);
+        const types = (["created", "updated", "deleted"] as const).map((verb) => objectEventType(verb));
+        const from = objectEventSource(namespace, name);
+        return { ...sink, ...identity, ...place.status, ceAttributes: types.map((type) => ({ type, source: from })) };
+      },
+    }),
+  );
 }
 
 type ObjectPlace = { readonly mark: Mark; readonly status: Pick<ObjectStatus, "path" | "listing"> | undefined };
@@ -217,26 +243,31 @@ async function volumeFolder(
 }
 
 export function createGitSourceController(context: EventingContext): NamedController {
-  return new KindController<GitSource>(context, {
-    name: "gitsource",
-    kind: "GitSource",
-    resource: gitSources,
-    dependents: ["SinkProvided", "RepositoryFound", "Deployed"],
-    async look(source, look) {
-      const { namespace = "" } = source.metadata ?? {};
-      const { repository } = source.spec ?? {};
-      const sink = await resolveSink(source, look);
-      const isFound = repository === undefined || (await findRepository(look, namespace, repository)) !== undefined;
-      const problem = isFalse("NotFound", `Repository ${JSON.stringify(repository)} does not exist`);
-      look.conditions.mark("RepositoryFound", isFound ? isTrue : problem);
-      if (sink === undefined) return {};
-      look.conditions.mark("Deployed", isTrue);
-      return {
-        ...sink,
-        ceAttributes: [{ type: gitPushEventType, source: gitEventSource(namespace, repository ?? "*") }],
-      };
-    },
-  });
+  return following(
+    context,
+    new KindController<GitSource>(context, {
+      name: "gitsource",
+      kind: "GitSource",
+      resource: gitSources,
+      dependents: ["SinkProvided", "RepositoryFound", "Deployed", "OIDCIdentityCreated"],
+      async look(source, look) {
+        const { namespace = "" } = source.metadata ?? {};
+        const { repository } = source.spec ?? {};
+        const sink = await resolveSink(source, look);
+        const isFound = repository === undefined || (await findRepository(look, namespace, repository)) !== undefined;
+        const problem = isFalse("NotFound", `Repository ${JSON.stringify(repository)} does not exist`);
+        look.conditions.mark("RepositoryFound", isFound ? isTrue : problem);
+        const identity = await ensureIdentity(context, source, { group: nodelessGroup, kind: "GitSource" }, look);
+        if (sink === undefined) return identity;
+        look.conditions.mark("Deployed", isTrue);
+        return {
+          ...sink,
+          ...identity,
+          ceAttributes: [{ type: gitPushEventType, source: gitEventSource(namespace, repository ?? "*") }],
+        };
+      },
+    }),
+  );
 }
 
 /** Clusters may have no such kind. */

@@ -18,6 +18,8 @@ export type TestS3Options = {
   readonly keys?: ReadonlyMap<string, string>;
   /** Most keys in a page, whatever is asked for. */
   readonly pageKeys?: number;
+  /** Where it listens. Default 127.0.0.1. */
+  readonly address?: string;
   /** A host whose subdomains are buckets. */
   readonly host?: string;
 };
@@ -51,14 +53,14 @@ export class TestS3 {
 
   static async start(options: TestS3Options = {}): Promise<TestS3> {
     const s3 = new TestS3(options);
-    s3.#server.listen(0, "127.0.0.1");
+    s3.#server.listen(0, options.address ?? "127.0.0.1");
     await once(s3.#server, "listening");
     s3.#port = (s3.#server.address() as { readonly port: number }).port;
     return s3;
   }
 
   get url(): string {
-    return `http://${this.#options.host ?? "127.0.0.1"}:${this.#port}`;
+    return `http://${this.#options.host ?? this.#options.address ?? "127.0.0.1"}:${this.#port}`;
   }
 
   async close(): Promise<void> {
