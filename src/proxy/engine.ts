@@ -2,7 +2,7 @@
  * The engine of one thread: holds the configuration that is in force, its listeners, and everything that requests need. `apply` changes resources one by one; requests that are under way keep the rule
  * that they began with.
  */
-import type { Clock } from "#component-base/clock.ts";
+import type { Clock, Timer } from "#component-base/clock.ts";
 import type { MetricSnapshot } from "#component-base/metrics.ts";
 import { findProblem } from "./config/check-config.ts";
 import type { Hold, HoldLimits } from "./config/hold.ts";
@@ -18,6 +18,7 @@ import { Deadlines } from "./message/deadlines.ts";
 import type { AccessLog } from "./observe/access-log.ts";
 import { type ClusterLoad, ClusterLoads } from "./observe/cluster-loads.ts";
 import { ProxyMetrics } from "./observe/proxy-metrics.ts";
+import { KnownRoute } from "./routing/known-route.ts";
 import { RouteTable } from "./routing/route-table.ts";
 import { Cluster } from "./upstream/cluster.ts";
 import type { ClusterParts } from "./upstream/endpoint.ts";
@@ -41,6 +42,9 @@ export type EngineOptions = {
 /** Kinds in the order in which they are set; they are removed the other way round. So nothing ever points to what is not there yet. */
 const order: readonly ResourceKind[] = ["certificate", "cluster", "route", "listener"];
 
+/** After one to two of these the rules of hosts that nobody asked for are let go. */
+const REST_MS = 12_000;
+
 export class ProxyEngine implements ConfigSink {
   readonly #options: EngineOptions;
   readonly #deadlines: Deadlines;
@@ -48,14 +52,14 @@ export class ProxyEngine implements ConfigSink {
   readonly #loads = new ClusterLoads();
   readonly #certificates = new Certificates();
   readonly #clusters = new Map<string, Cluster>();
-  readonly #routes = new Map<string, RouteConfig>();
+  readonly #routes = new Map<string, KnownRoute>();
   readonly #listeners = new Map<string, Listener>();
   /** Also of listeners that are not there yet. */
   readonly #tables = new Map<string, RouteTable>();
-  readonly #seen = new Map<string, string>();
   readonly #stopping = new Set<Promise<void>>();
   readonly #holds: HoldGate;
   readonly #clusterParts: ClusterParts;
+  #resting: Timer | undefined;
 
   constructor(options: EngineOptions) {
     this.#options = options;
@@ -108,17 +112,25 @@ export class ProxyEngine implements ConfigSink {
     await Promise.all([...listeners.map((listener) => listener.stop(graceMs)), ...this.#stopping]);
     for (const cluster of this.#clusters.values()) cluster.retire();
     this.#clusters.clear();
+    this.#resting?.clear();
     this.#deadlines.stop();
   }
 
   async #set(resource: Resource, problems: ConfigProblem[]): Promise<void> {
-    const { kind, config } = resource;
-    const key = `${kind}/${config.name}`;
-    const text = JSON.stringify(config);
-    if (this.#seen.get(key) === text) return;
+    if (this.#isInForce(resource)) return;
     const message = findProblem(resource) ?? (await this.#trySet(resource));
-    if (message !== undefined) problems.push({ kind, name: config.name, message });
-    else this.#seen.set(key, text);
+    if (message !== undefined) problems.push({ kind: resource.kind, name: resource.config.name, message });
+  }
+
+  #isInForce({ kind, config }: Resource): boolean {
+    if (kind === "route") return this.#routes.get(config.name)?.says(config) === true;
+    const known = this.#configOf(kind, config.name);
+    return known !== undefined && JSON.stringify(known) === JSON.stringify(config);
+  }
+
+  #configOf(kind: "certificate" | "cluster" | "listener", name: string): object | undefined {
+    if (kind === "certificate") return this.#certificates.configOf(name);
+    return (kind === "cluster" ? this.#clusters : this.#listeners).get(name)?.config;
   }
 
   /** What went wrong, in the words of whoever noticed. */
@@ -149,8 +161,9 @@ export class ProxyEngine implements ConfigSink {
     else this.#clusters.set(config.name, new Cluster(config, this.#clusterParts));
   }
 
-  #setRoute(route: RouteConfig): void {
-    const before = this.#routes.get(route.name);
+  #setRoute(config: RouteConfig): void {
+    const before = this.#routes.get(config.name);
+    const route = new KnownRoute(config);
     this.#routes.set(route.name, route);
     for (const listener of route.listeners) this.#tableOf(listener).set(route);
     for (const listener of before?.listeners ?? [])
@@ -198,13 +211,21 @@ export class ProxyEngine implements ConfigSink {
   }
 
   #tableOf(listener: string): RouteTable {
-    const table = this.#tables.get(listener) ?? new RouteTable();
+    const table = this.#tables.get(listener) ?? new RouteTable(() => this.#restLater());
     this.#tables.set(listener, table);
     return table;
   }
 
+  /** What nobody asks for any more is let go. */
+  #restLater(): void {
+    this.#resting ??= this.#options.clock.setTimer(REST_MS, () => {
+      this.#resting = undefined;
+      const awake = [...this.#tables.values()].filter((table) => table.rest());
+      if (awake.length > 0) this.#restLater();
+    });
+  }
+
   #remove(kind: ResourceKind, name: string): void {
-    this.#seen.delete(`${kind}/${name}`);
     if (kind === "certificate") return this.#certificates.remove(name);
     if (kind === "route") return this.#removeRoute(name);
     if (kind === "cluster") {

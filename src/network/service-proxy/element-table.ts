@@ -6,11 +6,13 @@ import type { Element } from "./elements.ts";
 /** A change of the table: deletions come first. */
 export type ElementChanges = { readonly deleted: readonly Element[]; readonly added: readonly Element[] };
 
-type Entry = { readonly element: Element; readonly owners: Set<string> };
+/** Nearly all elements have one owner, and a set for it would be larger than that. */
+type Entry = { element: Element; owners: string | Set<string> };
 
 /** Elements by set and key. Several Services may own the same element of a set; of a map element the newest owner's value counts. */
 export class ElementTable {
-  readonly #entries = new Map<string, Entry>();
+  /** By set, then by key. */
+  readonly #entries = new Map<string, Map<string, Entry>>();
   readonly #byOwner = new Map<string, readonly Element[]>();
 
   /** Replaces all elements of `owner`; none means that the Service is gone. */
@@ -19,22 +21,21 @@ export class ElementTable {
     const added: Element[] = [];
     const keep = new Set(next.map(idOf));
     for (const element of this.#byOwner.get(owner) ?? []) {
-      const id = idOf(element);
-      const entry = this.#entries.get(id);
-      if (keep.has(id) || !entry) continue;
-      entry.owners.delete(owner);
-      if (entry.owners.size > 0) continue;
-      this.#entries.delete(id);
+      const entry = this.#find(element);
+      if (entry === undefined || keep.has(idOf(element))) continue;
+      if (typeof entry.owners !== "string" && entry.owners.delete(owner) && entry.owners.size > 0) continue;
+      this.#entries.get(element.set)?.delete(element.key);
       deleted.push(entry.element);
     }
     for (const element of next) {
-      const entry = this.#entries.get(idOf(element));
-      if (entry?.element.value === element.value) {
-        entry.owners.add(owner);
-        continue;
+      const entry = this.#find(element);
+      if (entry === undefined) this.#put(element, owner);
+      else addOwner(entry, owner);
+      if (entry?.element.value === element.value) continue;
+      if (entry) {
+        deleted.push(entry.element);
+        entry.element = element;
       }
-      if (entry) deleted.push(entry.element);
-      this.#entries.set(idOf(element), { element, owners: new Set([...(entry?.owners ?? []), owner]) });
       added.push(element);
     }
     if (next.length === 0) this.#byOwner.delete(owner);
@@ -51,6 +52,20 @@ export class ElementTable {
   elementsOf(owner: string): readonly Element[] {
     return this.#byOwner.get(owner) ?? [];
   }
+
+  #find({ set, key }: Element): Entry | undefined {
+    return this.#entries.get(set)?.get(key);
+  }
+
+  #put(element: Element, owner: string): void {
+    const ofSet = this.#entries.get(element.set) ?? new Map<string, Entry>();
+    this.#entries.set(element.set, ofSet.set(element.key, { element, owners: owner }));
+  }
+}
+
+function addOwner(entry: Entry, owner: string): void {
+  if (typeof entry.owners !== "string") entry.owners.add(owner);
+  else if (entry.owners !== owner) entry.owners = new Set([entry.owners, owner]);
 }
 
 function idOf({ set, key }: Element): string {

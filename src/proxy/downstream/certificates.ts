@@ -24,6 +24,10 @@ export class Certificates {
     this.#forget(name);
   }
 
+  configOf(name: string): CertificateConfig | undefined {
+    return this.#known.get(name)?.config;
+  }
+
   /** The certificate for clients that ask for no name. */
   first(tls: ListenerTls): CertificateConfig | undefined {
     const name = tls.certificates.find((candidate) => this.#known.has(candidate));

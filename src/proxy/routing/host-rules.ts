@@ -7,6 +7,8 @@ import type { RequestPath } from "./request-path.ts";
 
 /** Never changes. */
 export class HostRules {
+  /** Whether somebody asked lately; whoever keeps it knows what that means. */
+  isUsed = true;
   readonly #bySegment = new Map<string, readonly RuleEntry[]>();
   /** Entries for paths whose first element no entry names. */
   readonly #others: readonly RuleEntry[];

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { RouteConfig, RouteMatch } from "#proxy/config/route.ts";
 import type { RequestHead } from "#proxy/message/heads.ts";
+import { KnownRoute } from "./known-route.ts";
 import { readPath } from "./request-path.ts";
 import { RouteTable } from "./route-table.ts";
 
@@ -17,7 +18,7 @@ function route(
 
 function tableOf(...routes: readonly RouteConfig[]): RouteTable {
   const table = new RouteTable();
-  for (const one of routes) table.set(one);
+  for (const one of routes) table.set(new KnownRoute(one));
   return table;
 }
 
@@ -117,13 +118,13 @@ test("equal matches are decided by priority, then by order, then by name", () =>
   assert.equal(ask(table, { host: "h" }), "c");
   table.remove("c");
   assert.equal(ask(table, { host: "h" }), "a");
-  table.set(route("z", ["h"], {}, { order: 9, priority: 1 }));
+  table.set(new KnownRoute(route("z", ["h"], {}, { order: 9, priority: 1 })));
   assert.equal(ask(table, { host: "h" }), "z");
 });
 
 test("a route that is set again leaves the hosts that it names no more", () => {
   const table = tableOf(route("r", ["a", "b"]));
-  table.set(route("r", ["b", "c"]));
+  table.set(new KnownRoute(route("r", ["b", "c"])));
 
   assert.deepEqual(
     ["a", "b", "c"].map((host) => ask(table, { host })),
@@ -138,4 +139,23 @@ test("dot segments are resolved before anything is matched, and nothing climbs a
   assert.equal(readPath("/a//b/.c/%2fd")?.path, "/a//b/.c/%2fd");
   assert.equal(readPath("/../a"), undefined);
   assert.equal(readPath("/%2e%2e/a"), undefined);
+});
+
+test("what nobody asks for rests, and answers again when it is asked", () => {
+  let awoken = 0;
+  const table = new RouteTable(() => awoken++);
+  table.set(new KnownRoute(route("a", ["a"], { path: { kind: "regex", value: "/x.*" } })));
+  table.set(new KnownRoute(route("b", ["b"])));
+  assert.equal(awoken, 0);
+
+  assert.equal(ask(table, { host: "a", path: "/xy" }), "a");
+  assert.equal(table.rest(), true);
+  assert.equal(ask(table, { host: "a", path: "/y" }), undefined);
+  assert.equal(awoken, 1);
+  assert.equal(table.rest(), true);
+  assert.equal(table.rest(), false);
+
+  assert.equal(ask(table, { host: "a", path: "/xy" }), "a");
+  assert.equal(ask(table, { host: "b" }), "b");
+  assert.equal(awoken, 3);
 });

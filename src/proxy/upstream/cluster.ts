@@ -12,13 +12,16 @@ export type Chosen = Endpoint | "full" | "none";
 /** A request that waits for an endpoint. */
 export type Waiter = { readonly onFree: () => void };
 
+const noEndpoints: ReadonlyMap<string, Endpoint> = new Map();
+
 export class Cluster {
   readonly #parts: ClusterParts;
-  readonly #endpoints = new Map<string, Endpoint>();
-  readonly #waiters = new Set<Waiter>();
+  /** By name. What most clusters have none of, most of the time, is shared by all of them: there may be thousands that sleep. */
+  #endpoints: ReadonlyMap<string, Endpoint> = noEndpoints;
+  #waiters: Set<Waiter> | undefined;
   /** Not endpoints any more, with requests still under way. */
-  readonly #leaving = new Set<Endpoint>();
-  readonly #onIdle = new Set<() => void>();
+  #leaving: Set<Endpoint> | undefined;
+  #onIdle: Set<() => void> | undefined;
   #config: ClusterConfig;
   #balancer: Balancer<Endpoint>;
 
@@ -34,25 +37,24 @@ export class Cluster {
   }
 
   get waiting(): number {
-    return this.#waiters.size;
+    return this.#waiters?.size ?? 0;
   }
 
   update(config: ClusterConfig): void {
     const speaksTheSame = speechOf(config) === speechOf(this.#config);
     this.#config = config;
-    const kept = new Map(speaksTheSame ? this.#endpoints : []);
-    const before = [...this.#endpoints.values()];
-    this.#endpoints.clear();
+    const before = this.#endpoints;
+    const now = new Map<string, Endpoint>();
     for (const endpoint of config.endpoints) {
       const name = nameOf(endpoint);
-      const known = kept.get(name) ?? new Endpoint(endpoint, config, this.#parts);
+      const known = (speaksTheSame ? before.get(name) : undefined) ?? new Endpoint(endpoint, config, this.#parts);
       known.config = endpoint;
-      this.#endpoints.set(name, known);
+      now.set(name, known);
     }
-    const now = new Set(this.#endpoints.values());
-    for (const endpoint of before) if (!now.has(endpoint)) this.#letGo(endpoint);
-    this.#balancer = createBalancer(config.balance, [...now], this.#parts.random);
-    this.#wake(this.#waiters.size);
+    this.#endpoints = now.size === 0 ? noEndpoints : now;
+    for (const [name, endpoint] of before) if (now.get(name) !== endpoint) this.#letGo(endpoint);
+    this.#balancer = createBalancer(config.balance, [...now.values()], this.#parts.random);
+    this.#wake(this.waiting);
   }
 
   /** An endpoint that has room and is not among `tried`, unless there is no other. */
@@ -69,26 +71,26 @@ export class Cluster {
 
   /** Waits until an endpoint has room. False: too many do. */
   wait(waiter: Waiter): boolean {
-    if (this.#waiters.size >= (this.#config.maxWaiting ?? 1024)) return false;
-    this.#waiters.add(waiter);
+    if (this.waiting >= (this.#config.maxWaiting ?? 1024)) return false;
+    (this.#waiters ??= new Set()).add(waiter);
     return true;
   }
 
   leave(waiter: Waiter): void {
-    this.#waiters.delete(waiter);
+    this.#waiters?.delete(waiter);
   }
 
   /** Resolves when this address has no request under way: at once when it has none now. */
   whenIdle(name: string): Promise<void> {
-    const busy = [...this.#endpoints.values(), ...this.#leaving].filter((it) => it.name === name && it.active > 0);
+    const busy = [...this.#endpoints.values(), ...(this.#leaving ?? [])].filter((it) => it.name === name && it.active > 0);
     if (busy.length === 0) return Promise.resolve();
     return new Promise((resolve) => {
       const look = () => {
         if (busy.some(({ active }) => active > 0)) return;
-        this.#onIdle.delete(look);
+        this.#onIdle?.delete(look);
         resolve();
       };
-      this.#onIdle.add(look);
+      (this.#onIdle ??= new Set()).add(look);
     });
   }
 
@@ -96,27 +98,27 @@ export class Cluster {
   release(endpoint: Endpoint): void {
     endpoint.active--;
     if (endpoint.active === 0) {
-      this.#leaving.delete(endpoint);
-      for (const look of this.#onIdle) look();
+      this.#leaving?.delete(endpoint);
+      for (const look of this.#onIdle ?? []) look();
     }
-    if (this.#waiters.size > 0) this.#wake(1);
+    if (this.waiting > 0) this.#wake(1);
   }
 
   retire(): void {
     for (const endpoint of this.#endpoints.values()) this.#letGo(endpoint);
-    this.#endpoints.clear();
+    this.#endpoints = noEndpoints;
     this.#balancer = createBalancer(this.#config.balance, [], this.#parts.random);
-    this.#wake(this.#waiters.size);
+    this.#wake(this.waiting);
   }
 
   #letGo(endpoint: Endpoint): void {
     endpoint.retire();
-    if (endpoint.active > 0) this.#leaving.add(endpoint);
+    if (endpoint.active > 0) (this.#leaving ??= new Set()).add(endpoint);
   }
 
   #wake(count: number): void {
-    for (const waiter of [...this.#waiters].slice(0, count)) {
-      this.#waiters.delete(waiter);
+    for (const waiter of [...(this.#waiters ?? [])].slice(0, count)) {
+      this.#waiters?.delete(waiter);
       waiter.onFree();
     }
   }
