@@ -25,26 +25,35 @@ export interface ByteSource {
   read(object: StoredObject): Buffer;
 }
 
+/** What an object has in memory beside its key while it does not rest. */
+class Awake {
+  readonly bytes: Buffer;
+  /** True when somebody asked for something since {@link StoredObject.rest} was called. */
+  isUsed = true;
+  /** What the bytes were made from, for a short while: those who follow the object ask for it at once. */
+  parsed: KubeObject | undefined;
+  encodings: Map<string, Buffer> | undefined;
+  row: CachedRow | undefined;
+  metadataEnd = 0;
+  labels: Readonly<Record<string, string>> | undefined;
+  fields: Readonly<Record<string, string>> | undefined;
+
+  constructor(bytes: Buffer, parsed?: KubeObject) {
+    this.bytes = bytes;
+    this.parsed = parsed;
+  }
+}
+
 /** An object as the store holds it. Never changes; but of what it holds in memory only the key must be there. */
 export class StoredObject {
   readonly resource: StoredResource;
   readonly key: string;
   /** The object's resourceVersion. */
   readonly revision: number;
-  #bytes: Buffer | undefined;
-  /** Where they are while it rests. */
-  #source: ByteSource | undefined;
-  /** True when somebody asked for something since {@link rest} was called. */
-  #isUsed = true;
-  /** What the bytes were made from, for a short while: those who follow the object ask for it at once. */
-  #parsed: KubeObject | undefined;
+  /** What it has in memory; or, while it rests, where that is. Most objects rest, so all that they need not have then is in one place. */
+  #held: Awake | ByteSource;
   /** Lives as long as somebody else holds it, an informer for instance. */
   #object: WeakRef<KubeObject> | undefined;
-  #encodings: Map<string, Buffer> | undefined;
-  #row: CachedRow | undefined;
-  #metadataEnd = 0;
-  #labels: Readonly<Record<string, string>> | undefined;
-  #fields: Readonly<Record<string, string>> | undefined;
 
   /** `parsed` is the object that `bytes` were made from, when it is at hand; it may lack the resourceVersion. */
   constructor(
@@ -60,40 +69,51 @@ export class StoredObject {
     this.key = init.key;
     this.revision = init.revision;
     const { bytes } = init;
-    this.#bytes = Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    this.#parsed = init.parsed && inStoredVersion(resource, init.parsed);
+    const buffer = Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.#held = new Awake(buffer, init.parsed && inStoredVersion(resource, init.parsed));
   }
 
   /** Plain JSON (never encrypted) without resourceVersion; begins with the resource's head. */
   get bytes(): Buffer {
-    this.#isUsed = true;
-    return (this.#bytes ??= (this.#source as ByteSource).read(this));
+    return this.#used().bytes;
+  }
+
+  /** Somebody asks: it does not rest any more. */
+  #used(): Awake {
+    const held = this.#held;
+    if (held instanceof Awake) {
+      held.isUsed = true;
+      return held;
+    }
+    const awake = new Awake(held.read(this));
+    this.#held = awake;
+    return awake;
+  }
+
+  get #parsed(): KubeObject | undefined {
+    return this.#held instanceof Awake ? this.#held.parsed : undefined;
   }
 
   /** Lets go of all that `source` can give again, if nobody asked for it since the last call. False when somebody did. */
   rest(source: ByteSource): boolean {
-    const isUsed = this.#isUsed;
-    this.#isUsed = false;
-    if (isUsed) return false;
-    this.#source = source;
-    this.#bytes = undefined;
-    this.#parsed = undefined;
-    this.#encodings = undefined;
-    this.#row = undefined;
-    this.#labels = undefined;
-    this.#fields = undefined;
+    const held = this.#held;
+    if (held instanceof Awake && held.isUsed) {
+      held.isUsed = false;
+      return false;
+    }
+    this.#held = source;
     if (this.#object?.deref() === undefined) this.#object = undefined;
     return true;
   }
 
   /** True while its bytes are not in memory. */
   get isResting(): boolean {
-    return this.#bytes === undefined;
+    return !(this.#held instanceof Awake);
   }
 
   /** Gives a resting object its bytes: from now on the store has others under its key. */
   wake(bytes: Buffer): void {
-    this.#bytes ??= bytes;
+    if (this.isResting) this.#held = new Awake(bytes);
   }
 
   get namespace(): string {
@@ -107,12 +127,15 @@ export class StoredObject {
 
   /** The parsed object in the version it is stored in, deeply frozen, with its resourceVersion. */
   get object(): KubeObject {
-    this.#isUsed = true;
     const there = this.#object?.deref();
-    if (there !== undefined) return there;
-    const made = withRevision(this.#parsed ?? (JSON.parse(this.bytes.toString()) as KubeObject), this.revision);
+    if (there !== undefined) {
+      if (this.#held instanceof Awake) this.#held.isUsed = true;
+      return there;
+    }
+    const awake = this.#used();
+    const made = withRevision(awake.parsed ?? (JSON.parse(awake.bytes.toString()) as KubeObject), this.revision);
     this.#object = new WeakRef(made);
-    if (this.#parsed !== undefined) this.#parsed = made;
+    if (awake.parsed !== undefined) awake.parsed = made;
     return made;
   }
 
@@ -129,8 +152,9 @@ export class StoredObject {
   /** For encoders and printers: as {@link passing}, but each fieldsV1 may be a RawJson. Much less to parse. */
   get lean(): KubeObject {
     if (this.#parsed !== undefined || this.#object?.deref() !== undefined) return this.passing;
-    const { object, metadataEnd } = parseLean(this.bytes, this.#headLength);
-    this.#metadataEnd = metadataEnd;
+    const awake = this.#used();
+    const { object, metadataEnd } = parseLean(awake.bytes, this.#headLength);
+    awake.metadataEnd = metadataEnd;
     if (this.revision === 0) return object;
     return { ...object, metadata: { ...object.metadata, resourceVersion: String(this.revision) } };
   }
@@ -138,8 +162,9 @@ export class StoredObject {
   /** The same, with null for fields that the reader leaves out. */
   partial(reader: PartialReader): KubeObject {
     if (this.#parsed !== undefined || this.#object?.deref() !== undefined) return this.passing;
-    const { object, metadataEnd } = reader.read(this.bytes, this.#headLength);
-    this.#metadataEnd = metadataEnd;
+    const awake = this.#used();
+    const { object, metadataEnd } = reader.read(awake.bytes, this.#headLength);
+    awake.metadataEnd = metadataEnd;
     return object;
   }
 
@@ -153,28 +178,29 @@ export class StoredObject {
 
   /** Lets go of the parsed form; it is made again from the bytes when somebody asks. What selectors need is kept. */
   releaseParsed(): void {
-    if (this.#parsed === undefined) return;
-    if (this.#fields === undefined) this.#extract();
-    this.#parsed = undefined;
+    const held = this.#held;
+    if (!(held instanceof Awake) || held.parsed === undefined) return;
+    if (held.fields === undefined) this.#extract(held);
+    held.parsed = undefined;
   }
 
   get labels(): Readonly<Record<string, string>> {
-    this.#isUsed = true;
-    if (this.#labels === undefined) this.#extract();
-    return this.#labels ?? none;
+    const awake = this.#used();
+    if (awake.labels === undefined) this.#extract(awake);
+    return awake.labels ?? none;
   }
 
   /** Fields for selectors: metadata.name, metadata.namespace and the kind's own. */
   get fields(): Readonly<Record<string, string>> {
-    this.#isUsed = true;
-    if (this.#fields === undefined) this.#extract();
-    return this.#fields ?? none;
+    const awake = this.#used();
+    if (awake.fields === undefined) this.#extract(awake);
+    return awake.fields ?? none;
   }
 
-  #extract(): void {
-    const object = this.#parsed ?? this.passing;
-    this.#labels = object.metadata?.labels ?? none;
-    this.#fields = Object.assign(
+  #extract(awake: Awake): void {
+    const object = awake.parsed ?? this.passing;
+    awake.labels = object.metadata?.labels ?? none;
+    awake.fields = Object.assign(
       Object.create(null) as Record<string, string>,
       this.resource.selectableFields(object),
       { "metadata.name": this.name, "metadata.namespace": this.namespace },
@@ -222,25 +248,25 @@ export class StoredObject {
   }
 
   #endOfMetadata(): number {
-    if (this.#metadataEnd === 0) this.#metadataEnd = closingBrace(this.bytes, this.#headLength);
-    return this.#metadataEnd;
+    const awake = this.#used();
+    if (awake.metadataEnd === 0) awake.metadataEnd = closingBrace(awake.bytes, this.#headLength);
+    return awake.metadataEnd;
   }
 
   /** The object's row in Tables of one printer, made once. */
   rowOf(printer: object, make: () => string): string {
-    this.#isUsed = true;
-    if (this.#row?.printer !== printer) this.#row = { printer, text: make() };
-    return this.#row.text;
+    const awake = this.#used();
+    if (awake.row?.printer !== printer) awake.row = { printer, text: make() };
+    return awake.row.text;
   }
 
   /** What `make` gave when it was first asked for under this name: another encoding of the object. */
   cached(name: string, make: () => Buffer): Buffer {
-    this.#isUsed = true;
-    this.#encodings ??= new Map();
-    const there = this.#encodings.get(name);
+    const encodings = (this.#used().encodings ??= new Map<string, Buffer>());
+    const there = encodings.get(name);
     if (there !== undefined) return there;
     const made = make();
-    this.#encodings.set(name, made);
+    encodings.set(name, made);
     return made;
   }
 

@@ -37,8 +37,8 @@ class GarbageCollector implements NamedController {
     this.#context = context;
     this.#events = context.recorderFor("garbage-collector-controller");
     this.#graph = new OwnerGraph({
-      onSuspect: (node) => this.#deletions.enqueue(node.identity.uid),
-      onOrphan: (node) => this.#orphans.enqueue(node.identity.uid),
+      onSuspect: (node) => this.#deletions.enqueue(node.uid),
+      onOrphan: (node) => this.#orphans.enqueue(node.uid),
       onWrongOwner: (node, owner) => this.#reportWrongOwner(node, owner),
     });
     const { client, informers, clock, logger } = context;
@@ -88,7 +88,7 @@ class GarbageCollector implements NamedController {
   async #attemptToDelete(node: GraphNode, signal: AbortSignal): Promise<void> {
     if (!node.isVirtual && node.isDeleted && !node.isDeletingDependents) return;
     const latest = await this.#read(node.identity, signal);
-    if (latest === undefined || latest.uid !== node.identity.uid) return this.#onAbsent(node);
+    if (latest === undefined || latest.uid !== node.uid) return this.#onAbsent(node);
     if (node.isVirtual) return this.#onVirtualFound(node, latest);
     if (node.isDeletingDependents) return await this.#deleteDependentsFirst(node, latest, signal);
     await this.#judge(node, latest, signal);
@@ -96,25 +96,25 @@ class GarbageCollector implements NamedController {
 
   /** The informer missed its end, or an owner never was: its dependents have lost it. */
   #onAbsent(node: GraphNode): void {
-    this.#rememberAbsent(node.identity.uid);
-    this.#graph.forget(node.identity.uid);
+    this.#rememberAbsent(node.uid);
+    this.#graph.forget(node.uid);
   }
 
   /** It exists, so its informer will show it; until then its dependents have an owner. */
   #onVirtualFound(node: GraphNode, latest: ObjectMeta): void {
     const resource = this.#resourceOf(node.identity);
-    if (resource !== undefined) this.#graph.observe({ metadata: latest }, resource, node.identity.apiVersion);
+    if (resource !== undefined) this.#graph.observe({ metadata: latest }, resource, node.kind.apiVersion);
   }
 
   /** In the foreground an object goes when no dependent is left that blocks it. */
   async #deleteDependentsFirst(node: GraphNode, latest: ObjectMeta, signal: AbortSignal): Promise<void> {
-    const { uid } = node.identity;
+    const { uid } = node;
     const blocking = [...node.dependents].filter((dependent) =>
       dependent.owners.some((owner) => owner.uid === uid && owner.blockOwnerDeletion),
     );
     if (blocking.length === 0) return await this.#removeFinalizer(node.identity, latest, foregroundFinalizer, signal);
     for (const dependent of blocking)
-      if (!dependent.isDeletingDependents) this.#deletions.enqueue(dependent.identity.uid);
+      if (!dependent.isDeletingDependents) this.#deletions.enqueue(dependent.uid);
   }
 
   async #judge(node: GraphNode, latest: ObjectMeta, signal: AbortSignal): Promise<void> {
@@ -127,7 +127,7 @@ class GarbageCollector implements NamedController {
       const rest = references.filter((owner) => !lost.has(owner.uid));
       return await this.#patch(node.identity, latest, { ownerReferences: rest }, signal);
     }
-    if (waiting.length > 0 && node.dependents.size > 0) {
+    if (waiting.length > 0 && node.hasDependents) {
       await this.#breakCircle(node, latest, signal);
       return await this.#delete(node.identity, latest, "Foreground", signal, false);
     }
@@ -159,7 +159,7 @@ class GarbageCollector implements NamedController {
   async #exists(node: GraphNode, reference: OwnerReference, signal: AbortSignal): Promise<boolean> {
     if (this.#absentOwners.has(reference.uid)) return false;
     const { apiVersion, kind, name, uid } = reference;
-    const { namespace } = node.identity;
+    const { namespace } = node;
     const latest = await this.#read({ resource: undefined, apiVersion, kind, namespace, name, uid }, signal);
     if (latest?.uid === uid) return true;
     this.#rememberAbsent(uid);
@@ -176,7 +176,7 @@ class GarbageCollector implements NamedController {
   }
 
   async #orphanDependents(node: GraphNode, signal: AbortSignal): Promise<void> {
-    const { uid } = node.identity;
+    const { uid } = node;
     await Promise.all([...node.dependents].map((dependent) => this.#removeOwner(dependent, uid, signal)));
     const latest = await this.#read(node.identity, signal);
     if (latest?.uid === uid) await this.#removeFinalizer(node.identity, latest, orphanFinalizer, signal);
@@ -184,7 +184,7 @@ class GarbageCollector implements NamedController {
 
   async #removeOwner(dependent: GraphNode, uid: string, signal: AbortSignal): Promise<void> {
     const latest = await this.#read(dependent.identity, signal);
-    if (latest === undefined || latest.uid !== dependent.identity.uid) return;
+    if (latest === undefined || latest.uid !== dependent.uid) return;
     const ownerReferences = (latest.ownerReferences ?? []).filter((owner) => owner.uid !== uid);
     if (ownerReferences.length === (latest.ownerReferences ?? []).length) return;
     await this.#patch(dependent.identity, latest, { ownerReferences }, signal);

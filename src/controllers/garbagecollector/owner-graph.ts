@@ -19,19 +19,64 @@ export type Identity = {
   readonly uid: string;
 };
 
-/** One object, and those that name it as an owner. */
-export type GraphNode = {
-  identity: Identity;
-  /** Changed by the graph alone. Most objects own nothing. */
-  dependents: ReadonlySet<GraphNode>;
-  owners: readonly OwnerReference[];
+const noOwners: readonly OwnerReference[] = [];
+
+/** What all objects of a kind have in common. */
+type Kind = Pick<Identity, "resource" | "apiVersion" | "kind">;
+
+/** One object, and those that name it as an owner. There is one for each object of the cluster, so it is kept small. */
+export class GraphNode {
+  readonly uid: string;
+  namespace: string;
+  name: string;
+  kind: Kind;
+  /** Changed by the graph alone. */
+  owners: readonly OwnerReference[] = noOwners;
   /** Deletion has begun. */
-  isDeleted: boolean;
+  isDeleted = false;
   /** Deletion has begun and waits for the dependents. */
-  isDeletingDependents: boolean;
+  isDeletingDependents = false;
   /** Known only because others name it as an owner; nobody has seen it yet. */
-  isVirtual: boolean;
-};
+  isVirtual = false;
+  /** Most objects own nothing, and many one other. */
+  #dependents: GraphNode | Set<GraphNode> | undefined;
+
+  constructor(kind: Kind, of: { readonly uid: string; readonly namespace: string; readonly name: string }) {
+    this.uid = of.uid;
+    this.namespace = of.namespace;
+    this.name = of.name;
+    this.kind = kind;
+  }
+
+  get identity(): Identity {
+    const { uid, namespace, name } = this;
+    return { ...this.kind, namespace, name, uid };
+  }
+
+  get dependents(): Iterable<GraphNode> {
+    if (this.#dependents === undefined) return [];
+    return this.#dependents instanceof GraphNode ? [this.#dependents] : this.#dependents;
+  }
+
+  get hasDependents(): boolean {
+    return this.#dependents !== undefined;
+  }
+
+  /** For the graph. */
+  add(dependent: GraphNode): void {
+    const there = this.#dependents;
+    if (there === undefined) this.#dependents = dependent;
+    else if (!(there instanceof GraphNode)) there.add(dependent);
+    else if (there !== dependent) this.#dependents = new Set([there, dependent]);
+  }
+
+  /** For the graph. */
+  remove(dependent: GraphNode): void {
+    const there = this.#dependents;
+    if (there === dependent) this.#dependents = undefined;
+    else if (there instanceof Set && there.delete(dependent) && there.size === 0) this.#dependents = undefined;
+  }
+}
 
 /** Told what a change asks for. */
 export type GraphListener = {
@@ -45,6 +90,7 @@ export type GraphListener = {
 
 export class OwnerGraph {
   readonly #nodes = new Map<string, GraphNode>();
+  readonly #kinds = new Map<string, Kind>();
   readonly #listener: GraphListener;
 
   constructor(listener: GraphListener) {
@@ -73,11 +119,11 @@ export class OwnerGraph {
       deletionTimestamp,
       finalizers = [],
     } = object.metadata ?? {};
-    const identity: Identity = { resource, apiVersion, kind: resource.kind, namespace, name, uid };
+    const kind = this.#kindOf({ resource, apiVersion, kind: resource.kind });
     const known = this.#nodes.get(uid);
-    const node = known ?? newNode(identity);
+    const node = known ?? new GraphNode(kind, { uid, namespace, name });
     if (known === undefined) this.#nodes.set(uid, node);
-    else if (known.isVirtual) this.#makeReal(known, identity);
+    else if (known.isVirtual) this.#makeReal(known, kind, { namespace, name });
     this.#setOwners(node, ownerReferences);
     this.#setDeletion(node, deletionTimestamp !== undefined, finalizers);
   }
@@ -90,7 +136,7 @@ export class OwnerGraph {
     for (const { uid: ownerUid } of node.owners) {
       const owner = this.#nodes.get(ownerUid);
       if (owner === undefined) continue;
-      removeFrom(owner, node);
+      owner.remove(node);
       if (owner.isDeletingDependents) this.#listener.onSuspect(owner);
       this.#dropIfUseless(owner);
     }
@@ -98,16 +144,18 @@ export class OwnerGraph {
   }
 
   /** Dependents may name an owner by its uid and put it into the wrong namespace; now that it was seen, they are looked at again. */
-  #makeReal(node: GraphNode, identity: Identity): void {
+  #makeReal(node: GraphNode, kind: Kind, { namespace, name }: Pick<Identity, "namespace" | "name">): void {
     node.isVirtual = false;
-    node.identity = identity;
+    node.kind = kind;
+    node.namespace = namespace;
+    node.name = name;
     for (const dependent of node.dependents) if (!isRightOwner(node, dependent)) this.#reportWrong(dependent, node);
   }
 
   #setOwners(node: GraphNode, owners: readonly OwnerReference[]): void {
     const before = node.owners;
     if (semanticEqual(before, owners)) return;
-    node.owners = owners.map((owner) => this.#sharedReference(owner));
+    node.owners = this.#shared(owners);
     const uids = new Set(owners.map((owner) => owner.uid));
     for (const old of before) if (!uids.has(old.uid)) this.#removeDependent(old, node);
     const blocking = new Map(before.map((owner) => [owner.uid, owner.blockOwnerDeletion === true]));
@@ -118,27 +166,41 @@ export class OwnerGraph {
     if (before.length > 0) this.#listener.onSuspect(node);
   }
 
-  /** The very reference that another dependent of this owner has, where it says the same: an owner's name is kept once. */
-  #sharedReference(owner: OwnerReference): OwnerReference {
+  /** The very references that another dependent of the first owner has, where they say the same; else with the owners' own names and uids, so that these are kept once. */
+  #shared(owners: readonly OwnerReference[]): readonly OwnerReference[] {
+    const [owner] = owners;
+    if (owner === undefined) return noOwners;
     const [first] = this.#nodes.get(owner.uid)?.dependents ?? [];
-    const theirs = first?.owners.find(({ uid }) => uid === owner.uid);
-    return theirs !== undefined && semanticEqual(theirs, owner) ? theirs : owner;
+    if (first !== undefined && semanticEqual(first.owners, owners)) return first.owners;
+    return owners.map((one) => {
+      const known = this.#nodes.get(one.uid);
+      if (known === undefined || known.name !== one.name || known.kind.apiVersion !== one.apiVersion) return one;
+      return { ...one, apiVersion: known.kind.apiVersion, name: known.name, uid: known.uid };
+    });
+  }
+
+  #kindOf(kind: Kind): Kind {
+    const key = `${kind.resource?.resource} ${kind.apiVersion} ${kind.kind}`;
+    const known = this.#kinds.get(key);
+    if (known !== undefined && known.resource === kind.resource) return known;
+    this.#kinds.set(key, kind);
+    return kind;
   }
 
   #addDependent(owner: OwnerReference, node: GraphNode): void {
     const known = this.#nodes.get(owner.uid);
     if (known !== undefined) {
-      addTo(known, node);
+      known.add(node);
       if (!known.isVirtual && !isRightOwner(known, node)) this.#reportWrong(node, known);
       // It came too late for the announcement that everything of this owner must go.
       if (known.isDeletingDependents) this.#listener.onSuspect(node);
       return;
     }
     const { apiVersion, kind, name, uid } = owner;
-    const { namespace } = node.identity;
-    const virtual = newNode({ resource: undefined, apiVersion, kind, namespace, name, uid });
+    const { namespace } = node;
+    const virtual = new GraphNode({ resource: undefined, apiVersion, kind }, { uid, namespace, name });
     virtual.isVirtual = true;
-    addTo(virtual, node);
+    virtual.add(node);
     this.#nodes.set(uid, virtual);
     this.#listener.onSuspect(virtual);
   }
@@ -146,7 +208,7 @@ export class OwnerGraph {
   #removeDependent(owner: OwnerReference, node: GraphNode): void {
     const known = this.#nodes.get(owner.uid);
     if (known === undefined) return;
-    removeFrom(known, node);
+    known.remove(node);
     if (owner.blockOwnerDeletion) this.#unblock(owner.uid);
     this.#dropIfUseless(known);
   }
@@ -170,45 +232,20 @@ export class OwnerGraph {
   }
 
   #reportWrong(dependent: GraphNode, owner: GraphNode): void {
-    const reference = dependent.owners.find(({ uid }) => uid === owner.identity.uid);
+    const reference = dependent.owners.find(({ uid }) => uid === owner.uid);
     if (reference !== undefined) this.#listener.onWrongOwner(dependent, reference);
     this.#listener.onSuspect(dependent);
   }
 
   #dropIfUseless(node: GraphNode): void {
-    if (node.isVirtual && node.dependents.size === 0) this.#nodes.delete(node.identity.uid);
+    if (node.isVirtual && !node.hasDependents) this.#nodes.delete(node.uid);
   }
 }
 
 /** A namespaced owner can own only what is in its namespace; uid, kind and name must be those of the reference. */
 export function isRightOwner(owner: GraphNode, dependent: GraphNode): boolean {
-  const { namespace, kind, name, uid } = owner.identity;
+  const { namespace, kind, name, uid } = owner;
   const reference = dependent.owners.find((one) => one.uid === uid);
-  if (reference === undefined || reference.kind !== kind || reference.name !== name) return false;
-  return namespace === "" || namespace === dependent.identity.namespace;
-}
-
-const none: ReadonlySet<GraphNode> = new Set();
-
-function addTo(owner: GraphNode, dependent: GraphNode): void {
-  if (owner.dependents === none) owner.dependents = new Set();
-  (owner.dependents as Set<GraphNode>).add(dependent);
-}
-
-function removeFrom(owner: GraphNode, dependent: GraphNode): void {
-  if (owner.dependents === none) return;
-  const dependents = owner.dependents as Set<GraphNode>;
-  dependents.delete(dependent);
-  if (dependents.size === 0) owner.dependents = none;
-}
-
-function newNode(identity: Identity): GraphNode {
-  return {
-    identity,
-    dependents: none,
-    owners: [],
-    isDeleted: false,
-    isDeletingDependents: false,
-    isVirtual: false,
-  };
+  if (reference === undefined || reference.kind !== kind.kind || reference.name !== name) return false;
+  return namespace === "" || namespace === dependent.namespace;
 }

@@ -170,8 +170,8 @@ export class ResourceMonitors {
   #forgetAll(resource: DiscoveredResource): void {
     const isOfKind = ({ group, resource: plural }: DiscoveredResource) =>
       group === resource.group && plural === resource.resource;
-    for (const { identity } of this.#options.graph.nodes()) {
-      if (identity.resource !== undefined && isOfKind(identity.resource)) this.#options.graph.forget(identity.uid);
+    for (const { kind, uid } of this.#options.graph.nodes()) {
+      if (kind.resource !== undefined && isOfKind(kind.resource)) this.#options.graph.forget(uid);
     }
   }
 }
