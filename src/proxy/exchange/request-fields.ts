@@ -2,6 +2,7 @@
  * The fields of a request as the upstream gets them: the client's, less what only we may say, plus what we know of the client (X-Forwarded-*) and a name for the request.
  */
 import { randomUUID } from "node:crypto";
+import { isToken } from "#proxy/http1/characters.ts";
 import { type Fields, findField, withoutFields } from "#proxy/message/fields.ts";
 import type { RequestHead } from "#proxy/message/heads.ts";
 import type { ClientFacts } from "./streams.ts";
@@ -37,13 +38,13 @@ export function withForwarded(fields: Fields): Fields {
   if (findField(fields, "forwarded") !== undefined) return fields;
   const host = findField(fields, "x-forwarded-host");
   const scheme = findField(fields, "x-forwarded-proto");
-  const [first = "", ...rest] = (findField(fields, "x-forwarded-for") ?? "").split(/\s*,\s*/);
-  const asked = [
-    host === undefined ? "" : `;host=${quoted(host)}`,
-    scheme === undefined ? "" : `;proto=${quoted(scheme)}`,
-  ];
-  const elements = [`for=${node(first)}${asked.join("")}`, ...rest.map((address) => `for=${node(address)}`)];
-  return [...fields, "forwarded", elements.join(", ")];
+  const addresses = findField(fields, "x-forwarded-for") ?? "";
+  const [first = "", ...rest] = addresses.includes(",") ? addresses.split(/\s*,\s*/) : [addresses];
+  let elements = `for=${node(first)}`;
+  if (host !== undefined) elements += `;host=${quoted(host)}`;
+  if (scheme !== undefined) elements += `;proto=${quoted(scheme)}`;
+  for (const address of rest) elements += `, for=${node(address)}`;
+  return [...fields, "forwarded", elements];
 }
 
 /** IPv6 addresses stand in brackets. */
@@ -53,7 +54,7 @@ function node(address: string): string {
 
 /** As it is where it is a token, else in quotes. */
 function quoted(text: string): string {
-  return /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(text) ? text : `"${text.replaceAll(/[\\"]/g, "\\$&")}"`;
+  return isToken(text) ? text : `"${text.replaceAll(/[\\"]/g, "\\$&")}"`;
 }
 
 /** Trailers may not say what fields may not say. */

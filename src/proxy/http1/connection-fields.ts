@@ -103,17 +103,19 @@ function take(found: Found, name: string, value: string, isRequest: boolean): bo
   }
 }
 
-const plainOptions: Readonly<Record<string, readonly string[]>> = {
-  "": [],
-  close: ["close"],
-  "keep-alive": ["keep-alive"],
-  upgrade: ["upgrade"],
-};
+const none: readonly string[] = [];
+const plainOptions: ReadonlyMap<string, readonly string[]> = new Map([
+  ["", none],
+  ["close", ["close"]],
+  ["keep-alive", ["keep-alive"]],
+  ["upgrade", ["upgrade"]],
+]);
 
 function connectionOptions(connection: string | undefined): readonly string[] {
-  if (connection === undefined) return [];
+  if (connection === undefined) return none;
   const lower = connection.toLowerCase();
-  if (Object.hasOwn(plainOptions, lower)) return plainOptions[lower] ?? [];
+  const plain = plainOptions.get(lower);
+  if (plain !== undefined) return plain;
   const options = lower
     .split(",")
     .map(trimBlanks)
@@ -125,6 +127,7 @@ function connectionOptions(connection: string | undefined): readonly string[] {
 
 /** A message may call its own fields hop-by-hop. Those that the next hop trusts us for are added later, so nobody can take them away. */
 function withoutNamed(endToEnd: string[], options: readonly string[]): string[] {
+  if (options.length === 0) return endToEnd;
   const named = options.filter((option) => option !== "close" && option !== "keep-alive" && option !== "upgrade");
   if (named.length === 0) return endToEnd;
   return endToEnd.filter((_, index) => !named.includes(endToEnd[index - (index % 2)] as string));

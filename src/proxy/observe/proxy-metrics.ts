@@ -52,7 +52,8 @@ export class RequestSeries {
 
 export class ProxyMetrics {
   readonly #registry = new MetricRegistry();
-  readonly #series = new Map<string, RequestSeries>();
+  /** By listener, route and cluster. */
+  readonly #series = new Map<string, Map<string, Map<string, RequestSeries>>>();
   readonly requests: Metric<Value>;
   readonly durations: Metric<Distribution>;
   readonly received: Metric<Value>;
@@ -121,17 +122,21 @@ export class ProxyMetrics {
     );
   }
 
-  /** The series of these; kept. */
+  /** The series of these; kept. Asked for by every request: no text is put together for it. */
   series(labels: RequestLabels): RequestSeries {
-    const key = `${labels.listener}\0${labels.route}\0${labels.cluster}`;
-    const known = this.#series.get(key) ?? new RequestSeries(this, labels);
-    this.#series.set(key, known);
-    return known;
+    const { listener, route, cluster } = labels;
+    const known = this.#series.get(listener)?.get(route)?.get(cluster);
+    if (known !== undefined) return known;
+    const made = new RequestSeries(this, labels);
+    const ofListener = this.#series.get(listener) ?? new Map<string, Map<string, RequestSeries>>();
+    const ofRoute = ofListener.get(route) ?? new Map<string, RequestSeries>();
+    this.#series.set(listener, ofListener.set(route, ofRoute.set(cluster, made)));
+    return made;
   }
 
   /** The series of a route that is no more. */
   forgetRoute(route: string): void {
-    for (const key of this.#series.keys()) if (key.split("\0")[1] === route) this.#series.delete(key);
+    for (const ofListener of this.#series.values()) ofListener.delete(route);
     for (const metric of [this.requests, this.received, this.sent]) metric.forget((labels) => labels[1] === route);
     this.durations.forget((labels) => labels[1] === route);
   }
