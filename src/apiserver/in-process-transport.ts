@@ -4,7 +4,7 @@
 import { deepFreeze } from "#apimachinery/freeze.ts";
 import type { KubeObject } from "#apimachinery/meta.ts";
 import { StatusError, type Status } from "#apimachinery/status-error.ts";
-import type { Transport, TransportRequest, TransportResponse, WatchEvent } from "#client/transport.ts";
+import type { Transport, TransportRequest, TransportResponse, ObjectSource, WatchEvent } from "#client/transport.ts";
 import type { ApiRequest, ApiResult, ListPage, WatchStream } from "./api-request.ts";
 import { type ChainParts, runRequest } from "./filters/chain.ts";
 import { type MediaForm, negotiate } from "./negotiation/accept.ts";
@@ -118,6 +118,28 @@ function inForm(resource: ServedResource, object: KubeObject, form: MediaForm): 
   return tableOf(resource, { objects: [object], version, options, nowMs: Date.now() }).then(deepFreeze);
 }
 
+/** Where what a watch hands over can be had again: the stored object, or its metadata. */
+function sourceOf(resource: ServedResource, { as }: MediaForm): (stored: StoredObject) => { source?: ObjectSource } {
+  if (!isStored(resource)) return () => ({});
+  if (as === undefined) return (stored) => ({ source: stored });
+  const { kind, version } = as;
+  return kind === "PartialObjectMetadata" ? (stored) => ({ source: new MetadataSource(stored, version) }) : () => ({});
+}
+
+class MetadataSource implements ObjectSource {
+  readonly #stored: StoredObject;
+  readonly #version: string;
+
+  constructor(stored: StoredObject, version: string) {
+    this.#stored = stored;
+    this.#version = version;
+  }
+
+  get object(): KubeObject {
+    return deepFreeze(metadataOnly(this.#stored.object, this.#version));
+  }
+}
+
 async function listBody(page: ListPage, form: MediaForm): Promise<KubeObject> {
   const slices = new Slices();
   const items: KubeObject[] = [];
@@ -161,8 +183,7 @@ async function* watchEvents(
   const timer = chain.clock.setTimer(stream.timeoutMs, end);
   stream.watcher.onReady(() => wake());
   try {
-    const isStoredForm = form.as === undefined && isStored(stream.resource);
-    const withSource = (stored: StoredObject) => (isStoredForm ? { source: stored } : {});
+    const withSource = sourceOf(stream.resource, form);
     for (const stored of stream.initial) {
       yield { type: "ADDED", object: await shaped(stream.resource, stored, form), ...withSource(stored) };
     }

@@ -301,11 +301,11 @@ class Reflector<T extends KubeObject> implements OwnedInformer<T> {
     if (isFirst && this.#mayRest()) this.#resting.start();
   }
 
-  /** Pods and nodes are looked at all together by many; of metadata little is kept as it is. */
+  /** Pods and nodes are looked at all together by many. */
   #mayRest(): boolean {
     const { metadataOnly, resource } = this.#options;
     const isLookedAt = resource.group === "" && (resource.resource === "pods" || resource.resource === "nodes");
-    return !metadataOnly && !isLookedAt && !this.#abort.signal.aborted;
+    return (metadataOnly === true || !isLookedAt) && !this.#abort.signal.aborted;
   }
 
   #tellAll(call: (handler: InformerHandler<T>) => void): void {

@@ -174,3 +174,20 @@ test("a namespaced object may have a cluster-scoped owner", async () => {
   assert.equal(await names(cluster), "");
   await cluster.stop();
 });
+
+test("a kind that another part begins to follow is followed once, and what happens meanwhile is seen", async () => {
+  const cluster = new TestCluster();
+  await cluster.start(createGarbageCollector);
+  await chain(cluster);
+  await cluster.settle();
+
+  for (const resource of [deployments, replicaSets]) cluster.context.informers.informer({ resource });
+  await cluster.settle();
+  await cluster.clock.advance(5 * 60_000);
+  await cluster.settle();
+  await cluster.client.delete({ resource: deployments, namespace: "default", name: "d" });
+  await cluster.settle();
+
+  assert.equal(await names(cluster), "");
+  await cluster.stop();
+});

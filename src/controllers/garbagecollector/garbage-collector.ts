@@ -113,8 +113,7 @@ class GarbageCollector implements NamedController {
       dependent.owners.some((owner) => owner.uid === uid && owner.blockOwnerDeletion),
     );
     if (blocking.length === 0) return await this.#removeFinalizer(node.identity, latest, foregroundFinalizer, signal);
-    for (const dependent of blocking)
-      if (!dependent.isDeletingDependents) this.#deletions.enqueue(dependent.uid);
+    for (const dependent of blocking) if (!dependent.isDeletingDependents) this.#deletions.enqueue(dependent.uid);
   }
 
   async #judge(node: GraphNode, latest: ObjectMeta, signal: AbortSignal): Promise<void> {

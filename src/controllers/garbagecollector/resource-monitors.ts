@@ -35,6 +35,8 @@ const definitions: readonly GroupVersionResource[] = [
 type Monitor = {
   readonly resource: DiscoveredResource;
   readonly informer: Informer<KubeObject>;
+  /** Another part follows the kind anyway. */
+  readonly isShared: boolean;
   readonly stop: () => Promise<void>;
 };
 
@@ -128,8 +130,24 @@ export class ResourceMonitors {
       await monitor.stop();
       if (next === undefined) this.#forgetAll(monitor.resource);
     }
-    for (const [name, resource] of wanted)
-      if (!this.#monitors.has(name)) this.#monitors.set(name, this.#follow(resource));
+    for (const [name, resource] of wanted) {
+      const known = this.#monitors.get(name);
+      if (known === undefined) this.#monitors.set(name, this.#follow(resource));
+      else if (!known.isShared) await this.#shareIfPossible(name, known);
+    }
+  }
+
+  /** Another part has begun to follow the kind since: one copy of its objects is enough. */
+  async #shareIfPossible(name: string, own: Monitor): Promise<void> {
+    const shared = this.#options.informers.find(own.resource);
+    if (shared === undefined || !shared.hasSynced()) return;
+    this.#monitors.set(name, this.#follow(own.resource));
+    // What is gone for the one and not yet for the other nobody would tell of any more.
+    for (const { metadata } of own.informer.lister.list()) {
+      const { namespace = "", name: ownName = "", uid = "" } = metadata ?? {};
+      if (shared.lister.find(namespace, ownName)?.metadata?.uid !== uid) this.#options.graph.forget(uid);
+    }
+    await own.stop();
   }
 
   #follow(resource: DiscoveredResource): Monitor {
@@ -140,7 +158,7 @@ export class ResourceMonitors {
       metadataOnly: true,
       transform: essence,
     };
-    const shared = informers.find({ group, version, resource: plural });
+    const shared = informers.find(selection.resource);
     const informer = shared ?? informers.informer(selection);
     const apiVersion = formatApiVersion(resource);
     const refresh = definitions.some((one) => one.group === group && one.resource === plural)
@@ -164,7 +182,7 @@ export class ResourceMonitors {
       disconnect();
       if (shared === undefined) await informers.release(selection);
     };
-    return { resource, informer, stop };
+    return { resource, informer, isShared: shared !== undefined, stop };
   }
 
   #forgetAll(resource: DiscoveredResource): void {

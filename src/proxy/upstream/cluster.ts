@@ -82,7 +82,9 @@ export class Cluster {
 
   /** Resolves when this address has no request under way: at once when it has none now. */
   whenIdle(name: string): Promise<void> {
-    const busy = [...this.#endpoints.values(), ...(this.#leaving ?? [])].filter((it) => it.name === name && it.active > 0);
+    const busy = [...this.#endpoints.values(), ...(this.#leaving ?? [])].filter(
+      (it) => it.name === name && it.active > 0,
+    );
     if (busy.length === 0) return Promise.resolve();
     return new Promise((resolve) => {
       const look = () => {
