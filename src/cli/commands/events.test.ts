@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { StatusError } from "#apimachinery/status-error.ts";
 import type { CommandContext } from "#cli/command.ts";
 import { runCommandLine } from "#cli/command-line.ts";
 import { eventCommands } from "./events.ts";
@@ -29,13 +30,26 @@ const given = {
   error: { code: 500, data: "broken\nvery" },
 };
 
+const objects = "/apis/eventing.knative.dev/v1/namespaces/default";
+
+/** What the cluster has: Brokers "orders" and "main", and a Trigger of the first. */
+function objectAt(path: string): object | undefined {
+  if (path === `${objects}/brokers`)
+    return { metadata: {}, items: ["orders", "main"].map((name) => ({ metadata: { name } })) };
+  if (path === `${objects}/triggers/billing`) return { metadata: { name: "billing" }, spec: { broker: "orders" } };
+  if (!path.startsWith(objects) && !path.includes("/nosuch/")) return undefined;
+  throw new StatusError({ reason: "NotFound", code: 404, message: "there is no such thing" });
+}
+
 /** Runs a command line; `asked` is what was asked of the cluster. */
-async function run(line: readonly string[], stream: readonly object[] = lines) {
+async function run(line: readonly string[], stream: readonly object[] = lines, delivering: number = 2) {
   const [said, asked]: [string[], unknown[]] = [[], []];
   const transport = {
     async request({ method, path, body }: { readonly method: string; readonly path: string; readonly body?: unknown }) {
+      const object = objectAt(path);
+      if (object !== undefined) return { status: 200, body: object };
       asked.push(`${method} ${path}`, body);
-      return { status: 202, body: { positions: [7], delivering: 2, items: stream } };
+      return { status: 202, body: { positions: [7], delivering, items: stream } };
     },
     close: async () => {},
   };
@@ -44,6 +58,7 @@ async function run(line: readonly string[], stream: readonly object[] = lines) {
     machine: {
       connect: async () => transport,
       async readStream(_: string, path: string) {
+        objectAt(path);
         asked.push(path);
         const text = stream.map((one) => `${JSON.stringify(one)}\n`).join("\n");
         // Cut in the middle of lines, as networks do.
@@ -93,6 +108,7 @@ test("what cannot be an event is told before anything is sent", async () => {
   for (const flags of [
     ["--data", "{", "--content-type", "application/json"],
     ["-a", "Region=eu"],
+    ["-a", "specversion=0.3"],
     ["--data", "@/nowhere"],
   ]) {
     const { code, asked } = await run(["event", "send", "x", ...flags]);
@@ -131,7 +147,7 @@ test("an event is shown on one line, without what would command a terminal", asy
 test("events that were given up are listed with what went wrong", async () => {
   const { said, asked } = await run(["event", "dead", "billing"], [given]);
 
-  assert.deepEqual(asked, [`${api}/brokers/default/dead?subscription=billing`]);
+  assert.deepEqual(asked, [`${api}/brokers/orders/dead?subscription=billing`]);
   assert.deepEqual(
     said.map((line) => line.split(/\s{2,}/)),
     [
@@ -139,7 +155,23 @@ test("events that were given up are listed with what went wrong", async () => {
       ["#2", "2026-01-01T10:00:01Z", "billing", "order.paid", "b", "3", "none", "500 broken"],
     ],
   );
-  assert.deepEqual((await run(["event", "dead"], [])).said, ["No events were given up"]);
+  const all = await run(["event", "dead"], []);
+  assert.deepEqual(all.asked, [`${api}/brokers/main/dead?`, `${api}/brokers/orders/dead?`]);
+  assert.deepEqual(all.said, ["No events were given up"]);
+  assert.equal((await run(["event", "dead", "--limit", "1"], [given, given])).said.length, 2);
+  assert.deepEqual((await run(["event", "dead", "-b", "a b"], [])).asked, [`${api}/brokers/a%20b/dead?`]);
+});
+
+test("who names what is not there is told what is", async () => {
+  for (const line of [
+    ["event", "send", "x", "-b", "nosuch"],
+    ["event", "tail", "-b", "nosuch"],
+  ]) {
+    const { code, said } = await run(line);
+    assert.equal(code, 1, line.join(" "));
+    assert.match(said.join(), /there is no such thing; namespace default has --broker main, --broker orders/);
+  }
+  assert.equal((await run(["event", "dead", "unknown"])).code, 1);
 });
 
 test("events are delivered again from a place on, or those that were given up", async () => {
@@ -154,6 +186,16 @@ test("events are delivered again from a place on, or those that were given up", 
   );
   assert.deepEqual(await body(), []);
   assert.deepEqual((await run(["event", "replay", "billing", "--dead"])).said, ["Delivering 2 events again"]);
+  assert.deepEqual((await run(["event", "replay", "billing", "--dead"], [], 0)).said, [
+    "Nothing to deliver again: no event was given up",
+  ]);
+  for (const contradiction of [
+    ["--dead", "--since", "2h"],
+    ["--position", "3"],
+    ["--position", "3", "--from", "1"],
+  ])
+    assert.deepEqual((await run(["event", "replay", "billing", ...contradiction])).code, 2, contradiction.join(" "));
+  assert.equal((await run(["event", "tail", "-o", "yaml"])).code, 2);
 });
 
 test("how sources send and Triggers deliver is shown in a table", async () => {

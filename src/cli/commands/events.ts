@@ -11,11 +11,13 @@ import {
   describeDead,
   describeDelivery,
   describeEvent,
+  type EventLine,
   eventLines,
   eventsApi,
   parseSince,
 } from "#cli/events/event-lines.ts";
 import { newEvent } from "#cli/events/new-event.ts";
+import { topicPath, topicPaths, withWayOut } from "#cli/events/topics.ts";
 import { clusterOf, nameFlag, namespaceFlag, namespaceOf } from "./cluster-and-namespace.ts";
 import { withTransport } from "./with-transport.ts";
 
@@ -24,7 +26,7 @@ const common = {
   namespace: namespaceFlag("Namespace of the Broker and its Triggers"),
 } as const;
 const brokerFlag = {
-  broker: { type: "string", short: "b", value: "NAME", default: "default", help: "Which Broker" },
+  broker: { type: "string", short: "b", value: "NAME", help: 'Which Broker; "default" unless said' },
   channel: { type: "string", value: "NAME", help: "Or which channel (InMemoryChannel)" },
 } as const;
 const placeFlags = {
@@ -56,7 +58,7 @@ const send: Command = {
       type: "string",
       short: "d",
       value: "TEXT",
-      help: "Its data; @FILE for a file's content, @- for standard input",
+      help: "Its data, up to 1 MiB; @FILE for a file's content, @- for standard input",
     },
     "content-type": { type: "string", value: "TYPE", help: "What the data is; found out unless said" },
     source: { type: "string", value: "URI", help: "Who says so; /nodeless/cli unless said otherwise" },
@@ -67,8 +69,9 @@ const send: Command = {
   async run(args, context) {
     const event = newEvent(args, Date.now());
     await withTransport(args, context, async (transport) => {
-      const path = `${topicPath(args)}/events`;
-      const sent = await ask(transport, path, event);
+      const namespace = namespaceOf(args);
+      const path = `${topicPath(args, namespace)}/events`;
+      const sent = await withWayOut(transport, namespace, () => ask(transport, path, event));
       const { positions = [] } = sent as { readonly positions?: readonly number[] };
       context.terminal.print(`Sent ${String(event["id"])} as #${positions.join(", #")}`);
     });
@@ -93,16 +96,21 @@ const tail: Command = {
     follow: { type: "boolean", help: "Go on as events come, which it does unless --no-follow is given" },
     output: outputFlag,
   },
-  async run(args, { machine, terminal }) {
+  async run(args, context) {
+    const { machine, terminal } = context;
     const query = placeOf(args);
+    const isJson = wantsJson(args);
     if (args.flags["follow"] !== false) query.set("follow", "true");
     const type = textFlag(args, "type");
     const limit = numberFlag(args, "limit", { min: 1, max: 1_000_000_000 }) ?? Number.POSITIVE_INFINITY;
-    const path = `${topicPath(args)}/events?${query}`;
+    const namespace = namespaceOf(args);
+    const path = `${topicPath(args, namespace)}/events?${query}`;
+    const read = () => machine.readStream(clusterOf(args), path);
+    const stream = await withTransport(args, context, (transport) => withWayOut(transport, namespace, read));
     let shown = 0;
-    for await (const line of eventLines(await machine.readStream(clusterOf(args), path))) {
+    for await (const line of eventLines(stream)) {
       if (type !== undefined && line.event["type"] !== type) continue;
-      terminal.print(textFlag(args, "output") === "json" ? JSON.stringify(line) : describeEvent(line));
+      terminal.print(isJson ? JSON.stringify(line) : describeEvent(line));
       if (++shown >= limit) break;
     }
     return 0;
@@ -116,19 +124,34 @@ const dead: Command = {
   details: ["`nodeless event replay TRIGGER --dead` has them tried again."],
   examples: ["event dead", "event dead billing -o json"],
   maxPositionals: 1,
-  flags: { ...common, ...brokerFlag, ...placeFlags, output: outputFlag },
-  async run(args, { machine, terminal }) {
+  flags: {
+    ...common,
+    broker: { ...brokerFlag.broker, help: "Of this Broker only; a Trigger's own, or all, unless said" },
+    channel: brokerFlag.channel,
+    ...placeFlags,
+    limit: { type: "string", value: "N", help: "The first N events only" },
+    output: outputFlag,
+  },
+  async run(args, context) {
+    const { machine, terminal } = context;
+    const isJson = wantsJson(args);
     const query = placeOf(args);
+    const limit = numberFlag(args, "limit", { min: 1, max: 1_000_000_000 }) ?? Number.POSITIVE_INFINITY;
     const [trigger] = args.positionals;
     if (trigger !== undefined) query.set("subscription", trigger);
-    const path = `${topicPath(args)}/dead?${query}`;
-    const rows: (readonly string[])[] = [];
-    for await (const line of eventLines(await machine.readStream(clusterOf(args), path)))
-      if (textFlag(args, "output") === "json") terminal.print(JSON.stringify(line));
-      else rows.push(describeDead(line));
-    if (textFlag(args, "output") === "json") return 0;
-    if (rows.length === 0) terminal.print("No events were given up");
-    else for (const row of columns([deadHeadings, ...rows])) terminal.print(row);
+    const namespace = namespaceOf(args);
+    const paths = await withTransport(args, context, (transport) =>
+      topicPaths(transport, args, { namespace, trigger }),
+    );
+    const lines: EventLine[] = [];
+    for (const path of paths) {
+      if (lines.length >= limit) break;
+      for await (const line of eventLines(await machine.readStream(clusterOf(args), `${path}/dead?${query}`)))
+        if (lines.push(line) >= limit) break;
+    }
+    if (isJson) for (const line of lines) terminal.print(JSON.stringify(line));
+    else if (lines.length === 0) terminal.print("No events were given up");
+    else for (const row of columns([deadHeadings, ...lines.map(describeDead)])) terminal.print(row);
     return 0;
   },
 };
@@ -160,11 +183,13 @@ const replay: Command = {
   async run(args, context) {
     const body = replayBody(args);
     const resource = args.flags["subscription"] === true ? "subscriptions" : "triggers";
-    const path = `${eventsApi}/namespaces/${namespaceOf(args)}/${resource}/${args.positionals[0]}/replay`;
+    const [name = ""] = args.positionals;
+    const namespace = encodeURIComponent(namespaceOf(args));
+    const path = `${eventsApi}/namespaces/${namespace}/${resource}/${encodeURIComponent(name)}/replay`;
     const { delivering = 0 } = (await withTransport(args, context, (transport) => ask(transport, path, body))) as {
       readonly delivering?: number;
     };
-    context.terminal.print(`Delivering ${delivering} ${delivering === 1 ? "event" : "events"} again`);
+    context.terminal.print(describeReplay(delivering, body));
     return 0;
   },
 };
@@ -181,21 +206,42 @@ const status: Command = {
   maxPositionals: 0,
   flags: { ...common, output: outputFlag },
   async run(args, context) {
-    const path = `${eventsApi}/namespaces/${namespaceOf(args)}/deliveries`;
+    const isJson = wantsJson(args);
+    const path = `${eventsApi}/namespaces/${encodeURIComponent(namespaceOf(args))}/deliveries`;
     const { body } = await withTransport(args, context, (transport) => transport.request({ method: "GET", path }));
     const { items = [] } = body as { readonly items?: readonly DeliveryFacts[] };
     const { terminal } = context;
-    if (textFlag(args, "output") === "json") for (const one of items) terminal.print(JSON.stringify(one));
+    if (isJson) for (const one of items) terminal.print(JSON.stringify(one));
     else if (items.length === 0) terminal.print("Nothing sends or delivers events here");
     else for (const row of columns([deliveryHeadings, ...items.map(describeDelivery)])) terminal.print(row);
     return 0;
   },
 };
 
-function replayBody(args: Arguments): object {
+type ReplayBody = {
+  readonly dead?: boolean;
+  readonly positions?: readonly number[];
+  readonly since?: string;
+  readonly from?: number;
+};
+
+function describeReplay(delivering: number, body: ReplayBody): string {
+  if (delivering > 0) return `Delivering ${delivering} ${delivering === 1 ? "event" : "events"} again`;
+  if (body.positions !== undefined) return "Nothing to deliver again: no event at such a position was given up";
+  return `Nothing to deliver again: ${body.dead === true ? "no event was given up" : "no event is kept from there on"}`;
+}
+
+function replayBody(args: Arguments): ReplayBody {
   const { since, from } = Object.fromEntries(placeOf(args));
   const positions = ((args.flags["position"] as readonly string[] | undefined) ?? []).map(positionOf);
-  if (args.flags["dead"] === true) return { dead: true, ...(positions.length === 0 ? {} : { positions }) };
+  const isDead = args.flags["dead"] === true;
+  if (isDead && (since !== undefined || from !== undefined))
+    throw new UserError("takes --dead (with --position for some of them), or --since or --from, not both", {
+      exitCode: 2,
+    });
+  if (!isDead && positions.length > 0)
+    throw new UserError("--position is of events that were given up: say --dead with it", { exitCode: 2 });
+  if (isDead) return { dead: true, ...(positions.length === 0 ? {} : { positions }) };
   if (since !== undefined) return { since };
   if (from !== undefined) return { from: Number(from) };
   throw new UserError("wants --since, --from or --dead", { exitCode: 2 });
@@ -217,11 +263,11 @@ function placeOf(args: Arguments): URLSearchParams {
   return query;
 }
 
-function topicPath(args: Arguments): string {
-  const channel = textFlag(args, "channel");
-  const topic =
-    channel === undefined ? `brokers/${textFlag(args, "broker") ?? "default"}` : `inmemorychannels/${channel}`;
-  return `${eventsApi}/namespaces/${namespaceOf(args)}/${topic}`;
+function wantsJson(args: Arguments): boolean {
+  const output = textFlag(args, "output");
+  if (output !== undefined && output !== "json")
+    throw new UserError(`-o may be json, not "${output}"`, { exitCode: 2 });
+  return output === "json";
 }
 
 async function ask(transport: Transport, path: string, body: object): Promise<unknown> {

@@ -8,6 +8,9 @@ import type { JsonEvent } from "./event-lines.ts";
 
 const strict = new TextDecoder("utf-8", { fatal: true });
 
+/** Members of the JSON format that say how the rest is to be read. */
+const reserved: ReadonlySet<string> = new Set(["specversion", "data"]);
+
 /** In CloudEvents' JSON format. Throws UserError. */
 export function newEvent(args: Arguments, nowMs: number): JsonEvent {
   const [type = ""] = args.positionals;
@@ -33,6 +36,8 @@ function extensionsOf(args: Arguments): Readonly<Record<string, string>> {
         throw new UserError(`--attribute wants NAME=VALUE, a name of lower-case letters and digits, not "${text}"`, {
           exitCode: 2,
         });
+      if (reserved.has(name))
+        throw new UserError(`--attribute ${name} is no attribute that can be chosen`, { exitCode: 2 });
       return [name, value];
     }),
   );

@@ -1,12 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { GroupVersionResource, KubeObject } from "#apimachinery/meta.ts";
+import { StatusError } from "#apimachinery/status-error.ts";
 import { UserError } from "#cli/command.ts";
 import type { Client } from "#client/client.ts";
 import { createClient } from "#client/rest-client.ts";
 import { FakeTransport } from "#client/testing/fake-transport.ts";
 import { FakeClock } from "#component-base/clock.ts";
-import { applyTriggers, findTriggers, parseTriggers, triggerLines } from "./function-triggers.ts";
+import { applyTriggers, checkTriggers, findTriggers, parseTriggers, triggerLines } from "./function-triggers.ts";
 
 const fn = {
   apiVersion: "nodeless.dev/v1alpha1",
@@ -95,6 +96,21 @@ test("a deployment's objects belong to the Function, and go when a later one doe
 
   await applyTriggers(client, fn, parseTriggers(["none"]) ?? []);
   assert.deepEqual(await triggerLines(client, fn), []);
+});
+
+test("what the cluster refuses of them is said in its own words before anything is made", async () => {
+  const message = 'admission webhook "a.b.c" denied the request: validation failed: expected 5 fields: spec.schedule';
+  const asked: unknown[] = [];
+  const patch = (_: unknown, __: unknown, options: unknown) => {
+    asked.push(options);
+    return Promise.reject(new StatusError({ reason: "BadRequest", code: 400, message }));
+  };
+  const refusing = { patch } as unknown as Client;
+
+  const checking = checkTriggers(refusing, fn, parseTriggers(["cron: * * *"]) ?? []);
+
+  await assert.rejects(checking, { message: '--on "cron: * * *": expected 5 fields: spec.schedule' });
+  assert.deepEqual(asked, [{ fieldManager: "nodeless-fn", force: true, dryRun: true }]);
 });
 
 /** A cluster in memory, where everything that is applied is ready at once. */

@@ -141,6 +141,15 @@ function wrong(words: string, problem: string): UserError {
   return new UserError(`--on "${words}": ${problem}`, { exitCode: 2 });
 }
 
+/** Has the API server look at the objects, of a Function that need not be there yet. Throws UserError for what it refuses. */
+export async function checkTriggers(
+  client: Client,
+  fn: FunctionObject,
+  triggers: readonly FunctionTrigger[],
+): Promise<void> {
+  for (const one of triggers) await write(client, one, objectOf(fn, one), true);
+}
+
 /** Writes the objects, takes away those that are not named any more, and gives a line for each once it is ready. */
 export async function applyTriggers(
   client: Client,
@@ -213,20 +222,30 @@ function objectOf({ metadata }: FunctionObject, { words, kind, spec, annotations
   } as KubeObject;
 }
 
-async function write(client: Client, { kind, words }: FunctionTrigger, made: KubeObject): Promise<void> {
+async function write(
+  client: Client,
+  { kind, words }: FunctionTrigger,
+  made: KubeObject,
+  dryRun: boolean = false,
+): Promise<void> {
   const { namespace = "", name = "" } = made.metadata ?? {};
   const ref = { resource: kind.resource, namespace, name };
   for (const endMs = Date.now() + servedWithinMs; ; ) {
     try {
-      await client.patch(ref, { type: "apply", body: made }, { fieldManager, force: true });
+      await client.patch(ref, { type: "apply", body: made }, { fieldManager, force: true, dryRun });
       return;
     } catch (error) {
-      if (!hasReason(error, "NotFound")) throw wrong(words, (error as Error).message);
+      if (!hasReason(error, "NotFound")) throw wrong(words, whatIsWrong(error as Error));
       if (Date.now() > endMs)
         throw new UserError("the cluster has no Knative Eventing: nodeless up --eventing brings it", { cause: error });
     }
     await new Promise((resolve) => setTimeout(resolve, lookAgainMs));
   }
+}
+
+/** Without the names of who looked at it. */
+function whatIsWrong({ message }: Error): string {
+  return message.replace(/^admission webhook "[^"]*" denied the request: (?:validation failed: )?/, "");
 }
 
 async function remove(client: Client, kind: Kind, { metadata }: TriggerObject): Promise<void> {

@@ -179,14 +179,15 @@ async function startedPod(
 ): Promise<string> {
   const labelSelector = `batch.kubernetes.io/job-name=${job}`;
   const ref = { resource: pods, namespace };
-  let told = "";
+  const told = new Set<string>();
   const look = (pod: Pod): string | undefined => {
     const [container] = pod.status?.containerStatuses ?? [];
     const { running, terminated, waiting } = container?.state ?? {};
     if (running !== undefined || terminated !== undefined) return pod.metadata?.name;
     const trouble = /Err|BackOff|Invalid/.test(waiting?.reason ?? "") ? `${waiting?.reason}: ${waiting?.message}` : "";
-    if (trouble !== "" && trouble !== told) say(`  ${trouble}`);
-    told = trouble;
+    // They take turns, as long as it is tried again.
+    if (trouble !== "" && !told.has(trouble)) say(`  ${trouble}`);
+    told.add(trouble);
     return undefined;
   };
   for (;;) {

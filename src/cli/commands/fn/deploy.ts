@@ -12,7 +12,7 @@ import { applyFunction, refuseTakenName } from "#cli/functions/apply-function.ts
 import { followDeploy, type FollowDeployOptions } from "#cli/functions/follow-deploy.ts";
 import { sourceFlags, specFlags, wantedFunction } from "#cli/functions/function-spec.ts";
 import { shareLine, trafficOf } from "#cli/functions/function-traffic.ts";
-import { applyTriggers, parseTriggers } from "#cli/functions/function-triggers.ts";
+import { applyTriggers, checkTriggers, parseTriggers } from "#cli/functions/function-triggers.ts";
 import { functionPlace } from "./where-functions-are.ts";
 
 export const deployFunction: Command = {
@@ -65,7 +65,8 @@ export const deployFunction: Command = {
       const apply = async (reference: string, dryRun: boolean): Promise<FunctionObject> =>
         await applyFunction(client, { ...wanted, namespace, reference, dryRun });
       // What is refused is refused before anything is packed.
-      await apply("not-pushed-yet", true);
+      const tried = await apply("not-pushed-yet", true);
+      await checkTriggers(client, tried, triggers ?? []);
       const { name, folder } = wanted;
       await refuseTakenName(client, namespace, name);
       const reference = folder === undefined ? "" : await push(context, cluster, { folder, namespace, name });

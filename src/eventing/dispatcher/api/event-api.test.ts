@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { createServer } from "node:http";
+import { Agent, createServer, request } from "node:http";
 import { test, type TestContext } from "node:test";
 import { systemClock } from "#component-base/clock.ts";
 import { silentLogger } from "#component-base/logger.ts";
@@ -31,6 +31,33 @@ async function linesOf(url: string): Promise<readonly Record<string, unknown>[]>
     .filter((line) => line !== "")
     .map((line) => JSON.parse(line) as Record<string, unknown>);
 }
+
+test("an event that is too large is refused with a word on it, and nobody else's request is harmed", async (t) => {
+  const house = await openHouse(t);
+  const url = await openApi(t, house);
+  await house.dispatcher.apply({ topics: [main], subscriptions: [] });
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  t.after(() => agent.destroy());
+  const send = async (data: string) =>
+    await new Promise<{ readonly status: number | undefined; readonly text: string }>((resolve, reject) => {
+      const options = { method: "POST", agent, headers: { "content-type": "application/json" } };
+      const outgoing = request(`${url}${base}/brokers/main/events`, options, (answer) => {
+        const told = (chunks: unknown[]) =>
+          resolve({ status: answer.statusCode, text: Buffer.concat(chunks as Buffer[]).toString() });
+        answer.toArray().then(told, reject);
+      });
+      outgoing.on("error", reject);
+      outgoing.end(JSON.stringify({ specversion: "1.0", type: "t", source: "/s", id: "1", data_base64: data }));
+    });
+
+  const whole = await send(Buffer.alloc(1_000_000).toString("base64"));
+  const large = await send(Buffer.alloc(1_100_000).toString("base64"));
+  const huge = await send(Buffer.alloc(10_000_000).toString("base64"));
+  const after = await send("");
+
+  assert.deepEqual([whole.status, large.status, huge.status, after.status], [202, 413, 413, 202]);
+  assert.match(huge.text, /an event's data may have 1048576 bytes/);
+});
 
 test("events are read from a position or a moment on, and followed", async (t) => {
   const house = await openHouse(t);

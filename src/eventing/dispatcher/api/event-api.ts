@@ -37,7 +37,11 @@ class Refusal extends Error {
   }
 }
 
-const longestBody = 2 ** 20;
+const largestData = 2 ** 20;
+/** As base64 an event's data is longer by a third. */
+const longestBody = 3 * 2 ** 19;
+/** As much of a body that is too long is heard out, so that whoever sends it hears why. */
+const heardOut = 64 * 2 ** 20;
 const pathPattern = new RegExp(
   `^/apis/${group.replaceAll(".", "\\.")}/${version}/namespaces/([^/]+)/(brokers|inmemorychannels|triggers|subscriptions)/([^/]+)/([a-z]+)$`,
 );
@@ -100,7 +104,7 @@ export class EventApi {
     const found = this.#options.dispatcher
       .topics()
       .find(({ topic }) => topic.kind === kind && topic.namespace === namespace && topic.name === name);
-    if (!found) throw new Refusal(404, "NotFound", `${kind} ${namespace}/${name} takes no events`);
+    if (!found) throw new Refusal(404, "NotFound", `${kind} ${namespace}/${name} does not exist, or is not ready yet`);
     return found;
   }
 
@@ -112,7 +116,8 @@ export class EventApi {
         ({ subscription, topic }) =>
           topic.topic.kind === kind && subscription.namespace === namespace && subscription.name === name,
       );
-    if (!found) throw new Refusal(404, "NotFound", `${resource} ${namespace}/${name} is not delivered to`);
+    const title = resource === "triggers" ? "Trigger" : "Subscription";
+    if (!found) throw new Refusal(404, "NotFound", `${title} ${namespace}/${name} does not exist, or is not ready yet`);
     return found;
   }
 
@@ -140,6 +145,7 @@ export class EventApi {
     const isPlain = request.headers["content-type"] === "application/json" && !request.headers["ce-specversion"];
     const headers = isPlain ? ["content-type", "application/cloudevents+json"] : request.rawHeaders;
     const { events } = decodeMessage({ headers, body: await readBody(request) });
+    if (events.some(({ data }) => (data?.length ?? 0) > largestData)) throw tooLarge();
     const positions = await Promise.all(events.map((event) => topic.accept(withTrace(event, undefined, undefined))));
     answer(response, 202, { positions });
   }
@@ -197,12 +203,18 @@ function momentIn(value: unknown): number | undefined {
 async function readBody(request: IncomingMessage): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let bytes = 0;
+  // To break off would end the connection, on which somebody else's request may be by then.
   for await (const chunk of request as AsyncIterable<Buffer>) {
     bytes += chunk.length;
-    if (bytes > longestBody) throw new Refusal(413, "RequestEntityTooLarge", `a body may have ${longestBody} bytes`);
-    chunks.push(chunk);
+    if (bytes <= longestBody) chunks.push(chunk);
+    if (bytes > heardOut) break;
   }
+  if (bytes > longestBody) throw tooLarge();
   return Buffer.concat(chunks);
+}
+
+function tooLarge(): Refusal {
+  return new Refusal(413, "RequestEntityTooLarge", `an event's data may have ${largestData} bytes (1 MiB)`);
 }
 
 function refuse(response: ServerResponse, { code, reason, message }: Refusal): void {
