@@ -57,14 +57,17 @@ const spec = object({
       },
     ],
   }),
-  previews: object({
-    branches: described("Branches that get an address of their own; * stands for any characters. Default: all.", {
-      type: "array",
-      maxItems: 64,
-      items: { type: "string", minLength: 1, maxLength: 200 },
+  previews: described(
+    "What becomes of other branches.",
+    object({
+      branches: described("Branches that get an address of their own; * stands for any characters. Default: all.", {
+        type: "array",
+        maxItems: 64,
+        items: { type: "string", minLength: 1, maxLength: 200 },
+      }),
+      timeToLive: described("How long a preview lives after its last push.", { ...duration, default: "72h" }),
     }),
-    timeToLive: described("How long a preview lives after its last push.", { ...duration, default: "72h" }),
-  }),
+  ),
   timeoutSeconds: described("How long a deployment may take until it is ready.", {
     type: "integer",
     format: "int64",
@@ -80,21 +83,27 @@ const spec = object({
 const status = object({
   observedGeneration,
   conditions: conditions("Ready: whether it can be pushed to."),
-  url: string,
-  podUrl: string,
-  webhookUrl: string,
-  branches: list(
-    object(
-      { name: string, commit: string, user: string, deployedAt: time, urls: list(string), expiresAt: time },
-      "name",
-      "commit",
+  url: described("Where it is pushed to, from this machine.", string),
+  podUrl: described("Where pods, and whoever has a token, push to.", string),
+  webhookUrl: described("Where the Git host outside tells of pushes.", string),
+  branches: described(
+    "What is deployed: of which branch, which commit, at which addresses, and until when.",
+    list(
+      object(
+        { name: string, commit: string, user: string, deployedAt: time, urls: list(string), expiresAt: time },
+        "name",
+        "commit",
+      ),
     ),
   ),
-  lastPush: object(
-    { branch: string, commit: string, user: string, time, outcome: string, message: string },
-    "branch",
-    "commit",
-    "outcome",
+  lastPush: described(
+    "What came of the last push; `nodeless repo log` has what it said.",
+    object(
+      { branch: string, commit: string, user: string, time, outcome: string, message: string },
+      "branch",
+      "commit",
+      "outcome",
+    ),
   ),
   pushes: described(
     "The last pushes that were taken, oldest first.",
@@ -107,7 +116,10 @@ const status = object({
       ),
     ),
   ),
-  webhook: object({ accepted: int64, refused: int64, repeated: int64, lastRefusal: string }),
+  webhook: described(
+    "Notices of the Git host that were taken, were not genuine, or had come before.",
+    object({ accepted: int64, refused: int64, repeated: int64, lastRefusal: string }),
+  ),
 });
 
 /** Its name becomes a function's and a part of hosts. */

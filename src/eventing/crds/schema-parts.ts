@@ -2,7 +2,18 @@
  * Pieces of the schemas of Eventing's kinds, and of sources: destinations, delivery, addresses, what channels have.
  */
 import type { JsonSchemaProps } from "#apimachinery/structural-schema/json-schema-props.ts";
-import { address, duckStatus, int32, int64, list, object, reference, string } from "#knative/crds/schema-parts.ts";
+import {
+  address,
+  described,
+  duckStatus,
+  int32,
+  int64,
+  list,
+  object,
+  reference,
+  string,
+  stringMap,
+} from "#knative/crds/schema-parts.ts";
 
 /** Whatever it holds. */
 export const anything: JsonSchemaProps = { type: "object", "x-kubernetes-preserve-unknown-fields": true };
@@ -11,38 +22,51 @@ export const anything: JsonSchemaProps = { type: "object", "x-kubernetes-preserv
 export const addressableReference: JsonSchemaProps = object({ ...reference.properties, address: string });
 
 export const destinationFields: Readonly<Record<string, JsonSchemaProps>> = {
-  ref: addressableReference,
-  uri: string,
-  CACerts: string,
-  audience: string,
+  ref: described(
+    "What has an address: a Function, a Service (Knative's or Kubernetes'), a Broker, a Channel.",
+    addressableReference,
+  ),
+  uri: described(
+    "An address, or what is put behind the address of ref. Not one of the machine's own loopback.",
+    string,
+  ),
+  CACerts: described("PEM: whose certificates are believed.", string),
+  audience: described("Whom a token is for, when one is sent along.", string),
 };
-export const destination: JsonSchemaProps = object(destinationFields);
+/** Where events go; `description` says which. */
+export function destinationOf(description: string): JsonSchemaProps {
+  return described(description, object(destinationFields));
+}
 
 export const delivery: JsonSchemaProps = {
   ...object({
-    backoffDelay: string,
-    backoffPolicy: string,
-    deadLetterSink: destination,
-    retry: int32,
-    timeout: string,
-    retryAfterMax: string,
-    format: string,
+    backoffDelay: described("Wait before the first retry, in ISO 8601: PT0.2S.", string),
+    backoffPolicy: described("How waits grow: linear or exponential.", string),
+    deadLetterSink: destinationOf("Who gets what nobody took."),
+    retry: described("How often a delivery that failed is tried again.", int32),
+    timeout: described("How long one answer may take, in ISO 8601: PT30S.", string),
+    retryAfterMax: described("Longest Retry-After of an answer that is obeyed; PT0S: none.", string),
+    format: described("How events are sent: binary or json.", string),
   }),
+  description: "How events are delivered, and what happens with those that nobody takes.",
   "x-kubernetes-preserve-unknown-fields": true,
 };
 
 const filterFields: Readonly<Record<string, JsonSchemaProps>> = {
-  exact: anything,
-  prefix: anything,
-  suffix: anything,
-  all: list(anything),
-  any: list(anything),
-  not: anything,
-  cesql: string,
+  exact: described("Attributes that have these values.", stringMap),
+  prefix: described("Attributes that begin so.", stringMap),
+  suffix: described("Attributes that end so.", stringMap),
+  all: described("Filters that must all let it through.", list(anything)),
+  any: described("Filters of which one must let it through.", list(anything)),
+  not: described("A filter that must not.", anything),
+  cesql: described("An expression: type LIKE 'order.%' AND EXISTS subject.", string),
 };
 
 /** Filters of the Subscriptions API; those within others are looked at when they are written. */
-export const filters: JsonSchemaProps = list(object(filterFields));
+export const filters: JsonSchemaProps = described(
+  "Which events; all of them must let one through. They take the place of filter.",
+  list(object(filterFields)),
+);
 
 export const addressStatus: Readonly<Record<string, JsonSchemaProps>> = { address, addresses: list(address) };
 export const deliveryStatus: Readonly<Record<string, JsonSchemaProps>> = {
@@ -59,12 +83,12 @@ export const authStatus: Readonly<Record<string, JsonSchemaProps>> = {
 
 /** A status with conditions and these fields. */
 export function status(fields: Readonly<Record<string, JsonSchemaProps>>): JsonSchemaProps {
-  return object({ ...duckStatus, ...fields });
+  return described("How it is, as its controller sees it.", object({ ...duckStatus, ...fields }));
 }
 
 /** Whom events go to, when it is known what that is. */
 export const subscriberStatus: Readonly<Record<string, JsonSchemaProps>> = {
-  subscriberUri: string,
+  subscriberUri: described("Where events are delivered to.", string),
   subscriberCACerts: string,
   subscriberAudience: string,
 };
@@ -86,7 +110,10 @@ const subscriber = object({
 });
 
 /** What all channels have in their spec, and in their status. */
-export const channelableSpec: Readonly<Record<string, JsonSchemaProps>> = { delivery, subscribers: list(subscriber) };
+export const channelableSpec: Readonly<Record<string, JsonSchemaProps>> = {
+  delivery,
+  subscribers: described("Written by its controller, out of the Subscriptions.", list(subscriber)),
+};
 export const channelableStatus: Readonly<Record<string, JsonSchemaProps>> = {
   ...addressStatus,
   ...deliveryStatus,
@@ -94,4 +121,7 @@ export const channelableStatus: Readonly<Record<string, JsonSchemaProps>> = {
   subscribers: list(object({ uid: string, observedGeneration: int64, ready: string, message: string })),
 };
 
-export const channelTemplate: JsonSchemaProps = object({ apiVersion: string, kind: string, spec: anything });
+export const channelTemplate: JsonSchemaProps = described(
+  "Of what kind its channels are: InMemoryChannel, unless said otherwise.",
+  object({ apiVersion: string, kind: string, spec: anything }),
+);

@@ -3,7 +3,16 @@
  */
 import type { JsonSchemaProps } from "#apimachinery/structural-schema/json-schema-props.ts";
 import type { KindSchema } from "#knative/crds/definition.ts";
-import { boolean, conditionFields, list, object, reference, string, stringMap } from "#knative/crds/schema-parts.ts";
+import {
+  boolean,
+  conditionFields,
+  described,
+  list,
+  object,
+  reference,
+  string,
+  stringMap,
+} from "#knative/crds/schema-parts.ts";
 import {
   addressableReference,
   addressStatus,
@@ -14,8 +23,8 @@ import {
   channelTemplate,
   delivery,
   deliveryStatus,
-  destination,
   destinationFields,
+  destinationOf,
   filters,
   policiesStatus,
   replyStatus,
@@ -24,19 +33,30 @@ import {
 } from "./schema-parts.ts";
 
 export const brokerSchema: KindSchema = {
-  spec: object({ config: reference, delivery }),
+  description: "Takes events, keeps them, and gives Triggers those that they want.",
+  spec: described(
+    "What is said of all its Triggers.",
+    object({ config: described("A ConfigMap with its settings; none is needed.", reference), delivery }),
+  ),
   status: status({ ...addressStatus, ...policiesStatus, ...deliveryStatus }),
 };
 
 export const triggerSchema: KindSchema = {
-  spec: object({
-    broker: string,
-    brokerRef: reference,
-    delivery,
-    filter: object({ attributes: anything }),
-    filters,
-    subscriber: destination,
-  }),
+  description: "Has the events of a Broker that it wants delivered to somebody.",
+  spec: described(
+    "Which events of which Broker go where.",
+    object({
+      broker: described("The Broker, in the same namespace.", string),
+      brokerRef: described("The Broker, when it is said as a reference.", reference),
+      delivery,
+      filter: described(
+        "Which events: those with these attributes. Without it, all.",
+        object({ attributes: described('Values by name, such as type: order.created; "" is any.', stringMap) }),
+      ),
+      filters,
+      subscriber: destinationOf("Who gets them. What he answers with ce- headers is an event again."),
+    }),
+  ),
   status: status({
     ...authStatus,
     ...deliveryStatus,
@@ -47,7 +67,15 @@ export const triggerSchema: KindSchema = {
 const attribute = object({ name: string, required: boolean, value: string }, "name");
 
 export const eventTypeSchema: KindSchema = {
-  spec: object({ reference: addressableReference, description: string, attributes: list(attribute) }),
+  description: "Tells people which events there are.",
+  spec: described(
+    "What such an event is.",
+    object({
+      reference: described("Whose events: a Broker, for instance.", addressableReference),
+      description: described("What it is about.", string),
+      attributes: described("Attributes that it has, and their values.", list(attribute)),
+    }),
+  ),
   status: status({}),
 };
 
@@ -74,28 +102,46 @@ const selector = object({
 const plainReference = object({ apiVersion: string, kind: string, name: string });
 
 export const eventPolicySchema: KindSchema = {
-  spec: object({
-    from: list(object({ ref: object({ ...plainReference.properties, namespace: string }), sub: string })),
-    to: list(object({ ref: plainReference, selector })),
-    filters,
-  }),
+  description: "Says who may send events to what. Counts while the feature authentication-oidc is on.",
+  spec: described(
+    "Who may send which events to what.",
+    object({
+      from: described(
+        "Who may: sources, or names of users, which may end in *.",
+        list(object({ ref: object({ ...plainReference.properties, namespace: string }), sub: string })),
+      ),
+      to: described("Whose events; empty: of all in the namespace.", list(object({ ref: plainReference, selector }))),
+      filters,
+    }),
+  ),
   status: status({ from: list(string) }),
 };
 
 export const channelSchema: KindSchema = {
-  spec: object({ ...channelableSpec, channelTemplate }),
+  description: "Keeps events and gives them to all who have a Subscription.",
+  spec: described("Of what kind it is.", object({ ...channelableSpec, channelTemplate })),
   status: status({ ...channelableStatus, channel: reference }),
 };
 
 export const inMemoryChannelSchema: KindSchema = {
-  spec: object(channelableSpec),
+  description: "A Channel of the cluster's own kind: what it takes is on the disk, whatever it is called.",
+  spec: described("Whom it delivers to.", object(channelableSpec)),
   status: status(channelableStatus),
 };
 
 const physicalSubscription = object({ ...deliveryStatus, ...subscriberStatus, ...replyStatus });
 
 export const subscriptionSchema: KindSchema = {
-  spec: object({ channel: reference, subscriber: destination, reply: destination, delivery }),
+  description: "Has the events of a Channel delivered to somebody.",
+  spec: described(
+    "Which Channel's events go where.",
+    object({
+      channel: described("The Channel, in the same namespace.", reference),
+      subscriber: destinationOf("Who gets them."),
+      reply: destinationOf("Who gets the events that he answers with."),
+      delivery,
+    }),
+  ),
   status: status({ ...authStatus, physicalSubscription }),
 };
 
@@ -113,7 +159,15 @@ const part = (name: string): JsonSchemaProps => object({ [name]: objectReference
 const flowStatus = { ...addressStatus, ...authStatus, ...policiesStatus } as const;
 
 export const sequenceSchema: KindSchema = {
-  spec: object({ channelTemplate, reply: destination, steps: list(object({ ...destinationFields, delivery })) }),
+  description: "Gives an event to one after another, to each what the one before answered.",
+  spec: described(
+    "The steps.",
+    object({
+      channelTemplate,
+      reply: destinationOf("Who gets what the last one answers."),
+      steps: described("Who gets it, in order.", list(object({ ...destinationFields, delivery }))),
+    }),
+  ),
   status: status({
     ...flowStatus,
     channelStatuses: list(part("channel")),
@@ -122,11 +176,25 @@ export const sequenceSchema: KindSchema = {
 };
 
 export const parallelSchema: KindSchema = {
-  spec: object({
-    branches: list(object({ delivery, filter: destination, reply: destination, subscriber: destination })),
-    channelTemplate,
-    reply: destination,
-  }),
+  description: "Gives an event to several at once, each with a filter of his own.",
+  spec: described(
+    "The branches.",
+    object({
+      branches: described(
+        "Who gets it.",
+        list(
+          object({
+            delivery,
+            filter: destinationOf("Is asked first: who answers with an event lets it through."),
+            reply: destinationOf("Who gets what this one answers."),
+            subscriber: destinationOf("Who gets it."),
+          }),
+        ),
+      ),
+      channelTemplate,
+      reply: destinationOf("Who gets what branches answer that have no reply of their own."),
+    }),
+  ),
   status: status({
     ...flowStatus,
     ingressChannelStatus: part("channel"),

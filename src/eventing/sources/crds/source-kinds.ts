@@ -2,15 +2,23 @@
  * Kinds of sources as CustomResourceDefinitions: names, columns and fields of Knative's own as upstream's (v1.22), so that `kubectl get sources` and the `kn` client find what they know.
  */
 import type { JsonSchemaProps } from "#apimachinery/structural-schema/json-schema-props.ts";
-import { anything, authStatus, destination, filters, status } from "#eventing/crds/schema-parts.ts";
+import { anything, authStatus, destinationOf, filters, status } from "#eventing/crds/schema-parts.ts";
 import { nodelessGroup, sourcesGroup } from "#eventing/sources/kinds.ts";
 import { ageColumn, type Column, type Kind, readyColumns, textColumn } from "#knative/crds/definition.ts";
-import { boolean, int64, list, object, string, stringMap } from "#knative/crds/schema-parts.ts";
+import { boolean, described, int64, list, object, string, stringMap } from "#knative/crds/schema-parts.ts";
 
-const sourceSpec = { sink: destination, ceOverrides: object({ extensions: stringMap }) };
+const sourceSpec = {
+  sink: destinationOf("Who gets the events."),
+  ceOverrides: described("Attributes that are put on each event.", object({ extensions: stringMap })),
+};
+/** A source's spec, with what is particular to it. */
+function sourceSpecOf(fields: Readonly<Record<string, JsonSchemaProps>>): JsonSchemaProps {
+  return described("What it tells of, and to whom.", object({ ...sourceSpec, ...fields }));
+}
+
 const sourceStatus: Readonly<Record<string, JsonSchemaProps>> = {
   ...authStatus,
-  sinkUri: string,
+  sinkUri: described("Where events are sent to.", string),
   sinkCACerts: string,
   sinkAudience: string,
   ceAttributes: list(object({ type: string, source: string })),
@@ -37,13 +45,13 @@ export const sourceKinds: readonly Kind[] = [
     columns: [sink, textColumn("Schedule", ".spec.schedule"), ageColumn, ...readyColumns],
     annotations: eventTypes("dev.knative.sources.ping"),
     schema: {
-      spec: object({
-        ...sourceSpec,
-        schedule: string,
-        timezone: string,
-        contentType: string,
-        data: string,
-        dataBase64: string,
+      description: "Sends an event by the clock.",
+      spec: sourceSpecOf({
+        schedule: described("When, as cron has it: */5 * * * *, with seconds before it if wanted, or @daily.", string),
+        timezone: described("Whose clock: Europe/Berlin; UTC unless said.", string),
+        contentType: described("What data is: application/json, for instance.", string),
+        data: described("The event's data.", string),
+        dataBase64: described("The same in base64.", string),
       }),
       status: status(sourceStatus),
     },
@@ -58,13 +66,16 @@ export const sourceKinds: readonly Kind[] = [
       ),
     ),
     schema: {
-      spec: object({
-        ...sourceSpec,
-        resources: list(object({ apiVersion: string, kind: string, selector: labelSelector })),
-        owner: object({ apiVersion: string, kind: string }),
-        mode: string,
-        serviceAccountName: string,
-        namespaceSelector: labelSelector,
+      description: "Sends an event for each change of objects in the cluster.",
+      spec: sourceSpecOf({
+        resources: described(
+          "Which objects.",
+          list(object({ apiVersion: string, kind: string, selector: labelSelector })),
+        ),
+        owner: described("Only objects that belong to such a one.", object({ apiVersion: string, kind: string })),
+        mode: described("What events hold: Reference (the default) or Resource, the whole object.", string),
+        serviceAccountName: described("Who looks: it needs get, list and watch.", string),
+        namespaceSelector: described("Namespaces to look at; its own unless said.", labelSelector),
         filters,
       }),
       status: status({ ...sourceStatus, namespaces: list(string) }),
@@ -74,7 +85,11 @@ export const sourceKinds: readonly Kind[] = [
     ...upstream,
     kind: "ContainerSource",
     plural: "containersources",
-    schema: { spec: object({ ...sourceSpec, template: anything }), status: status(sourceStatus) },
+    schema: {
+      description: "Runs containers that send events to $K_SINK.",
+      spec: sourceSpecOf({ template: described("The pods, as a Deployment has it.", anything) }),
+      status: status(sourceStatus),
+    },
   },
   {
     ...upstream,
@@ -83,9 +98,12 @@ export const sourceKinds: readonly Kind[] = [
     categories: [...upstream.categories, "bindings"],
     labels: { ...labels, "duck.knative.dev/binding": "true" },
     schema: {
-      spec: object({
-        ...sourceSpec,
-        subject: object({ apiVersion: string, kind: string, namespace: string, name: string, selector: labelSelector }),
+      description: "Tells pods of others where to send events: as $K_SINK.",
+      spec: sourceSpecOf({
+        subject: described(
+          "Whose pods: a Deployment, Job, CronJob, … by name or by labels.",
+          object({ apiVersion: string, kind: string, namespace: string, name: string, selector: labelSelector }),
+        ),
       }),
       status: status({ ...sourceStatus, oidcTokenSecretName: string }),
     },
@@ -103,21 +121,27 @@ export const sourceKinds: readonly Kind[] = [
       ...readyColumns,
     ],
     schema: {
-      spec: object({
-        ...sourceSpec,
-        bucket: string,
-        persistentVolumeClaim: object({ claimName: string }),
-        s3: object({
-          bucket: string,
-          prefix: string,
-          endpoint: string,
-          region: string,
-          pathStyle: boolean,
-          secretRef: object({ name: string }),
-          pollInterval: string,
+      description: "Sends an event for each file that comes, changes or goes in a folder or a bucket.",
+      spec: sourceSpecOf({
+        bucket: described("A folder of the cluster's own; status.path says where it is.", string),
+        persistentVolumeClaim: described("Or the folder of a claim.", object({ claimName: string })),
+        s3: described(
+          "Or a bucket of an S3-compatible service.",
+          object({
+            bucket: string,
+            prefix: string,
+            endpoint: string,
+            region: string,
+            pathStyle: boolean,
+            secretRef: object({ name: string }),
+            pollInterval: string,
+          }),
+        ),
+        pattern: described("Which files: *.png, or **/*.png in all folders below.", string),
+        mode: described("What events hold: Reference (the default), or Content, the file itself.", {
+          type: "string",
+          enum: ["Reference", "Content"],
         }),
-        pattern: string,
-        mode: { type: "string", enum: ["Reference", "Content"] },
       }),
       status: status({
         ...sourceStatus,
@@ -132,7 +156,11 @@ export const sourceKinds: readonly Kind[] = [
     plural: "gitsources",
     columns: [sink, textColumn("Repository", ".spec.repository"), ageColumn, ...readyColumns],
     schema: {
-      spec: object({ ...sourceSpec, repository: string, branches: list(string) }),
+      description: "Sends an event for each push to Repositories.",
+      spec: sourceSpecOf({
+        repository: described("Which Repository; all of the namespace unless said.", string),
+        branches: described("Which branches; * stands for any characters.", list(string)),
+      }),
       status: status(sourceStatus),
     },
   },
