@@ -158,6 +158,8 @@ test("events that were given up are listed with what went wrong", async () => {
   const all = await run(["event", "dead"], []);
   assert.deepEqual(all.asked, [`${api}/brokers/main/dead?`, `${api}/brokers/orders/dead?`]);
   assert.deepEqual(all.said, ["No events were given up"]);
+  const gone = await run(["event", "dead"], [{ ...given, subscription: "906952c3-8d53-415d-8fd3-2278f6fefbd7" }]);
+  assert.match(gone.said[1] ?? "", / {2}\(deleted\) {2}/);
   assert.equal((await run(["event", "dead", "--limit", "1"], [given, given])).said.length, 2);
   assert.deepEqual((await run(["event", "dead", "-b", "a b"], [])).asked, [`${api}/brokers/a%20b/dead?`]);
 });

@@ -1,6 +1,7 @@
 /**
  * `nodeless event`: sending events, seeing them, having them delivered again.
  */
+import { hasReason } from "#apimachinery/status-error.ts";
 import type { Transport } from "#client/transport.ts";
 import { type Arguments, type Command, numberFlag, textFlag, UserError } from "#cli/command.ts";
 import { columns } from "#cli/columns.ts";
@@ -146,8 +147,13 @@ const dead: Command = {
     const lines: EventLine[] = [];
     for (const path of paths) {
       if (lines.length >= limit) break;
-      for await (const line of eventLines(await machine.readStream(clusterOf(args), `${path}/dead?${query}`)))
-        if (lines.push(line) >= limit) break;
+      const read = machine.readStream(clusterOf(args), `${path}/dead?${query}`);
+      // Of many one may be somebody else's, by its class, or not be ready yet.
+      const stream = await read.catch((error: unknown) => {
+        if (paths.length > 1 && hasReason(error, "NotFound")) return undefined;
+        throw error;
+      });
+      for await (const line of eventLines(stream ?? [])) if (lines.push(line) >= limit) break;
     }
     if (isJson) for (const line of lines) terminal.print(JSON.stringify(line));
     else if (lines.length === 0) terminal.print("No events were given up");

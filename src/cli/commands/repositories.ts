@@ -3,6 +3,7 @@
  */
 import type { KubeObject } from "#apimachinery/meta.ts";
 import { hasReason } from "#apimachinery/status-error.ts";
+import type { Client } from "#client/client.ts";
 import { findObject } from "#client/find-object.ts";
 import { followObject } from "#client/follow-object.ts";
 import { type Command, numberFlag, textFlag, UserError } from "#cli/command.ts";
@@ -22,6 +23,12 @@ type Repository = KubeObject & {
   readonly spec?: object;
   readonly status?: {
     readonly url?: string;
+    readonly lastPush?: {
+      readonly branch?: string;
+      readonly commit?: string;
+      readonly outcome?: string;
+      readonly message?: string;
+    };
     readonly conditions?: readonly { readonly type: string; readonly status: string; readonly message?: string }[];
   };
 };
@@ -99,11 +106,20 @@ const log: Command = {
       const namespace = namespaceOf(args);
       const ref = { resource: { group: "", version: "v1", resource: "configmaps" }, namespace, name: `${name}-push` };
       const found = await findObject<LogMap>(client, ref);
-      if (found === undefined) throw new UserError(`nothing was pushed to ${name} yet`);
+      if (found === undefined) throw await nothingSaid(client, namespace, name);
       context.terminal.print((found.data?.log ?? "").trimEnd());
       return 0;
     }),
 };
+
+/** Why there are no lines: nothing was pushed, or what came of it was not heard to its end. */
+async function nothingSaid(client: Client, namespace: string, name: string): Promise<UserError> {
+  const { status } = await client.get<Repository>({ resource: repositories, namespace, name });
+  const { commit = "", branch = "", outcome = "", message } = status?.lastPush ?? {};
+  if (commit === "") return new UserError(`nothing was pushed to ${name} yet`);
+  const what = `${commit.slice(0, 7)} of ${branch}: ${outcome}`;
+  return new UserError(message === undefined ? what : `${what}: ${message}`);
+}
 
 /** All commands of this file. */
 export const repositoryCommands: readonly Command[] = [

@@ -22,9 +22,11 @@ export type EventLine = {
 };
 
 const shownData = 100;
+/** What is told of a Trigger that is gone. */
+const uidPattern = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 /** The lines of a stream. Empty ones are heartbeats. */
-export async function* eventLines(stream: AsyncIterable<Uint8Array>): AsyncGenerator<EventLine> {
+export async function* eventLines(stream: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): AsyncGenerator<EventLine> {
   const decoder = new TextDecoder();
   let rest = "";
   for await (const chunk of stream) {
@@ -48,7 +50,7 @@ export function describeDead(line: EventLine): readonly string[] {
   return [
     `#${position}`,
     time,
-    subscription,
+    uidPattern.test(subscription) ? "(deleted)" : subscription,
     String(event["type"]),
     String(event["id"]),
     `${tries}`,

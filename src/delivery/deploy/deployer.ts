@@ -45,7 +45,7 @@ export class Deployer {
     const progress = { isEarly: true };
     try {
       const { files, leftOut } = await listTree(git, commit, repository.spec?.path ?? "", view);
-      for (const path of leftOut.slice(0, shownLeftOut)) say(`Left out ${path}: it is neither a file nor a folder`);
+      for (const path of leftOut.slice(0, shownLeftOut)) say(`Left out ${path}`);
       const plan = planOf(files.map(({ path }) => path));
       await checkOut(git, files, { folder, view, signal });
       const yaml = new YamlFiles(folder, this.#options.yaml);

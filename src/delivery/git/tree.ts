@@ -13,6 +13,7 @@ export type TreeFile = {
   readonly isExecutable: boolean;
 };
 
+/** `leftOut` are paths, each with a word on why. */
 export type Tree = { readonly files: readonly TreeFile[]; readonly leftOut: readonly string[] };
 
 /** The tree cannot be deployed, whatever is in its files. */
@@ -39,7 +40,7 @@ export async function listTree(git: Git, commit: string, folder: string, view: G
     const whole = line.slice(tab + 1);
     const path = prefix === "" ? whole : whole.slice(prefix.length + 1);
     if (type !== "blob" || mode === "120000") {
-      leftOut.push(path);
+      leftOut.push(`${path}: it is a ${type === "blob" ? "symbolic link" : "submodule"}`);
       continue;
     }
     refusePath(path);
@@ -48,8 +49,11 @@ export async function listTree(git: Git, commit: string, folder: string, view: G
     if (files.length > mostFiles) throw new TreeRefused(`it has more than ${mostFiles} files`);
     if (sizeBytes > mostTreeBytes) throw new TreeRefused(`its files are more than ${mostTreeBytes >> 20} MiB`);
   }
-  if (files.length === 0)
-    throw new TreeRefused(prefix === "" ? "it has no files" : `it has no files in ${JSON.stringify(folder)}`);
+  if (files.length === 0) {
+    const where = prefix === "" ? "" : ` in ${JSON.stringify(folder)}`;
+    const first = leftOut[0] === undefined ? "" : `; left out: ${leftOut[0]}`;
+    throw new TreeRefused(`it has no files${where}${first}`);
+  }
   return { files, leftOut };
 }
 

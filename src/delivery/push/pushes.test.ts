@@ -122,7 +122,9 @@ describe("a push", { skip }, () => {
     await house.push("main:feature");
     assert.deepEqual(house.deployed.length, 1);
 
-    assert.ok((await house.push(":feature")).isDone);
+    const removal = await house.push(":feature");
+    assert.ok(removal.isDone);
+    assert.match(removal.text, /The preview of feature goes with it/);
     assert.deepEqual(house.deployed.slice(-1), ["-feature"]);
     const { text, isDone } = await house.push(":main");
     assert.ok(!isDone);
@@ -183,7 +185,14 @@ describe("a push", { skip }, () => {
     await house.pushes.reconcile(house.repository);
 
     assert.deepEqual(house.deployed, [`main@${main.slice(0, 7)}`, "-half"]);
-    assert.deepEqual((await record()).pending, []);
+    const { pending: left, lastPush } = await record();
+    assert.deepEqual(left, []);
+    assert.deepEqual(
+      [lastPush?.outcome, lastPush?.message],
+      ["Rejected", "nodeless ended while it was deployed: push it again"],
+    );
+    assert.match(house.logs.at(-1) ?? "", /^Deploying fffffff of half\n✗ nodeless ended/);
+    assert.equal(house.events.at(-1), "Rejected");
   });
 
   it("of a preview ends when its time is over, and comes back with the next", async () => {

@@ -122,7 +122,10 @@ export class Pushes implements PushReceiver {
     try {
       for (const change of changes) {
         // A branch that goes takes its preview with it, once it has gone.
-        if (isZero(change.after)) continue;
+        if (isZero(change.after)) {
+          voice.say(`The preview of ${change.branch} goes with it`);
+          continue;
+        }
         begun.push(change);
         const role = roleOf(repository, change.branch);
         voice.say(
@@ -178,6 +181,7 @@ export class Pushes implements PushReceiver {
     const commit = await findCommit(git, branch);
     logger.info("Went on with a deployment that was under way", { branch, commit: commit ?? "" });
     await this.#branches.bringTo(repository, git, branch, commit, pending);
+    await this.#noteInterrupted(repository, git, pending);
     onChange(repository);
   }
 
@@ -217,21 +221,46 @@ export class Pushes implements PushReceiver {
     }
   }
 
+  /** Whoever pushed heard no verdict. What was said of it before it ended stays. */
+  async #noteInterrupted(repository: RepositoryObject, git: Git, pending: PendingRecord): Promise<void> {
+    const { branch, commit, user } = pending;
+    const { lastPush } = await readRecord(git.folder);
+    if (lastPush?.commit === commit && lastPush.branch === branch) return;
+    const isTaken = (await findCommit(git, branch)) === commit;
+    const message = "nodeless ended while it was deployed: push it again";
+    const log = new PushLog({ say: () => {} });
+    log.say(`Deploying ${commit.slice(0, 7)} of ${branch}`);
+    log.say(isTaken ? `✓ ${branch} is ready` : `✗ ${message}`);
+    await log.write(this.#options.client, repository, ownerOf(repository));
+    await this.#noteOf(repository, {
+      branch,
+      commit,
+      user: user.name,
+      outcome: isTaken ? "Deployed" : "Rejected",
+      ...(isTaken ? {} : { message }),
+    });
+  }
+
   async #note(push: Push, outcome: LastPush["outcome"], message: string, of?: string): Promise<void> {
     const { repository, changes, user } = push;
-    const git = this.#options.folders.git(uidOf(repository));
     const change = changes.find(({ ref }) => of === undefined || branchOf(ref) === of);
     if (change === undefined) return;
-    const lastPush: LastPush = {
+    await this.#noteOf(repository, {
       branch: branchOf(change.ref) ?? change.ref,
       commit: change.after,
       user: user.name,
-      time: formatTime(this.#options.clock.now()),
       outcome,
       ...(message === "" ? {} : { message: message.slice(0, 1000) }),
-    };
-    await writeRecord(git.folder, { ...(await readRecord(git.folder)), lastPush });
-    const what = `${lastPush.commit.slice(0, 7)} of ${lastPush.branch}${message === "" ? "" : `: ${message}`}`;
+    });
+  }
+
+  async #noteOf(repository: RepositoryObject, push: Omit<LastPush, "time">): Promise<void> {
+    const { folder } = this.#options.folders.git(uidOf(repository));
+    const lastPush = { ...push, time: formatTime(this.#options.clock.now()) };
+    await writeRecord(folder, { ...(await readRecord(folder)), lastPush });
+    const { branch, commit, message, outcome } = push;
+    const whole = isZero(commit) ? branch : `${commit.slice(0, 7)} of ${branch}`;
+    const what = message === undefined ? whole : `${whole}: ${message}`;
     this.#options.events.record(repository, {
       type: outcome === "Rejected" ? "Warning" : "Normal",
       reason: outcome,

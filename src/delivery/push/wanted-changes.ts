@@ -35,7 +35,10 @@ export async function wantedChanges(git: Git, { repository, changes, voice }: Pu
       if (/^refs\/tags\/[^\s]{1,200}$/.test(change.ref)) continue;
       throw new PushRefused(`only branches and tags are kept here, not ${change.ref}`);
     }
-    if (!branchPattern.test(branch)) throw new PushRefused(`a branch cannot be called ${JSON.stringify(branch)} here`);
+    if (!branchPattern.test(branch))
+      throw new PushRefused(
+        `a branch cannot be called ${JSON.stringify(branch)} here: letters, digits and . _ / - only, 200 at most`,
+      );
     if (isZero(change.after) && branch === liveBranch(repository))
       throw new PushRefused(`${branch} is live: it is not deleted by a push; delete the Repository`);
     const now = (await findCommit(git, branch)) ?? change.before.replaceAll(/./g, "0");

@@ -16,7 +16,6 @@ import {
 import {
   addressableReference,
   addressStatus,
-  anything,
   authStatus,
   channelableSpec,
   channelableStatus,
