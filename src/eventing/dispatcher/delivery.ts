@@ -45,22 +45,24 @@ const buryRetryMs = 5000;
 /** Longest wait between two looks for somebody who is not there. */
 const absenceMs = 30_000;
 
-/** Brings the event to its end: taken, or given up and kept as that. Rejects with the signal's reason only. */
-export async function deliver(item: Delivered, parts: DeliveryParts): Promise<void> {
+/** Brings the event to its end: taken, which is true, or given up and kept as that. Rejects with the signal's reason only. */
+export async function deliver(item: Delivered, parts: DeliveryParts): Promise<boolean> {
   const { subscriber, reply } = parts.subscription();
   if (!subscriber) {
     // A Subscription that only passes on.
-    if (reply !== undefined) await passOn(item, parts, { event: await have(item, parts), destination: reply });
-    return;
+    if (reply === undefined) return true;
+    return await passOn(item, parts, { event: await have(item, parts), destination: reply });
   }
   const result = await send(item, parts, { target: () => parts.subscription().subscriber ?? subscriber });
-  if (result.kind === "expired") return;
-  if (result.kind === "refused") return await giveUp(item, parts, result);
-  if (result.reply && reply !== undefined) {
-    const event = await have(item, parts);
-    const answer = event ? asReply(result.reply, event) : result.reply;
-    await passOn(item, parts, { event: answer, destination: reply });
+  if (result.kind === "expired") return false;
+  if (result.kind === "refused") {
+    await giveUp(item, parts, result);
+    return false;
   }
+  if (!result.reply || reply === undefined) return true;
+  const event = await have(item, parts);
+  const answer = event ? asReply(result.reply, event) : result.reply;
+  return await passOn(item, parts, { event: answer, destination: reply });
 }
 
 type Sent =
@@ -123,16 +125,21 @@ async function tryOnce(
   }
 }
 
-/** To the reply's address, or back into the topic. */
+/** To the reply's address, or back into the topic. False: nobody took it. */
 async function passOn(
   item: Delivered,
   parts: DeliveryParts,
   { event, destination }: { readonly event: CloudEvent | undefined; readonly destination: Target | "topic" },
-): Promise<void> {
-  if (!event) return;
-  if (destination === "topic") return await replyToTopic(event, parts);
+): Promise<boolean> {
+  if (!event) return true;
+  if (destination === "topic") {
+    await replyToTopic(event, parts);
+    return true;
+  }
   const result = await send(item, parts, { target: () => destination, event });
-  if (result.kind === "refused") await giveUp(item, parts, result);
+  if (result.kind !== "refused") return true;
+  await giveUp(item, parts, result);
+  return false;
 }
 
 async function replyToTopic(event: CloudEvent, { topic, metrics, subscription, clock, logger, signal }: DeliveryParts) {

@@ -48,6 +48,8 @@ export class SubscriptionRunner {
   readonly #abort = new AbortController();
   readonly #memory: Memory;
   readonly #open = new Map<number, DeliveryItem>();
+  /** Given up before, and delivered again because somebody asked. */
+  readonly #revived = new Set<number>();
   /** The last one of each key. */
   readonly #chains = new Map<string, Promise<void>>();
   #subscription: Subscription;
@@ -112,7 +114,9 @@ export class SubscriptionRunner {
   /** Delivers these again. Gives how many are under way for it now: others are no longer kept. */
   async redeliver(positions: readonly number[]): Promise<number> {
     const isThere = (position: number) => position < this.topic.log.end && !this.#open.has(position);
-    return await this.#takeAgain([...new Set(positions)].filter(isThere).sort((a, b) => a - b));
+    const wanted = [...new Set(positions)].filter(isThere).sort((a, b) => a - b);
+    for (const position of wanted) this.#revived.add(position);
+    return await this.#takeAgain(wanted);
   }
 
   /** Ends what is under way, which is begun again by the next one of its id. */
@@ -203,6 +207,7 @@ export class SubscriptionRunner {
       const event = await this.topic.readOne(position);
       if (!event) {
         this.#parts.metrics.expired(this.#subscription, 1);
+        this.#revived.delete(position);
         continue;
       }
       count++;
@@ -237,7 +242,7 @@ export class SubscriptionRunner {
     if (signal.aborted) return;
     item.wake();
     try {
-      await deliver(item, {
+      const isTaken = await deliver(item, {
         subscription: () => this.#subscription,
         topic: this.topic,
         sender: this.#sender,
@@ -248,6 +253,9 @@ export class SubscriptionRunner {
         signal,
         onTry: (isThere) => this.#onTry(isThere),
       });
+      // A crash before this is written leaves it listed as dead: better twice than not at all.
+      const isRevived = this.#revived.delete(item.position);
+      if (isRevived && isTaken) await this.topic.settle(this.#subscription.id, item.position);
     } catch (error) {
       if (signal.aborted) return; // it stays open in the place that was written
       logger.error("A delivery broke off", { subscription: this.#subscription.id, position: item.position, error });

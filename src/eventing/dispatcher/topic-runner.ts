@@ -5,7 +5,7 @@ import type { Clock } from "#component-base/clock.ts";
 import type { CloudEvent } from "#eventing/cloudevents/cloud-event.ts";
 import { arriveAtBroker } from "./broker-attributes.ts";
 import type { DeadEvent } from "./dead-event.ts";
-import { deadEventToBytes } from "./dead-event.ts";
+import { deadEventToBytes, settlement } from "./dead-event.ts";
 import { eventToBytes } from "./event-bytes.ts";
 import type { EventLog, EventLogs } from "./event-log.ts";
 import type { EventPart, PartCache } from "./part-cache.ts";
@@ -57,6 +57,11 @@ export class TopicRunner {
   /** Keeps an event that was given up. Resolves when that is durable. */
   async bury(dead: DeadEvent): Promise<void> {
     await (await this.dead()).append(deadEventToBytes(dead));
+  }
+
+  /** What was given up of this position was taken in the end. */
+  async settle(subscription: string, position: number): Promise<void> {
+    await this.bury(settlement(subscription, position));
   }
 
   /** Events of this topic that were given up. */

@@ -117,6 +117,9 @@ test("what was given up is listed with why, and delivered again on request", asy
 
   assert.deepEqual(await replay({ dead: true }), { code: 202, delivering: 2, of: 2 });
   await until(() => subscriber.got.length === 4, "both again");
+  const listed = async () => await linesOf(`${url}${base}/brokers/main/dead`);
+  await until(async () => (await listed()).length === 0, "nothing dead any more");
+  assert.deepEqual(await replay({ dead: true }), { code: 202, delivering: 0, of: 0 });
   assert.deepEqual(await replay({ from: 2 }), { code: 202, from: 2, delivering: 1 });
   await until(() => subscriber.got.length === 5, "the second once more");
   assert.equal((await replay({})).code, 400);

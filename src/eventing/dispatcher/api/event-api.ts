@@ -14,7 +14,7 @@ import type { TopicRunner } from "#eventing/dispatcher/topic-runner.ts";
 import type { SourceDelivery } from "#eventing/sources/adapters/source-metrics.ts";
 import { describeSubscription, deliveriesOf } from "./deliveries.ts";
 import { discoveryDocument, group, version } from "./discovery.ts";
-import { readDead, streamDead, streamEvents } from "./event-stream.ts";
+import { deadPositions, streamDead, streamEvents } from "./event-stream.ts";
 
 /** What it works with. */
 export type EventApiOptions = {
@@ -154,7 +154,7 @@ export class EventApi {
     const wanted = parse(await readBody(request));
     const { log } = runner.topic;
     if (wanted["dead"] === true) {
-      const positions = await deadPositions(runner, wanted["positions"]);
+      const positions = await wantedPositions(runner, wanted["positions"]);
       return answer(response, 202, { delivering: await runner.redeliver(positions), of: positions.length });
     }
     const sinceMs = momentIn(wanted["since"]);
@@ -167,13 +167,9 @@ export class EventApi {
   }
 }
 
-async function deadPositions(runner: SubscriptionRunner, only: unknown): Promise<number[]> {
-  const positions: number[] = [];
-  for await (const { dead } of readDead(await runner.topic.dead(), 1)) {
-    if (dead.subscription !== runner.subscription.id) continue;
-    if (!Array.isArray(only) || only.includes(dead.position)) positions.push(dead.position);
-  }
-  return positions;
+async function wantedPositions(runner: SubscriptionRunner, only: unknown): Promise<readonly number[]> {
+  const positions = await deadPositions(await runner.topic.dead(), runner.subscription.id);
+  return Array.isArray(only) ? positions.filter((position) => only.includes(position)) : positions;
 }
 
 function parse(body: Buffer): Readonly<Record<string, unknown>> {

@@ -6,7 +6,7 @@ import type { ServerResponse } from "node:http";
 import type { Clock } from "#component-base/clock.ts";
 import type { CloudEvent } from "#eventing/cloudevents/cloud-event.ts";
 import { encodeStructured } from "#eventing/cloudevents/http-binding.ts";
-import { type DeadEvent, deadEventFromBytes } from "#eventing/dispatcher/dead-event.ts";
+import { type DeadFacts, deadEventFromBytes, deadFactsFromBytes } from "#eventing/dispatcher/dead-event.ts";
 import { eventFromBytes } from "#eventing/dispatcher/event-bytes.ts";
 import type { EventLog, LogRecord } from "#eventing/dispatcher/event-log.ts";
 import type { TopicRunner } from "#eventing/dispatcher/topic-runner.ts";
@@ -39,8 +39,11 @@ export async function streamDead(
   topic: TopicRunner,
   options: StreamOptions & { readonly names: ReadonlyMap<string, Subscription>; readonly only: string | null },
 ): Promise<void> {
-  await streamLines(await topic.dead(), options, ({ timeMs, payload }) => {
-    const { event, subscription, position, error, tries, deadLetter } = deadEventFromBytes(payload);
+  const log = await topic.dead();
+  const settled = await settledIn(log, options.from ?? 1);
+  await streamLines(log, options, ({ position: at, timeMs, payload }) => {
+    const { event, subscription, position, error, tries, deadLetter, isSettled } = deadEventFromBytes(payload);
+    if (isSettled || at < (settled.get(keyOf({ subscription, position })) ?? 0)) return undefined;
     const name = options.names.get(subscription)?.name;
     if (options.only !== null && name !== options.only) return undefined;
     const facts = { position, time: timeOf(timeMs), subscription: name ?? subscription, error, tries, deadLetter };
@@ -48,11 +51,35 @@ export async function streamDead(
   });
 }
 
-/** All that were given up, from a position of their log on. */
-export async function* readDead(log: EventLog, from: number): AsyncGenerator<{ readonly dead: DeadEvent }> {
+/** Positions in the topic of what is dead for a subscription, each once. */
+export async function deadPositions(log: EventLog, subscription: string): Promise<readonly number[]> {
+  const positions = new Set<number>();
+  for await (const { facts } of readFacts(log, 1)) {
+    if (facts.subscription !== subscription) continue;
+    if (facts.isSettled) positions.delete(facts.position);
+    else positions.add(facts.position);
+  }
+  return [...positions];
+}
+
+/** Where it was last written that a dead event was taken in the end. */
+async function settledIn(log: EventLog, from: number): Promise<ReadonlyMap<string, number>> {
+  const settled = new Map<string, number>();
+  for await (const { at, facts } of readFacts(log, from)) if (facts.isSettled) settled.set(keyOf(facts), at);
+  return settled;
+}
+
+function keyOf({ subscription, position }: Pick<DeadFacts, "subscription" | "position">): string {
+  return `${subscription} ${position}`;
+}
+
+async function* readFacts(
+  log: EventLog,
+  from: number,
+): AsyncGenerator<{ readonly at: number; readonly facts: DeadFacts }> {
   for (let next = from; next < log.end; ) {
     const part = await log.read(next);
-    for (const { payload } of part.records) yield { dead: deadEventFromBytes(payload) };
+    for (const { position: at, payload } of part.records) yield { at, facts: deadFactsFromBytes(payload) };
     next = Math.max(part.next, next + 1);
   }
 }
