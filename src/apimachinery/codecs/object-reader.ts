@@ -25,25 +25,32 @@ export type ReadObject = {
   readonly memberCount: number;
 };
 
+/** Whether members are counted: only who compares them with a text's needs that, and what managers own is half of an object. */
+export type Counting = "counted" | "uncounted";
+
 /** Reads a parsed object by its schema. Throws 400 with Go's words for values of a wrong type. The given value is not changed; parts of it may stand in the result. */
-export function readObject(schema: StructSchema, value: unknown): ReadObject {
-  const read = walkObject(schema, value, false);
+export function readObject(schema: StructSchema, value: unknown, counting: Counting = "counted"): ReadObject {
+  const read = walkObject(schema, value, { isInTextOrder: false, counting });
   if (!(read instanceof Error)) return read;
   // Once more in the order of the text: which of several errors is told depends on it.
-  throw walkObject(schema, value, true);
+  throw walkObject(schema, value, { isInTextOrder: true, counting });
 }
 
 /** {@link readObject} in steps, for values with collections too large for one turn of the event loop. Unknown fields in large collections come last. */
-export function* readObjectSteps(schema: StructSchema, value: unknown): Generator<void, ReadObject> {
-  const read = yield* walkSteps(schema, value, false);
+export function* readObjectSteps(
+  schema: StructSchema,
+  value: unknown,
+  counting: Counting = "counted",
+): Generator<void, ReadObject> {
+  const read = yield* walkSteps(schema, value, { isInTextOrder: false, counting });
   if (!(read instanceof Error)) return read;
   // Once more in the order of the text: which of several errors is told depends on it.
-  throw yield* walkSteps(schema, value, true);
+  throw yield* walkSteps(schema, value, { isInTextOrder: true, counting });
 }
 
 /** {@link walkObject} in steps. */
-function* walkSteps(schema: StructSchema, value: unknown, isInTextOrder: boolean): Generator<void, ReadObject | Error> {
-  const walk = new Walk(isInTextOrder, []);
+function* walkSteps(schema: StructSchema, value: unknown, how: How): Generator<void, ReadObject | Error> {
+  const walk = new Walk(how, []);
   try {
     const object = walk.struct(schema, value);
     for (const steps of walk.later ?? []) yield* steps;
@@ -54,8 +61,8 @@ function* walkSteps(schema: StructSchema, value: unknown, isInTextOrder: boolean
 }
 
 /** Gives the error instead of throwing it. */
-function walkObject(schema: StructSchema, value: unknown, isInTextOrder: boolean): ReadObject | Error {
-  const walk = new Walk(isInTextOrder);
+function walkObject(schema: StructSchema, value: unknown, how: How): ReadObject | Error {
+  const walk = new Walk(how);
   try {
     const object = walk.struct(schema, value);
     return walk.typeError ?? { object, unknownFields: walk.unknownFields, memberCount: walk.memberCount };
@@ -79,10 +86,13 @@ type Collection<T> = {
   readonly resume: () => void;
 };
 
+type How = { readonly isInTextOrder: boolean; readonly counting: Counting };
+
 class Walk {
   /** The first value of a wrong type. Go goes on reading then: a text that its type's own parser refuses counts for more. */
   typeError: Error | undefined;
   readonly #isInTextOrder: boolean;
+  readonly #isCounted: boolean;
   readonly unknownFields: string[] = [];
   memberCount = 0;
   /** Path elements with their separators, as unknown fields are reported: ".spec", "[0]". */
@@ -95,8 +105,9 @@ class Walk {
   /** What is left to do of large collections; undefined: everything is done at once. */
   readonly later: Iterable<void>[] | undefined;
 
-  constructor(isInTextOrder: boolean, later?: Iterable<void>[]) {
+  constructor({ isInTextOrder, counting }: How, later?: Iterable<void>[]) {
     this.#isInTextOrder = isInTextOrder;
+    this.#isCounted = counting === "counted";
     this.later = later;
   }
 
@@ -182,7 +193,7 @@ class Walk {
     of: { readonly value: JsonObject; readonly object: Record<string, unknown> },
   ): void {
     const unknown = getOwn(of.value, key);
-    this.memberCount += countMembers(unknown);
+    if (this.#isCounted) this.memberCount += countMembers(unknown);
     if (schema.preservesUnknownFields) setOwn(of.object, key, unknown);
     else if (this.unknownFields.length < maxUnknown)
       this.unknownFields.push([...this.#path, `.${key}`].join("").slice(1));
@@ -297,7 +308,7 @@ class Walk {
   }
 
   #any(value: unknown): unknown {
-    this.memberCount += countMembers(value);
+    if (this.#isCounted) this.memberCount += countMembers(value);
     return value;
   }
 

@@ -172,7 +172,7 @@ function conversionOf(
 function pruned(schema: CustomResourceSchema | undefined, object: KubeObject): KubeObject {
   if (schema === undefined) return object;
   try {
-    return readObject(schema.schema, object).object as KubeObject;
+    return readObject(schema.schema, object, "uncounted").object as KubeObject;
   } catch {
     return object;
   }

@@ -84,7 +84,7 @@ export async function checkApplied(resource: ServedResource, value: Draft, name:
 }
 
 async function conformedInSteps(schema: StructSchema, value: Draft, check: Check): Promise<Draft> {
-  return told(await check.context.takeSteps(readObjectSteps(schema, value)), value, check);
+  return told(await check.context.takeSteps(readObjectSteps(schema, value, "uncounted")), value, check);
 }
 
 // What is wrong with a patched object is wrong with the patch: 422, as upstream.
@@ -113,7 +113,7 @@ function* beginningOf(value: Draft): Generator<void, string> {
 const MAX_TOLD = 16 * 1024;
 
 function conformed(schema: StructSchema, value: Draft, check: Check): Draft {
-  return told(readObject(schema, value), value, check);
+  return told(readObject(schema, value, "uncounted"), value, check);
 }
 
 /** What was read, when its unknown fields have been told or refused. */

@@ -26,7 +26,8 @@ export function equivalentWrites(
 
 /** An object that came from elsewhere in the shape of a resource's kind. */
 export function conform({ schema, strategy, kind, apiVersion }: ServedResource, object: KubeObject): KubeObject {
-  const draft = schema === undefined ? structuredClone(object as Draft) : readObject(schema, object as Draft).object;
+  const draft =
+    schema === undefined ? structuredClone(object as Draft) : readObject(schema, object as Draft, "uncounted").object;
   draft["kind"] ??= kind;
   draft["apiVersion"] ??= apiVersion;
   strategy.applyDefaults?.(draft);
