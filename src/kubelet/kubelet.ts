@@ -27,6 +27,7 @@ import { openPlace } from "./place.ts";
 import type { OpenPlace, PodPlace } from "./place.ts";
 import { nodeAdmission } from "./pod-admission.ts";
 import { PodController } from "./pod-controller.ts";
+import type { EndedLogs } from "#kubelet/logs/ended-logs.ts";
 import type { PodDrain } from "./pod-drain.ts";
 import { PodStatusWriter } from "./pod-status-writer.ts";
 
@@ -68,6 +69,8 @@ export type KubeletOptions = {
   readonly usage?: () => NodeUsage | undefined;
   /** Asked before a pod's containers are told to end. Only where the place is a container runtime. */
   readonly drain?: PodDrain;
+  /** Keeps the last lines of pods that go; the node's API gives them at /logs/ended/NAME. Only where the place is a container runtime. */
+  readonly endedLogs?: EndedLogs;
   /** Told of each status of a pod as soon as the node knows it, before the API does. Must not throw. */
   readonly onPodStatus?: (pod: Pod) => void;
   /** What others in this process count, for the node's /metrics. */
@@ -197,6 +200,7 @@ class NodeAgent implements Kubelet {
           if (node) this.#events.node(node, "Warning", "FreeDiskSpaceFailed", message);
         },
         ...(options.drain === undefined ? {} : { drain: options.drain }),
+        ...(options.endedLogs === undefined ? {} : { endedLogs: options.endedLogs }),
         clock: options.clock,
         logger: options.logger,
         node: {
@@ -251,7 +255,7 @@ class NodeAgent implements Kubelet {
   }
 
   async #startServer(place: OpenPlace, machine: MachineInfo, signal: AbortSignal): Promise<KubeletServer | undefined> {
-    const { server: settings, client, clock, logger, nodeName, moreMetrics } = this.#options;
+    const { server: settings, client, clock, logger, nodeName, moreMetrics, endedLogs } = this.#options;
     if (!settings) return undefined;
     const { KubeletServer } = await import("#kubelet/server/kubelet-server.ts");
     const { StatisticsReader } = await import("#kubelet/server/node-statistics.ts");
@@ -268,6 +272,7 @@ class NodeAgent implements Kubelet {
       statistics,
       probeMetrics: () => place.probeMetrics(),
       ...(moreMetrics === undefined ? {} : { moreMetrics }),
+      ...(endedLogs === undefined ? {} : { endedLogs }),
       machine,
       clock,
       logger,

@@ -9,6 +9,7 @@ import type { Logger } from "#component-base/logger.ts";
 import type { ContainerFiles, ContainerRuntime, ImageInfo, ImageService, ImageVolumes } from "./container-runtime.ts";
 import { ImageGc } from "./image-gc.ts";
 import type { KubeletEvents } from "./events.ts";
+import type { EndedLogs } from "#kubelet/logs/ended-logs.ts";
 import type { PodDrain } from "./pod-drain.ts";
 import type { PodDisk, PodProvider, PodStats, PodStreams } from "./provider.ts";
 import type { EngineNode } from "#kubelet/engine/engine-parts.ts";
@@ -40,6 +41,7 @@ export type PlaceParts = {
   /** Removing images did not make enough room. */
   readonly onDiskFull: (message: string) => void;
   readonly drain?: PodDrain;
+  readonly endedLogs?: EndedLogs;
   readonly clock: Clock;
   readonly logger: Logger;
 };

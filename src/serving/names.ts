@@ -118,3 +118,6 @@ export const kpaClass = "kpa.autoscaling.knative.dev";
 
 /** HorizontalPodAutoscaler's class: accepted in annotations as upstream's, nobody acts on it here. */
 export const hpaClass = "hpa.autoscaling.knative.dev";
+
+/** Name of the port that takes requests, in pods and in the private Service. */
+export const userPortName = "user-port";

@@ -34,6 +34,7 @@ type ContainerStatus = {
 };
 
 const container = "user-container";
+const nodes = { group: "", version: "v1", resource: "nodes" };
 
 const pods = { group: "", version: "v1", resource: "pods" };
 
@@ -65,6 +66,43 @@ export async function printFunctionLogs(options: LogOptions): Promise<number> {
   return begun.size;
 }
 
+/** The last lines of instances that are gone, as their nodes kept them by revision; nodes that are away are left out. Gives how many lines there were. */
+export async function printEndedLogs(
+  { client, machine, terminal, cluster, tail, request }: LogOptions,
+  revisions: readonly KubeObject[],
+): Promise<number> {
+  const { items } = await client.list({ resource: nodes }, { metadataOnly: true });
+  const kept: string[] = [];
+  for (const revision of revisions)
+    for (const { metadata } of items) {
+      const path = `/api/v1/nodes/${metadata?.name}/proxy/logs/ended/${revision.metadata?.uid}`;
+      kept.push(...(await linesAt(() => machine.readStream(cluster, path))));
+    }
+  const wanted = kept.filter((line) => isOf(request, line));
+  const lines = tail === undefined ? wanted : wanted.slice(wanted.length - Math.min(Number(tail), wanted.length));
+  if (lines.length > 0) terminal.warn("-- the last lines of instances that are gone --");
+  for (const line of lines) terminal.print(line);
+  return lines.length;
+}
+
+async function linesAt(read: () => Promise<AsyncIterable<Uint8Array>>): Promise<readonly string[]> {
+  const chunks: Uint8Array[] = [];
+  try {
+    for await (const chunk of await read()) chunks.push(chunk);
+  } catch (error) {
+    if (error instanceof Error && "code" in error && typeof error.code === "number") return [];
+    throw error;
+  }
+  return Buffer.concat(chunks)
+    .toString()
+    .split("\n")
+    .filter((line) => line !== "");
+}
+
+function isOf(request: string | undefined, line: string): boolean {
+  return request === undefined || line.startsWith(`[${request}`);
+}
+
 /** What its program said, before it was last started anew too. */
 async function printPod(options: LogOptions, { metadata, status }: Pod, tail: string | undefined): Promise<void> {
   const name = metadata?.name ?? "";
@@ -92,7 +130,7 @@ async function printLog(
   let rest = "";
   const decoder = new TextDecoder();
   const take = (line: string) => {
-    if (request === undefined || line.startsWith(`[${request}`)) terminal.print(line);
+    if (isOf(request, line)) terminal.print(line);
   };
   try {
     for await (const chunk of await machine.readStream(cluster, `${path}?${query}`)) {

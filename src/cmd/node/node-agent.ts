@@ -26,6 +26,7 @@ import { createKubelet } from "#kubelet/kubelet.ts";
 import type { NodeListener } from "#network/ingress/node-listeners.ts";
 import type { KubeletServerSettings } from "#kubelet/server/kubelet-server.ts";
 import { createStreamHandler } from "#kubelet/server/stream-handler.ts";
+import { endedLogs } from "./ended-logs.ts";
 import { dnsPlaces, L7Sources } from "./l7/l7-sources.ts";
 import { ListenerNotes } from "./l7/listener-notes.ts";
 import { type GroundPlace, highDnsPort, type NodeGround } from "./node-ground.ts";
@@ -215,6 +216,7 @@ export class NodeAgent {
       drain: { drain: async (pod, signal) => await this.#l7?.drain(pod, signal) },
       onPodStatus: (pod) => this.#l7?.onPodStatus(pod),
       moreMetrics: async () => (await this.#l7?.metrics()) ?? [],
+      endedLogs: endedLogs(join(plan.layout.data, "log", "ended")),
       settleMs,
       clock,
       logger,

@@ -6,6 +6,7 @@ import type { Clock } from "#component-base/clock.ts";
 import type { Logger } from "#component-base/logger.ts";
 import type { ContainerRuntime } from "#kubelet/container-runtime.ts";
 import type { KubeletEvents } from "#kubelet/events.ts";
+import type { EndedLogs } from "#kubelet/logs/ended-logs.ts";
 import type { PodObjects } from "#kubelet/pod-objects.ts";
 import type { ProbeMetrics } from "#kubelet/probes/probe-metrics.ts";
 import type { PodDrain } from "#kubelet/pod-drain.ts";
@@ -44,6 +45,8 @@ export type EngineParts = {
   readonly crashBackoff: Backoff;
   /** Asked before a pod's containers are told to end. */
   readonly drain?: PodDrain;
+  /** Keeps the last lines of pods that go. */
+  readonly endedLogs?: EndedLogs;
   readonly clock: Clock;
   readonly logger: Logger;
   /** How images are named in status.imageID, by the runtime's image id. */

@@ -17,6 +17,7 @@ import type {
   Sandbox,
 } from "#kubelet/container-runtime.ts";
 import type { KubeletEvents } from "#kubelet/events.ts";
+import type { EndedLogs } from "#kubelet/logs/ended-logs.ts";
 import type { PodDrain } from "#kubelet/pod-drain.ts";
 import type { PodObjects } from "#kubelet/pod-objects.ts";
 import { podKey, refOf } from "#kubelet/pod-object.ts";
@@ -56,6 +57,7 @@ export type PodEngineOptions = {
   readonly folders: KubeletFolders;
   readonly node: EngineNode;
   readonly drain?: PodDrain;
+  readonly endedLogs?: EndedLogs;
   readonly clock: Clock;
   readonly logger: Logger;
 };

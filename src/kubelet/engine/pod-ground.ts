@@ -122,10 +122,19 @@ export class PodGround {
     const { folders } = this.#parts;
     const ref = refOf(this.#pod());
     await this.clear();
+    await this.#keepLogs(podLogFolder(folders, ref));
     await Promise.all([
       rm(podFolder(folders, ref.uid), { recursive: true, force: true }),
       rm(podLogFolder(folders, ref), { recursive: true, force: true }),
     ]);
+  }
+
+  async #keepLogs(podLogs: string): Promise<void> {
+    try {
+      await this.#parts.endedLogs?.keep(this.#pod(), podLogs);
+    } catch (error) {
+      this.#parts.logger.debug("Last lines of a pod could not be kept", { error });
+    }
   }
 
   /** Whether the pod's containers cannot see what is mounted at a path. Known once the ground is being made. */

@@ -16,6 +16,7 @@ import type { Service } from "#component-base/life-cycle.ts";
 import { type MetricSnapshot, metricText } from "#component-base/metrics.ts";
 import type { Logger } from "#component-base/logger.ts";
 import { findContainer } from "#kubelet/engine/pod-view.ts";
+import type { EndedLogs } from "#kubelet/logs/ended-logs.ts";
 import { refOf } from "#kubelet/pod-object.ts";
 import type { PodStreams } from "#kubelet/provider.ts";
 import { cadvisorMetrics } from "./cadvisor-metrics.ts";
@@ -52,6 +53,8 @@ export type KubeletServerOptions = KubeletServerSettings & {
   readonly statistics: () => Promise<NodeStatistics>;
   /** The text of /metrics/probes. */
   readonly probeMetrics: () => string;
+  /** For /logs/ended/NAME. */
+  readonly endedLogs?: Pick<EndedLogs, "read">;
   /** Of others in this process, for /metrics. */
   readonly moreMetrics?: () => Promise<readonly MetricSnapshot[]>;
   readonly machine: { readonly cpus: number; readonly memoryBytes: number };
@@ -135,6 +138,7 @@ export class KubeletServer implements Service {
     const [, first = "", ...rest] = url.pathname.split("/").map(decodeURIComponent);
     if (request.method !== "GET" && request.method !== "HEAD") throw new Refusal(405, "405: Method Not Allowed");
     if (first === "containerLogs") return this.#logs(rest, url, request, response);
+    if (first === "logs" && rest[0] === "ended") return this.#endedLogs(rest[1] ?? "", response);
     if (first === "healthz") return send(response, "text/plain; charset=utf-8", "ok");
     if (first === "pods") return send(response, "application/json", JSON.stringify(podList(this.#options.pods())));
     if (first === "stats" && rest[0] === "summary") return this.#summary(response);
@@ -161,6 +165,15 @@ export class KubeletServer implements Service {
     }
     response.end();
     await finished(response).catch(() => undefined);
+  }
+
+  async #endedLogs(name: string, response: ServerResponse): Promise<void> {
+    // Decoded names may hold what leads elsewhere.
+    const isName = /^[a-z0-9]([-._a-z0-9]*[a-z0-9])?$/.test(name);
+    const text = isName ? await this.#options.endedLogs?.read(name) : undefined;
+    if (text === undefined) throw new Refusal(404, "404 page not found");
+    response.writeHead(200, { "content-type": "text/plain" });
+    response.end(text);
   }
 
   async #summary(response: ServerResponse): Promise<void> {

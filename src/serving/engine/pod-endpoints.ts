@@ -5,8 +5,7 @@ import type { Container, ContainerStatus, Pod } from "#api/generated/types/core-
 import type { InformerFactory } from "#client/informer-factory.ts";
 import type { Informer } from "#client/informer.ts";
 import { pods } from "#serving/common/context.ts";
-import { labels } from "#serving/names.ts";
-import { userPortName } from "#serving/revision/deployment-of.ts";
+import { labels, userPortName } from "#serving/names.ts";
 
 /** A place where a revision's requests may go. */
 export type PodEndpoint = {

@@ -8,8 +8,7 @@ import { childName } from "#knative/names.ts";
 import { ownedMeta } from "#knative/objects.ts";
 import type { DataPlane } from "#serving/data-plane.ts";
 import type { PodAutoscaler } from "#serving/kinds.ts";
-import { labels } from "#serving/names.ts";
-import { userPortName } from "#serving/revision/deployment-of.ts";
+import { labels, userPortName } from "#serving/names.ts";
 
 /** Who writes the slices of Services without a selector. */
 export const sliceManager = "serving.nodeless.dev";

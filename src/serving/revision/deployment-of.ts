@@ -10,10 +10,15 @@ import { childName, findAnnotation } from "#knative/names.ts";
 import { ownedMeta, without } from "#knative/objects.ts";
 import type { ServingConfig } from "#serving/config/config-store.ts";
 import type { PodAutoscaler, Reachability, Revision, RevisionSpec } from "#serving/kinds.ts";
-import { annotations as keys, autoscalingGroup, labels, progressDeadline, scaling } from "#serving/names.ts";
+import {
+  annotations as keys,
+  autoscalingGroup,
+  labels,
+  progressDeadline,
+  scaling,
+  userPortName,
+} from "#serving/names.ts";
 
-/** Name of the port that takes requests, in pods and in the private Service. */
-export const userPortName = "user-port";
 const defaultPort = 8080;
 /** Tells which edition of the Deployment is installed; another means an update. */
 const hashLabel = "serving.knative.dev/deployment-hash";

@@ -6,7 +6,7 @@ import type { KubeObject } from "#apimachinery/meta.ts";
 import type { Client } from "#client/client.ts";
 import { type Command, type CommandContext, textFlag, UserError } from "#cli/command.ts";
 import { clusterOf, namespaceOf } from "#cli/commands/cluster-and-namespace.ts";
-import { printFunctionLogs } from "#cli/functions/function-logs.ts";
+import { type LogOptions, printEndedLogs, printFunctionLogs } from "#cli/functions/function-logs.ts";
 import { troubleLines, troublesOf } from "#cli/functions/function-troubles.ts";
 import { functionPlace, withFunctions } from "./where-functions-are.ts";
 
@@ -16,7 +16,7 @@ export const functionLogs: Command = {
   name: "fn logs",
   usage: "NAME",
   summary: "Print what a function says; each line begins with its request's identifier",
-  details: ["Of the instances that run: what sleeps has no log."],
+  details: ["First the last lines of instances that are gone, as far as their node has kept them; not with --follow."],
   minPositionals: 1,
   maxPositionals: 1,
   flags: {
@@ -34,30 +34,43 @@ export const functionLogs: Command = {
     return await withFunctions(args, context, async (client) => {
       const fn = await client.get<FunctionObject>({ resource: functions, namespace, name });
       if (args.flags["build"] === true) return await printBuildLog(client, context, fn);
-      const count = await printFunctionLogs({
+      const revisions = await client.list<KubeObject>(
+        { resource: revisionResource, namespace },
+        { labelSelector: `serving.knative.dev/service=${name}` },
+      );
+      const follow = args.flags["follow"] === true;
+      const options: LogOptions = {
         client,
         machine,
         terminal,
         cluster: clusterOf(args),
         namespace,
         name,
-        follow: args.flags["follow"] === true,
+        follow,
         tail: textFlag(args, "tail"),
         request: textFlag(args, "request"),
         revision: textFlag(args, "revision"),
-      });
+      };
+      if (!follow) await printEndedLogs(options, wantedRevisions(revisions.items, options.revision));
+      const count = await printFunctionLogs(options);
       if (count === 0) terminal.warn(`Function ${name} has no instance now.`);
-      const revisions = await client.list<KubeObject>(
-        { resource: revisionResource, namespace },
-        { labelSelector: `serving.knative.dev/service=${name}` },
-      );
-      // An instance that was killed has taken its log with it.
       for (const line of troubleLines(await troublesOf(client, namespace, revisions.items), Date.now()))
         terminal.warn(line);
       return 0;
     });
   },
 };
+
+/** In the order in which they were made. */
+function wantedRevisions(all: readonly KubeObject[], only: string | undefined): readonly KubeObject[] {
+  return all
+    .filter(({ metadata }) => only === undefined || metadata?.name === only)
+    .toSorted((a, b) => timeOf(a) - timeOf(b));
+}
+
+function timeOf({ metadata }: KubeObject): number {
+  return Date.parse(metadata?.creationTimestamp ?? "");
+}
 
 async function printBuildLog(
   client: Client,
