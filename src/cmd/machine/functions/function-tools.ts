@@ -54,7 +54,7 @@ async function ensureFunctions(context: MachineContext, name: string, terminal: 
   await untilServed(context, name, terminal);
 }
 
-/** The kind comes a moment after the cluster: no start waits for it. */
+/** A new cluster has the kind from its first moment; one of an earlier edition, and one that is only now to have it, gets it a moment after its start. */
 async function untilServed(context: MachineContext, name: string, terminal: Terminal): Promise<void> {
   const transport = connectAsAdministrator(getCluster(context, name));
   const client = createClient(transport);
