@@ -4,8 +4,9 @@
 import { connect } from "node:net";
 import type { Clock } from "#component-base/clock.ts";
 
-const firstWaitMs = 2;
-const mostWaitMs = 50;
+/** Between two looks: a sixth of what it has taken so far. A program that listens after 70 ms is found out 6 ms later in the mean, after some twenty looks of 0.1 ms. */
+const [leastWaitMs, mostWaitMs] = [2, 50];
+const waitShare = 1 / 6;
 const connectTimeoutMs = 1000;
 
 type Target = { readonly address: string; readonly port: number };
@@ -52,10 +53,12 @@ async function probeUntilOpen(
   options: { readonly clock: Clock; readonly signal: AbortSignal },
 ): Promise<void> {
   const { clock, signal } = options;
-  for (let waitMs = firstWaitMs; ; waitMs = Math.min(waitMs * 2, mostWaitMs)) {
+  const begunMs = clock.now();
+  for (;;) {
     signal.throwIfAborted();
     if (await isOpen(target)) return;
-    await clock.sleep(waitMs, signal);
+    const takenMs = clock.now() - begunMs;
+    await clock.sleep(Math.min(Math.max(takenMs * waitShare, leastWaitMs), mostWaitMs), signal);
   }
 }
 
