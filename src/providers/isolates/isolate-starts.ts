@@ -2,7 +2,7 @@
  * The second phase of a pod: the process that waits in its sandbox gets its code, its port, its log and its bounds, and is the pod's from then on.
  */
 import { writeFileSync } from "node:fs";
-import type { ContainerSpec } from "#kubelet/container-runtime.ts";
+import type { ContainerSpec, LinuxResources } from "#kubelet/container-runtime.ts";
 import type { Listeners } from "#linux/listeners.ts";
 import { signalProcess } from "#linux/processes.ts";
 import type { ContainerRecord } from "#runtime/container-record.ts";
@@ -17,6 +17,8 @@ import type { IsolateParts } from "./isolate-parts.ts";
 import type { IsolateCode } from "./loader.ts";
 import { terminationFile } from "./refusals.ts";
 
+/** How long a pod that has just begun has the processor as if it had asked for one: its first request is as much of its start as its code is. */
+const beginnerMs = 1000;
 /** As of a program that ends because it throws. */
 const faultExitCode = 1;
 
@@ -40,16 +42,17 @@ export class IsolateStarts {
     return await this.#load(cage, spec, code, signal);
   }
 
-  /** Sets the bounds that are written down, of a process and of its pod. The pod may be gone again. */
-  bound({ id, settings }: ContainerRecord): void {
+  /** Sets the bounds that are written down, of a process and of its pod: all of them, or some. The pod may be gone again. */
+  bound(container: string, pick: (limits: LinuxResources) => LinuxResources = (limits) => limits): void {
     const engine = this.#parts.findEngine();
-    const sandbox = engine?.sandboxes.find(settings.sandboxId);
-    if (!engine || !sandbox) return;
+    const settings = engine?.containers.find(container)?.settings;
+    const sandbox = engine?.sandboxes.find(settings?.sandboxId ?? "");
+    if (!engine || !settings || !sandbox) return;
     try {
-      engine.containers.setLimits(id, settings.limits);
-      engine.sandboxes.setLimits(settings.sandboxId, sandbox.settings.limits);
+      engine.containers.setLimits(container, pick(settings.limits));
+      engine.sandboxes.setLimits(settings.sandboxId, pick(sandbox.settings.limits));
     } catch (error) {
-      this.#parts.options.logger.warn("Could not set the bounds of an isolate", { container: id, error });
+      this.#parts.options.logger.warn("Could not set the bounds of an isolate", { container, error });
     }
   }
 
@@ -107,7 +110,8 @@ export class IsolateStarts {
     };
     const record = containers.assign(id, assignment);
     // Not on the way of saying that it runs.
-    setImmediate(() => this.bound(record));
+    setImmediate(() => this.bound(id, withoutShare));
+    this.#parts.options.clock.setTimer(beginnerMs, () => this.bound(id, shareAlone));
     if (fault === undefined) return record;
     const file = terminationFile(spec.mounts);
     if (file !== undefined) writeFileSync(file, (fault as Error).message);
@@ -132,6 +136,15 @@ export class IsolateStarts {
       signalProcess(process, "SIGCONT");
     }
   }
+}
+
+function withoutShare(limits: LinuxResources): LinuxResources {
+  const { cpuShares: _, ...others } = limits;
+  return others;
+}
+
+function shareAlone({ cpuShares }: LinuxResources): LinuxResources {
+  return cpuShares === undefined ? {} : { cpuShares };
 }
 
 /** The port cannot be had. */

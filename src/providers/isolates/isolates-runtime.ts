@@ -61,7 +61,7 @@ export class IsolatesRuntime implements RuntimeOfClass {
     });
     for (const record of engine.containers.list()) {
       if (record.settings.attachment === undefined) await engine.containers.remove(record.id);
-      else this.#starts.bound(record);
+      else this.#starts.bound(record.id);
       // The agent before may have died while it moved its socket.
       if (engine.containers.find(record.id)?.phase === "running")
         signalProcess(engine.containers.runningProcess(record.id), "SIGCONT");
