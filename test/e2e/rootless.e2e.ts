@@ -12,7 +12,7 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import type { Pod } from "#api/generated/types/core-v1.ts";
 import type { ClusterStatus } from "#cli/machine.ts";
-import { eventually, type Outcome, repository, run } from "../support/cluster.ts";
+import { eventually, type Outcome, portArguments, repository, run } from "../support/cluster.ts";
 import { startLoad } from "../support/load.ts";
 import { findKubectl } from "../support/kubectl.ts";
 
@@ -59,7 +59,7 @@ describe("without root", { skip: reasonToSkip() }, () => {
   });
 
   test("up gives a node, on addresses that need no rights, and says what it cannot do", async () => {
-    const up = await nodeless("up");
+    const up = await nodeless("up", ...portArguments());
     const { processes, addresses, isReady } = await status();
     nodePorts = addresses.nodePorts;
 
@@ -224,7 +224,7 @@ describe("without root", { skip: reasonToSkip() }, () => {
 
   test("a second cluster has other addresses", async () => {
     const first = await status();
-    const up = await nodeless("up", "--name", "second");
+    const up = await nodeless("up", "--name", "second", ...portArguments());
     const second = JSON.parse((await nodeless("status", "--name", "second", "-o", "json")).stdout) as ClusterStatus;
     await nodeless("delete", "--name", "second");
 

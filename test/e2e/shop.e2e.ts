@@ -26,7 +26,7 @@ function traces(slot: number): string {
   const output = (command: string) => spawnSync("sh", ["-c", command], { encoding: "utf8" }).stdout;
   return [
     output("ps -eo args | grep -E 'nodeless (node|control-plane) shop|conmon .*clusters/shop/' | grep -v grep"),
-    output("grep -E 'nodeless-e2e/(clusters/)?shop' /proc/mounts"),
+    output("grep -E 'nodeless-e2e[^/ ]*/(clusters/)?shop' /proc/mounts"),
     output(`ip -o link | grep -oE 'nl${slot}[pn][^:@]*'`),
     output(`ip -o addr show dev lo | grep -oE '10\\.${40 + 2 * slot}\\.255\\.[0-9]+'`),
     output(`ip route show table all | grep -E '10\\.${41 + 2 * slot}\\.0\\.0'`),

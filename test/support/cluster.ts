@@ -39,7 +39,7 @@ export function canRunContainers(): boolean {
   );
 }
 
-/** Brings a cluster up. `images` from the machine's store are shared by all clusters that tests make, so loading is done once. */
+/** Brings a cluster up. Images are shared by all clusters that tests make, so loading is done once; those of files that run at the same time (tools/run-tests.ts) have roots of their own. */
 export async function startCluster(
   name: string,
   options: {
@@ -52,12 +52,13 @@ export async function startCluster(
   } = {},
 ): Promise<TestCluster> {
   const folder = mkdtempSync(join(tmpdir(), `nodeless-${name}-`));
+  const roots = testRoots();
   const kubeconfig = join(folder, "kubeconfig");
   const environment: NodeJS.ProcessEnv = {
     ...process.env,
     ...options.environment,
-    NODELESS_DATA_ROOT: options.dataRoot ?? join(tmpdir(), "nodeless-e2e"),
-    NODELESS_RUN_ROOT: options.runRoot ?? "/run/nodeless-e2e",
+    NODELESS_DATA_ROOT: options.dataRoot ?? roots.data,
+    NODELESS_RUN_ROOT: options.runRoot ?? roots.run,
     KUBECONFIG: kubeconfig,
     HOME: folder,
   };
@@ -68,7 +69,7 @@ export async function startCluster(
     run(program, args, { environment, mayFail });
   await nodeless(["delete", "--name", name], { mayFail: true }); // left by a run that was killed
   const usual = ["up", "--name", name, "--nodes", String(options.nodes ?? 1), "--kubeconfig", kubeconfig];
-  await nodeless([...usual, ...(options.arguments ?? [])]);
+  await nodeless([...usual, ...portArguments(), ...(options.arguments ?? [])]);
   const withContext = (args: readonly string[]) => ["--context", context, ...args];
   return {
     name,
@@ -90,6 +91,21 @@ export async function startCluster(
       rmSync(folder, { recursive: true, force: true });
     },
   };
+}
+
+/** Which of those that run at the same time this process is, from 1. */
+function testLane(): number {
+  return Number(process.env["NODELESS_TEST_LANE"] ?? 1);
+}
+
+function testRoots(): { readonly data: string; readonly run: string } {
+  const name = testLane() === 1 ? "nodeless-e2e" : `nodeless-e2e-${testLane()}`;
+  return { data: join(tmpdir(), name), run: `/run/${name}` };
+}
+
+/** For `nodeless up`: where to look for a port, so that nobody takes that of another's cluster while it is down. */
+export function portArguments(): readonly string[] {
+  return testLane() === 1 ? [] : ["--api-port", String(6443 + 1000 * (testLane() - 1))];
 }
 
 /** Loads images of examples/images into the cluster's store. Whatever home the cluster's commands have, images are built once on a machine, in the cache of its user. */

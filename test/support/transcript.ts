@@ -54,7 +54,15 @@ export function runStep(
   options: { readonly kubectl: string; readonly kubeconfig: string; readonly folder: string },
 ): Promise<string> {
   const { kubectl, kubeconfig, folder } = options;
-  const environment = { ...process.env, KUBECONFIG: kubeconfig, HOME: folder, KUBECTL: kubectl, EDITOR: "true" };
+  // A kubectl ends before it is worth its while to collect garbage: a seventh of its processor time.
+  const environment = {
+    ...process.env,
+    KUBECONFIG: kubeconfig,
+    HOME: folder,
+    KUBECTL: kubectl,
+    EDITOR: "true",
+    GOGC: "off",
+  };
   const line = `kubectl() { "$KUBECTL" "$@"; }\n${command}`;
   return new Promise((resolve) => {
     const child = execFile(
