@@ -1,9 +1,11 @@
 /**
  * Serverless as it is asked for: Knative Services at zero, as isolates and as containers: request → answer one after the other and all at once, steady load beside the same handler asked directly, a
- * thousand that sleep, and a burst from nothing. A cluster of its own, removed afterwards. Run: `npm run bench -- functions [--json] [--requests=N] [--services=N] [--only=PART]` (root, after `npm run
+ * thousand that sleep, and a burst from nothing. A cluster of its own, removed afterwards. Run: `npm run bench -- functions [--json] [--requests=N] [--services=N] [--at-once=N] [--nodes=N] [--only=PART]` (root, after `npm run
  * bundle`). Parts: zero, once, steady, burst, many. `--profile=FOLDER` writes a CPU profile of the control plane, or of `--role=node`, while functions wake one
  * after the other, and under warm load.
  */
+import { fork } from "node:child_process";
+import { once } from "node:events";
 import { existsSync, readFileSync } from "node:fs";
 import { Agent } from "node:http";
 import { join } from "node:path";
@@ -33,7 +35,8 @@ const only = optionOf("only");
 const profileFolder = optionOf("profile");
 /** After that processes have given back what the work before needed. */
 const asleepMs = 90_000;
-const atOnce = 100;
+/** Functions at zero that are asked in the same moment. A node takes 110 pods: more than a hundred need `--nodes=2`. */
+const atOnce = Number(optionOf("at-once") ?? 100);
 const burstRequests = 500;
 const burstMs = 8000;
 const burstHandlerMs = 100;
@@ -251,19 +254,18 @@ class Bench {
     const headers = { host: `steady.${namespace}.localhost` };
     const direct = { host: pod?.status?.podIP ?? "", port: 8080, headers };
     const through = { host: this.#address, port: 80, headers };
+    const limit = await startBytesOnly(direct.host, direct.port);
+    const bytes = { host: "127.0.0.1", port: limit.port, headers };
     const profiles = await this.#profile("steady");
     const rows: Row[] = [];
     for (const connections of [1, 16]) {
       // By turns, so that what else the machine does weighs on both.
-      const seen = { direct: [] as Load[], through: [] as Load[] };
+      const seen = { direct: [] as Load[], through: [] as Load[], bytes: [] as Load[] };
       for (let round = 0; round < 3; round++) {
         seen.direct.push(await load(direct, connections, 1500));
-        const before = this.#cpu();
-        const one = await load(through, connections, 1500);
-        seen.through.push({
-          ...one,
-          cpuUs: (((this.#cpu()["node"] ?? 0) - (before["node"] ?? 0)) * 1000) / one.requests,
-        });
+        const pid = this.#processes["node"] ?? 0;
+        seen.through.push(await loadWithCost(pid, () => load(through, connections, 1500)));
+        seen.bytes.push(await loadWithCost(limit.pid, () => load(bytes, connections, 1500)));
       }
       const p50 = (loads: readonly Load[]) =>
         quantile(
@@ -275,17 +277,19 @@ class Bench {
           loads.map((one) => one.rate),
           0.5,
         );
-      const cpu = quantile(
-        seen.through.map((one) => one.cpuUs ?? 0),
-        0.5,
-      );
+      const cpu = (loads: readonly Load[]) =>
+        quantile(
+          loads.map((one) => one.cpuUs ?? 0),
+          0.5,
+        ).toFixed(0);
       rows.push({
         what: `warm, ${connections} connection${connections === 1 ? "" : "s"}: p50 and rate, asked directly; through the engine`,
-        measured: `${ms(p50(seen.direct))}, ${rate(seen.direct).toFixed(0)}/s; ${ms(p50(seen.through))}, ${rate(seen.through).toFixed(0)}/s; the node's CPU ${cpu.toFixed(0)} µs a request`,
+        measured: `${ms(p50(seen.direct))}, ${rate(seen.direct).toFixed(0)}/s; ${ms(p50(seen.through))}, ${rate(seen.through).toFixed(0)}/s; the node's CPU ${cpu(seen.through)} µs a request, that of a Node proxy which passes bytes unread ${cpu(seen.bytes)}`,
         goal: "≤ 40 µs CPU",
       });
     }
     for (const profile of profiles) await profile.stop();
+    limit.stop();
     await this.#remove(["steady"]);
     return rows;
   }
@@ -374,6 +378,20 @@ class Bench {
   }
 }
 
+/** What a hop costs at least on Node's sockets, at just this load. */
+async function startBytesOnly(host: string, port: number): Promise<{ port: number; pid: number; stop: () => void }> {
+  const child = fork(join(import.meta.dirname, "proxy/bytes-only.ts"), [String(port), host]);
+  const [said] = (await once(child, "message")) as [{ readonly port: number }];
+  return { port: said.port, pid: child.pid ?? 0, stop: () => child.disconnect() };
+}
+
+/** The load, and the CPU time of a process for each request of it. */
+async function loadWithCost(pid: number, run: () => Promise<Load>): Promise<Load> {
+  const before = ticksOf(pid);
+  const seen = await run();
+  return { ...seen, cpuUs: ((ticksOf(pid) - before) * 10_000) / seen.requests };
+}
+
 function clientOf({ dataFolder, apiServer }: ClusterStatus): Client {
   const read = (file: string) => readFileSync(join(dataFolder, "pki", file), "utf8");
   const clientCertificate = { certificate: read("admin.crt"), key: read("admin.key") };
@@ -397,7 +415,8 @@ function ms(value: number): string {
 }
 
 if (!existsSync(join(repository, "dist/nodeless.js"))) throw new Error("no bundle: run `npm run bundle` first");
-const cluster = await startCluster("fnbench", { arguments: ["--serving"] });
+const nodes = Number(optionOf("nodes") ?? 1);
+const cluster = await startCluster("fnbench", { nodes, arguments: ["--serving"] });
 try {
   const rows = await measure(cluster);
   if (isJson) console.log(JSON.stringify(rows, null, 2));

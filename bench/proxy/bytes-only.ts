@@ -3,9 +3,9 @@
  */
 import { type AddressInfo, connect, createServer } from "node:net";
 
-const [backendPort = ""] = process.argv.slice(2);
+const [backendPort = "", host = "127.0.0.1"] = process.argv.slice(2);
 const server = createServer({ noDelay: true }, (client) => {
-  const upstream = connect({ port: Number(backendPort), host: "127.0.0.1", noDelay: true });
+  const upstream = connect({ port: Number(backendPort), host, noDelay: true });
   client.on("data", (bytes) => upstream.write(bytes));
   upstream.on("data", (bytes) => client.write(bytes));
   client.on("close", () => upstream.destroy());
