@@ -49,6 +49,26 @@ test("the same event again counts up the first", async () => {
   assert.equal(all[0]?.lastTimestamp, "2026-01-01T00:00:02Z");
 });
 
+test("what was written longer ago than Events are kept is forgotten", async () => {
+  const { clock, recorder, events } = setUp();
+  const record = async () => {
+    recorder.record(pod, { type: "Warning", reason: "BackOff", message: "Back-off restarting" });
+    await settle();
+  };
+
+  await record();
+  await clock.advance(50 * 60_000);
+  await record();
+  await clock.advance(50 * 60_000);
+  await record();
+  assert.deepEqual(await events().then((all) => all.map(({ count }) => count)), [3]);
+  await clock.advance(90 * 60_000);
+  await record();
+
+  const counts = (await events()).map(({ count }) => count);
+  assert.deepEqual(counts, [3, 1]);
+});
+
 test("many similar events are combined, and a flood is dropped", async () => {
   const { recorder, events } = setUp();
 

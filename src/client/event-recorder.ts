@@ -4,7 +4,7 @@
  */
 import { hash } from "node:crypto";
 import type { Event, ObjectReference } from "#api/generated/types/core-v1.ts";
-import type { Clock } from "#component-base/clock.ts";
+import type { Clock, Timer } from "#component-base/clock.ts";
 import type { Service } from "#component-base/life-cycle.ts";
 import type { Logger } from "#component-base/logger.ts";
 import type { KubeObject } from "#apimachinery/meta.ts";
@@ -50,13 +50,15 @@ const spamBurst = 25;
 const spamRefillPerMs = 1 / 300_000;
 /** Remembered groups; the oldest are forgotten. */
 const maxRemembered = 4096;
+/** An Event that was written longer ago is gone from the server. */
+const writtenForMs = 3_600_000;
 /** Events that wait in one lane; more are dropped. */
 const maxQueued = 1000;
 const laneCount = 8;
 const maxMessageLength = 1024;
 const eventsResource = { group: "", version: "v1", resource: "events" };
 
-type Written = { readonly name: string; readonly namespace: string; count: number };
+type Written = { readonly name: string; readonly namespace: string; count: number; atMs: number };
 /** Most groups never have a second message. */
 type Similar = { startedMs: number; readonly first: string; others?: Set<string> };
 type Bucket = { tokens: number; atMs: number };
@@ -78,6 +80,7 @@ class Recorder implements EventRecorder, Service {
   readonly #abort = new AbortController();
   readonly #hurry = new AbortController();
   #sequence = 0;
+  #forgetting: Timer | undefined;
 
   constructor(options: EventRecorderOptions) {
     this.#options = options;
@@ -90,6 +93,7 @@ class Recorder implements EventRecorder, Service {
     const tooLong = this.#options.clock.setTimer(1000, () => this.#abort.abort(new Error("the recorder was stopped")));
     await Promise.all(this.#lanes.map(async (lane) => await lane.writing));
     tooLong.clear();
+    this.#forgetting?.clear();
     this.#abort.abort(new Error("the recorder was stopped"));
   }
 
@@ -136,6 +140,7 @@ class Recorder implements EventRecorder, Service {
     const groupKey = digest([uid, kind, namespace, name, fieldPath, event.type, event.reason, event.action]);
     const combined = this.#combine(groupKey, event.message, pending.atMs);
     const eventKey = combined.isCombined ? groupKey : digest([groupKey, event.message]);
+    this.#forgetLater();
     if (!this.#allow(about, pending.atMs)) return;
     const earlier = this.#written.get(eventKey);
     if (earlier !== undefined && (await this.#countUp(earlier, combined.message, pending.atMs))) return;
@@ -179,6 +184,7 @@ class Recorder implements EventRecorder, Service {
     try {
       await this.#options.client.patch(ref, { type: "merge", body }, { signal: this.#abort.signal });
       earlier.count++;
+      earlier.atMs = atMs;
       return true;
     } catch (error) {
       if (hasReason(error, "NotFound")) return false;
@@ -190,7 +196,20 @@ class Recorder implements EventRecorder, Service {
     const event = this.#eventOf(pending, message);
     const { name = "", namespace = "" } = event.metadata ?? {};
     await this.#options.client.create({ resource: eventsResource, namespace }, event, { signal: this.#abort.signal });
-    remember(this.#written, eventKey, { name, namespace, count: 1 });
+    remember(this.#written, eventKey, { name, namespace, count: 1, atMs: pending.atMs });
+  }
+
+  /** What makes no difference any more is not remembered: a cluster with thousands of objects that sleep had their events in memory for ever. */
+  #forgetLater(): void {
+    if (this.#abort.signal.aborted) return;
+    this.#forgetting ??= this.#options.clock.setTimer(similarIntervalMs, () => {
+      this.#forgetting = undefined;
+      const nowMs = this.#options.clock.now();
+      forget(this.#similar, ({ startedMs }) => nowMs - startedMs > similarIntervalMs);
+      forget(this.#written, ({ atMs }) => nowMs - atMs > writtenForMs);
+      forget(this.#buckets, ({ tokens, atMs }) => tokens + (nowMs - atMs) * spamRefillPerMs >= spamBurst);
+      if (this.#similar.size + this.#written.size + this.#buckets.size > 0) this.#forgetLater();
+    });
   }
 
   #eventOf({ about, event, atMs }: Pending, message: string): Event {
@@ -237,9 +256,13 @@ export function referenceTo(about: KubeObject | ObjectReference): ObjectReferenc
   };
 }
 
-/** What is remembered of an event's words: thousands of them would be megabytes. */
+/** What is remembered of an event's words: thousands of them would be megabytes. Ninety-six bits, as characters of a byte each. */
 function digest(parts: readonly (string | undefined)[]): string {
-  return hash("sha1", JSON.stringify(parts), "base64");
+  return hash("sha1", JSON.stringify(parts), "buffer").toString("latin1", 0, 12);
+}
+
+function forget<V>(map: Map<string, V>, isOver: (value: V) => boolean): void {
+  for (const [key, value] of map) if (isOver(value)) map.delete(key);
 }
 
 function remember<V>(map: Map<string, V>, key: string, value: V): void {
