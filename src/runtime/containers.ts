@@ -3,18 +3,19 @@
  * only the processes know (that one ended, say) is asked of them.
  */
 import { randomBytes } from "node:crypto";
-import { existsSync, lstatSync, readFileSync, renameSync, rmSync, statSync, symlinkSync } from "node:fs";
+import { lstatSync, renameSync, rmSync, symlinkSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
-import type { Clock, Timer } from "#component-base/clock.ts";
+import type { Clock } from "#component-base/clock.ts";
 import type { Logger } from "#component-base/logger.ts";
 import type { ImageStore, StoredImage } from "#images/image-store.ts";
 import type { CgroupLimits, Cgroups, CgroupUsage } from "#linux/cgroups/cgroups.ts";
-import { heedsSignal, isRunning, type ProcessIdentity, signalProcess } from "#linux/processes.ts";
-import { watchConmon } from "./conmon.ts";
+import { heedsSignal, type ProcessIdentity } from "#linux/processes.ts";
+import { ContainerKilling } from "./container-killing.ts";
 import type { ContainerRecord } from "./container-record.ts";
+import { ContainerTable } from "./container-table.ts";
+import { ContainerWatch } from "./container-watch.ts";
 import type { ProcessMaker } from "./process-maker.ts";
 import type { RecordFolder } from "./records.ts";
-import { findMonitors } from "./monitors.ts";
 import type { SandboxRecord, Sandboxes } from "./sandboxes.ts";
 import { type ContainerAssignment, type ContainerSettings, RuntimeFailure } from "./settings.ts";
 import { signalNumber } from "./signals.ts";
@@ -51,18 +52,8 @@ export class NotStarted extends Error {
   }
 }
 
-type Watched = {
-  readonly stopWatching: () => void;
-  readonly ended: Promise<void>;
-  readonly resolveEnded: () => void;
-  killTimer?: Timer;
-  killAtMs?: number;
-};
-
 /** Of a container whose process could not be started. As containerd's. */
 const startFailed = { exitCode: 128, reason: "StartError" } as const;
-const unknownExitCode = 255;
-const killedExitCode = 137;
 /** Longest time for making one container, as the kubelet's --runtime-request-timeout. */
 const createLimitMs = 120_000;
 /** The same when nobody wants it any more. */
@@ -71,72 +62,65 @@ const unwantedLimitMs = 5000;
 /** All containers of this node. */
 export class Containers {
   readonly #parts: ContainerParts;
-  readonly #known = new Map<string, ContainerRecord>();
-  readonly #watched = new Map<string, Watched>();
-  #listener: (record: ContainerRecord) => void = () => {};
+  readonly #table: ContainerTable;
+  readonly #killing: ContainerKilling;
+  readonly #watch: ContainerWatch;
   /** Starts that are under way: who removes such a container waits for them. */
   readonly #starting = new Map<string, Promise<unknown>>();
-  /** Exit codes of containers that were killed because they cannot end themselves. */
-  readonly #endings = new Map<string, number>();
 
   constructor(parts: ContainerParts) {
     this.#parts = parts;
+    this.#table = new ContainerTable(parts.records, parts.logger);
+    this.#killing = new ContainerKilling(parts);
+    this.#watch = new ContainerWatch({ ...parts, table: this.#table, killing: this.#killing });
   }
 
   /** Registers the one listener for containers that end. */
   onEnd(listener: (record: ContainerRecord) => void): void {
-    this.#listener = listener;
+    this.#watch.onEnd(listener);
   }
 
   /** Reads the records and takes over what runs. What was not yet started is removed; what ended meanwhile is noted. */
   async open(): Promise<void> {
-    for (const { id, record } of this.#parts.records.list()) {
-      if (record) this.#known.set(id, record);
+    for (const { id, record } of this.#table.read()) {
       if (!record || record.phase === "making" || record.phase === "created") await this.#discard(id, record);
-      else if (record.phase === "running") this.#adopt(record);
+      else if (record.phase === "running") this.#watch.adopt(record);
     }
   }
 
   /** Stops watching; the containers run on. */
   close(): void {
-    this.#parts.records.flush();
-    for (const watched of this.#watched.values()) {
-      watched.stopWatching();
-      watched.killTimer?.clear();
-    }
-    this.#watched.clear();
+    this.#table.flush();
+    this.#watch.close();
     this.#parts.maker.close();
   }
 
   find(id: string): ContainerRecord | undefined {
-    return this.#known.get(id);
+    return this.#table.find(id);
   }
 
   list(): readonly ContainerRecord[] {
-    return [...this.#known.values()];
+    return this.#table.list();
   }
 
   /** Folder with the container's records, bundle and root file system. */
   folder(id: string): string {
-    return this.#parts.records.path(id);
+    return this.#table.folder(id);
   }
 
   /** Folder with what the container changed in its root file system. */
   writtenFolder(id: string): string {
-    return join(this.folder(id), "upper");
+    return this.#table.writtenFolder(id);
   }
 
   /** The first process, for entering its namespaces. Throws when the container does not run. */
   runningProcess(id: string): ProcessIdentity {
-    const record = this.#known.get(id);
-    if (record?.phase !== "running" || !record.container || !isRunning(record.container))
-      throw new RuntimeFailure("start", `container ${id} is not running`);
-    return record.container;
+    return this.#table.running(id).process;
   }
 
   /** Resolves when the container has ended; at once when it does not run. */
   waitForEnd(id: string): Promise<void> {
-    return this.#watched.get(id)?.ended ?? Promise.resolve();
+    return this.#watch.waitForEnd(id);
   }
 
   /**
@@ -168,11 +152,11 @@ export class Containers {
       throw new RuntimeFailure("create", `image ${settings.imageId} is not on this machine`);
     const id = randomBytes(32).toString("hex");
     const cgroupPath = `${sandbox.settings.cgroupPath}/${id}`;
-    this.#write({ id, settings, bootId, phase: "making", cgroupPath, createdMs: clock.now() });
+    this.#table.write({ id, settings, bootId, phase: "making", cgroupPath, createdMs: clock.now() });
     try {
       return await this.#watchOver(id, this.#makeAndStart({ id, settings, sandbox, image, inherit }, signal));
     } catch (error) {
-      const record = this.#known.get(id);
+      const record = this.#table.find(id);
       if (keepsFailed && record && isOfStart(error) && !signal.aborted) {
         throw new NotStarted(await this.#watchOver(id, this.#keepFailed(record, error)), error);
       }
@@ -184,10 +168,10 @@ export class Containers {
 
   /** What was begun of its process is taken apart; the record, and what the user may ask for, stays. */
   async #keepFailed(record: ContainerRecord, { message }: RuntimeFailure): Promise<ContainerRecord> {
-    await this.#takeApart(record);
-    const current = this.#known.get(record.id) ?? record;
+    await this.#killing.takeApart(record, this.folder(record.id));
+    const current = this.#table.find(record.id) ?? record;
     const finishedMs = this.#parts.clock.now();
-    return this.#write({ ...current, ...startFailed, startedMs: 0, finishedMs, message, phase: "exited" });
+    return this.#table.write({ ...current, ...startFailed, startedMs: 0, finishedMs, message, phase: "exited" });
   }
 
   async #watchOver<T>(id: string, work: Promise<T>): Promise<T> {
@@ -209,7 +193,7 @@ export class Containers {
 
   /** Moves the log of a process that was started ahead, with all that it wrote until now. The path's last part must be the same as before. */
   moveLog(id: string, logPath: string): void {
-    const record = this.#known.get(id);
+    const record = this.#table.find(id);
     if (!record || record.settings.logPath === logPath) return;
     if (basename(record.settings.logPath) !== basename(logPath))
       throw new RuntimeFailure("start", `the log ${record.settings.logPath} cannot become ${logPath}`);
@@ -218,7 +202,7 @@ export class Containers {
 
   // conmon opens a log by its first name when it is rotated, and puts the new file there by a rename: so it is the folder that becomes a link.
   #linkLog(id: string): void {
-    const { settings, openedLogPath } = this.#known.get(id) ?? {};
+    const { settings, openedLogPath } = this.#table.find(id) ?? {};
     if (!settings || openedLogPath === undefined) return;
     const folder = dirname(openedLogPath);
     if (lstatSync(folder, { throwIfNoEntry: false })?.isSymbolicLink()) return;
@@ -231,53 +215,37 @@ export class Containers {
    * It is written down in the next turn: an agent that dies before finds a process of nobody.
    */
   assign(id: string, assignment: ContainerAssignment): ContainerRecord {
-    const record = this.#known.get(id);
+    const record = this.#table.find(id);
     if (record?.startedMs === undefined) throw new RuntimeFailure("start", `container ${id} was not started`);
     // It may have ended while it was being given away.
     const nowMs = record.finishedMs ?? this.#parts.clock.now();
     const settings = { ...record.settings, ...assignment };
     const opened = record.settings.logPath === assignment.logPath ? {} : { openedLogPath: record.settings.logPath };
-    return this.#writeSoon({ ...record, ...opened, settings, createdMs: nowMs, startedMs: nowMs });
+    return this.#table.writeSoon({ ...record, ...opened, settings, createdMs: nowMs, startedMs: nowMs });
   }
 
   /** Kills a container, and lets it have ended with this exit code if one is given: for processes that cannot end themselves. Resolves when it has. */
   async endWith(id: string, exitCode?: number): Promise<void> {
-    const record = this.#known.get(id);
-    const watched = this.#watched.get(id);
-    if (record?.phase !== "running" || !watched) return;
-    if (exitCode !== undefined) this.#endings.set(id, exitCode);
-    this.#kill(id);
-    await watched.ended;
+    await this.#watch.endWith(id, exitCode);
   }
 
   /** Sends the stop signal, then SIGKILL when the grace is over. Resolves when it has ended. */
   async stop(id: string, gracePeriodSeconds: number): Promise<void> {
-    const record = this.#known.get(id);
-    const watched = this.#watched.get(id);
-    if (!record?.container || !watched) return;
-    const { clock, images } = this.#parts;
-    const killAtMs = clock.now() + gracePeriodSeconds * 1000;
-    if (gracePeriodSeconds > 0 && watched.killAtMs === undefined) {
-      const image = await images.find(record.settings.imageId);
-      signalProcess(record.container, signalNumber(record.settings.stopSignal ?? image?.config.config?.StopSignal));
-    }
-    if (watched.killAtMs === undefined || killAtMs < watched.killAtMs) {
-      watched.killAtMs = killAtMs;
-      watched.killTimer?.clear();
-      if (gracePeriodSeconds <= 0) this.#kill(id);
-      else watched.killTimer = clock.setTimer(gracePeriodSeconds * 1000, () => this.#kill(id));
-    }
-    await watched.ended;
+    await this.#watch.stop(id, gracePeriodSeconds, (record) => this.#stopSignal(record));
+  }
+
+  async #stopSignal({ settings }: ContainerRecord): Promise<number> {
+    const image = await this.#parts.images.find(settings.imageId);
+    return signalNumber(settings.stopSignal ?? image?.config.config?.StopSignal);
   }
 
   /** Kills those that would not notice their stop signal. */
   async stopDeaf(): Promise<void> {
-    const running = [...this.#known.values()].filter(({ phase }) => phase !== "exited");
+    const running = this.list().filter(({ phase }) => phase !== "exited");
     await Promise.all(
-      running.map(async ({ id, container, settings }) => {
-        const image = await this.#parts.images.find(settings.imageId);
-        const signal = signalNumber(settings.stopSignal ?? image?.config.config?.StopSignal);
-        if (container !== undefined && !heedsSignal(container, signal)) await this.stop(id, 0);
+      running.map(async (record) => {
+        const signal = await this.#stopSignal(record);
+        if (record.container !== undefined && !heedsSignal(record.container, signal)) await this.stop(record.id, 0);
       }),
     );
   }
@@ -285,57 +253,45 @@ export class Containers {
   /** Removes all of an ended container but its log; a running one is killed first. Unknown is success. */
   async remove(id: string): Promise<void> {
     await this.#starting.get(id)?.catch(() => {});
-    const record = this.#known.get(id);
+    const record = this.#table.find(id);
     if (!record) return;
-    if (this.#watched.has(id)) await this.stop(id, 0);
+    if (this.#watch.has(id)) await this.stop(id, 0);
     await this.#discard(id, record);
   }
 
   /** Sets bounds without writing them down: they are what the settings say already, or soon will. */
   setLimits(id: string, limits: CgroupLimits): void {
-    const record = this.#known.get(id);
+    const record = this.#table.find(id);
     if (record?.phase === "running") this.#parts.cgroups.setLimits(record.cgroupPath, limits);
   }
 
   updateLimits(id: string, limits: CgroupLimits): void {
-    const record = this.#known.get(id);
+    const record = this.#table.find(id);
     if (record?.phase !== "running") throw new RuntimeFailure("start", `container ${id} is not running`);
     this.#parts.cgroups.setLimits(record.cgroupPath, limits);
-    this.#write({ ...record, settings: { ...record.settings, limits: { ...record.settings.limits, ...limits } } });
+    this.#table.write({
+      ...record,
+      settings: { ...record.settings, limits: { ...record.settings.limits, ...limits } },
+    });
   }
 
   readUsage(id: string): CgroupUsage | undefined {
-    const record = this.#known.get(id);
+    const record = this.#table.find(id);
     return record?.phase === "running" ? this.#parts.cgroups.readUsage(record.cgroupPath) : undefined;
   }
 
   reopenLog(id: string): void {
-    this.runningProcess(id);
+    const { record } = this.#table.running(id);
     this.#linkLog(id);
-    this.#parts.maker.reopenLog(this.#known.get(id) as ContainerRecord, this.folder(id));
-  }
-
-  #writeSoon(record: ContainerRecord): ContainerRecord {
-    const { records, logger } = this.#parts;
-    records.writeSoon(record.id, record, (error) => {
-      logger.warn("Could not write the record of a container", { container: record.id, error });
-    });
-    this.#known.set(record.id, record);
-    return record;
-  }
-
-  #write(record: ContainerRecord): ContainerRecord {
-    this.#parts.records.write(record.id, record);
-    this.#known.set(record.id, record);
-    return record;
+    this.#parts.maker.reopenLog(record, this.folder(id));
   }
 
   async #create({ id, sandbox, image, inherit }: Plan, signal: AbortSignal): Promise<void> {
     const { maker, exitFolder } = this.#parts;
-    const record = this.#known.get(id) as ContainerRecord;
+    const record = this.#table.find(id) as ContainerRecord;
     const making = maker.create({ record, sandbox, image, folder: this.folder(id), exitFolder, inherit });
     const created = await this.#inTime(making, signal);
-    this.#write({ ...(this.#known.get(id) as ContainerRecord), ...created, phase: "created" });
+    this.#table.write({ ...(this.#table.find(id) as ContainerRecord), ...created, phase: "created" });
   }
 
   /** Some who are killed while they make a container leave others waiting for ever: who started all of this gives up, and then all of it is taken away. */
@@ -358,132 +314,25 @@ export class Containers {
   async #startCreated(id: string): Promise<ContainerRecord> {
     const { maker, clock } = this.#parts;
     // Written before it starts: from here on a restarted agent must not remove it.
-    const record = this.#write({
-      ...(this.#known.get(id) as ContainerRecord),
+    const record = this.#table.write({
+      ...(this.#table.find(id) as ContainerRecord),
       phase: "running",
       startedMs: clock.now(),
     });
     await maker.start(id);
-    this.#watch(id);
+    this.#watch.begin(id);
     return record;
-  }
-
-  #adopt(record: ContainerRecord): void {
-    if (record.bootId !== this.#parts.bootId) {
-      this.#finish(record, { exitCode: unknownExitCode, message: "the machine was restarted" });
-      return;
-    }
-    this.#watch(record.id);
-  }
-
-  #watch(id: string): void {
-    const { promise: ended, resolve: resolveEnded } = Promise.withResolvers<void>();
-    const stopWatching = watchConmon(this.folder(id), () => void this.#onMonitorEnd(id));
-    this.#watched.set(id, { stopWatching, ended, resolveEnded });
-    this.#parts.maker.attend(this.#known.get(id) as ContainerRecord, this.folder(id));
-  }
-
-  // conmon ends right after it wrote the exit code. Without one, somebody killed it, and the container has lost its streams: it must not run on.
-  async #onMonitorEnd(id: string): Promise<void> {
-    const record = this.#known.get(id);
-    if (record?.phase !== "running") return;
-    const exitFile = join(this.#parts.exitFolder, id);
-    // conmon lets go of its files a moment before it writes the exit code.
-    while (!existsSync(exitFile) && record.monitor && isRunning(record.monitor)) await this.#parts.clock.sleep(1);
-    if (!existsSync(exitFile)) {
-      this.#parts.logger.warn("Lost the monitor of a container", { container: id, name: record.settings.name });
-      await this.#killUntilGone(record);
-      this.#finish(record, { exitCode: killedExitCode, message: "the monitor of the container died" });
-      return;
-    }
-    await this.#parts.maker.drained(id);
-    const exitCode = this.#endings.get(id) ?? Number(readFileSync(exitFile, "utf8").trim() || unknownExitCode);
-    this.#endings.delete(id);
-    // With a process namespace of its own the kernel has killed all others; with a shared one they are still there.
-    this.#killAll(record);
-    const oomKilled = exitCode === killedExitCode && this.#wasOutOfMemory(record);
-    this.#finish(record, { exitCode, oomKilled, finishedMs: Math.round(statSync(exitFile).mtimeMs) });
-  }
-
-  #wasOutOfMemory(record: ContainerRecord): boolean {
-    return (
-      existsSync(join(this.folder(record.id), "oom")) ||
-      this.#parts.cgroups.countOutOfMemoryKills(record.cgroupPath) > 0
-    );
-  }
-
-  #finish(
-    record: ContainerRecord,
-    how: Partial<Pick<ContainerRecord, "exitCode" | "oomKilled" | "message" | "finishedMs">>,
-  ): void {
-    const finishedMs = Math.max(how.finishedMs ?? this.#parts.clock.now(), record.startedMs ?? 0);
-    const current = this.#known.get(record.id) ?? record;
-    const ended = this.#write({ ...current, ...how, finishedMs, phase: "exited" });
-    const watched = this.#watched.get(record.id);
-    this.#watched.delete(record.id);
-    watched?.killTimer?.clear();
-    watched?.stopWatching();
-    this.#listener(ended);
-    watched?.resolveEnded();
-  }
-
-  #kill(id: string): void {
-    const record = this.#known.get(id);
-    if (!record) return;
-    if (record.container) signalProcess(record.container, "SIGKILL");
-    this.#killAll(record);
-  }
-
-  #killAll(record: ContainerRecord): void {
-    for (const pid of this.#parts.cgroups.listProcesses(record.cgroupPath)) {
-      try {
-        process.kill(pid, "SIGKILL");
-      } catch {
-        // It ended by itself in the meantime.
-      }
-    }
-  }
-
-  async #killUntilGone(record: ContainerRecord): Promise<void> {
-    for (let waitMs = 1; waitMs < 5000; waitMs *= 2) {
-      this.#kill(record.id);
-      if (this.#parts.cgroups.listProcesses(record.cgroupPath).length === 0) return;
-      await this.#parts.clock.sleep(waitMs);
-    }
   }
 
   // Takes apart whatever there is of a container, however far it had come.
   async #discard(id: string, record: ContainerRecord | undefined): Promise<void> {
-    const { maker, images, records, exitFolder, bootId } = this.#parts;
-    if (record && record.bootId === bootId) await this.#takeApart(record);
+    const { maker, images, exitFolder, bootId } = this.#parts;
+    if (record && record.bootId === bootId) await this.#killing.takeApart(record, this.folder(id));
     maker.discard(id, this.folder(id));
     rmSync(join(exitFolder, id), { force: true });
     // The record last: as long as it is there, whoever comes after a crash does all of this again.
     if (record?.settings.imageId) await images.release(record.settings.imageId, id);
-    await records.remove(id);
-    this.#known.delete(id);
-  }
-
-  /** Its processes and its control group. */
-  async #takeApart(record: ContainerRecord): Promise<void> {
-    if (record.phase !== "exited") {
-      // The monitor first: it may be about to create what is to be killed.
-      const monitors = record.monitor ? [record.monitor] : findMonitors(this.folder(record.id));
-      for (const monitor of monitors) signalProcess(monitor, "SIGKILL");
-      if (!record.container) this.#parts.maker.abort(this.folder(record.id));
-      await this.#killUntilGone(record);
-    }
-    this.#killAll(record);
-    await this.#removeCgroup(record.cgroupPath, this.#parts.cgroups);
-  }
-
-  async #removeCgroup(path: string, cgroups: Cgroups): Promise<void> {
-    // Killed processes leave their group a moment later.
-    for (let waitMs = 1; waitMs < 1000; waitMs *= 2) {
-      if (cgroups.remove(path)) return;
-      await this.#parts.clock.sleep(waitMs);
-    }
-    this.#parts.logger.warn("Could not remove a control group", { path });
+    await this.#table.remove(id);
   }
 }
 
