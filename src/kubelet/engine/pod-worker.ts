@@ -1,15 +1,15 @@
 /**
  * One pod on this node, from its creation to its removal. Everything that happens (a container ends, a probe decides, the spec changes, a wait is over) only says « look
  * again »; a look compares what is with what should be (pod-actions.ts) and sets the next steps going. Steps run beside each other and end with another look. What the steps
- * are stands by phase: container-starts.ts, restart-holds.ts, container-kills.ts, pod-reporter.ts.
+ * are stands by phase: container-starts.ts, restart-holds.ts, container-kills.ts, container-resizes.ts, pod-restart.ts, pod-reporter.ts.
  */
 import type { Container, ContainerStatus, Pod, PodStatus } from "#api/generated/types/core-v1.ts";
-import type { Timer } from "#component-base/clock.ts";
 import type { ContainerState, Sandbox } from "#kubelet/container-runtime.ts";
 import { findContainerStatus, podKey, refOf, sameJson } from "#kubelet/pod-object.ts";
 import type { PodRef } from "#kubelet/provider.ts";
-import { resizeMessage } from "#kubelet/resize-events.ts";
+import { ActiveDeadline, deadlineVerdict } from "./active-deadline.ts";
 import { ContainerKills } from "./container-kills.ts";
+import { ContainerResizes } from "./container-resizes.ts";
 import { ContainerStarts } from "./container-starts.ts";
 import { StopDeadline, withinGrace } from "./container-stop.ts";
 import type { StopContext } from "./container-stop.ts";
@@ -21,18 +21,14 @@ import { PodGround } from "./pod-ground.ts";
 import { PodProbes } from "./pod-probes.ts";
 import { writePodRecord } from "./pod-record.ts";
 import { PodReporter } from "./pod-reporter.ts";
+import { PodRestart } from "./pod-restart.ts";
 import type { PodView } from "./pod-view.ts";
 import { allContainers, findContainer } from "./pod-view.ts";
-import { PodResizer } from "./pod-resize.ts";
 import { RestartHolds } from "./restart-holds.ts";
-import { couldRestartAll, restartsAll, restartsSomething } from "./restart-policy.ts";
+import { restartsSomething } from "./restart-policy.ts";
 import { readTerminationMessage } from "./termination-message.ts";
 import type { WorkerCore } from "./worker-core.ts";
-
-const deadlineVerdict = {
-  reason: "DeadlineExceeded",
-  message: "Pod was active on the node longer than the specified deadline",
-};
+import { WorkerTasks } from "./worker-tasks.ts";
 
 /** What a worker knew before: of a pod that ran when the agent started. */
 export type Adopted = {
@@ -50,30 +46,27 @@ export class PodWorker {
   readonly #parts: EngineParts;
   readonly #containers = new PodContainers();
   readonly #messages = new Map<string, string>();
-  readonly #tasks = new Set<Promise<void>>();
-  readonly #untilEnded = new Set<Promise<void>>();
+  readonly #tasks: WorkerTasks;
   readonly #ends = new Map<string, PromiseWithResolvers<void>>();
-  readonly #resizer: PodResizer;
   readonly #ground: PodGround;
   readonly #probes: PodProbes;
   readonly #holds: RestartHolds;
   readonly #starts: ContainerStarts;
   readonly #kills: ContainerKills;
+  readonly #resizes: ContainerResizes;
+  readonly #restart: PodRestart;
+  readonly #activeDeadline: ActiveDeadline;
   readonly #reporter: PodReporter;
   #pod: Pod;
   #before: readonly ContainerStatus[];
   // Nothing is started any more, so looking again would find the same to do, for ever.
   #isReleased = false;
   #deadline: StopDeadline | undefined;
-  #deadlineTimer: Timer | undefined;
   #verdict: { readonly reason: string; readonly message: string } | undefined;
   #finalStatus: PodStatus | undefined;
   #removal: Promise<void> | undefined;
   #ending: Promise<void> | undefined;
   #looks = false;
-  #epochMs = 0;
-  #anew = false;
-  readonly #acceptedMs: number;
   readonly #isAdopted: boolean;
   #isGuess: boolean;
 
@@ -82,10 +75,12 @@ export class PodWorker {
     this.#pod = pod;
     this.ref = refOf(pod);
     this.#before = statusesOf(pod);
-    this.#acceptedMs = parts.clock.now();
-    this.#resizer = new PodResizer(parts);
     const current = () => this.#pod;
     const look = () => this.look();
+    this.#tasks = new WorkerTasks({
+      onEnd: look,
+      onFailure: (error) => parts.logger.error("Step of pod failed", { pod: podKey(this.ref), error }),
+    });
     const isInUse = (adopted?.containers.length ?? 0) > 0;
     this.#ground = new PodGround(parts, current, look, { sandbox: adopted?.sandbox, isInUse });
     const core: WorkerCore = {
@@ -95,8 +90,8 @@ export class PodWorker {
       containers: this.#containers,
       podIPs: () => this.#ground.podIPs,
       look,
-      run: (step) => this.#run(step),
-      runUntilEnded: (step) => this.#runUntilEnded(step),
+      run: (step) => this.#tasks.run(step),
+      runUntilEnded: (step) => this.#tasks.runUntilEnded(step),
     };
     const onContainer = (state: ContainerState) => this.onContainer(state);
     const stopContext = () => this.#stopContext();
@@ -110,6 +105,9 @@ export class PodWorker {
       isHidden: (path) => this.#ground.isHidden(path),
     });
     this.#kills = new ContainerKills(phase);
+    this.#resizes = new ContainerResizes({ core, holds: this.#holds, starts: this.#starts, kills: this.#kills });
+    this.#restart = new PodRestart({ core, holds: this.#holds, kills: this.#kills });
+    this.#activeDeadline = new ActiveDeadline(core);
     this.#reporter = new PodReporter(core);
     this.#isAdopted = adopted !== undefined;
     this.#isGuess = adopted?.isGuess ?? false;
@@ -149,7 +147,7 @@ export class PodWorker {
     if (this.#finalStatus) return this.#reporter.tell({ ...this.#finalStatus, ...observed(pod) });
     if (this.#isGuess) {
       this.#isGuess = false;
-      void this.#run(() => this.start());
+      void this.#tasks.run(() => this.start());
       return;
     }
     this.#parts.objects.register(pod, () => this.#onObjects());
@@ -164,10 +162,10 @@ export class PodWorker {
     if (!this.#containers.set(state)) return;
     if (state.phase !== "exited") return this.look();
     this.#probes.forget(state.id);
-    this.#resizer.forget(state.id);
+    this.#resizes.forget(state.id);
     this.#ends.get(state.id)?.resolve();
     this.#ends.delete(state.id);
-    void this.#run(() => this.#hearLastWords(state));
+    void this.#tasks.run(() => this.#hearLastWords(state));
   }
 
   /** Stops and removes everything within the grace. Resolves when gone. */
@@ -180,7 +178,7 @@ export class PodWorker {
 
   /** Leaves containers as they are and forgets the pod: the agent stops. */
   async release(): Promise<void> {
-    this.#deadlineTimer?.clear();
+    this.#activeDeadline.clear();
     this.#holds.clear();
     this.#ground.stop();
     this.#isReleased = true;
@@ -188,7 +186,7 @@ export class PodWorker {
     this.#starts.end("the kubelet stops");
     this.#parts.objects.unregister(this.ref.uid);
     this.#reporter.release();
-    await Promise.allSettled([...this.#tasks].filter((task) => !this.#untilEnded.has(task)));
+    await this.#tasks.settledButEnds();
   }
 
   /** The container of this name that is newest, or the one before it. */
@@ -245,59 +243,12 @@ export class PodWorker {
   }
 
   #act(): void {
-    if (couldRestartAll(this.#pod) && this.#beginAnew()) return;
+    if (this.#restart.begin()) return;
     const actions = computePodActions(this.#view());
     if (actions.end) return this.#stopWithin(graceOf(this.#pod));
     for (const kill of actions.kill) this.#kills.kill(kill);
-    this.#resize();
+    this.#resizes.resize();
     this.#starts.start(actions.start);
-  }
-
-  /** A container's end says that the whole pod is to begin anew: everything is stopped, and what was made until now does not count any more. */
-  #beginAnew(): boolean {
-    if (this.#anew) return true;
-    const isCause = (state: ContainerState): boolean => {
-      const container = findContainer(this.#pod, state.name);
-      if (!container || state.phase !== "exited" || state.createdMs < this.#epochMs) return false;
-      return restartsAll(container, state.exitCode ?? 137);
-    };
-    const latest = allContainers(this.#pod).flatMap(({ name }) => this.#containers.latest(name) ?? []);
-    if (!latest.some(isCause)) return false;
-    this.#anew = true;
-    void this.#run(async () => {
-      await this.#kills.killAll();
-      // Everything was made before now, even in this very millisecond.
-      this.#epochMs = Math.max(...this.#containers.all().map((state) => state.createdMs)) + 1;
-      for (const { name } of allContainers(this.#pod)) this.#holds.forgive(name);
-    }).finally(() => (this.#anew = false));
-    return true;
-  }
-
-  #resize(): void {
-    const running = this.#containers.running().flatMap((state) => {
-      const container = findContainer(this.#pod, state.name);
-      const isBusy = this.#kills.isStopping(state.id) || this.#starts.isStarting(state.name);
-      return container && !isBusy ? [{ state, container }] : [];
-    });
-    const resizes = this.#resizer.plan(this.#pod, running);
-    for (const { state, container } of resizes.filter((it) => it.needsRestart)) {
-      this.#holds.forgive(state.name);
-      const message = `Container ${container.name} resize requires restart`;
-      this.#kills.kill({ id: state.id, container, message, reason: "other" });
-    }
-    const inPlace = resizes.filter((it) => !it.needsRestart);
-    if (inPlace.length === 0) return;
-    void this.#run(async () => {
-      const { events } = this.#parts;
-      try {
-        await this.#resizer.apply(this.#pod, inPlace);
-        events.pod(this.#pod, "Normal", "ResizeCompleted", resizeMessage(this.#pod, "completed"));
-      } catch (error) {
-        const why = error instanceof Error ? error.message : String(error);
-        events.pod(this.#pod, "Warning", "ResizeError", resizeMessage(this.#pod, "error", why));
-        throw error;
-      }
-    });
   }
 
   /** From now on nothing starts; what runs is stopped within the grace. A shorter grace than before counts. */
@@ -309,7 +260,7 @@ export class PodWorker {
     }
     this.#deadline = new StopDeadline(nowMs, graceSeconds);
     this.#starts.end("the pod is being stopped");
-    this.#deadlineTimer?.clear();
+    this.#activeDeadline.clear();
     this.#holds.clear();
     this.#ground.stop();
     this.#probes.quieten();
@@ -320,11 +271,13 @@ export class PodWorker {
   #endIfStopped(): void {
     const deadline = this.#deadline;
     if (this.#ending || !deadline) return;
-    this.#ending = this.#runUntilEnded(async () => {
-      await this.#ground.settled();
-      await this.#drain(deadline);
-      await this.#kills.stopAll(deadline);
-    }).finally(() => (this.#ending = undefined));
+    this.#ending = this.#tasks
+      .runUntilEnded(async () => {
+        await this.#ground.settled();
+        await this.#drain(deadline);
+        await this.#kills.stopAll(deadline);
+      })
+      .finally(() => (this.#ending = undefined));
     void this.#ending.then(() => this.#closeIfDone());
   }
 
@@ -339,7 +292,7 @@ export class PodWorker {
 
   #closeIfDone(): void {
     if (this.#finalStatus) return;
-    if (this.#tasks.size > 0) return void Promise.allSettled(this.#tasks).then(() => this.look());
+    if (!this.#tasks.isIdle) return void this.#tasks.settled().then(() => this.look());
     if (this.#containers.running().length > 0) return this.look();
     this.#close();
   }
@@ -354,7 +307,7 @@ export class PodWorker {
     this.#parts.objects.unregister(this.ref.uid);
     if (this.#removal || !this.#finalStatus) return;
     const record = { pod: this.#pod, status: this.#finalStatus };
-    void this.#run(async () => {
+    void this.#tasks.run(async () => {
       writePodRecord(this.#parts.folders, record);
       if (!this.#removal) await this.#ground.clear();
     });
@@ -365,7 +318,7 @@ export class PodWorker {
       this.look();
       await this.#reporter.nextChange();
     }
-    await Promise.allSettled(this.#tasks);
+    await this.#tasks.settled();
     this.#parts.probeMetrics.forget(this.ref.uid);
     this.#parts.images.forget(this.#pod, allContainers(this.#pod));
     this.#holds.forget();
@@ -393,9 +346,9 @@ export class PodWorker {
         return imageIDs.get(image) ?? image;
       },
       before: (name) => findContainerStatus(this.#before, name),
-      resources: (state, container) => this.#resizer.resources(state, container),
-      isResizing: this.#resizer.isBusy,
-      epochMs: this.#epochMs,
+      resources: (state, container) => this.#resizes.resources(state, container),
+      isResizing: this.#resizes.isBusy,
+      epochMs: this.#restart.epochMs,
       isEnding: this.#deadline !== undefined,
       verdict: this.#verdict,
     };
@@ -420,15 +373,7 @@ export class PodWorker {
   }
 
   #checkDeadline(): void {
-    const seconds = this.#pod.spec?.activeDeadlineSeconds;
-    if (seconds === undefined || this.#deadline) return;
-    const startedMs = this.#pod.status?.startTime ? Date.parse(this.#pod.status.startTime) : this.#acceptedMs;
-    const leftMs = startedMs + seconds * 1000 - this.#parts.clock.now();
-    this.#deadlineTimer?.clear();
-    if (leftMs > 0) {
-      this.#deadlineTimer = this.#parts.clock.setTimer(leftMs, () => this.look());
-      return;
-    }
+    if (this.#deadline || !this.#activeDeadline.isOver()) return;
     this.#verdict = deadlineVerdict;
     this.#parts.events.pod(this.#pod, "Normal", deadlineVerdict.reason, deadlineVerdict.message);
     this.#stopWithin(graceOf(this.#pod));
@@ -444,25 +389,6 @@ export class PodWorker {
     this.#holds.releaseConfig();
     this.#ground.renew();
     this.look();
-  }
-
-  /** Runs a step; its failure is logged, and another look follows in any case. */
-  #run(step: () => Promise<void>): Promise<void> {
-    const task = step()
-      .catch((error: unknown) => this.#parts.logger.error("Step of pod failed", { pod: podKey(this.ref), error }))
-      .finally(() => {
-        this.#tasks.delete(task);
-        this.look();
-      });
-    this.#tasks.add(task);
-    return task;
-  }
-
-  /** A step that waits for containers to end, as long as their grace: an agent that stops does not wait for it. */
-  #runUntilEnded(step: () => Promise<void>): Promise<void> {
-    const task = this.#run(step);
-    this.#untilEnded.add(task);
-    return task.finally(() => this.#untilEnded.delete(task));
   }
 }
 
