@@ -4,16 +4,14 @@
  * seen as one. Custom resources keep nulls and values of wrong types: their schema's validation judges those.
  */
 import { deducedSchema } from "#apimachinery/deduced-schema.ts";
-import { findDurationMs, formatDuration } from "#apimachinery/duration.ts";
 import { findLargeMap, keysOf, noteLargeMap } from "#apimachinery/large-map.ts";
-import { QuantityError, canonicalQuantity } from "#apimachinery/quantity.ts";
 import type { FieldSchema, MapSchema, ScalarSchema, Schema, StructSchema } from "#apimachinery/schema.ts";
 import { badRequest } from "#apimachinery/status-error.ts";
-import { formatTime } from "#apimachinery/time.ts";
 import { type Absence, absenceOf, isOmittedValue, zeroOf } from "./go-json.ts";
+import { goTypeOf, jsonTypeOf } from "./go-types.ts";
 import { sortSteps } from "#apimachinery/sort-steps.ts";
 import { getOwn, inOrder, setOwn } from "./own-key.ts";
-import { formatMicroTime, parseMicroTime, parseTime } from "./protobuf-scalars.ts";
+import { isInteger, readQuantity, readText } from "./scalar-reader.ts";
 
 type JsonObject = Readonly<Record<string, unknown>>;
 
@@ -379,11 +377,6 @@ function* inTextOrder(schema: StructSchema, value: JsonObject): Iterable<FieldSc
   }
 }
 
-function isInteger(value: unknown, type: "int32" | "int64"): value is number {
-  if (type === "int32") return typeof value === "number" && (value | 0) === value;
-  return typeof value === "number" && Number.isInteger(value) && Math.abs(value) <= 2 ** 63;
-}
-
 function showAbsent(field: FieldSchema, object: Record<string, unknown>): void {
   const absence: Absence = absenceOf(field);
   if (absence.shown === "value") object[field.name] = absence.value;
@@ -396,35 +389,6 @@ function emptyStruct(schema: StructSchema): Record<string, unknown> {
   return object;
 }
 
-function readText(type: "time" | "microTime" | "duration", value: string): string {
-  switch (type) {
-    case "time": {
-      const { seconds } = parseTime(value);
-      // What is canonical already, as nearly all are, stays as it is.
-      return value.length === 20 ? value : formatTime(seconds * 1000);
-    }
-    case "microTime": {
-      const { seconds, nanos } = parseMicroTime(value);
-      return formatMicroTime(seconds, nanos);
-    }
-    case "duration": {
-      const ms = findDurationMs(value);
-      if (ms === undefined) throw badRequest(`time: invalid duration ${JSON.stringify(value)}`);
-      return formatDuration(ms);
-    }
-  }
-}
-
-function readQuantity(value: unknown): string {
-  if (typeof value === "string" && /^[1-9]\d{0,2}(?:m|Mi|Gi)?$/.test(value)) return value;
-  try {
-    return canonicalQuantity(typeof value === "string" || typeof value === "number" ? value : JSON.stringify(value));
-  } catch (error) {
-    if (error instanceof QuantityError) throw badRequest(error.message);
-    throw error;
-  }
-}
-
 function isObject(value: unknown): value is JsonObject {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
@@ -434,35 +398,4 @@ function countMembers(value: unknown): number {
   if (Array.isArray(value)) return value.reduce<number>((sum, item) => sum + countMembers(item), 0);
   const values = Object.values(value);
   return values.reduce<number>((sum, item) => sum + countMembers(item), values.length);
-}
-
-/** The type as Go's reflection prints it: "v1.PodSpec", "[]v1.Container", "map[string]string", "v1.Protocol". */
-function goTypeOf(schema: Schema): string {
-  if (schema.kind === "struct") return schema.name.split(".").slice(-2).join(".");
-  if (schema.goType !== undefined) return schema.goType;
-  switch (schema.kind) {
-    case "list":
-      return `[]${goTypeOf(schema.items)}`;
-    case "map":
-      return `map[${schema.goKeyType ?? "string"}]${goTypeOf(schema.values)}`;
-    case "scalar":
-      return plainGoTypes[schema.type] ?? schema.type;
-  }
-}
-
-const plainGoTypes: Readonly<Partial<Record<ScalarSchema["type"], string>>> = {
-  boolean: "bool",
-  double: "float64",
-  bytes: "[]uint8",
-  time: "v1.Time",
-  microTime: "v1.MicroTime",
-  duration: "v1.Duration",
-  quantity: "resource.Quantity",
-  intOrString: "intstr.IntOrString",
-  any: "runtime.RawExtension",
-};
-
-function jsonTypeOf(value: unknown): string {
-  if (Array.isArray(value)) return "array";
-  return typeof value === "boolean" ? "bool" : typeof value;
 }
