@@ -8,6 +8,7 @@ import { link, mkdir, readdir, readFile, rename, rm, stat, utimes } from "node:f
 import { join } from "node:path";
 import { Readable, Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
+import { ifThere } from "#component-base/missing-file.ts";
 import { InvalidImage } from "./oci.ts";
 
 /** `folder` holds `blobs/`; `temporary` must be on the same file system. */
@@ -29,12 +30,7 @@ export class BlobStore {
 
   /** Size in bytes, or undefined where the blob is not here. */
   async find(digest: string): Promise<number | undefined> {
-    try {
-      return (await stat(this.path(digest))).size;
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-      throw error;
-    }
+    return (await ifThere(stat(this.path(digest)), undefined))?.size;
   }
 
   /** Whether the blob is here; if so, it counts as just come and is not collected as garbage for a while. */
@@ -110,7 +106,7 @@ export class BlobStore {
 
   async list(): Promise<string[]> {
     const all = ["sha256", "sha512"].map(async (algorithm) => {
-      const names = await readdir(join(this.#folder, algorithm)).catch(() => []);
+      const names = await ifThere(readdir(join(this.#folder, algorithm)), []);
       return names.map((name) => `${algorithm}:${name}`);
     });
     return (await Promise.all(all)).flat();
@@ -118,7 +114,7 @@ export class BlobStore {
 
   /** Whether the blob's file has another name: a repository of the registry needs it. */
   async isLinked(digest: string): Promise<boolean> {
-    return ((await stat(this.path(digest)).catch(() => undefined))?.nlink ?? 1) > 1;
+    return ((await ifThere(stat(this.path(digest)), undefined))?.nlink ?? 1) > 1;
   }
 
   /** Unknown is success. */

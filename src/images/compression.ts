@@ -36,7 +36,7 @@ async function feed(iterator: AsyncIterator<Buffer>, head: Buffer, decoder: Tran
   } catch (error) {
     decoder.destroy(error as Error);
   } finally {
-    await iterator.return?.().catch(() => {});
+    await iterator.return?.().catch(() => {}); // whoever reads the decoder has heard it
   }
 }
 

@@ -14,6 +14,7 @@ import { join } from "node:path";
 import { Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import type { Clock } from "#component-base/clock.ts";
+import { ifThere, isMissing } from "#component-base/missing-file.ts";
 import type { SpecialFiles } from "./special-files.ts";
 import { BlobStore } from "./blobs.ts";
 import { decompress } from "./compression.ts";
@@ -179,8 +180,8 @@ export class ImageStore {
   /** Whether something on this machine needs the image. Notes whose path is gone are removed. */
   async isHeld(id: string): Promise<boolean> {
     const folder = join(this.folder, "uses", hexOf(id));
-    for (const key of await readdir(folder).catch(() => [])) {
-      const path = await readFile(join(folder, key), "utf8").catch(() => "");
+    for (const key of await ifThere(readdir(folder), [])) {
+      const path = await ifThere(readFile(join(folder, key), "utf8"), "");
       if (path !== "" && existsSync(path)) return true;
       await rm(join(folder, key), { force: true });
     }
@@ -216,7 +217,7 @@ export class ImageStore {
 
   // A layer's own mtime comes from its archive; when it was put here is its ctime.
   async #isOld(path: string, field: "mtimeMs" | "ctimeMs" = "mtimeMs"): Promise<boolean> {
-    const stats = await stat(path).catch(() => undefined);
+    const stats = await ifThere(stat(path), undefined);
     return this.clock.now() - (stats?.[field] ?? 0) > leftOverMs;
   }
 
@@ -236,7 +237,7 @@ export class ImageStore {
   // Renamed first: a half-removed layer must not be taken for a whole one.
   async #discardLayer(layer: string): Promise<void> {
     const doomed = join(this.temporaryFolder, `gone-${layer}-${randomBytes(4).toString("hex")}`);
-    await rename(join(this.layersFolder, layer), doomed).catch(() => {});
+    await ifThere(rename(join(this.layersFolder, layer), doomed), undefined);
     await rm(doomed, { recursive: true, force: true });
   }
 
@@ -321,7 +322,7 @@ export class ImageStore {
     try {
       return JSON.parse(await readFile(join(this.folder, "images", name), "utf8")) as StoredImage;
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+      if (isMissing(error)) return undefined;
       throw error;
     }
   }

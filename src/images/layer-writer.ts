@@ -80,7 +80,7 @@ export async function writeLayer(
     archive.finalize();
   } catch (error) {
     archive.destroy(error as Error);
-    await compressed.catch(() => {});
+    await compressed.catch(() => {}); // it fails by the same error
     throw error;
   }
   await compressed;

@@ -380,6 +380,22 @@ describe("pulling", () => {
     assert.equal(await store.remove("nothing"), true);
   });
 
+  test("an image whose users cannot be read is not taken for one that nobody needs", async () => {
+    await publish("unread", [await layer("c")]);
+    const { id } = await puller.pull(`${host}/unread`, [], never);
+    await store.hold(id, "container", folder);
+    const notes = join(store.folder, "uses", id.replace("sha256:", ""));
+    const [note = ""] = readdirSync(notes);
+    rmSync(join(notes, note));
+    mkdirSync(join(notes, note));
+
+    await assert.rejects(store.remove(`${host}/unread`), { code: "EISDIR" });
+
+    assert.ok(await store.find(id));
+    rmSync(join(notes, note), { recursive: true });
+    assert.equal(await store.remove(`${host}/unread`), true);
+  });
+
   test("an encrypted registry is trusted by the certificate in its folder, and not without it", async () => {
     await publish("tls", [await layer("sealed")]);
     const now = Date.now();

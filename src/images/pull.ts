@@ -177,7 +177,7 @@ class SharedPull {
 
   constructor(work: (signal: AbortSignal) => Promise<PulledImage>) {
     this.result = work(this.#stop.signal);
-    this.result.catch(() => {});
+    this.result.catch(() => {}); // told to those who join
   }
 
   async join(signal: AbortSignal): Promise<PulledImage> {
@@ -191,7 +191,7 @@ class SharedPull {
       signal.removeEventListener("abort", leave);
       if (--this.#waiting === 0) this.#stop.abort(signal.reason);
       // Who leaves last waits until everything is cleaned up.
-      if (signal.aborted && this.#waiting === 0) await this.result.catch(() => {});
+      if (signal.aborted && this.#waiting === 0) await this.result.catch(() => {}); // told to those who join
     }
   }
 }

@@ -7,6 +7,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
 import { getCACertificates, rootCertificates, type SecureContextOptions } from "node:tls";
+import { isMissing } from "#component-base/missing-file.ts";
 import type { Dispatcher } from "undici";
 import type { Credential } from "./credentials.ts";
 import { describeConnectionError, statusLine } from "./connection-errors.ts";
@@ -337,8 +338,9 @@ function certificatesFor(host: string, settings: RegistrySettings): string[] {
     let names: string[];
     try {
       names = readdirSync(own).filter((name) => name.endsWith(".crt"));
-    } catch {
-      return [];
+    } catch (error) {
+      if (isMissing(error)) return [];
+      throw error;
     }
     return names.map((name) => readFileSync(join(own, name), "utf8")).filter(isCertificate);
   });

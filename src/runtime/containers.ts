@@ -252,7 +252,7 @@ export class Containers {
 
   /** Removes all of an ended container but its log; a running one is killed first. Unknown is success. */
   async remove(id: string): Promise<void> {
-    await this.#starting.get(id)?.catch(() => {});
+    await this.#starting.get(id)?.catch(() => {}); // told to whoever started it
     const record = this.#table.find(id);
     if (!record) return;
     if (this.#watch.has(id)) await this.stop(id, 0);

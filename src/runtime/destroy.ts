@@ -5,6 +5,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { isMissing } from "#component-base/missing-file.ts";
 import { openCgroups } from "#linux/cgroups/open-cgroups.ts";
 import { loadLibc } from "#linux/libc.ts";
 import { unmountBelow } from "#linux/mounts.ts";
@@ -39,15 +40,16 @@ export function readRecords(folder: string): ContainerRecord[] {
   let ids: string[];
   try {
     ids = readdirSync(folder);
-  } catch {
-    return [];
+  } catch (error) {
+    if (isMissing(error)) return [];
+    throw error;
   }
   return ids.flatMap((id) => {
     try {
       const record = JSON.parse(readFileSync(join(folder, id, "record.json"), "utf8")) as ContainerRecord;
       return record.bootId === bootId ? [record] : [];
     } catch {
-      return [];
+      return []; // damaged: its processes are found by their control group
     }
   });
 }

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, it } from "node:test";
@@ -29,6 +29,17 @@ describe("records on disk", () => {
       records.list().map(({ record }) => record),
       [1, 2],
     );
+  });
+
+  it("that are damaged are none, and those that cannot be read are not taken for damaged", () => {
+    const records = open();
+    records.write("a", 1);
+    writeFileSync(join(records.path("a"), "record.json"), "{");
+    assert.deepEqual(records.list(), [{ id: "a", record: undefined }]);
+
+    rmSync(join(records.path("a"), "record.json"));
+    mkdirSync(join(records.path("a"), "record.json"));
+    assert.throws(() => records.list(), { code: "EISDIR" });
   });
 
   it("written meanwhile or removed are not overwritten by what was due", async () => {

@@ -4,6 +4,7 @@
 import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { rename, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { isMissing } from "#component-base/missing-file.ts";
 
 type Due<T> = { readonly record: T; readonly onFailure: (error: unknown) => void };
 
@@ -87,7 +88,7 @@ export class RecordFolder<T> {
     await rename(join(folder, "record.next"), join(folder, "record.json"));
   }
 
-  /** All ids, also those whose record is missing or damaged. */
+  /** All ids, also those whose record is missing or damaged. Throws where one cannot be read: it may be of something that runs. */
   list(): readonly { readonly id: string; readonly record: T | undefined }[] {
     return readdirSync(this.folder).map((id) => ({ id, record: this.#read(id) }));
   }
@@ -102,8 +103,9 @@ export class RecordFolder<T> {
   #read(id: string): T | undefined {
     try {
       return JSON.parse(readFileSync(join(this.path(id), "record.json"), "utf8")) as T;
-    } catch {
-      return undefined;
+    } catch (error) {
+      if (isMissing(error) || error instanceof SyntaxError) return undefined;
+      throw error;
     }
   }
 }

@@ -35,6 +35,7 @@ export async function attachToContainer(
   const following = followLog(target, start, streams, over);
   void followSizes(target, streams);
   const writing = target.hasStdin && streams.stdin ? carryInput(target, streams.stdin, over) : undefined;
+  // An end is an end, whichever.
   await Promise.race([target.ended, once(over, "abort").catch(() => {})]);
   stop.abort();
   await following;
@@ -98,6 +99,7 @@ async function carryInput(target: AttachTarget, input: AsyncIterable<Uint8Array>
     }
     child.stdin.end();
   })();
+  // Streams that break tell nothing of how it ended.
   await exited.catch(() => {});
   signal.removeEventListener("abort", onAbort);
 }

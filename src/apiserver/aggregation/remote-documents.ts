@@ -63,6 +63,7 @@ type GroupVersion = { readonly group: string; readonly version: string };
 
 async function readResources(api: RemoteApi, signal: AbortSignal): Promise<readonly ResourceFacts[]> {
   const { group = "", version = "" } = api.apiService.spec ?? {};
+  // Servers that know no aggregated discovery are asked version by version.
   const list = await getJson<GroupList>(api, "/apis", `${aggregated},application/json`, signal).catch(() => undefined);
   if (list?.kind === "APIGroupDiscoveryList") {
     const found = list.items?.find(({ metadata }) => metadata?.name === group);

@@ -66,6 +66,7 @@ async function localUser({ record }: Cluster, socket: Socket): Promise<DeliveryU
   if (!localAddress.startsWith("127.")) return undefined;
   const user = await findPeerUser({ localAddress, localPort, remoteAddress, remotePort });
   if (user === undefined) return undefined;
+  // Without one nobody owns it.
   const owner = await stat(record.kubeconfig).catch(() => undefined);
   return [0, process.getuid?.(), owner?.uid].includes(user) ? administrator : undefined;
 }

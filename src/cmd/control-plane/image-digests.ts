@@ -75,6 +75,7 @@ export class ImageDigests implements ImageResolver {
     const { client } = this.#options;
     const { namespace, serviceAccountName, imagePullSecrets } = identity;
     const resource = (name: string) => ({ group: "", version: "v1", resource: name });
+    // What cannot be had is not used: a registry that wants credentials says so.
     const account = await client
       .get<ServiceAccount>({ resource: resource("serviceaccounts"), namespace, name: serviceAccountName }, { signal })
       .catch(() => undefined);

@@ -6,6 +6,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { UserError } from "#cli/command.ts";
 import { registrySettings } from "#cmd/node/registry-settings.ts";
+import { ifThere } from "#component-base/missing-file.ts";
 import type { Credential } from "#images/credentials.ts";
 import { namesOf, pushImage, type PushedImage } from "#images/push.ts";
 import { type ImageReference, InvalidReference, parseReference } from "#images/reference.ts";
@@ -47,7 +48,7 @@ async function pushElsewhere(
 /** What `docker login`, `podman login --compat-auth-file` and CI jobs leave. Helpers that keep passwords elsewhere are not asked. */
 async function dockerCredentials(environment: NodeJS.ProcessEnv): Promise<readonly Credential[]> {
   const folder = environment["DOCKER_CONFIG"] ?? join(environment["HOME"] ?? "/root", ".docker");
-  const bytes = await readFile(join(folder, "config.json")).catch(() => undefined);
+  const bytes = await ifThere(readFile(join(folder, "config.json")), undefined);
   return bytes === undefined ? [] : parseDockerSecret({ ".dockerconfigjson": bytes.toString("base64") });
 }
 

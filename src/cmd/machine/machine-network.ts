@@ -61,7 +61,7 @@ table ip ${table} {
 async function acceptForwarding(range: string): Promise<void> {
   if (!existsSync("/var/run/docker.sock")) return;
   const chain = "ip filter DOCKER-USER";
-  // Without such a chain there is nothing to accept in.
+  // Without such a chain there is nothing to accept in: nft refuses, and that is well.
   await applyNft(
     `insert rule ${chain} ip saddr ${range} accept\ninsert rule ${chain} ip daddr ${range} accept\n`,
   ).catch(() => {});

@@ -5,6 +5,7 @@
 import { X509Certificate } from "node:crypto";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { isMissing } from "#component-base/missing-file.ts";
 import { defaultKubeconfigPath } from "#cli/kubeconfig.ts";
 import { addressPlan, maxSlots } from "./address-plan.ts";
 import { type ClusterRecord, currentFormat, DamagedRecord, findClusterFolders } from "./cluster-record.ts";
@@ -68,7 +69,8 @@ function placeOfCertificate(path: string): Pick<ClusterRecord, "slot" | "isRootl
 function list(folder: string): string[] {
   try {
     return readdirSync(folder);
-  } catch {
-    return [];
+  } catch (error) {
+    if (isMissing(error)) return [];
+    throw error;
   }
 }

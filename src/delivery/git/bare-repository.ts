@@ -4,6 +4,7 @@
 import { chmod, mkdir, readdir, readFile, rename, rm, stat, statfs, writeFile } from "node:fs/promises";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { ifThere } from "#component-base/missing-file.ts";
 import { hookScript } from "#delivery/push/hook-script.ts";
 import { Git } from "./git.ts";
 import type { GitCage } from "./git-cage.ts";
@@ -45,14 +46,14 @@ export class RepositoryFolders {
   async ensure(uid: string, branch: string): Promise<Git> {
     const git = this.git(uid);
     if (!existsSync(git.folder)) await this.#create(git);
-    const head = await readFile(join(git.folder, repositoryFolder, "HEAD"), "utf8").catch(() => "");
+    const head = await ifThere(readFile(join(git.folder, repositoryFolder, "HEAD"), "utf8"), "");
     if (head !== `ref: ${heads}${branch}\n`) await git.run(["symbolic-ref", "HEAD", `${heads}${branch}`]);
     return git;
   }
 
   /** Uids of all that are on the disk. */
   async list(): Promise<readonly string[]> {
-    const names = await readdir(this.#root).catch(() => []);
+    const names = await ifThere(readdir(this.#root), []);
     return names.filter((name) => !name.includes("."));
   }
 
@@ -65,7 +66,7 @@ export class RepositoryFolders {
   /** Removes what pushes that were killed have left. None may be under way. */
   async removeQuarantines(uid: string): Promise<void> {
     const objects = join(this.git(uid).folder, repositoryFolder, "objects");
-    const names = await readdir(objects).catch(() => []);
+    const names = await ifThere(readdir(objects), []);
     const left = names.filter((name) => name.startsWith("tmp_objdir-"));
     await Promise.all(left.map((name) => rm(join(objects, name), { recursive: true, force: true })));
   }
@@ -119,13 +120,13 @@ const tidyTimeoutMs = 300_000;
 export async function sizeOf(git: Git): Promise<number> {
   const objects = join(git.folder, repositoryFolder, "objects");
   const names = await readdir(objects, { recursive: true });
-  const sizes = names.map(async (name) => (await stat(join(objects, name)).catch(() => undefined))?.size ?? 0);
+  const sizes = names.map(async (name) => (await ifThere(stat(join(objects, name)), undefined))?.size ?? 0);
   return (await Promise.all(sizes)).reduce((sum, size) => sum + size, 0);
 }
 
 /** Makes one pack of many; what nothing leads to any more goes after two weeks. Somebody else's turn must not be under way. */
 export async function tidy(git: Git): Promise<void> {
-  const packs = await readdir(join(git.folder, repositoryFolder, "objects/pack")).catch(() => []);
+  const packs = await ifThere(readdir(join(git.folder, repositoryFolder, "objects/pack")), []);
   if (packs.filter((name) => name.endsWith(".pack")).length <= mostPacks) return;
   await git.run(["gc", "--quiet", "--prune=2.weeks.ago"], { timeoutMs: tidyTimeoutMs });
 }

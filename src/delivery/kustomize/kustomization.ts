@@ -87,6 +87,7 @@ async function readResource(
   file: string,
   depth: number,
 ): Promise<readonly Draft[]> {
+  // What is wrong with it is said by reading it.
   const found = await stat(join(files.root, path)).catch(() => undefined);
   if (found?.isDirectory() === true) return await build(files, path, [], depth + 1);
   const manifests = await files.manifestsOf(await readInside(files, path, entry, file), path);

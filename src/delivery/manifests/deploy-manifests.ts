@@ -6,6 +6,7 @@ import { isJsonObject } from "#apimachinery/json.ts";
 import { type KubeObject, parseApiVersion } from "#apimachinery/meta.ts";
 import { StatusError } from "#apimachinery/status-error.ts";
 import { type DiscoveredResource, discoverResources } from "#client/discovery.ts";
+import { findObject } from "#client/find-object.ts";
 import { followObject } from "#client/follow-object.ts";
 import { branchLabel, repositoryLabel, slugOf } from "#delivery/deploy/branch-names.ts";
 import { DeployFailed } from "#delivery/deploy/deploy-failed.ts";
@@ -163,7 +164,7 @@ function findResource(known: readonly DiscoveredResource[], { object }: Manifest
 
 /** Whether it changed anything. `missing` are namespaces that are not there yet: a trial cannot look into them. */
 async function apply(
-  { client, signal }: Deployment,
+  { client, ownClient, signal }: Deployment,
   { kind, resource, namespace, name, object, file }: Wanted,
   dryRun: boolean,
   missing: ReadonlySet<string> = new Set(),
@@ -171,7 +172,8 @@ async function apply(
   if (dryRun && namespace !== undefined && missing.has(namespace)) return true;
   const ref = { resource, name, ...(namespace === undefined ? {} : { namespace }) };
   return await asPusher(`${file}: ${kind} ${name}`, async () => {
-    const before = dryRun ? undefined : await client.get(ref, { signal }).catch(() => undefined);
+    // With our own rights: whoever may write need not be allowed to read.
+    const before = dryRun ? undefined : await findObject(ownClient, ref, { signal });
     const options = { fieldManager, force: true, dryRun, fieldValidation: "Strict" as const, signal };
     const after = await client.patch(ref, { type: "apply", body: object }, options);
     return before?.metadata?.resourceVersion !== after.metadata?.resourceVersion;
@@ -203,6 +205,7 @@ async function waitFor(deployment: Deployment, wanted: Wanted): Promise<void> {
     const verdict = await followObject<Watched, ReturnType<typeof verdictOf>>(ownClient, ref, { decide, signal });
     if (!verdict.isReady) throw new DeployFailed(`${kind} ${name}: ${verdict.failure}`);
   } catch (error) {
+    // Beside the error itself what they say is an extra.
     const pods = await whatPodsSay(ownClient, wanted).catch(() => []);
     for (const line of pods) deployment.say(`  ${line}`);
     if (error instanceof DeployFailed || !signal.aborted) throw error;

@@ -68,13 +68,15 @@ async function runStep(
     const failure = await followObject<Job, string>(ownClient, ref, { decide: endOf, signal });
     // A pod that never began has nothing to say.
     const patience = setTimeout(() => ended.abort(new Error("the step is over")), 2000);
-    await reading.catch(() => {});
+    await reading.catch(() => {}); // the step's own end says it
     clearTimeout(patience);
     if (failure === "") return;
+    // The Job's own words do where its pod cannot be asked.
     const why = (await exitOf(ownClient, namespace, name).catch(() => undefined)) ?? failure;
     throw new DeployFailed(`step ${step.name} failed: ${why}; kubectl logs -n ${namespace} job/${name}`);
   } finally {
     ended.abort(new Error("the step is over"));
+    // One that is left ends by its deadline, and goes with its repository.
     if (signal.aborted)
       await client.delete({ resource: jobs, namespace, name }, { propagationPolicy: "Background" }).catch(() => {});
   }

@@ -34,7 +34,7 @@ export class Notices {
 
   async #change(how: (all: readonly PushNotice[]) => readonly PushNotice[]): Promise<void> {
     const writing = this.#writing.then(async () => writeDurably(this.#path, JSON.stringify(how(await this.list()))));
-    this.#writing = writing.catch(() => {});
+    this.#writing = writing.catch(() => {}); // told below
     await writing;
   }
 }

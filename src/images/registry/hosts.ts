@@ -5,6 +5,7 @@
 import { existsSync } from "node:fs";
 import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { ifThere } from "#component-base/missing-file.ts";
 import { writeDurably } from "./durable-files.ts";
 import { namesIn } from "./repository.ts";
 
@@ -29,7 +30,7 @@ export async function announceHosts(imagesFolder: string, cluster: string, hosts
 
 /** The cluster's note, if it left one. */
 export async function announcedHosts(imagesFolder: string, cluster: string): Promise<RegistryHosts | undefined> {
-  const text = await readFile(join(hostsFolder(imagesFolder), `${cluster}.json`), "utf8").catch(() => "");
+  const text = await ifThere(readFile(join(hostsFolder(imagesFolder), `${cluster}.json`), "utf8"), "");
   return text === "" ? undefined : (JSON.parse(text) as RegistryHosts);
 }
 

@@ -8,6 +8,7 @@ import { type FileHandle, open, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import type { Clock } from "#component-base/clock.ts";
+import { ifThere } from "#component-base/missing-file.ts";
 import { intoFolder } from "./durable-files.ts";
 import { algorithmOf, type DigestAlgorithm } from "./names.ts";
 import { RegistryFault } from "./registry-fault.ts";
@@ -103,7 +104,7 @@ export class Uploads {
   async removeStale(repository: Repository): Promise<void> {
     for (const name of await namesIn(repository.uploads)) {
       const file = join(repository.uploads, name);
-      const { mtimeMs = 0 } = (await stat(file).catch(() => undefined)) ?? {};
+      const { mtimeMs = 0 } = (await ifThere(stat(file), undefined)) ?? {};
       const session = this.#sessions.get(file);
       const lastMs = Math.max(mtimeMs, session?.lastMs ?? 0);
       if (session?.isBusy || this.#clock.now() - lastMs < this.#limits.staleMs) continue;
@@ -117,7 +118,7 @@ export class Uploads {
     const known = this.#sessions.get(file);
     if (known) return known;
     const algorithm = /^[0-9a-f-]{36}-(sha256|sha512)$/.exec(id)?.[1] as DigestAlgorithm | undefined;
-    const size = algorithm && (await stat(file).catch(() => undefined))?.size;
+    const size = algorithm && (await ifThere(stat(file), undefined))?.size;
     if (algorithm === undefined || size === undefined)
       throw new RegistryFault("BLOB_UPLOAD_UNKNOWN", "the upload is not known, or it is over");
     const hash = createHash(algorithm);

@@ -103,6 +103,7 @@ export class ImagePuller {
     const ahead = this.#ahead.get(key);
     this.#ahead.delete(key);
     try {
+      // What was looked up ahead and failed is looked up once more.
       return (await ahead?.catch(() => undefined)) ?? (await this.#options.images.findImage(reference));
     } catch (error) {
       throw this.#notInspected(pod, container, reference, error);

@@ -3,6 +3,7 @@
  */
 import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { ifThere } from "#component-base/missing-file.ts";
 import type { PodVolumes } from "#kubelet/volumes/pod-volumes.ts";
 import type { KubeletFolders } from "./pod-folders.ts";
 import { podFolder } from "./pod-folders.ts";
@@ -26,5 +27,5 @@ export async function removeLeftovers(
 }
 
 function namesIn(folder: string): Promise<string[]> {
-  return readdir(folder).catch(() => []);
+  return ifThere(readdir(folder), []);
 }

@@ -5,6 +5,7 @@ import { mkdirSync, renameSync, writeFileSync } from "node:fs";
 import { readFile, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Pod, PodStatus } from "#api/generated/types/core-v1.ts";
+import { ifThere, isMissing } from "#component-base/missing-file.ts";
 import type { KubeletFolders } from "./pod-folders.ts";
 import { podFolder } from "./pod-folders.ts";
 
@@ -23,9 +24,9 @@ export function writePodRecord(folders: KubeletFolders, record: PodRecord): void
   renameSync(temporary, join(folder, "pod.json"));
 }
 
-/** All records; those that cannot be read are left out (their containers are found at the runtime). */
+/** All records; those that are damaged are left out (their containers are found at the runtime). Throws where one cannot be read: its pod would be begun again. */
 export async function readPodRecords(folders: KubeletFolders): Promise<readonly PodRecord[]> {
-  const uids = await readdir(join(folders.root, "pods")).catch(() => []);
+  const uids = await ifThere(readdir(join(folders.root, "pods")), []);
   const records = await Promise.all(uids.map((uid) => readRecord(folders, uid)));
   return records.filter((record) => record !== undefined);
 }
@@ -34,7 +35,8 @@ async function readRecord(folders: KubeletFolders, uid: string): Promise<PodReco
   try {
     const record = JSON.parse(await readFile(join(podFolder(folders, uid), "pod.json"), "utf8")) as PodRecord;
     return record.pod?.metadata?.uid === uid ? record : undefined;
-  } catch {
-    return undefined;
+  } catch (error) {
+    if (isMissing(error) || error instanceof SyntaxError) return undefined;
+    throw error;
   }
 }

@@ -17,6 +17,7 @@ export async function pullCredentials(
   const missing: string[] = [];
   const found: RegistryCredential[] = [];
   for (const name of names) {
+    // One that cannot be had is told as missing, and the pull is tried without it, as upstream's.
     const secret = await objects.secret(namespace, name).catch(() => undefined);
     const source = { uid: secret?.metadata?.uid ?? "", namespace, name };
     if (secret?.data) found.push(...parseDockerSecret(secret.data).map((it) => ({ ...it, secret: source })));

@@ -26,6 +26,7 @@ export async function readTerminationMessage(
   }
   const fallsBack = container?.terminationMessagePolicy === "FallbackToLogsOnError" && state.exitCode !== 0;
   if (message !== "" || !fallsBack) return message;
+  // The message is empty where the log is gone, as upstream's.
   const log = await readEnd(state.spec.logPath, 4 * maxLogBytes + maxLogLines * 64).catch(() => "");
   return lastLogLines(log);
 }

@@ -96,8 +96,10 @@ export class NodeController implements Service {
     try {
       await this.#report();
     } catch (error) {
-      if (hasReason(error, "NotFound")) await this.#register().catch(() => undefined);
-      this.#options.logger.warn("Could not write node status", { error });
+      const { logger } = this.#options;
+      logger.warn("Could not write node status", { error });
+      const onFailure = (cause: unknown): void => logger.warn("Could not register the node", { error: cause });
+      if (hasReason(error, "NotFound")) await this.#register().catch(onFailure);
     } finally {
       this.#busy = false;
     }

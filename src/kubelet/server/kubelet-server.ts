@@ -164,7 +164,7 @@ export class KubeletServer implements Service {
       if (gone.signal.aborted) return;
     }
     response.end();
-    await finished(response).catch(() => undefined);
+    await finished(response).catch(() => undefined); // the client is gone
   }
 
   async #endedLogs(name: string, response: ServerResponse): Promise<void> {

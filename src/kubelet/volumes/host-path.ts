@@ -8,6 +8,7 @@ import type { HostPathVolumeSource } from "#api/generated/types/core-v1.ts";
 
 /** Makes sure that the path is of its type, making it for the …OrCreate types. Throws an Error with upstream's words. */
 export async function prepareHostPath({ path, type }: HostPathVolumeSource): Promise<void> {
+  // What cannot be looked at is not of its type either, and that is what is said.
   const found = await stat(path).catch(() => undefined);
   switch (type ?? "") {
     case "":

@@ -63,7 +63,7 @@ export class VolumeManager implements PodVolumes {
     const { uid } = refOf(pod);
     // One at a time for a pod: two writers of one volume would trip over each other.
     const turn = (this.#lines.get(uid) ?? Promise.resolve())
-      .catch(() => undefined)
+      .catch(() => undefined) // told to the one before
       .then(() => this.#mountAll(pod, signal));
     this.#lines.set(uid, turn);
     await turn;
@@ -89,7 +89,7 @@ export class VolumeManager implements PodVolumes {
   async unmount(ref: PodRef): Promise<void> {
     this.#renewals.get(ref.uid)?.timer.clear();
     this.#renewals.delete(ref.uid);
-    await this.#lines.get(ref.uid)?.catch(() => undefined);
+    await this.#lines.get(ref.uid)?.catch(() => undefined); // told to whoever mounts
     this.#lines.delete(ref.uid);
     const folder = podFolder(this.#options.folders, ref.uid);
     this.#options.mounts.unmountBelow(folder);

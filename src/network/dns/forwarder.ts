@@ -50,11 +50,15 @@ export class Forwarder {
 
   /** The first answer of a resolver. Throws when none answers. */
   async ask(question: Question): Promise<Packet> {
+    let cause: unknown;
     for (const upstream of this.#upstreams()) {
-      const reply = await this.#askOne(upstream, question).catch(() => undefined);
-      if (reply) return reply;
+      try {
+        return await this.#askOne(upstream, question);
+      } catch (error) {
+        cause = error;
+      }
     }
-    throw new Error(`no resolver answers for ${question.name}`);
+    throw new Error(`no resolver answers for ${question.name}`, { cause });
   }
 
   /** Closes the sockets. Questions under way fail by their timeout. */

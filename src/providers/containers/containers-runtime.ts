@@ -92,7 +92,7 @@ export class ContainersRuntime implements ContainerRuntime, ContainerFiles, Serv
 
   async removeSandbox(pod: PodRef): Promise<void> {
     const { sandboxes, containers } = this.#running();
-    await this.#making.get(pod.uid)?.catch(() => {});
+    await this.#making.get(pod.uid)?.catch(() => {}); // told to whoever made it
     sandboxes.retire(pod.uid);
     const inside = containers.list().filter((record) => record.settings.sandboxId === pod.uid);
     await Promise.all(inside.map((record) => containers.remove(record.id)));

@@ -49,7 +49,7 @@ export class ProxyThreads implements ConfigSink {
   /** One after the other, so that all threads see the same order. */
   apply(changes: readonly ConfigChange[]): Promise<readonly ConfigProblem[]> {
     const applied = this.#turn.then(() => this.#apply(changes));
-    this.#turn = applied.catch(() => {});
+    this.#turn = applied.catch(() => {}); // told to whoever applied it
     return applied;
   }
 
@@ -127,7 +127,7 @@ export class ProxyThreads implements ConfigSink {
       const all = [...this.#inForce.values()].map((set) => ({ set }));
       return answerOf(next.ask({ kind: "apply", changes: at === 0 ? all : all.filter(isShared) }));
     });
-    this.#turn = told.catch(() => {});
+    this.#turn = told.catch(() => {}); // told to whoever told them
   }
 }
 

@@ -31,6 +31,7 @@ export async function whereFunctionsAre<T>(
     return await use();
   } catch (cause) {
     const cluster = clusterOf(args);
+    // The error that is told is the first one.
     const status = await machine.status(cluster).catch(() => undefined);
     if (status === undefined || !status.isRunning || status.hasServing) throw cause;
     throw new UserError(

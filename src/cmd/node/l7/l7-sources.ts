@@ -82,6 +82,7 @@ export class L7Sources implements Pick<Service, "stop">, PodDrain {
 
   /** What engine and sources have counted, as far as they are there. */
   async metrics(): Promise<readonly MetricSnapshot[]> {
+    // Why it is not there was told when it was started.
     const engine = await this.#engine?.catch(() => undefined);
     return [...(engine?.metrics() ?? []), ...(this.#serving?.metrics() ?? [])];
   }
@@ -92,6 +93,7 @@ export class L7Sources implements Pick<Service, "stop">, PodDrain {
     for (const remove of this.#removeHandlers.splice(0)) remove();
     await this.#running;
     await Promise.all([this.#ingress?.stop(), this.#serving?.stop()]);
+    // One that could not be started needs no end.
     await (await this.#engine?.catch(() => undefined))?.stop();
   }
 
