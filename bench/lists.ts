@@ -2,6 +2,7 @@
  * Lists of 10,000 pods out of the API server, in each form and in pages, with what they cost the server: CPU, stalls of its event loop, memory. `node tools/node24.mjs bench/lists.ts [profile-folder]`.
  */
 import { type ClientHttp2Session, connect } from "node:http2";
+import { pod } from "./api/bodies.ts";
 import { ApiProcess } from "./support/api-process.ts";
 import { type Access, FrameClient } from "./support/frame-client.ts";
 
@@ -13,22 +14,6 @@ const forms = {
   Table: "application/json;as=Table;v=v1;g=meta.k8s.io",
 };
 const [, , profileFolder] = process.argv;
-
-function pod(name: string): string {
-  const container = (index: number) => ({
-    name: `c${index}`,
-    image: "registry.example.com/team/app:1.2.3",
-    args: ["--port=8080", "--level=info"],
-    env: Array.from({ length: 8 }, (_, i) => ({ name: `VARIABLE_${i}`, value: `value-${i}` })),
-    ports: [{ containerPort: 8080 + index, name: `http${index}` }],
-    resources: { requests: { cpu: "100m", memory: "128Mi" }, limits: { cpu: "1", memory: "256Mi" } },
-    readinessProbe: { httpGet: { path: "/ready", port: 8080 }, periodSeconds: 10 },
-    volumeMounts: [{ name: "data", mountPath: "/data" }],
-  });
-  const metadata = { name, labels: { app: "bench", tier: "web" } };
-  const volumes = [{ name: "data", emptyDir: {} }];
-  return JSON.stringify({ metadata, spec: { nodeName: "n1", containers: [container(0), container(1)], volumes } });
-}
 
 async function fill(access: Access): Promise<void> {
   const session = connect(`https://127.0.0.1:${access.port}`, access);

@@ -1,47 +1,13 @@
 /**
  * Our API server alone, on the durable store, in a process of its own; bench/api.ts bundles it as the product is bundled. Sends where it listens, ends with its parent.
  */
-import { join } from "node:path";
-import { loadKindFacts } from "#api/kind-facts-table.ts";
-import { strategyOf } from "#api/strategies.ts";
-import { createApiServer } from "#apiserver/api-server.ts";
-import { createClusterAccess } from "#apiserver/cluster-access.ts";
-import { ensurePki, issueClientCertificate } from "#component-base/certificates.ts";
 import { systemClock as clock } from "#component-base/clock.ts";
 import { IdleMemory } from "#component-base/idle-memory.ts";
-import { createLogger } from "#component-base/logger.ts";
-import { openLmdbStore } from "#store/lmdb/lmdb-store.ts";
+import { startApiServer } from "../support/api-server.ts";
 import { answerProfiler } from "./profiler.ts";
 
-const folder = process.argv[2] ?? "";
-const logger = createLogger({ level: "warn" });
-const pki = await ensurePki(join(folder, "pki"), { serverAddresses: ["127.0.0.1"], clock });
-const store = await openLmdbStore({ folder: join(folder, "store"), clock, logger });
-const server = createApiServer({
-  store,
-  kindFacts: loadKindFacts(),
-  findStrategy: (group, _version, kind) => strategyOf(group, kind),
-  access: createClusterAccess({
-    clientCa: pki.ca.certificate,
-    frontProxyCa: pki.frontProxyCa.certificate,
-    serviceAccountKey: pki.serviceAccountKey.privateKey,
-    issuer: "https://kubernetes.default.svc.cluster.local",
-    publicAddress: "127.0.0.1",
-    clock,
-    logger,
-  }),
-  clock,
-  logger,
-  https: {
-    addresses: ["127.0.0.1"],
-    port: 0,
-    serving: { certificate: pki.server.certificate, key: pki.server.privateKey },
-    clientCa: pki.ca.certificate,
-  },
-});
-await server.start(new AbortController().signal);
-const admin = issueClientCertificate(pki.ca, { commonName: "admin", organizations: ["system:masters"], clock });
-process.send?.({ port: server.port, ca: pki.ca.certificate, cert: admin.certificate, key: admin.privateKey });
+const access = await startApiServer(process.argv[2] ?? "");
+process.send?.(access);
 answerProfiler();
 await new IdleMemory(clock).start(new AbortController().signal);
 process.on("disconnect", () => process.exit(0));
