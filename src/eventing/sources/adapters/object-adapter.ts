@@ -7,6 +7,7 @@
 import { constants } from "node:fs";
 import { lstat, mkdir, open, readdir, readlink, realpath } from "node:fs/promises";
 import { join } from "node:path";
+import { isMissing } from "#component-base/missing-file.ts";
 import { compileKeyPattern } from "#eventing/sources/key-pattern.ts";
 import type { ObjectSource } from "#eventing/sources/kinds.ts";
 import type { FoundObject, ObjectVerb } from "#eventing/sources/source-events.ts";
@@ -112,10 +113,11 @@ class ObjectRun {
 
   async #visit(path: string, seen: Set<string>, onFolder: (path: string) => Promise<void>): Promise<void> {
     this.#signal.throwIfAborted();
-    const found = await lstat(join(this.#root, path), { bigint: true }).catch(() => undefined);
+    const look = (at: string) => lstat(at, { bigint: true });
+    const found = await this.#ask(path, seen, look);
     if (found?.isDirectory()) {
       await onFolder(path);
-      const names = await readdir(join(this.#root, path)).catch(() => []);
+      const names = (await this.#ask(path, seen, (folder) => readdir(folder))) ?? [];
       for (const name of names.toSorted()) await this.#visit(join(path, name), seen, onFolder);
       return;
     }
@@ -127,6 +129,18 @@ class ObjectRun {
       etag: `${found.ino.toString(36)}-${found.mtimeNs.toString(36)}-${found.size.toString(36)}`,
       modifiedMs: Number(found.mtimeMs),
     });
+  }
+
+  /** Undefined where nothing is there. What is there and does not answer is told of, and what was known of it stays so: nothing of it is called deleted. */
+  async #ask<T>(path: string, seen: Set<string>, call: (at: string) => Promise<T>): Promise<T | undefined> {
+    try {
+      return await call(join(this.#root, path));
+    } catch (error) {
+      if (isMissing(error)) return undefined;
+      this.#context.logger.warn("Could not look at a file or folder", { path: join(this.#root, path), error });
+      for (const key of this.#known.keys()) if (key === path || isBelow(key, path)) seen.add(key);
+      return undefined;
+    }
   }
 
   async #onFound(object: FoundObject): Promise<void> {
