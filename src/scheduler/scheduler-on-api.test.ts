@@ -21,15 +21,16 @@ for (const https of [false, true]) {
     const informers = createInformerFactory({ client, clock, logger });
     const events = createEventRecorder({ client, component: "default-scheduler", clock, logger });
     const scheduler = createScheduler({ client, informers, events, clock, logger });
-    const { signal } = new AbortController();
-    await informers.start(signal);
-    await scheduler.start(signal);
     const node = await client.create<Node>(
       { resource: core("nodes") },
       { apiVersion: "v1", kind: "Node", metadata: { name: "n1" } },
     );
     const status = { allocatable: { cpu: "1", memory: "1Gi", pods: "10" } };
     await client.update<Node>({ resource: core("nodes"), name: "n1", subresource: "status" }, { ...node, status });
+    // Known when the scheduler begins: else it may look for a place while there is none yet.
+    const { signal } = new AbortController();
+    await informers.start(signal);
+    await scheduler.start(signal);
     const create = (name: string, cpu: string) => {
       const spec = { containers: [{ name: "c", image: "web", resources: { requests: { cpu } } }] };
       return client.create<Pod>(
