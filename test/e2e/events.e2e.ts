@@ -8,6 +8,7 @@ import { after, before, describe, test } from "node:test";
 import type { ClusterStatus } from "#cli/machine.ts";
 import { canRunContainers, eventually, repository, startCluster, type TestCluster } from "../support/cluster.ts";
 import { ask } from "../support/knative.ts";
+import { type CollectedSpan, SpanCollector } from "../support/span-collector.ts";
 
 const skip = canRunContainers() ? false : "needs root, conmon and crun or runc";
 const name = "events-e2e";
@@ -18,6 +19,7 @@ const orders: Place = { host: "broker-ingress.knative-eventing.svc.cluster.local
 
 describe("events", { skip }, () => {
   let cluster: TestCluster;
+  let collector: SpanCollector;
   let ingress: string;
   const kubectl = async (...args: readonly string[]) => (await cluster.kubectl(args)).stdout;
   const apply = (objects: readonly object[]) =>
@@ -54,13 +56,17 @@ describe("events", { skip }, () => {
   };
 
   before(async () => {
-    cluster = await startCluster(name);
+    collector = await SpanCollector.start();
+    cluster = await startCluster(name, { environment: { OTEL_EXPORTER_OTLP_ENDPOINT: collector.url } });
     await eventually("the kinds are there", async () => {
       const known = await kubectl("api-resources", "-o", "name");
       return known.includes("triggers.eventing.knative.dev") && known.includes("functions.nodeless.dev");
     });
   });
-  after(() => cluster.remove());
+  after(async () => {
+    await cluster.remove();
+    await collector.close();
+  });
 
   test("an order flow is applied in one go, and kubectl shows it", async () => {
     await eventually("the example is taken", async () => {
@@ -92,6 +98,44 @@ describe("events", { skip }, () => {
   test("an order is priced, paid and confirmed by functions that know nothing of each other", async () => {
     assert.equal(await send(orders, "ada", { what: "bread", count: 2 }), 202);
     await logged("mail", /mail to ada: order\.paid 2 bread/);
+  });
+
+  test("one trace goes from a request through every event and function that it caused", async () => {
+    const [traceId, root] = ["0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"];
+    const headers = {
+      "ce-specversion": "1.0",
+      "ce-id": "traced",
+      "ce-source": "/shop",
+      "ce-type": "order.created",
+      "ce-subject": "tina",
+      "content-type": "application/json",
+      traceparent: `00-${traceId}-${root}-01`,
+    };
+    const body = JSON.stringify({ what: "bread", count: 1 });
+    assert.equal((await ask(ingress, { ...orders, method: "POST", headers, body })).status, 202);
+    const named = (name: string) => collector.spans.find((span) => span.traceId === traceId && span.name === name);
+    await eventually("the last step is told of", async () => named("trigger:mail.default") !== undefined);
+    await eventually("the nodes have told of theirs", async () => {
+      const steps = ["pricing", "payment", "mail"].map((one) => named(`trigger:${one}.default`)?.spanId);
+      return steps.every((id) =>
+        collector.spans.some((span) => span.parentSpanId === id && span.by === "nodeless-node"),
+      );
+    });
+
+    const spans = collector.spans.filter((span) => span.traceId === traceId);
+    const byId = new Map(spans.map((span) => [span.spanId, span]));
+    const way = (span: CollectedSpan | undefined): readonly string[] =>
+      span === undefined ? [] : [...way(byId.get(span.parentSpanId ?? "")), span.name];
+
+    assert.deepEqual(way(named("trigger:mail.default")), [
+      "broker:orders.default",
+      "trigger:pricing.default",
+      "trigger:payment.default",
+      "trigger:mail.default",
+    ]);
+    assert.equal(named("broker:orders.default")?.parentSpanId, root);
+    const torn = spans.filter(({ parentSpanId = "" }) => parentSpanId !== root && !byId.has(parentSpanId));
+    assert.deepEqual(torn, []);
   });
 
   test("filters decide who gets what", async () => {

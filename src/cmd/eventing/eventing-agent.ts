@@ -8,6 +8,7 @@ import { createInformerFactory, type InformerFactory, withoutManagedFields } fro
 import { createClient } from "#client/rest-client.ts";
 import { addressPlan, nodeAddresses } from "#cmd/machine/address-plan.ts";
 import type { Cluster } from "#cmd/machine/clusters.ts";
+import { openSpans } from "#cmd/machine/spans.ts";
 import { eventingLayout } from "#cmd/machine/layout.ts";
 import type { Clock } from "#component-base/clock.ts";
 import type { Service } from "#component-base/life-cycle.ts";
@@ -58,6 +59,7 @@ export class EventingAgent {
   #api: EventApiServer | undefined;
   #senders: Pick<Service, "stop"> | undefined;
   #rules: Pick<Service, "stop"> | undefined;
+  #spans: Pick<Service, "stop"> | undefined;
 
   constructor(options: EventingAgentOptions) {
     this.#options = options;
@@ -65,7 +67,7 @@ export class EventingAgent {
 
   /** Resolves when events are taken. */
   async start(): Promise<void> {
-    const { cluster, clock, logger } = this.#options;
+    const { cluster, environment, clock, logger } = this.#options;
     const { data } = eventingLayout(cluster.layout);
     const folder = await openDiskFolder(data);
     const logs = await this.#openLogs(data);
@@ -74,7 +76,9 @@ export class EventingAgent {
     this.#transport = createHttpTransport(transport);
     const client = createClient(this.#transport);
     const tokens = createTokenSource(client, clock);
-    const dispatcher = new Dispatcher({ logs, clock, logger, lookup, forbids: forbidsOwnMachine, tokens });
+    const spans = await openSpans({ environment, serviceName: "nodeless-eventing", clock, logger });
+    this.#spans = spans;
+    const dispatcher = new Dispatcher({ logs, clock, logger, lookup, forbids: forbidsOwnMachine, tokens, spans });
     this.#dispatcher = dispatcher;
     const metrics = new SourceMetrics(dispatcher.metrics.registry);
     const informers = createInformerFactory({ client, clock, logger, transform: withoutManagedFields });
@@ -85,7 +89,7 @@ export class EventingAgent {
     const isRestored = await source.restore();
     const rules = await startIngressRules({ client, informers, folder, clock, logger, signal: this.#abort.signal });
     this.#rules = rules;
-    const receiver = new Receiver({ dispatcher, clock, logger, newTopicMs, ...rules });
+    const receiver = new Receiver({ dispatcher, clock, logger, newTopicMs, spans, ...rules });
     this.#receiver = receiver;
     const place = await this.#openListener();
     source.follow();
@@ -122,6 +126,7 @@ export class EventingAgent {
     await this.#informers?.stop();
     await this.#dispatcher?.stop();
     await this.#transport?.close();
+    await this.#spans?.stop();
   }
 
   /** Files of this machine, or NATS where a server is given. */

@@ -196,7 +196,9 @@ export class NodeAgent {
     const dns = dnsPlaces(cluster, highDnsPort);
     const prepareLike = (pod: { readonly namespace: string; readonly name: string }) =>
       this.#place?.runtime.prepareLike(pod);
-    return new L7Sources({ cluster, plan, client, informers, dns, onListening, prepareLike, clock, logger });
+    const { environment } = this.#options.context;
+    const told = { onListening, prepareLike };
+    return new L7Sources({ environment, cluster, plan, client, informers, dns, ...told, clock, logger });
   }
 
   async #startKubelet(transport: Transport, ground: NodeGround): Promise<void> {

@@ -2,8 +2,8 @@
  * Extension attributes with which Knative's brokers keep events from going round for ever (`knativebrokerttl`), tell when they came (`knativearrivaltime`), and say what went wrong with those that
  * nobody took (`knativeerror…`); and W3C trace context as the distributed tracing extension of CloudEvents.
  */
-import { randomUUID } from "node:crypto";
 import type { AttributeValue, CloudEvent } from "#eventing/cloudevents/cloud-event.ts";
+import { hex, type TraceStep, traceparentOf } from "./trace-step.ts";
 
 const ttlName = "knativebrokerttl";
 const arrivalName = "knativearrivaltime";
@@ -31,13 +31,17 @@ export function leaveBroker(event: CloudEvent): CloudEvent {
   return { ...event, attributes };
 }
 
-/** A subscriber's reply, on its way back to where the event came from: it goes round with it, and belongs to its trace. */
-export function asReply(reply: CloudEvent, to: CloudEvent): CloudEvent {
+/** A subscriber's reply, on its way back to where the event came from: it goes round with it, and belongs to its trace, as what came of the delivery. */
+export function asReply(reply: CloudEvent, to: CloudEvent, step?: TraceStep): CloudEvent {
   const attributes = new Map(reply.attributes);
   const ttl = to.attributes.get(ttlName);
   if (ttl === undefined) attributes.delete(ttlName);
   else attributes.set(ttlName, ttl);
-  copyIfMissing(attributes, to, "traceparent");
+  const trace = to.attributes.get("traceparent");
+  // Those who answer with the event's own attributes have not made a step of theirs.
+  if (step !== undefined && (attributes.get("traceparent") ?? trace) === trace)
+    attributes.set("traceparent", traceparentOf(step));
+  else copyIfMissing(attributes, to, "traceparent");
   copyIfMissing(attributes, to, "tracestate");
   return { ...reply, attributes };
 }
@@ -60,6 +64,16 @@ export function asDeadLetter(event: CloudEvent, { destination, code, data }: Del
   return { ...event, attributes };
 }
 
+/** The event in a trace in which this step took it. What it says of a trace of its own stays. */
+export function withStep(event: CloudEvent, step: TraceStep, state: string | undefined): CloudEvent {
+  if (event.attributes.has("traceparent")) return event;
+  const attributes = new Map(event.attributes);
+  attributes.set("traceparent", traceparentOf(step));
+  if (step.parentId !== undefined && state !== undefined && state !== "" && state.length <= 512)
+    attributes.set("tracestate", state);
+  return { ...event, attributes };
+}
+
 /** The event with a trace: its own, else that of the request which brought it, else a new one. */
 export function withTrace(event: CloudEvent, parent: string | undefined, state: string | undefined): CloudEvent {
   if (event.attributes.has("traceparent")) return event;
@@ -70,29 +84,15 @@ export function withTrace(event: CloudEvent, parent: string | undefined, state: 
   return { ...event, attributes };
 }
 
-/** Trace headers for one delivery: the event's trace, in a step of its own. */
-export function traceHeaders({ attributes }: CloudEvent): string[] {
-  const [, trace, , flags] = tracePattern.exec(String(attributes.get("traceparent") ?? "")) ?? [];
-  if (trace === undefined) return [];
+/** Trace headers of one delivery. */
+export function traceHeaders({ attributes }: CloudEvent, step: TraceStep | undefined): string[] {
+  if (step === undefined) return [];
   const state = attributes.get("tracestate");
-  return [
-    "traceparent",
-    `00-${trace}-${hex(16)}-${flags}`,
-    ...(state === undefined ? [] : ["tracestate", String(state)]),
-  ];
+  const rest = state === undefined ? [] : ["tracestate", String(state)];
+  return ["traceparent", traceparentOf(step), ...rest];
 }
 
 function copyIfMissing(attributes: Map<string, AttributeValue>, from: CloudEvent, name: string): void {
   const value = from.attributes.get(name);
   if (value !== undefined && !attributes.has(name)) attributes.set(name, value);
-}
-
-/** Up to 30 digits. Node keeps random bytes for UUIDs in stock; asking the kernel for each id costs ten times as much. */
-function hex(digits: number): string {
-  const uuid = randomUUID();
-  // Without the dashes, and the two digits that are the same in all.
-  return (uuid.slice(0, 8) + uuid.slice(9, 13) + uuid.slice(15, 18) + uuid.slice(20, 23) + uuid.slice(24)).slice(
-    0,
-    digits,
-  );
 }

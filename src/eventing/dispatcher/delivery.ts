@@ -2,6 +2,7 @@
  * One event on its way to one subscriber: tries, waits in between, what happens with the reply, and where the event ends when nobody takes it.
  */
 import type { Clock } from "#component-base/clock.ts";
+import type { SpanSink } from "#component-base/otlp/spans.ts";
 import type { Logger } from "#component-base/logger.ts";
 import type { CloudEvent } from "#eventing/cloudevents/cloud-event.ts";
 import { backOffMs } from "./back-off.ts";
@@ -11,6 +12,7 @@ import type { Outcome, Sender } from "./sender.ts";
 import type { Slots } from "./slots.ts";
 import { type TopicRunner, WentRoundTooOften } from "./topic-runner.ts";
 import type { Subscription, Target } from "./topology.ts";
+import { recordStep, stepOfDelivery, type TraceStep } from "./trace-step.ts";
 
 /** What a delivery works with. */
 export type DeliveryParts = {
@@ -21,6 +23,8 @@ export type DeliveryParts = {
   /** One for each request under way. */
   readonly slots: Slots;
   readonly metrics: DispatchMetrics;
+  /** Told of each try. Default: nobody is. */
+  readonly spans?: SpanSink | undefined;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly signal: AbortSignal;
@@ -61,12 +65,12 @@ export async function deliver(item: Delivered, parts: DeliveryParts): Promise<bo
   }
   if (!result.reply || reply === undefined) return true;
   const event = await have(item, parts);
-  const answer = event ? asReply(result.reply, event) : result.reply;
+  const answer = event ? asReply(result.reply, event, result.step) : result.reply;
   return await passOn(item, parts, { event: answer, destination: reply });
 }
 
 type Sent =
-  | { readonly kind: "taken"; readonly reply: CloudEvent | undefined }
+  | { readonly kind: "taken"; readonly reply: CloudEvent | undefined; readonly step: TraceStep | undefined }
   | { readonly kind: "refused"; readonly error: DeliveryError; readonly tries: number }
   | { readonly kind: "expired" };
 
@@ -82,8 +86,10 @@ async function send(item: Delivered, parts: DeliveryParts, { target, event }: Se
     const sent = event ?? (await have(item, parts));
     if (!sent) return { kind: "expired" };
     const destination = target();
-    const outcome = await tryOnce(leaveBroker(sent), destination, parts, event === undefined);
-    if (outcome.kind === "taken") return { kind: "taken", reply: outcome.reply };
+    const step = stepOfDelivery(sent);
+    const isToSubscriber = event === undefined;
+    const outcome = await tryOnce({ event: leaveBroker(sent), target: destination, step, isToSubscriber }, parts);
+    if (outcome.kind === "taken") return { kind: "taken", reply: outcome.reply, step };
     const { delivery } = parts.subscription();
     const isSpent = tries > delivery.retries;
     // "Retry" is the least number of tries. Who was not there has refused nothing, and where there is no sink for dead letters the event is best kept for him.
@@ -103,18 +109,25 @@ async function send(item: Delivered, parts: DeliveryParts, { target, event }: Se
   }
 }
 
-async function tryOnce(
-  event: CloudEvent,
-  target: Target,
-  parts: DeliveryParts,
-  isToSubscriber: boolean,
-): Promise<Outcome> {
-  const { slots, sender, metrics, clock, signal } = parts;
+type Try = {
+  readonly event: CloudEvent;
+  readonly target: Target;
+  readonly step: TraceStep | undefined;
+  readonly isToSubscriber: boolean;
+};
+
+async function tryOnce({ event, target, step, isToSubscriber }: Try, parts: DeliveryParts): Promise<Outcome> {
+  const { slots, sender, metrics, spans, clock, signal } = parts;
   await slots.take();
   try {
     const startMs = clock.now();
     const { timeoutMs, format } = parts.subscription().delivery;
-    const outcome = await sender.send(event, target, { timeoutMs, format, signal });
+    const outcome = await sender.send(event, target, { timeoutMs, format, step, signal });
+    if (spans !== undefined) {
+      const error = outcome.kind === "taken" ? undefined : outcome.why;
+      const times = { startMs, endMs: clock.now() };
+      recordStep(spans, step, { name: nameOf(parts), kind: "client", event, ...times, status: outcome.status, error });
+    }
     if (isToSubscriber) {
       parts.onTry(outcome.kind === "taken" || outcome.isAnswered);
       metrics.tried(parts.subscription(), outcome.status, clock.now() - startMs);
@@ -123,6 +136,12 @@ async function tryOnce(
   } finally {
     slots.release();
   }
+}
+
+/** As upstream names them in traces. */
+function nameOf({ topic, subscription }: DeliveryParts): string {
+  const { namespace, name } = subscription();
+  return `${topic.topic.kind === "Broker" ? "trigger" : "subscription"}:${name}.${namespace}`;
 }
 
 /** To the reply's address, or back into the topic. False: nobody took it. */

@@ -2,6 +2,7 @@
  * Takes events, keeps them, and delivers them as a topology says, which may be replaced at any time: what is new begins, what is gone ends with all that was kept for it, what stays goes on.
  */
 import type { Clock } from "#component-base/clock.ts";
+import type { SpanSink } from "#component-base/otlp/spans.ts";
 import type { Logger } from "#component-base/logger.ts";
 import { DispatchMetrics } from "./dispatch-metrics.ts";
 import type { EventLogs } from "./event-log.ts";
@@ -25,6 +26,8 @@ export type DispatcherOptions = {
   readonly forbids?: Forbids;
   /** Tokens for targets that ask for one. */
   readonly tokens?: TokenSource;
+  /** Told of each step of events that are traced. Default: nobody is. */
+  readonly spans?: SpanSink | undefined;
   /** Largest reply of a subscriber. Default 1 MiB. */
   readonly maxEventBytes?: number;
 };
@@ -193,6 +196,7 @@ export class Dispatcher {
       makeSender: () => new Sender(sender),
       memory: this.#memory,
       metrics: this.metrics,
+      spans: this.#options.spans,
       clock,
       logger,
     };

@@ -4,15 +4,17 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { once } from "node:events";
 import type { Clock } from "#component-base/clock.ts";
+import type { SpanSink } from "#component-base/otlp/spans.ts";
 import type { Logger } from "#component-base/logger.ts";
 import { metricText } from "#component-base/metrics.ts";
 import type { CloudEvent } from "#eventing/cloudevents/cloud-event.ts";
 import { CloudEventError } from "#eventing/cloudevents/cloud-event-error.ts";
 import { decodeMessage } from "#eventing/cloudevents/http-binding.ts";
-import { withTrace } from "./broker-attributes.ts";
+import { withStep, withTrace } from "./broker-attributes.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import { type TopicRunner, WentRoundTooOften } from "./topic-runner.ts";
 import type { Topic } from "./topology.ts";
+import { recordStep, stepOfArrival } from "./trace-step.ts";
 
 /** Whether somebody may send these to a topic. */
 export type PolicyCheck = (
@@ -37,6 +39,8 @@ export type ReceiverOptions = {
   readonly onAccepted?: (topic: Topic, event: CloudEvent) => void;
   /** How long a topic that is not known is waited for: it may have been made a moment ago. Default 0. */
   readonly newTopicMs?: number;
+  /** Told of each event that was taken and is traced. Default: nobody is. */
+  readonly spans?: SpanSink | undefined;
 };
 
 const mebibyte = 2 ** 20;
@@ -135,7 +139,7 @@ export class Receiver {
       const { traceparent, tracestate } = request.headers;
       const state = Array.isArray(tracestate) ? tracestate.join(",") : tracestate;
       const parent = typeof traceparent === "string" ? traceparent : undefined;
-      await Promise.all(events.map((event) => topic.accept(withTrace(event, parent, state))));
+      await Promise.all(events.map((event) => this.#accept(topic, event, { parent, state })));
       for (const event of events) this.#options.onAccepted?.(topic.topic, event);
       return { status: 202 };
     } catch (error) {
@@ -143,6 +147,22 @@ export class Receiver {
     } finally {
       this.#bytes -= reserved;
     }
+  }
+
+  /** In the trace that it is of. */
+  async #accept(
+    topic: TopicRunner,
+    event: CloudEvent,
+    { parent, state }: { readonly parent: string | undefined; readonly state: string | undefined },
+  ): Promise<void> {
+    const { spans, clock } = this.#options;
+    if (spans === undefined) return void (await topic.accept(withTrace(event, parent, state)));
+    const step = stepOfArrival(event, parent, spans);
+    const startMs = clock.now();
+    await topic.accept(withStep(event, step, state));
+    const { kind, name, namespace } = topic.topic;
+    const facts = { name: `${kind.toLowerCase()}:${name}.${namespace}`, kind: "server", event, status: 202 } as const;
+    recordStep(spans, step, { ...facts, startMs, endMs: clock.now() });
   }
 
   /** Undefined when it is too large. Throws when the sender broke off. */

@@ -10,6 +10,7 @@ import { isRetryable, retryAfterMs } from "./back-off.ts";
 import { traceHeaders } from "./broker-attributes.ts";
 import { checkHost, ForbiddenAddress, type Forbids, guardedLookup, type Lookup } from "./reach.ts";
 import type { Target } from "./topology.ts";
+import { stepOfDelivery, type TraceStep } from "./trace-step.ts";
 
 /** What came of it. */
 export type Outcome =
@@ -32,6 +33,8 @@ export type Outcome =
 export type SendOptions = {
   readonly timeoutMs: number;
   readonly format?: "binary" | "json" | undefined;
+  /** Of the event's trace. Default: a new one. */
+  readonly step?: TraceStep | undefined;
   readonly signal: AbortSignal;
 };
 
@@ -72,7 +75,11 @@ export class Sender {
   }
 
   /** Never rejects, but with the signal's reason. */
-  async send(event: CloudEvent, target: Target, { timeoutMs, format, signal }: SendOptions): Promise<Outcome> {
+  async send(
+    event: CloudEvent,
+    target: Target,
+    { timeoutMs, format, step = stepOfDelivery(event), signal }: SendOptions,
+  ): Promise<Outcome> {
     signal.throwIfAborted();
     try {
       const url = new URL(target.url);
@@ -80,7 +87,7 @@ export class Sender {
         return neverTaken(`events are sent over HTTP, not to ${target.url}`);
       if (this.#options.forbids) checkHost(url.hostname, this.#options.forbids);
       const { headers, body } = format === "json" ? encodeStructured(event) : encodeBinary(event);
-      const all = [...headers, ...traceHeaders(event), "prefer", "reply", "accept-encoding", "identity"];
+      const all = [...headers, ...traceHeaders(event, step), "prefer", "reply", "accept-encoding", "identity"];
       const token = await this.#tokenFor(target);
       signal.throwIfAborted();
       if (token !== undefined) all.push("authorization", `Bearer ${token}`);

@@ -3,6 +3,7 @@
  * or leaves undone, is no matter of any other subscription.
  */
 import type { Clock, Timer } from "#component-base/clock.ts";
+import type { SpanSink } from "#component-base/otlp/spans.ts";
 import type { Logger } from "#component-base/logger.ts";
 import type { CloudEvent } from "#eventing/cloudevents/cloud-event.ts";
 import { deliver } from "./delivery.ts";
@@ -22,6 +23,7 @@ export type SubscriptionParts = {
   readonly makeSender: () => Sender;
   readonly memory: Memory["of"];
   readonly metrics: DispatchMetrics;
+  readonly spans?: SpanSink | undefined;
   readonly clock: Clock;
   readonly logger: Logger;
 };
@@ -248,6 +250,7 @@ export class SubscriptionRunner {
         sender: this.#sender,
         slots: this.#slots,
         metrics,
+        spans: this.#parts.spans,
         clock,
         logger,
         signal,

@@ -3,12 +3,14 @@
  * nobody is told that there is nothing at a host that somebody serves.
  */
 import type { Clock } from "#component-base/clock.ts";
+import type { Service } from "#component-base/life-cycle.ts";
 import type { Logger } from "#component-base/logger.ts";
 import type { MetricSnapshot } from "#component-base/metrics.ts";
 import type { NodeListener } from "#network/ingress/node-listeners.ts";
 import type { Hold } from "#proxy/config/hold.ts";
 import type { ListenerConfig } from "#proxy/config/listener.ts";
 import type { ConfigChange, ConfigProblem, ConfigSink } from "#proxy/config/route-source.ts";
+import type { SpanRecorder } from "#proxy/exchange/exchange-parts.ts";
 import { ProxyEngine } from "#proxy/engine.ts";
 import type { ClusterLoad } from "#proxy/observe/cluster-loads.ts";
 import { defaultCertificate } from "./default-certificate.ts";
@@ -27,6 +29,8 @@ export type L7EngineOptions = {
   readonly release: (listener: SharedListener) => void;
   /** Told where requests are taken, whenever that has changed. */
   readonly onListening: (addresses: readonly NodeListener[]) => void;
+  /** Told of requests that are traced; stops with the engine. */
+  readonly spans?: (SpanRecorder & Pick<Service, "stop">) | undefined;
   readonly clock: Clock;
   readonly logger: Logger;
 };
@@ -61,7 +65,12 @@ export class L7Engine implements ConfigSink {
 
   constructor(options: L7EngineOptions) {
     this.#options = options;
-    this.#engine = new ProxyEngine({ clock: options.clock, holds: this.#holds, drainMs });
+    this.#engine = new ProxyEngine({
+      clock: options.clock,
+      holds: this.#holds,
+      drainMs,
+      ...(options.spans && { spans: options.spans }),
+    });
   }
 
   /** Holds are known by their names before routes name them. */
@@ -115,6 +124,7 @@ export class L7Engine implements ConfigSink {
     this.#isStopped = true;
     await this.#turn;
     await this.#engine.stop();
+    await this.#options.spans?.stop();
   }
 
   #arrange(): Promise<void> {

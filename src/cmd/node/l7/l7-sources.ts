@@ -37,6 +37,7 @@ export type L7SourcesOptions = {
   readonly onListening: (listeners: readonly NodeListener[]) => void;
   /** Told when a pod like this one, which was here, will be wanted in a moment. */
   readonly prepareLike: (pod: { readonly namespace: string; readonly name: string }) => void;
+  readonly environment: NodeJS.ProcessEnv;
   readonly clock: Clock;
   readonly logger: Logger;
 };
@@ -168,7 +169,7 @@ export class L7Sources implements Pick<Service, "stop">, PodDrain {
   }
 
   #loadEngine(): Promise<L7Engine> {
-    const { cluster, plan, clock, logger } = this.#options;
+    const { environment, cluster, plan, clock, logger } = this.#options;
     const onListening = (listeners: readonly NodeListener[]) => {
       this.#listeners = listeners;
       this.#ingress?.onListening(listeners);
@@ -176,7 +177,7 @@ export class L7Sources implements Pick<Service, "stop">, PodDrain {
       this.#options.onListening(listeners);
     };
     this.#engine ??= import("./create-l7-engine.ts").then(({ createL7Engine }) =>
-      createL7Engine({ cluster, plan, onListening, clock, logger }),
+      createL7Engine({ environment, cluster, plan, onListening, clock, logger }),
     );
     return this.#engine;
   }

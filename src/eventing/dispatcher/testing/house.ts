@@ -8,6 +8,7 @@ import { join } from "node:path";
 import type { TestContext } from "node:test";
 import { type Clock, systemClock } from "#component-base/clock.ts";
 import { silentLogger } from "#component-base/logger.ts";
+import type { SpanSink } from "#component-base/otlp/spans.ts";
 import type { CloudEvent } from "#eventing/cloudevents/cloud-event.ts";
 import { decodeMessage } from "#eventing/cloudevents/http-binding.ts";
 import { Dispatcher } from "#eventing/dispatcher/dispatcher.ts";
@@ -32,6 +33,7 @@ export type HouseOptions = {
   readonly folder?: string;
   readonly clock?: Clock;
   readonly check?: PolicyCheck;
+  readonly spans?: SpanSink;
   /** Something between the dispatcher and its logs. */
   readonly around?: (logs: EventLogs) => EventLogs;
 };
@@ -41,11 +43,13 @@ export async function openHouse(t: TestContext, options: HouseOptions = {}): Pro
   const folder = options.folder ?? newFolder(t);
   const clock = options.clock ?? systemClock;
   const logs = await openEmbeddedLogs({ folder, clock: systemClock, logger: silentLogger });
-  const dispatcher = new Dispatcher({ logs: options.around?.(logs) ?? logs, clock, logger: silentLogger });
+  const { spans } = options;
+  const dispatcher = new Dispatcher({ logs: options.around?.(logs) ?? logs, clock, logger: silentLogger, spans });
   const receiver = new Receiver({
     dispatcher,
     clock: systemClock,
     logger: silentLogger,
+    spans,
     ...(options.check && { check: options.check }),
   });
   const url = `http://127.0.0.1:${await receiver.listen({ port: 0, host: "127.0.0.1" })}`;

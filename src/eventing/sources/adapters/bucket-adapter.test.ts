@@ -20,7 +20,7 @@ import { SourceMetrics } from "./source-metrics.ts";
 const secrets = { group: "", version: "v1", resource: "secrets" };
 const keys = new Map([["AKIDEXAMPLE", "geheim/+="]]);
 
-describe("ObjectSource of a bucket", () => {
+describe("ObjectSource of a bucket", { timeout: 120_000 }, () => {
   let clock: FakeClock;
   let client: Client;
   let informers: InformerFactory;

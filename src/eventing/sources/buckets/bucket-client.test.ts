@@ -18,7 +18,7 @@ const all = { prefix: "", isFlat: false, from: undefined };
 const here: Lookup = (_host, options, callback) =>
   options.all ? callback(null, [{ address: "127.0.0.1", family: 4 }]) : callback(null, "127.0.0.1", 4);
 
-describe("a client of a bucket", () => {
+describe("a client of a bucket", { timeout: 60_000 }, () => {
   const { signal } = new AbortController();
   const open: { close(): Promise<void> }[] = [];
   afterEach(async () => {

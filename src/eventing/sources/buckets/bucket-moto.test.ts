@@ -16,7 +16,7 @@ const python = "import importlib.util as u, sys; sys.exit(0 if u.find_spec('moto
 const isThere = spawnSync("python3", ["-c", python]).status === 0;
 const skip = isThere ? false : "python3 has no moto with its server: pip install 'moto[server]'";
 
-test("moto's lists and objects are read as they are", { skip }, async () => {
+test("moto's lists and objects are read as they are", { skip, timeout: 60_000 }, async () => {
   const port = await freePort();
   const url = `http://127.0.0.1:${port}`;
   const moto = spawn("python3", ["-m", "moto.server", "-p", String(port)], { stdio: "ignore" });
