@@ -128,13 +128,22 @@ export const sourceKinds: readonly Kind[] = [
         s3: described(
           "Or a bucket of an S3-compatible service.",
           object({
-            bucket: string,
-            prefix: string,
-            endpoint: string,
-            region: string,
-            pathStyle: boolean,
-            secretRef: object({ name: string }),
-            pollInterval: string,
+            bucket: described("Its name.", string),
+            prefix: described("Only keys that begin so. The pattern is about what follows.", string),
+            endpoint: described(
+              "The service's address. Default: AWS_ENDPOINT_URL of the Secret, else Amazon's.",
+              string,
+            ),
+            region: described("Default: AWS_REGION of the Secret, else us-east-1.", string),
+            pathStyle: described(
+              "Whether its name is in the path or in the host. Default: in the path, but for Amazon's.",
+              boolean,
+            ),
+            secretRef: described(
+              "A Secret with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY. Default: requests are not signed.",
+              object({ name: string }),
+            ),
+            pollInterval: described("How long between two looks. Default: 30s.", string),
           }),
         ),
         pattern: described("Which files: *.png, or **/*.png in all folders below.", string),
@@ -146,7 +155,10 @@ export const sourceKinds: readonly Kind[] = [
       status: status({
         ...sourceStatus,
         path: string,
-        listing: object({ observedGeneration: int64, reason: string, message: string }),
+        listing: described(
+          "What the last look at the bucket brought.",
+          object({ observedGeneration: int64, reason: string, message: string }),
+        ),
       }),
     },
   },
