@@ -18,6 +18,8 @@ const IDLE_SHARE = 0.05;
 /** Since the process settled: growth that is worth the work, or work after which it is looked again, of which a quiet process does as much in five minutes. */
 const GROWTH_BYTES = 8 << 20;
 const WORK_MS = 3000;
+/** Work after which malloc is asked once more. A process that settled in a pause has gaps that no growth tells of: those who keep things for a while let go of them later. */
+const TRIM_WORK_MS = 250;
 /**
  * Idle periods until it counts as settled: the young generation is collected, then all, then what that freed is malloc's to give back. All is not collected before half a minute: by then caches have let go of
  * what nobody asks for.
@@ -96,6 +98,7 @@ export class IdleMemory implements Service {
   #cpuMs = 0;
   #settledBytes = 0;
   #settledCpuMs = 0;
+  #trimmedCpuMs = 0;
   /** Idle periods that are left until it counts as settled. */
   #settling = 0;
 
@@ -129,16 +132,25 @@ export class IdleMemory implements Service {
       return;
     }
     if (this.#settling === 0) {
-      if (!this.#isLoose()) return;
+      if (!this.#isLoose()) return this.#trimAfterWork();
       this.#settling = SETTLING_PERIODS;
     }
     if (this.#settling === REDUCED_AT) this.#memory.reduceHeap();
     else this.#memory.collectYoung();
-    this.#memory.trimFree();
+    this.#trim();
     this.#settling--;
     if (this.#settling > 0) return;
     this.#settledBytes = this.#memory.residentBytes();
     this.#settledCpuMs = this.#cpuMs;
+  }
+
+  #trimAfterWork(): void {
+    if (this.#cpuMs - this.#trimmedCpuMs >= TRIM_WORK_MS) this.#trim();
+  }
+
+  #trim(): void {
+    this.#memory.trimFree();
+    this.#trimmedCpuMs = this.#cpuMs;
   }
 
   // A process may have settled in a pause of its work, with all that the work needed: so growth alone does not tell.
