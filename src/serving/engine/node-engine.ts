@@ -3,40 +3,26 @@
  * request needs is in the engine: it goes on while the control plane is away.
  */
 import type { Pod } from "#api/generated/types/core-v1.ts";
-import { hasReason } from "#apimachinery/status-error.ts";
-import type { Client } from "#client/client.ts";
 import { NamedSecrets } from "#client/named-secrets.ts";
-import type { InformerFactory } from "#client/informer-factory.ts";
 import type { Informer } from "#client/informer.ts";
 import { keyOf, splitKey } from "#client/object-store.ts";
-import type { Clock } from "#component-base/clock.ts";
 import type { Service } from "#component-base/life-cycle.ts";
-import type { Logger } from "#component-base/logger.ts";
 import type { MetricSnapshot } from "#component-base/metrics.ts";
 import type { ConfigChange, ConfigSink } from "#proxy/config/route-source.ts";
 import type { HoldVerdict } from "#proxy/config/hold.ts";
 import type { ClusterLoad } from "#proxy/observe/cluster-loads.ts";
-import type { ColdStart } from "#serving/data-plane.ts";
 import { type Ingress, ingresses, type Revision, revisions } from "#serving/kinds.ts";
 import { annotations as keys, labels } from "#serving/names.ts";
 import { ingressClass } from "#serving/route/ingress-of.ts";
-import { type DataPlaneObject, dataPlanes, type DataPlaneStatus } from "./data-plane-object.ts";
+import { clusterOfKey, keyOfCluster, ownClusterOfKey } from "./cluster-keys.ts";
 import { EndpointProbes } from "./endpoint-probe.ts";
 import { ColdStarts } from "./cold-starts.ts";
-import {
-  clusterName,
-  clusterOf,
-  clusterPrefix,
-  ownClusterOf,
-  ownPrefix,
-  peerRouteOf,
-  revisionsOf,
-  routesOf,
-  type ServingListeners,
-} from "./engine-config.ts";
+import { clusterName, clusterOf, ownClusterOf, peerRouteOf, revisionsOf, routesOf } from "./engine-config.ts";
 import { LoadReports } from "./load-reports.ts";
+import type { NodeEngineOptions } from "./node-engine-options.ts";
+import { NodePods } from "./node-pods.ts";
 import { dataPlanePart } from "./data-plane-part.ts";
-import { type Peer, PeerPlanes, spreadOverNodes } from "./peer-planes.ts";
+import { PeerPlanes, spreadOverNodes } from "./peer-planes.ts";
 import {
   endpointOf,
   isOfRevision,
@@ -46,10 +32,11 @@ import {
   revisionPods,
 } from "./pod-endpoints.ts";
 import { endpointName, RevisionEndpoints } from "./revision-endpoints.ts";
+import { registerDataPlane } from "./register-data-plane.ts";
 import { RevisionHold } from "./revision-hold.ts";
+import { RevisionLoads } from "./revision-loads.ts";
 import { RevisionTroubles } from "./revision-troubles.ts";
 import { RouteCertificates } from "./route-certificates.ts";
-import { ServingMetrics } from "./serving-metrics.ts";
 
 /** The engine, as far as it is needed here. */
 export interface ServingEngine extends ConfigSink {
@@ -61,33 +48,10 @@ export interface ServingEngine extends ConfigSink {
   whenIdle(cluster: string, endpoint: string): Promise<void>;
 }
 
-/** What a node's data plane works with. */
-export type NodeEngineOptions = {
-  readonly nodeName: string;
-  readonly client: Client;
-  /** Runs already, and is shared with the node's other parts. */
-  readonly informers: InformerFactory;
-  readonly listeners: ServingListeners;
-  /** Where pods reach the local listener. */
-  readonly addresses: readonly string[];
-  readonly httpPort: number;
-  /** Where other nodes' data planes reach the peer listener. Absent: there is no other node. */
-  readonly peer?: Peer;
-  /** How many Ingresses name certificates, whenever that has changed; after the engine knows. */
-  readonly onSecured?: (count: number) => void;
-  /** Told when somebody waits for a revision that has no pod, by the name of its last pod on this node: what can be made ready meanwhile is. */
-  readonly prepareLike?: (pod: { readonly namespace: string; readonly name: string }) => void;
-  readonly clock: Clock;
-  readonly logger: Logger;
-};
-
 /** Index of Ingresses by "namespace/revision". */
 const byRevision = "serving-ingress-revision";
-const askAgainMs = 500;
 /** RuntimeClasses of pods that take connections from the moment in which they run: their socket listens before they get their code. */
 const isolateClasses: readonly string[] = ["isolate", "isolate-packed"];
-/** In the node's object. */
-const rememberedColdStarts = 20;
 
 /** A node's data plane. Give `hold` to the engine under the name {@link revisionHold}, then start. */
 export class NodeEngine implements Pick<Service, "stop"> {
@@ -100,22 +64,15 @@ export class NodeEngine implements Pick<Service, "stop"> {
   readonly #peers: PeerPlanes;
   readonly #certificates: RouteCertificates;
   #securePort: number | undefined;
-  readonly #metrics = new ServingMetrics();
+  readonly #loads: RevisionLoads;
   readonly #coldStarts: ColdStarts;
-  /** The last ones, for the next report. */
-  readonly #lastColdStarts: ColdStart[] = [];
   /** By revision's key: where its pods are. */
   readonly #endpoints = new Map<string, RevisionEndpoints>();
   /** Keys of revisions for which the engine has an endpoint. */
   readonly #served = new Set<string>();
   readonly #routes = new Map<string, readonly string[]>();
   readonly #dirty = new Set<string>();
-  /** Of the last report. */
-  readonly #concurrency = new Map<string, number>();
-  /** Pods of this node by uid, as the node told of them last. */
-  readonly #local = new Map<string, Pod>();
-  /** By revision's key: names of the pods that ran here last. */
-  readonly #lastPods = new Map<string, string>();
+  readonly #local = new NodePods();
   #disconnect: (() => void)[] = [];
   #sink: ServingEngine | undefined;
   #ingresses: Informer<Ingress> | undefined;
@@ -133,12 +90,17 @@ export class NodeEngine implements Pick<Service, "stop"> {
       onAnswer: (cluster) => this.#coldStarts.onAnswer(keyOfCluster(cluster)),
     });
     this.#troubles = new RevisionTroubles(options.clock, (...known) => this.#onTrouble(...known));
-    this.#reports = new LoadReports({ ...options, read: () => this.#status() });
+    this.#loads = new RevisionLoads({
+      takeLoads: () => this.#sink?.takeLoads() ?? [],
+      waitingAt: (cluster) => this.#sink?.waitingAt(cluster) ?? 0,
+      heldFor: (cluster) => this.hold.heldFor(cluster),
+    });
+    this.#reports = new LoadReports({ ...options, read: () => this.#loads.report(this.#watched()) });
     this.#probes = new EndpointProbes(options.clock);
     const { client, clock, nodeName: node, peer } = options;
     const onChange = (changed: string) => this.#touchNode(changed);
     this.#peers = new PeerPlanes({ client, clock, signal: this.#abort.signal, self: { node, peer }, onChange });
-    this.#coldStarts = new ColdStarts({ clock: options.clock, onColdStart: (start) => this.#onColdStart(start) });
+    this.#coldStarts = new ColdStarts({ clock: options.clock, onColdStart: (start) => this.#loads.onColdStart(start) });
     this.#certificates = new RouteCertificates(new NamedSecrets(options), (changed) => {
       for (const ingress of changed) this.#touchAll([], ingress);
     });
@@ -149,7 +111,7 @@ export class NodeEngine implements Pick<Service, "stop"> {
     const { signal } = this.#abort;
     const { informers } = this.#options;
     this.#sink = sink;
-    await this.#register(signal);
+    await registerDataPlane(this.#options, signal);
     this.#ingresses = informers.informer<Ingress>({ resource: ingresses, indexes: { [byRevision]: revisionsOf } });
     this.#revisions = informers.informer<Revision>({ resource: revisions, transform: dataPlanePart });
     this.#pods = revisionPods(informers);
@@ -182,24 +144,13 @@ export class NodeEngine implements Pick<Service, "stop"> {
   /** A pod of this node has another status, of which the API does not know yet. */
   onLocalPod(pod: Pod): void {
     if (!isOfRevision(pod)) return;
-    const { uid = "" } = pod.metadata ?? {};
-    const hasEnded = pod.status?.phase === "Succeeded" || pod.status?.phase === "Failed";
-    if (hasEnded) this.#local.delete(uid);
-    else this.#local.set(uid, pod);
-    this.#lastPods.set(revisionOf(pod), pod.metadata?.name ?? "");
+    this.#local.set(pod);
     this.#onPod(pod);
   }
 
   /** What was counted, for Prometheus. */
   metrics(): MetricSnapshot[] {
-    for (const key of this.#endpoints.keys()) {
-      const { namespace, name } = splitKey(key);
-      this.#metrics.load(namespace, name, {
-        concurrency: this.#concurrency.get(key) ?? 0,
-        queued: this.#queuedFor(key),
-      });
-    }
-    return this.#metrics.snapshot();
+    return this.#loads.metrics(this.#endpoints.keys());
   }
 
   /** A pod of this node is about to end: it gets nothing new. Resolves when what it has is answered; at once for pods of others than Serving. */
@@ -211,31 +162,8 @@ export class NodeEngine implements Pick<Service, "stop"> {
     const own = endpoints?.at(status?.podIP ?? "").filter(({ pod }) => pod === metadata?.uid) ?? [];
     for (const pod of own) this.#learn(key, pod, "leaving");
     await this.#applying;
-    const cluster = this.#options.peer === undefined ? clusterOfKey(key) : `${ownPrefix}${key}`;
+    const cluster = this.#options.peer === undefined ? clusterOfKey(key) : ownClusterOfKey(key);
     for (const pod of own) await this.#sink?.whenIdle(cluster, endpointName(pod));
-  }
-
-  /** Says where requests are taken. Asks again while the kind is not there, or the API away. */
-  async #register(signal: AbortSignal): Promise<void> {
-    const { nodeName, addresses, httpPort, peer, client, clock, logger } = this.#options;
-    const wanted: DataPlaneObject = {
-      apiVersion: `${dataPlanes.group}/${dataPlanes.version}`,
-      kind: "DataPlane",
-      metadata: { name: nodeName },
-      spec: { addresses, httpPort, ...(peer === undefined ? {} : { peer }) },
-    };
-    for (;;) {
-      try {
-        const body = { apiVersion: wanted.apiVersion, kind: wanted.kind, spec: wanted.spec };
-        const options = { fieldManager: "nodeless-data-plane", force: true, signal };
-        await client.patch({ resource: dataPlanes, name: nodeName }, { type: "apply", body }, options);
-        return;
-      } catch (error) {
-        signal.throwIfAborted();
-        if (!hasReason(error, "NotFound")) logger.debug("Data plane could not be registered", { error });
-        await clock.sleep(askAgainMs, signal);
-      }
-    }
   }
 
   #follow(): void {
@@ -248,7 +176,7 @@ export class NodeEngine implements Pick<Service, "stop"> {
     };
     const pod = (one: Pod) => this.#onPod(one);
     const podGone = (one: Pod) => {
-      this.#local.delete(one.metadata?.uid ?? "");
+      this.#local.delete(one);
       this.#onPod(one);
     };
     this.#disconnect = [
@@ -271,14 +199,7 @@ export class NodeEngine implements Pick<Service, "stop"> {
 
   /** As the API tells, and those of this node as the node itself does. */
   #podsOf(key: string): readonly Pod[] {
-    const all = new Map((this.#pods?.lister.byIndex(podsByRevision, key) ?? []).map((pod) => [pod.metadata?.uid, pod]));
-    for (const [uid, pod] of this.#local) {
-      if (revisionOf(pod) !== key) continue;
-      // That it is to go the API knows first.
-      const metadata = all.get(uid)?.metadata ?? pod.metadata;
-      all.set(uid, { ...pod, ...(metadata === undefined ? {} : { metadata }) });
-    }
-    return [...all.values()];
+    return this.#local.amend(key, this.#pods?.lister.byIndex(podsByRevision, key) ?? []);
   }
 
   #touchAll(revisions: readonly string[], ingress?: string): void {
@@ -316,7 +237,7 @@ export class NodeEngine implements Pick<Service, "stop"> {
     this.#served.add(key);
     this.#coldStarts.onServed(key, first.pod);
     this.hold.release(clusterOfKey(key));
-    this.hold.release(`${ownPrefix}${key}`);
+    this.hold.release(ownClusterOfKey(key));
   }
 
   #updateEndpoints(key: string): void {
@@ -358,7 +279,7 @@ export class NodeEngine implements Pick<Service, "stop"> {
 
   /** Who waits for a revision that cannot run is told. */
   #onTrouble(key: string, refusal: HoldVerdict): void {
-    for (const cluster of [clusterOfKey(key), `${ownPrefix}${key}`]) this.hold.release(cluster, refusal);
+    for (const cluster of [clusterOfKey(key), ownClusterOfKey(key)]) this.hold.release(cluster, refusal);
   }
 
   /** What the engine still has of it nobody is to be sent to. */
@@ -406,7 +327,7 @@ export class NodeEngine implements Pick<Service, "stop"> {
     if (this.#options.listeners.peer === undefined) return removed;
     return [
       ...removed,
-      { remove: { kind: "cluster", name: `${ownPrefix}${key}` } },
+      { remove: { kind: "cluster", name: ownClusterOfKey(key) } },
       { remove: { kind: "route", name: `serving-peer/${key}` } },
     ];
   }
@@ -417,13 +338,11 @@ export class NodeEngine implements Pick<Service, "stop"> {
   }
 
   #forget(key: string): void {
-    const { namespace, name } = splitKey(key);
     this.#endpoints.delete(key);
     this.#troubles.forget(key);
-    this.#concurrency.delete(key);
+    this.#loads.forget(key);
     this.#coldStarts.forget(key);
-    this.#lastPods.delete(key);
-    this.#metrics.forget(namespace, name);
+    this.#local.forget(key);
   }
 
   #routesChange(key: string): readonly ConfigChange[] {
@@ -458,7 +377,7 @@ export class NodeEngine implements Pick<Service, "stop"> {
       this.#troubles.forget(key);
     }
     this.#reports.now();
-    const name = this.#lastPods.get(key);
+    const name = this.#local.lastNameOf(key);
     // The report is on its way first.
     if (isAsleep && name !== undefined)
       setImmediate(() => this.#options.prepareLike?.({ namespace: splitKey(key).namespace, name }));
@@ -471,35 +390,6 @@ export class NodeEngine implements Pick<Service, "stop"> {
     const awake = [...this.#endpoints].filter(([, endpoints]) => endpoints.isServed).map(([key]) => key);
     return new Set([...awake, ...this.hold.clusters.map(keyOfCluster)]);
   }
-
-  #status(): Omit<DataPlaneStatus, "reportTime"> | undefined {
-    const all = (this.#sink?.takeLoads() ?? []).filter(({ cluster }) => cluster.startsWith(clusterPrefix));
-    const loads = new Map(all.map((load) => [keyOfCluster(load.cluster), load]));
-    for (const [key, { requests }] of loads) this.#metrics.count(splitKey(key).namespace, splitKey(key).name, requests);
-    this.#concurrency.clear();
-    const revisions = [...this.#watched()].map((key) => {
-      const { averageConcurrency = 0, requests = 0 } = loads.get(key) ?? {};
-      // A request that has only just come is not much of an average yet.
-      const concurrency = Math.max(averageConcurrency, this.hold.heldFor(clusterOfKey(key)));
-      this.#concurrency.set(key, concurrency);
-      const queued = this.#queuedFor(key);
-      return { ...splitKey(key), concurrency, requests, ...(queued === 0 ? {} : { queued }) };
-    });
-    return revisions.length === 0 ? undefined : { revisions, coldStarts: this.#lastColdStarts };
-  }
-
-  #queuedFor(key: string): number {
-    const own = `${ownPrefix}${key}`;
-    const held = this.hold.heldFor(clusterOfKey(key)) + this.hold.heldFor(own);
-    return held + (this.#sink?.waitingAt(clusterOfKey(key)) ?? 0) + (this.#sink?.waitingAt(own) ?? 0);
-  }
-
-  /** Told with the next report, which is due within a second: the revision has pods. */
-  #onColdStart(start: ColdStart): void {
-    this.#metrics.coldStart(start);
-    this.#lastColdStarts.push(start);
-    if (this.#lastColdStarts.length > rememberedColdStarts) this.#lastColdStarts.shift();
-  }
 }
 
 function isIsolate(revision: Revision | undefined): boolean {
@@ -508,13 +398,4 @@ function isIsolate(revision: Revision | undefined): boolean {
 
 function probeName(key: string, pod: PodEndpoint): string {
   return `${key} ${endpointName(pod)} ${pod.pod}`;
-}
-
-function clusterOfKey(key: string): string {
-  const { namespace, name } = splitKey(key);
-  return clusterName(namespace, name);
-}
-
-function keyOfCluster(cluster: string): string {
-  return cluster.slice((cluster.startsWith(ownPrefix) ? ownPrefix : clusterPrefix).length);
 }
