@@ -60,7 +60,8 @@ test("no signal is ignored or held back in it, and it may have a session of its 
   assert.equal(shared.text.trim().split("\n").at(-1), session);
 });
 
-test("what a signal ends is told so, and a program that is not there fails", async () => {
+test("what a signal ends is told so; a program that is not there, and a process of others, fail", async () => {
+  await assert.rejects(programs.waitFor(1), { kind: "SystemCallError", systemCall: "waitpid" });
   assert.deepEqual((await output("kill -9 $$")).end, { signal: 9 });
   await assert.rejects(programs.start({ path: "/no/such/program", args: [], descriptors: [] }), {
     kind: "SystemCallError",

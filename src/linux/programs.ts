@@ -39,6 +39,7 @@ export interface Programs {
 const opaqueBytes = 512;
 const signalSetBytes = 128;
 const [setSignalDefaults, setSignalMask, setSession] = [0x04, 0x08, 0x80];
+const waitTries = 3;
 const closeOnExec = 0o2000000;
 const memoryCloseOnExec = 1;
 const readWrite = 2;
@@ -112,7 +113,9 @@ export async function loadPrograms(): Promise<Programs> {
     },
     async waitFor(pid) {
       const status = [0];
-      if ((await later(waitpid, pid, status, 0)) !== pid) throw new SystemCallError("waitpid", "ECHILD", String(pid));
+      // A signal to that very thread may interrupt it; what else can go wrong is that the process is not ours.
+      for (let left = waitTries; (await later(waitpid, pid, status, 0)) !== pid; left--)
+        if (left === 0) throw new SystemCallError("waitpid", "ECHILD", String(pid));
       return endOf(status[0] as number);
     },
     openPipe() {

@@ -46,8 +46,8 @@ export async function createUnderConmon(starter: ConmonStarter, options: ConmonO
   const report = readReport(new Socket({ fd: pipe.read, readable: true, writable: false }), options);
   try {
     const pid = await startConmon(programs, options, { report: pipe.write, alive: aliveFd });
-    // It leaves a child behind, which is the monitor, and ends at once.
-    void programs.waitFor(pid);
+    // It leaves a child behind, which is the monitor, and ends at once. How, its report tells.
+    void programs.waitFor(pid).catch(() => {});
   } catch (cause) {
     report.catch(() => {}); // that it ended without one
     throw new RuntimeFailure("create", `cannot start ${options.conmon}: ${(cause as Error).message}`, { cause });
