@@ -91,6 +91,7 @@ function withoutChance(text: string): string {
     .replaceAll(/(Resource Version: +)\d+/g, "$1REVISION")
     .replaceAll(/\b10\.25\d\.\d+\.\d+\b/g, "ADDRESS")
     .replaceAll(/(?<![\w.])(\d+m)?\d+s(?= |$)/gm, "AGE")
+    .replaceAll(/(?<![\w.])\d+y\d+d(?= |$)/gm, "AGE")
     .replaceAll(/(kube-api-access|node-debugger)-\w{5}/g, "$1-RANDOM")
     .replaceAll(/\b3[0-2]\d{3}\/TCP/g, "PORT/TCP")
     .replaceAll(/(nodePort: )3\d{4}/g, "$1PORT")
