@@ -37,7 +37,7 @@ export class EngineStreams implements PodStreams {
     const { attempt, state } = containerForLogs(ref.name, container, options.previous, status, find);
     const path = containerLogPath(this.#options.folders, ref, container, attempt);
     const isRunning = () => state !== undefined && worker.findById(state.id)?.phase === "running";
-    const ended = state === undefined ? Promise.resolve() : worker.whenEnded(state.id);
+    const ended = state === undefined ? AbortSignal.abort() : worker.endOf(state.id);
     return openLog({ path, isRunning, ended }, options, signal);
   }
 

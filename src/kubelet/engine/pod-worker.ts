@@ -47,7 +47,7 @@ export class PodWorker {
   readonly #containers = new PodContainers();
   readonly #messages = new Map<string, string>();
   readonly #tasks: WorkerTasks;
-  readonly #ends = new Map<string, PromiseWithResolvers<void>>();
+  readonly #ends = new Map<string, AbortController>();
   readonly #ground: PodGround;
   readonly #probes: PodProbes;
   readonly #holds: RestartHolds;
@@ -163,7 +163,7 @@ export class PodWorker {
     if (state.phase !== "exited") return this.look();
     this.#probes.forget(state.id);
     this.#resizes.forget(state.id);
-    this.#ends.get(state.id)?.resolve();
+    this.#ends.get(state.id)?.abort(new Error("the container has ended"));
     this.#ends.delete(state.id);
     void this.#tasks.run(() => this.#hearLastWords(state));
   }
@@ -198,12 +198,12 @@ export class PodWorker {
     return this.#containers.find(id);
   }
 
-  /** Resolves when this container has ended, at once when it has. */
-  whenEnded(id: string): Promise<void> {
-    if (this.#containers.find(id)?.phase !== "running") return Promise.resolve();
-    const waiting = this.#ends.get(id) ?? Promise.withResolvers<void>();
-    this.#ends.set(id, waiting);
-    return waiting.promise;
+  /** Aborts when this container has ended; aborted when it has already. */
+  endOf(id: string): AbortSignal {
+    if (this.#containers.find(id)?.phase !== "running") return AbortSignal.abort();
+    const end = this.#ends.get(id) ?? new AbortController();
+    this.#ends.set(id, end);
+    return end.signal;
   }
 
   /** All containers that are remembered, the ended ones included. */

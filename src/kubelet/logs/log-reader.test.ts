@@ -27,7 +27,7 @@ function line(second: number, text: string, stream = "stdout", tag = "F"): strin
 
 async function textOf(path: string, options: Partial<LogOptions>): Promise<string> {
   const chunks: Uint8Array[] = [];
-  const source = { path, isRunning: () => false, ended: Promise.resolve() };
+  const source = { path, isRunning: () => false, ended: AbortSignal.abort() };
   for await (const chunk of readLog(source, { ...all, ...options }, never)) chunks.push(chunk);
   return Buffer.concat(chunks).toString("utf8");
 }
@@ -62,7 +62,7 @@ describe("a container's log", () => {
     await withLog(async (path) => {
       const long = "x".repeat(100_000);
       await writeFile(path, line(1, long));
-      const source = { path, isRunning: () => true, ended: new Promise<void>(() => {}) };
+      const source = { path, isRunning: () => true, ended: new AbortController().signal };
       let text = "";
       for await (const chunk of readLog(source, { ...all, tailLines: 1 }, never)) {
         if (text === "") await appendFile(path, line(2, "late"));
@@ -87,8 +87,8 @@ describe("a container's log", () => {
     await withLog(async (path) => {
       await writeFile(path, line(1, "one"));
       let isRunning = true;
-      const ended = Promise.withResolvers<void>();
-      const source = { path, isRunning: () => isRunning, ended: ended.promise };
+      const ended = new AbortController();
+      const source = { path, isRunning: () => isRunning, ended: ended.signal };
       const log = readLog(source, { ...all, follow: true }, never);
       const next = async () => Buffer.from((await log.next()).value ?? []).toString("utf8");
       assert.equal(await next(), "one\n");
@@ -102,7 +102,7 @@ describe("a container's log", () => {
       assert.equal(await third, "three\n");
       const end = log.next();
       isRunning = false;
-      ended.resolve();
+      ended.abort();
 
       assert.equal((await end).done, true);
     });
@@ -112,7 +112,7 @@ describe("a container's log", () => {
     await withLog(async (path) => {
       await writeFile(path, "");
       const leave = new AbortController();
-      const source = { path, isRunning: () => true, ended: new Promise<void>(() => {}) };
+      const source = { path, isRunning: () => true, ended: new AbortController().signal };
       const log = readLog(source, { ...all, follow: true }, leave.signal);
       const next = log.next();
 

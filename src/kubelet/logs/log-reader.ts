@@ -18,8 +18,8 @@ export type LogSource = {
   readonly path: string;
   /** True while the container runs. */
   readonly isRunning: () => boolean;
-  /** Resolves when the container has ended. */
-  readonly ended: Promise<void>;
+  /** Aborts when the container has ended. No promise: one that stays open for weeks would keep all who ever waited for it. */
+  readonly ended: AbortSignal;
 };
 
 /** The log's text in pieces. Ends as the options say; with follow when the container has ended or the signal aborts. */
@@ -149,14 +149,14 @@ async function nextFile(current: FileHandle, path: string): Promise<FileHandle |
 /** Tells when it is worth to look at the log again. */
 class GrowthWatcher {
   readonly #watcher: ReturnType<typeof watch>;
+  readonly #ends: readonly AbortSignal[];
   #grown: PromiseWithResolvers<void> = Promise.withResolvers();
 
   constructor(source: LogSource, signal: AbortSignal) {
-    const wake = (): void => this.#grown.resolve();
-    this.#watcher = watch(dirname(source.path), wake);
-    this.#watcher.on("error", wake);
-    void source.ended.then(wake);
-    signal.addEventListener("abort", wake, { once: true });
+    this.#watcher = watch(dirname(source.path), this.#wake);
+    this.#watcher.on("error", this.#wake);
+    this.#ends = [source.ended, signal];
+    for (const end of this.#ends) end.addEventListener("abort", this.#wake, { once: true });
   }
 
   /** Resolves at the next change after this call. */
@@ -167,5 +167,8 @@ class GrowthWatcher {
 
   close(): void {
     this.#watcher.close();
+    for (const end of this.#ends) end.removeEventListener("abort", this.#wake);
   }
+
+  readonly #wake = (): void => this.#grown.resolve();
 }

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { getEventListeners } from "node:events";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -15,19 +16,21 @@ describe("an opened log", () => {
     folder = await mkdtemp(join(tmpdir(), "open-log-"));
   });
   after(() => rm(folder, { recursive: true, force: true }));
-  const sourceAt = (path: string) => ({ path, isRunning: () => true, ended: new Promise<void>(() => {}) });
+  const sourceAt = (path: string) => ({ path, isRunning: () => true, ended: new AbortController().signal });
   const watches = () => process.getActiveResourcesInfo().filter((one) => one === "FSEventWrap").length;
 
-  it("is watched no more when whoever follows it leaves after the first piece", async () => {
+  it("keeps nothing of whoever follows it and leaves after the first piece", async () => {
     const path = join(folder, "0.log");
     await writeFile(path, "2026-01-01T00:00:01.000000000+00:00 stdout F hello\n");
     const before = watches();
-    for await (const piece of await openLog(sourceAt(path), follow, never)) {
+    const source = sourceAt(path);
+    for await (const piece of await openLog(source, follow, never)) {
       assert.equal(String(piece), "hello\n");
       assert.equal(watches(), before + 1);
       break;
     }
     assert.equal(watches(), before);
+    for (const end of [source.ended, never]) assert.deepEqual(getEventListeners(end, "abort"), []);
   });
 
   it("that is not there is refused before anything is answered", async () => {
