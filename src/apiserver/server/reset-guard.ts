@@ -27,7 +27,8 @@ export class ResetGuard {
     this.#beginTurn();
     const arrivals = this.#of(session);
     while (arrivals.open[0]?.closed === true) {
-      arrivals.open.shift();
+      // What was answered within the turn, as small reads of busy clients are, was served and not reset.
+      if (arrivals.open.shift()?.headersSent === true) continue;
       arrivals.gone++;
       this.#gone++;
     }
