@@ -9,10 +9,8 @@ import { Slices } from "#apiserver/negotiation/slices.ts";
 import type { WatchEncoder } from "#apiserver/negotiation/watch-forms.ts";
 import type { BodyStream } from "./exchange.ts";
 
-/** How long events are gathered under load: from the beginning of one round to that of the next, because what comes during a round is gathered, too. */
+/** How long events are gathered under load. */
 const GATHER_MS = 25;
-/** The least between two rounds: a core that did nothing else would have nothing for anybody else. */
-const PAUSE_MS = 10;
 /** Slice of a round: what is written makes the engine's HTTP/2 and TLS work for three times as long right behind it. */
 const SLICE_MS = 1.5;
 /** A round of writing that took longer than this means load. */
@@ -43,8 +41,6 @@ export class WatchWriters {
   #dirty: Running[] = [];
   #isScheduled = false;
   #lastRoundMs = 0;
-  /** With its turns for others. */
-  #lastRoundWallMs = 0;
   #bookmarks: Timer | undefined;
 
   constructor(clock: Clock) {
@@ -121,8 +117,7 @@ export class WatchWriters {
     if (this.#isScheduled) return;
     this.#isScheduled = true;
     const isLoaded = this.#lastRoundMs > LOAD_MS;
-    const pauseMs = Math.max(PAUSE_MS, GATHER_MS - this.#lastRoundWallMs);
-    if (isLoaded) setTimeout(() => void this.#round(), pauseMs);
+    if (isLoaded) setTimeout(() => void this.#round(), GATHER_MS);
     else queueMicrotask(() => void this.#round());
   }
 
@@ -130,9 +125,8 @@ export class WatchWriters {
     const watches = this.#dirty;
     this.#dirty = [];
     const slices = new Slices(SLICE_MS);
-    const startedMs = performance.now();
     let spentMs = 0;
-    let sliceMs = startedMs;
+    let sliceMs = performance.now();
     for (const running of watches) {
       running.isDirty = false;
       if (!running.isBusy) this.#flush(running);
@@ -142,7 +136,6 @@ export class WatchWriters {
       sliceMs = performance.now();
     }
     this.#lastRoundMs = spentMs + performance.now() - sliceMs;
-    this.#lastRoundWallMs = performance.now() - startedMs;
     this.#isScheduled = false;
     const [again] = this.#dirty;
     if (again !== undefined) {
